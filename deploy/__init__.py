@@ -1,0 +1,1 @@
+"""How a model travels: checkpoints to bundle."""

@@ -1,0 +1,149 @@
+"""Checkpoints to a bundle."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from deploy.graph_plans import cam_plan, sam_decoder_plan, sam_encoder_plan, wsod_plan
+from deploy.onnx_graph import GraphPlan, export_graph
+from models.bundle import Bundle, Thresholds, write_manifest
+from models.labels import Label, LabelSet
+from models.nets.cam import build_cnn_cam
+from models.nets.compact_sam import build_compact_sam
+from models.nets.wsod import build_wsod
+from models.settings import PostSettings, PromptSettings
+
+CHECK_SEED = 20240212
+MAP_KINDS = ("coarse",)
+LICENCES = {
+    "bundle": "Apache-2.0",
+    "backbone": "MobileNetV2 ImageNet weights, Apache-2.0, fine-tuned",
+    "photographs": "FOD-A, MIT (tags used, no picture included)",
+}
+
+
+class ExportError(ValueError):
+    """A run that cannot be exported; the message names the file and the remedy."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of a finished training: checkpoint, settings and what else it wrote."""
+
+    folder: Path
+    checkpoint: Path
+    config: dict[str, Any]
+
+
+def open_run(folder: Path, name: str) -> Run:
+    """Read a training's folder; raises ExportError where its checkpoint or settings are missing."""
+    checkpoint, config = folder / f"{name}.safetensors", folder / "config.json"
+    for path in (checkpoint, config):
+        if not path.is_file():
+            raise ExportError(f"{path} does not exist: finish `weaksam train {name}` into {folder} first")
+    return Run(folder, checkpoint, json.loads(config.read_text(encoding="utf-8")))
+
+
+def export_bundle(
+    sam: Run, cam: Run, wsod: Run | None, prompts: PromptSettings, post: PostSettings, name: str, version: str, out_dir: Path
+) -> None:
+    """Write a bundle of the given runs.
+
+    Without ``wsod`` it can make proposals only: that is what `weaksam train wsod` learns from.
+
+    Raises:
+        ExportError: runs that do not fit together.
+    """
+    labels = read_labels(cam.folder / "labels.json")
+    side_px = _shared(sam, cam, wsod, "side_px")
+    out_dir.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(CHECK_SEED)
+    plans = _plans(sam, cam, wsod, len(labels), side_px, rng)
+    graphs = {plan.name: export_graph(plan, out_dir, side_px) for plan in plans}
+    bundle = Bundle(
+        folder=out_dir,
+        name=name,
+        version=version,
+        digest="",
+        labels=labels,
+        graphs=graphs,
+        map_kinds=MAP_KINDS,
+        thresholds=_thresholds(wsod, len(labels)),
+        prompts=prompts,
+        post=post,
+        provenance=_provenance([run for run in (sam, cam, wsod) if run is not None]),
+    )
+    write_manifest(bundle)
+
+
+def read_labels(path: Path) -> LabelSet:
+    """The class list beside a checkpoint."""
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    return LabelSet(tuple(Label(row["name"], tuple(row["aliases"])) for row in rows))
+
+
+def _plans(
+    sam: Run, cam: Run, wsod: Run | None, classes: int, side_px: int, rng: np.random.Generator
+) -> list[GraphPlan]:
+    sam_net = build_compact_sam(sam.config["backbone"], side_px)
+    cam_net = build_cnn_cam(cam.config["backbone"], classes)
+    _load(sam_net, sam)
+    _load(cam_net, cam)
+    plans = [cam_plan(cam_net, side_px, rng), sam_encoder_plan(sam_net, rng), sam_decoder_plan(sam_net, rng)]
+    if wsod is not None:
+        wsod_net = build_wsod(wsod.config["backbone"], classes)
+        _load(wsod_net, wsod)
+        plans.append(wsod_plan(wsod_net, side_px, rng))
+    return plans
+
+
+def _load(net: nn.Module, run: Run) -> None:
+    try:
+        net.load_state_dict(load_file(run.checkpoint))
+    except RuntimeError as error:
+        raise ExportError(f"{run.checkpoint} is of another network than {run.folder / 'config.json'} says") from error
+
+
+def _shared(sam: Run, cam: Run, wsod: Run | None, key: str) -> int:
+    values = {run.folder.name: int(run.config[key]) for run in (sam, cam, wsod) if run is not None}
+    if len(set(values.values())) > 1:
+        raise ExportError(f"{key} differs between runs ({values}): train them at one size")
+    return next(iter(values.values()))
+
+
+def _thresholds(wsod: Run | None, classes: int) -> Thresholds:
+    if wsod is None:
+        return Thresholds((0.5,) * classes, (0.0,) * classes)
+    values = json.loads((wsod.folder / "thresholds.json").read_text(encoding="utf-8"))
+    return Thresholds(tuple(values["classifier"]), tuple(values["score"]))
+
+
+def _provenance(runs: list[Run]) -> dict[str, Any]:
+    return {
+        "runs": {run.checkpoint.stem: _run_record(run) for run in runs},
+        "exported_with": {
+            "torch": torch.__version__,
+            "onnxruntime": onnxruntime.__version__,
+            "python": platform.python_version(),
+        },
+        "licences": LICENCES,
+    }
+
+
+def _run_record(run: Run) -> dict[str, Any]:
+    record: dict[str, Any] = {"config": run.config}
+    for name in ("environment", "report"):
+        path = run.folder / f"{name}.json"
+        if path.is_file():
+            record[name] = json.loads(path.read_text(encoding="utf-8"))
+    return record

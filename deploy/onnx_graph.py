@@ -1,0 +1,135 @@
+"""One torch module to one ONNX file: traced, stored in half precision, compared with torch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from models.bundle import GraphSpec, TensorSpec, file_sha256
+from models.nets.backbone import MEAN_RGB
+
+OPSET = 17
+HALF_MIN_ELEMENTS = 256
+Arrays = Mapping[str, npt.NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class GraphPlan:
+    """What is needed to export one graph.
+
+    Attributes:
+        name: file stem.
+        module: the traced module.
+        output_names: in the order the module returns them.
+        trace: named example inputs.
+        checks: further inputs, at other sizes of every dynamic axis, to compare torch and onnxruntime on.
+        axes: letters of the dynamic axes, by tensor and axis.
+    """
+
+    name: str
+    module: nn.Module
+    output_names: tuple[str, ...]
+    trace: Arrays
+    checks: Sequence[Arrays]
+    axes: Mapping[str, Mapping[int, str]]
+
+
+def export_graph(plan: GraphPlan, folder: Path, side_px: int) -> GraphSpec:
+    """Write ``folder/NAME.onnx`` and return its spec with the measured difference to torch."""
+    path = folder / f"{plan.name}.onnx"
+    plan.module.eval()
+    _trace(plan, path)
+    store_weights_in_half(path)
+    _name_axes(plan, path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return GraphSpec(
+        file=path.name,
+        sha256=file_sha256(path),
+        side_px=side_px,
+        fill_rgb=MEAN_RGB,
+        inputs=tuple(_tensor_spec(node) for node in session.get_inputs()),
+        outputs=tuple(_tensor_spec(node) for node in session.get_outputs()),
+        max_abs_difference=largest_difference(plan, session),
+    )
+
+
+def store_weights_in_half(path: Path) -> None:
+    """Rewrite an ONNX file so that its large float32 weights are stored as float16 behind a cast.
+
+    Runtimes fold the cast once at load, so that the computation stays in float32.
+    """
+    model = onnx.load(path)
+    graph = model.graph
+    casts = []
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < HALF_MIN_ELEMENTS:
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name=f"{name}_half"))
+        casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+    for cast in reversed(casts):
+        graph.node.insert(0, cast)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def _name_axes(plan: GraphPlan, path: Path) -> None:
+    """Give every output its sizes, as observed, and its letters: the tracer leaves names of its own."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    observed = session.run(list(plan.output_names), dict(plan.trace))
+    model = onnx.load(path)
+    for value, array in zip(model.graph.output, observed, strict=True):
+        letters = plan.axes.get(value.name, {})
+        for axis, dimension in enumerate(value.type.tensor_type.shape.dim):
+            if axis in letters:
+                dimension.dim_param = letters[axis]
+            else:
+                dimension.dim_value = array.shape[axis]
+    onnx.save(model, path)
+
+
+def largest_difference(plan: GraphPlan, session: onnxruntime.InferenceSession) -> dict[str, float]:
+    """Largest absolute difference between torch and onnxruntime over ``plan.checks``, by output."""
+    largest = dict.fromkeys(plan.output_names, 0.0)
+    for inputs in plan.checks:
+        with torch.no_grad():
+            answer = plan.module(*(torch.from_numpy(np.asarray(value)) for value in inputs.values()))
+        expected = answer if isinstance(answer, tuple) else (answer,)
+        found = session.run(list(plan.output_names), dict(inputs))
+        for name, tensor, array in zip(plan.output_names, expected, found, strict=True):
+            difference = float(np.abs(tensor.numpy().astype(np.float32) - array.astype(np.float32)).max())
+            largest[name] = max(largest[name], difference)
+    return largest
+
+
+def _trace(plan: GraphPlan, path: Path) -> None:
+    example = tuple(torch.from_numpy(np.asarray(value)) for value in plan.trace.values())
+    with warnings.catch_warnings():
+        # The tracing exporter warns of its own age and of each shape it records; the checks below judge the result.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            plan.module,
+            example,
+            str(path),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=list(plan.trace),
+            output_names=list(plan.output_names),
+            dynamic_axes={name: dict(axes) for name, axes in plan.axes.items()},
+        )
+
+
+def _tensor_spec(node: onnxruntime.NodeArg) -> TensorSpec:
+    dtype = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}[node.type]
+    return TensorSpec(node.name, dtype, tuple(node.shape))

@@ -1,0 +1,56 @@
+"""Boxes as half-open ``x0, y0, x1, y1`` rows in pixels: areas, overlaps, suppression."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+
+
+def box_areas(boxes_xyxy: Float32) -> Float32:
+    """Areas [N] in square pixels of boxes [N,4]; an inverted box has area 0."""
+    sides_wh = np.clip(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 0, None)
+    return np.asarray(sides_wh[:, 0] * sides_wh[:, 1], dtype=np.float32)
+
+
+def pairwise_intersection(first_xyxy: Float32, second_xyxy: Float32) -> Float32:
+    """Intersection areas [N,M] in square pixels of boxes [N,4] with boxes [M,4]."""
+    top_left = np.maximum(first_xyxy[:, None, :2], second_xyxy[None, :, :2])
+    bottom_right = np.minimum(first_xyxy[:, None, 2:], second_xyxy[None, :, 2:])
+    sides_wh = np.clip(bottom_right - top_left, 0, None)
+    return np.asarray(sides_wh[..., 0] * sides_wh[..., 1], dtype=np.float32)
+
+
+def pairwise_iou(first_xyxy: Float32, second_xyxy: Float32) -> Float32:
+    """Intersection over union [N,M] of boxes [N,4] with boxes [M,4]; 0 where both are empty."""
+    intersection = pairwise_intersection(first_xyxy, second_xyxy)
+    union = box_areas(first_xyxy)[:, None] + box_areas(second_xyxy)[None, :] - intersection
+    return np.asarray(intersection / np.maximum(union, 1e-9), dtype=np.float32)
+
+
+def nms(boxes_xyxy: Float32, scores: Float32, iou_threshold: float) -> Int64:
+    """Greedy non-maximum suppression.
+
+    Args:
+        boxes_xyxy: [N,4].
+        scores: [N]; ties keep the earlier box.
+        iou_threshold: a box goes when its IoU with a kept, better one is above this.
+
+    Returns:
+        Indices of the kept boxes, best first.
+    """
+    order = np.argsort(-scores, kind="stable")
+    overlaps = pairwise_iou(boxes_xyxy[order], boxes_xyxy[order]) > iou_threshold
+    alive = np.ones(len(order), dtype=bool)
+    for rank in range(len(order)):
+        if alive[rank]:
+            alive[rank + 1 :] &= ~overlaps[rank, rank + 1 :]
+    return np.asarray(order[alive], dtype=np.int64)
+
+
+def clip_boxes(boxes_xyxy: Float32, size_hw: tuple[int, int]) -> Float32:
+    """Boxes [N,4] cut to a picture of ``size_hw`` pixels."""
+    height, width = size_hw
+    return np.clip(boxes_xyxy, 0, np.array([width, height, width, height], np.float32)).astype(np.float32)

@@ -1,0 +1,203 @@
+"""The bundle: the one thing that crosses from training to serving, a folder of ONNX files with ``bundle.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from models.labels import Label, LabelSet
+from models.settings import PostSettings, PromptSettings
+
+SCHEMA_VERSION = 1
+MANIFEST = "bundle.json"
+PROPOSAL_GRAPHS = ("cam", "sam_encoder", "sam_decoder")
+SERVED_GRAPHS = (*PROPOSAL_GRAPHS, "wsod")
+
+
+class BundleError(ValueError):
+    """A bundle that cannot be used; the message names the file, the field and the remedy."""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output of a graph; ``shape`` holds sizes and, for dynamic axes, their letters."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class GraphSpec:
+    """One ONNX file of a bundle.
+
+    Attributes:
+        file: name inside the bundle's folder.
+        sha256: digest of the file.
+        side_px: side of the square picture that the graph works on, letterboxed at the top left.
+        fill_rgb: colour of the padding, zero after the graph's own normalisation.
+        inputs: in the graph's order.
+        outputs: in the graph's order.
+        max_abs_difference: largest difference to torch that the export measured, by output.
+    """
+
+    file: str
+    sha256: str
+    side_px: int
+    fill_rgb: tuple[int, int, int]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    max_abs_difference: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Per class, in the order of the labels.
+
+    Attributes:
+        classifier: least classifier score at which a tag counts as seen.
+        score: least detection score that is returned where the request gives none.
+    """
+
+    classifier: tuple[float, ...]
+    score: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    folder: Path
+    name: str
+    version: str
+    digest: str
+    labels: LabelSet
+    graphs: Mapping[str, GraphSpec]
+    map_kinds: tuple[str, ...]
+    thresholds: Thresholds
+    prompts: PromptSettings
+    post: PostSettings
+    provenance: Mapping[str, Any]
+
+    @cached_property
+    def side_px(self) -> int:
+        """Side of the square input that all graphs share."""
+        return self.graphs["cam"].side_px
+
+    def path(self, graph: str) -> Path:
+        return self.folder / self.graphs[graph].file
+
+
+def load_bundle(folder: Path, required: Sequence[str] = SERVED_GRAPHS) -> Bundle:
+    """Read and verify a bundle: schema, fields, files and their digests.
+
+    Args:
+        folder: holds ``bundle.json``.
+        required: graphs that must be there; a bundle for making proposals lacks the detector that learns from them.
+
+    Raises:
+        BundleError: naming the file or field that is wrong.
+    """
+    manifest = folder / MANIFEST
+    try:
+        text = manifest.read_text(encoding="utf-8")
+        values = json.loads(text)
+    except FileNotFoundError as error:
+        raise BundleError(f"{manifest} does not exist: give the folder of an exported bundle") from error
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{manifest} cannot be read as JSON ({error}): export the bundle again") from error
+    if not isinstance(values, dict) or values.get("schema_version") != SCHEMA_VERSION:
+        found = values.get("schema_version") if isinstance(values, dict) else None
+        raise BundleError(f"{manifest}: schema_version is {found!r}, this release reads {SCHEMA_VERSION}: export again")
+    try:
+        bundle = _bundle_of(values, folder, hashlib.sha256(text.encode()).hexdigest())
+    except KeyError as error:
+        raise BundleError(f"{manifest}: field {error} is missing: export the bundle again") from error
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"{manifest}: {error}") from error
+    _check(bundle, required)
+    return bundle
+
+
+def write_manifest(bundle: Bundle) -> None:
+    """Write ``bundle.json`` for files already in ``bundle.folder``; its digest is computed when it is read."""
+    values = {
+        "schema_version": SCHEMA_VERSION,
+        "name": bundle.name,
+        "version": bundle.version,
+        "labels": [asdict(label) for label in bundle.labels],
+        "graphs": {name: asdict(spec) for name, spec in bundle.graphs.items()},
+        "map_kinds": list(bundle.map_kinds),
+        "thresholds": asdict(bundle.thresholds),
+        "prompts": asdict(bundle.prompts),
+        "post": asdict(bundle.post),
+        "provenance": dict(bundle.provenance),
+    }
+    (bundle.folder / MANIFEST).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _bundle_of(values: Mapping[str, Any], folder: Path, digest: str) -> Bundle:
+    return Bundle(
+        folder=folder,
+        name=values["name"],
+        version=values["version"],
+        digest=digest,
+        labels=LabelSet(tuple(Label(row["name"], tuple(row.get("aliases", ()))) for row in values["labels"])),
+        graphs={name: _graph_of(spec) for name, spec in values["graphs"].items()},
+        map_kinds=tuple(values["map_kinds"]),
+        thresholds=Thresholds(**{name: tuple(map(float, values["thresholds"][name])) for name in ("classifier", "score")}),
+        prompts=PromptSettings(**_with_tuples(values["prompts"])),
+        post=PostSettings(**values["post"]),
+        provenance=values["provenance"],
+    )
+
+
+def _graph_of(values: Mapping[str, Any]) -> GraphSpec:
+    tensors = {
+        side: tuple(TensorSpec(row["name"], row["dtype"], tuple(row["shape"])) for row in values[side])
+        for side in ("inputs", "outputs")
+    }
+    plain = {field.name: values[field.name] for field in fields(GraphSpec) if field.name not in tensors}
+    plain["fill_rgb"] = tuple(plain["fill_rgb"])
+    return GraphSpec(**plain, **tensors)
+
+
+def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    converted = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    converted["prompt_buckets"] = {key: tuple(sizes) for key, sizes in values["prompt_buckets"].items()}
+    return converted
+
+
+def _check(bundle: Bundle, required: Sequence[str]) -> None:
+    missing = [name for name in required if name not in bundle.graphs]
+    if missing:
+        raise BundleError(f"{bundle.folder / MANIFEST}: graphs lacks {', '.join(missing)}: export the bundle again")
+    sides = {spec.side_px for spec in bundle.graphs.values()}
+    if len(sides) > 1:
+        raise BundleError(f"{bundle.folder / MANIFEST}: graphs differ in side_px {sorted(sides)}: export them together")
+    for name in ("classifier", "score"):
+        values = getattr(bundle.thresholds, name)
+        if len(values) != len(bundle.labels) or not all(math.isfinite(value) for value in values):
+            raise BundleError(
+                f"{bundle.folder / MANIFEST}: thresholds.{name} must be {len(bundle.labels)} finite numbers, "
+                f"one for each label, got {len(values)}"
+            )
+    for spec in bundle.graphs.values():
+        _check_file(bundle.folder / spec.file, spec.sha256)
+
+
+def _check_file(path: Path, sha256: str) -> None:
+    if not path.is_file():
+        raise BundleError(f"{path} does not exist: the bundle is incomplete, copy or export it again")
+    found = file_sha256(path)
+    if found != sha256:
+        raise BundleError(f"{path} has sha256 {found}, bundle.json says {sha256}: the file was changed or cut short")

@@ -1,0 +1,102 @@
+"""Pictures from bytes and files: upright RGB, with limits checked before any pixel is decoded."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+ImageErrorCode = Literal["not_an_image", "image_too_large", "image_broken"]
+DEFAULT_MAX_PIXELS = 100_000_000
+
+
+class ImageError(ValueError):
+    """A picture that cannot be used; ``code`` is stable, the message says what to do."""
+
+    def __init__(self, code: ImageErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code: ImageErrorCode = code
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """A picture upright in RGB: ``image_hwc_u8`` [H,W,3], the file format and the sha256 of size and pixels."""
+
+    image_hwc_u8: npt.NDArray[np.uint8]
+    format: str
+    sha256: str
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        height, width = self.image_hwc_u8.shape[:2]
+        return height, width
+
+
+def decode_image(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> DecodedImage:
+    """Decode any format Pillow reads: EXIF upright, first frame, alpha over white, 16-bit scaled to 8.
+
+    Raises:
+        ImageError: ``not_an_image``, ``image_too_large`` (from the header, before decoding) or ``image_broken``.
+    """
+    opened = _open(data, max_pixels)
+    try:
+        opened.load()
+        upright = ImageOps.exif_transpose(opened)
+        image_hwc_u8 = np.ascontiguousarray(_to_rgb(upright))
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+        raise ImageError("image_broken", f"image is damaged or cut short ({error}): send the whole file") from error
+    return DecodedImage(image_hwc_u8, opened.format or "unknown", pixels_sha256(image_hwc_u8))
+
+
+def read_image(path: Path) -> npt.NDArray[np.uint8]:
+    """The picture of a file as [H,W,3] upright RGB; raises ImageError as `decode_image` does, OSError if unreadable."""
+    return decode_image(path.read_bytes()).image_hwc_u8
+
+
+def pixels_sha256(image_hwc_u8: npt.NDArray[np.uint8]) -> str:
+    """Digest of a picture's shape and pixels: equal pictures agree whatever file they came in."""
+    digest = hashlib.sha256(repr(image_hwc_u8.shape).encode())
+    digest.update(np.ascontiguousarray(image_hwc_u8))
+    return digest.hexdigest()
+
+
+def _open(data: bytes, max_pixels: int) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            # Our own limit below replaces Pillow's warning and its doubled error threshold.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            opened = Image.open(io.BytesIO(data))
+    except Image.DecompressionBombError as error:
+        raise ImageError("image_too_large", f"image has more than {max_pixels} pixels: send a smaller one") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise ImageError("not_an_image", "the bytes are no image in a known format: send JPEG, PNG or WebP") from error
+    width, height = opened.size
+    if width * height > max_pixels:
+        raise ImageError(
+            "image_too_large",
+            f"image is {width} x {height} = {width * height} pixels, the limit is {max_pixels}: send a smaller one",
+        )
+    return opened
+
+
+def _to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
+    if image.mode.startswith("I") or image.mode == "F":
+        return _wide_grey_to_rgb(np.asarray(image))
+    if image.has_transparency_data:
+        with_alpha = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), with_alpha)
+    return np.asarray(image.convert("RGB"))
+
+
+def _wide_grey_to_rgb(grey_hw: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    # Pillow's own conversion clips 16-bit values at 255, which turns such pictures white.
+    grey = grey_hw.astype(np.float64)
+    eight_bit = grey if grey.max(initial=0) <= 255 else grey / 257
+    return np.repeat(np.clip(eight_bit, 0, 255).astype(np.uint8)[..., None], 3, axis=2)

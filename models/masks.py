@@ -1,0 +1,52 @@
+"""Instance masks: COCO run lengths, PNG, boxes and overlap."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco_mask
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Rle(TypedDict):
+    """COCO compressed run lengths: ``size`` is [height, width], ``counts`` ASCII."""
+
+    size: list[int]
+    counts: str
+
+
+def encode_rle(mask_hw: Mask) -> Rle:
+    """Mask [H,W] to COCO compressed run lengths (column-major, first run is background)."""
+    encoded = coco_mask.encode(np.asfortranarray(mask_hw, dtype=np.uint8))
+    return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
+
+
+def decode_rle(rle: Rle) -> Mask:
+    """COCO compressed run lengths to a C-ordered mask [H,W]."""
+    decoded = coco_mask.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")})
+    return np.ascontiguousarray(decoded.astype(bool))
+
+
+def encode_mask_png(mask_hw: Mask) -> bytes:
+    """Mask [H,W] to a one-channel PNG, 255 inside."""
+    done, encoded = cv2.imencode(".png", mask_hw.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    assert done, "OpenCV writes any 8-bit mask"
+    return encoded.tobytes()
+
+
+def mask_box(mask_hw: Mask) -> npt.NDArray[np.float32]:
+    """Tight half-open box [4] of a mask [H,W] in its pixels; zeros where the mask is empty."""
+    rows, columns = np.flatnonzero(mask_hw.any(axis=1)), np.flatnonzero(mask_hw.any(axis=0))
+    if not len(rows):
+        return np.zeros(4, np.float32)
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
+
+
+def mask_iou(first_hw: Mask, second_hw: Mask) -> float:
+    """Intersection over union of two masks of one size; 0 where both are empty."""
+    union = np.count_nonzero(first_hw | second_hw)
+    return np.count_nonzero(first_hw & second_hw) / union if union else 0.0

@@ -1,0 +1,1 @@
+"""The torch networks: needed to train and to export, never to serve."""

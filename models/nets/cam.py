@@ -1,0 +1,42 @@
+"""Class activation maps from a convolutional classifier trained on tags alone."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from models.nets.backbone import FeaturePyramid, create_backbone, normalise_image
+
+
+class CnnCam(nn.Module):
+    """A 1x1 classifier on a map of stride 8; the maps that it pools are the activation maps.
+
+    Stride 8 rather than the backbone's 32: a cell of the last stage is larger than most small debris, so that its
+    maps could not point at it.
+    """
+
+    def __init__(self, backbone: nn.Module, classes: int, channels: int = 128, sharpness: float = 1.0) -> None:
+        super().__init__()
+        self.features = FeaturePyramid(backbone, channels)
+        self.classifier = nn.Conv2d(channels, classes, kernel_size=1)
+        # Rare classes start rare: the usual prior of 1 % for one-against-all losses (arXiv 1708.02002, section 4.1).
+        nn.init.constant_(self.classifier.bias, -4.6)
+        self.sharpness = sharpness
+
+    def forward(self, image_bhwc_u8: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pictures uint8 [B,S,S,3] to tag logits [B,C] and activation maps (logits) [B,C,S/8,S/8]."""
+        maps = self.classifier(self.features(normalise_image(image_bhwc_u8)))
+        return smooth_max(maps, self.sharpness), maps
+
+
+def smooth_max(maps: torch.Tensor, sharpness: float) -> torch.Tensor:
+    """Pool maps [B,C,h,w] to [B,C]: positions weighted by the softmax of their own logits.
+
+    A plain average follows whatever covers most of the picture, here the pavement; a hard maximum trains one cell.
+    """
+    flat = maps.flatten(2).float()
+    return ((flat * sharpness).softmax(dim=2) * flat).sum(dim=2)
+
+
+def build_cnn_cam(backbone: str, classes: int, weights: str = "none") -> CnnCam:
+    return CnnCam(create_backbone(backbone, weights), classes)

@@ -1,0 +1,98 @@
+"""A small promptable segmenter: Segment Anything's prompt encoder and mask decoder over a light image encoder."""
+
+from __future__ import annotations
+
+import torch
+from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
+from torch import nn
+
+from models.nets.backbone import STRIDE_PX, FeaturePyramid, create_backbone, normalise_image
+
+MASK_LEVELS = 3
+
+
+class CompactSam(nn.Module):
+    """Segment Anything (arXiv 2304.02643) in small.
+
+    Attributes:
+        side_px: side S of the square input, a multiple of 32.
+        image_encoder: pictures float [B,3,S,S] to embeddings [B,D,e,e], e = S / 8.
+    """
+
+    def __init__(self, backbone: nn.Module, side_px: int, channels: int = 128, mlp_dim: int = 512) -> None:
+        super().__init__()
+        self.side_px = side_px
+        self.embedding_side = side_px // STRIDE_PX
+        self.image_encoder = FeaturePyramid(backbone, channels)
+        self.prompt_encoder = PromptEncoder(
+            embed_dim=channels,
+            image_embedding_size=(self.embedding_side, self.embedding_side),
+            input_image_size=(side_px, side_px),
+            mask_in_chans=16,
+        )
+        self.mask_decoder = MaskDecoder(
+            transformer_dim=channels,
+            transformer=TwoWayTransformer(depth=2, embedding_dim=channels, mlp_dim=mlp_dim, num_heads=8),
+            num_multimask_outputs=MASK_LEVELS,
+            iou_head_depth=3,
+            iou_head_hidden_dim=channels,
+        )
+
+    def encode(self, image_bhwc_u8: torch.Tensor) -> torch.Tensor:
+        """Pictures uint8 [B,S,S,3] to embeddings [B,D,e,e]."""
+        return self.image_encoder(normalise_image(image_bhwc_u8))
+
+
+def build_compact_sam(backbone: str, side_px: int, weights: str = "none") -> CompactSam:
+    return CompactSam(create_backbone(backbone, weights), side_px)
+
+
+def decode_prompts(
+    prompt_encoder: PromptEncoder,
+    mask_decoder: MaskDecoder,
+    embedding: torch.Tensor,
+    coords: torch.Tensor,
+    labels: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Decode many prompts on one picture; equals `MaskDecoder.forward(multimask_output=True)`.
+
+    The published decoder copies the embedding once per prompt. Left at batch 1 it broadcasts, and the first
+    transformer layer projects the picture's keys once instead of P times.
+
+    Args:
+        embedding: [1,D,e,e] of one picture.
+        coords: [P,N,2] x, y in pixels of the square input.
+        labels: [P,N] 1 foreground, 0 background, 2 and 3 box corners, -1 padding.
+
+    Returns:
+        Mask logits [P,3,4e,4e] and predicted IoU [P,3].
+    """
+    sparse = embed_points(prompt_encoder, coords, labels)  # [P,N,D]
+    prompts, channels = coords.shape[0], embedding.shape[1]
+    side = embedding.shape[-1]
+    output_tokens = torch.cat([mask_decoder.iou_token.weight, mask_decoder.mask_tokens.weight])
+    tokens = torch.cat([output_tokens[None].expand(prompts, -1, -1), sparse], dim=1)
+    source = embedding + prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
+    answered, pixels = mask_decoder.transformer(source, prompt_encoder.get_dense_pe(), tokens)
+    upscaled = mask_decoder.output_upscaling(pixels.transpose(1, 2).reshape(prompts, channels, side, side))
+    # Token 0 answers for IoU, token 1 is the single mask that several prompts share; 2.. are the three levels.
+    weights = torch.stack(
+        [mask_decoder.output_hypernetworks_mlps[1 + level](answered[:, 2 + level]) for level in range(MASK_LEVELS)],
+        dim=1,
+    )  # [P,3,D/8]
+    logits = (weights @ upscaled.flatten(2)).reshape(prompts, MASK_LEVELS, 4 * side, 4 * side)
+    return logits, mask_decoder.iou_prediction_head(answered[:, 0])[:, 1:]
+
+
+def embed_points(prompt_encoder: PromptEncoder, coords: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Points and box corners [P,N,2] with labels [P,N] to tokens [P,N,D], as `PromptEncoder` embeds them.
+
+    Written without boolean indexing, so that one traced graph serves every mixture of labels.
+    """
+    side_hw = prompt_encoder.input_image_size
+    position = prompt_encoder.pe_layer.forward_with_coords(coords + 0.5, side_hw)
+    kinds = torch.stack([embedding.weight[0] for embedding in prompt_encoder.point_embeddings])  # [4,D]
+    padding = prompt_encoder.not_a_point_embed.weight[0]
+    is_point = (labels >= 0)[..., None]
+    kind = kinds[labels.clamp(min=0).long()]
+    return torch.where(is_point, position + kind, padding.expand_as(position))

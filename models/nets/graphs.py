@@ -1,0 +1,115 @@
+"""The networks as they are served: wrappers made for tracing, with the inputs and outputs of the bundle's contract."""
+
+from __future__ import annotations
+
+import torch
+from segment_anything.modeling import MaskDecoder, PromptEncoder
+from torch import nn
+
+from models.nets.cam import CnnCam
+from models.nets.compact_sam import CompactSam, decode_prompts
+from models.nets.wsod import Wsod
+
+STABILITY_OFFSET = 1.0  # as SamAutomaticMaskGenerator's default
+OUTSIDE_LOGIT = -32.0
+
+
+class CamGraph(nn.Module):
+    """``image`` uint8 [B,S,S,3] to ``scores`` [B,C] in 0..1 and ``maps`` [B,1,C,h,w] (logits)."""
+
+    def __init__(self, net: CnnCam) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        pooled, maps = self.net(image)
+        return pooled.sigmoid(), maps[:, None]
+
+
+class SamEncoderGraph(nn.Module):
+    """``image`` uint8 [B,S,S,3] to ``embedding`` [B,D,e,e]."""
+
+    def __init__(self, net: CompactSam) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.net.encode(image)
+
+
+class SamDecoderGraph(nn.Module):
+    """``embedding`` [1,D,e,e], ``coords`` [P,N,2], ``labels`` [P,N], ``valid_hw`` [2] to boxes, iou, stability, logits.
+
+    Boxes [P,M,4] and stability [P,M] are computed here because a mask level costs thousands of times the bytes of
+    its box; they look at the valid area alone, so that padding is never part of an object.
+    """
+
+    def __init__(self, prompt_encoder: PromptEncoder, mask_decoder: MaskDecoder, side_px: int) -> None:
+        super().__init__()
+        self.prompt_encoder = prompt_encoder
+        self.mask_decoder = mask_decoder
+        self.side_px = side_px
+
+    def forward(
+        self, embedding: torch.Tensor, coords: torch.Tensor, labels: torch.Tensor, valid_hw: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        logits, iou = decode_prompts(self.prompt_encoder, self.mask_decoder, embedding, coords, labels)
+        cell_px = self.side_px / (4 * embedding.shape[-1])
+        centres = (torch.arange(logits.shape[-1], device=logits.device) + 0.5) * cell_px
+        rows, columns = centres < valid_hw[0], centres < valid_hw[1]
+        valid = rows[:, None] & columns[None, :]
+        inside = torch.where(valid, logits, torch.full_like(logits, OUTSIDE_LOGIT))
+        stability = _pixels_above(inside, STABILITY_OFFSET) / _pixels_above(inside, -STABILITY_OFFSET).clamp(min=1)
+        x0, x1 = profile_extent(inside.amax(dim=2), cell_px, valid_hw[1])
+        y0, y1 = profile_extent(inside.amax(dim=3), cell_px, valid_hw[0])
+        drawn = (x1 > x0) & (y1 > y0)
+        boxes = torch.stack([x0, y0, x1, y1], dim=-1) * drawn[..., None]
+        return boxes, iou, stability, logits.half()
+
+
+class WsodGraph(nn.Module):
+    """``image`` uint8 [B,S,S,3], ``boxes`` [B,P,4], ``valid`` [B,P] to ``scores`` [B,P,C] and ``deltas`` [B,P,1,4]."""
+
+    def __init__(self, net: Wsod) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(
+        self, image: torch.Tensor, boxes: torch.Tensor, valid: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        scores, deltas = self.net.score(self.net.encode(image), boxes)
+        return scores * valid[..., None], deltas
+
+
+def _pixels_above(logits: torch.Tensor, threshold: float) -> torch.Tensor:
+    return (logits > threshold).float().sum(dim=(2, 3))
+
+
+def profile_extent(
+    profile: torch.Tensor, cell_px: float, valid_px: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """First and last position [P,M] in pixels at which a profile [P,M,h] of highest logits is above 0.
+
+    An edge is put where the logits cross 0 between two cell centres, as bilinear enlargement would put it: whole
+    cells are too coarse for small objects. At the border of the valid area the object goes on to the border.
+    Where nothing is above 0 the extent is empty (first >= last).
+    """
+    count = profile.shape[-1]
+    index = torch.arange(count, device=profile.device)
+    above = profile > 0
+    first = torch.where(above, index, torch.full_like(index, count - 1)).amin(dim=-1)
+    last = torch.where(above, index, torch.zeros_like(index)).amax(dim=-1)
+    start = (first + 0.5 - _overshoot(profile, first, first - 1)) * cell_px
+    end = (last + 0.5 + _overshoot(profile, last, last + 1)) * cell_px
+    reaches_end = (last + 1.5) * cell_px > valid_px
+    start = torch.where(first == 0, torch.zeros_like(start), start)
+    end = torch.where(reaches_end, valid_px.to(end.dtype), end)
+    anything = above.any(dim=-1)
+    return start * anything, end * anything
+
+
+def _overshoot(profile: torch.Tensor, inner: torch.Tensor, outer: torch.Tensor) -> torch.Tensor:
+    """Share of a cell, 0 to 1, from the centre ``inner`` (above 0) to where the logit crosses 0 towards ``outer``."""
+    inside = profile.gather(-1, inner[..., None])[..., 0]
+    outside = profile.gather(-1, outer.clamp(0, profile.shape[-1] - 1)[..., None])[..., 0]
+    return (inside / (inside - outside).clamp(min=1e-6)).clamp(0, 1)

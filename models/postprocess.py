@@ -1,0 +1,58 @@
+"""From scored proposals to detections: closed world, box refinement, suppression per class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from models.boxes import clip_boxes, nms
+from models.detections import Detections
+from models.settings import PostSettings
+
+Float32 = npt.NDArray[np.float32]
+
+# Faster R-CNN's scaling of box deltas, and its bound on growth (arXiv 1506.01497 and its public code).
+DELTA_WEIGHTS = np.array([10.0, 10.0, 5.0, 5.0], np.float32)
+MOST_LOG_GROWTH = float(np.log(1000.0 / 16.0))
+
+
+def apply_deltas(boxes_xyxy: Float32, deltas: Float32) -> Float32:
+    """Boxes [N,4] moved and scaled by deltas [N,4] (dx, dy, dw, dh as in R-CNN, times `DELTA_WEIGHTS`)."""
+    scaled = deltas / DELTA_WEIGHTS
+    sides_wh = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
+    centres_xy = boxes_xyxy[:, :2] + sides_wh / 2 + scaled[:, :2] * sides_wh
+    half_wh = sides_wh * np.exp(np.minimum(scaled[:, 2:], MOST_LOG_GROWTH)) / 2
+    return np.concatenate([centres_xy - half_wh, centres_xy + half_wh], axis=1).astype(np.float32)
+
+
+def select_detections(
+    boxes_xyxy: Float32,
+    scores: Float32,
+    deltas: Float32,
+    allowed: Sequence[int],
+    valid_hw: tuple[int, int],
+    settings: PostSettings,
+) -> Detections:
+    """The detections of the allowed classes, best first; no other class can come back.
+
+    Args:
+        boxes_xyxy: proposals [P,4] in pixels of the graph's input.
+        scores: [P,C].
+        deltas: [P,C,4], or [P,1,4] where all classes share them.
+        allowed: class indices.
+        valid_hw: part of the input that holds the picture, in pixels.
+
+    Returns:
+        Detections in pixels of the graph's input, ``sources`` the proposals they came from. No score threshold is
+        applied: the caller's ledger needs the best score of a class even where it is too low.
+    """
+    parts = []
+    for label in allowed:
+        refined = clip_boxes(apply_deltas(boxes_xyxy, deltas[:, min(label, deltas.shape[1] - 1)]), valid_hw)
+        kept = nms(refined, scores[:, label], settings.nms_iou)
+        labels = np.full(len(kept), label, np.int64)
+        parts.append(Detections(refined[kept], scores[kept, label].astype(np.float32), labels, kept))
+    found = Detections.concat(parts)
+    return found[np.argsort(-found.scores, kind="stable")]

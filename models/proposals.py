@@ -1,0 +1,165 @@
+"""From prompts to proposals, written once for training and serving.
+
+`propose` does no inference itself: it yields the prompts it wants answered and is sent the answers, so that the
+training loop drives it with a plain call and the service with an awaited one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from models.boxes import box_areas, clip_boxes, nms
+from models.peaks import Peaks
+from models.prompts import DecodedBatch, PromptBatch, grid_points, group_prompt, point_prompts, split_prompts
+from models.settings import PromptSettings
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+LEAST_SIDE_PX = 1.0
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Columns of equal length N.
+
+    Attributes:
+        boxes_xyxy: [N,4] tight boxes of masks, half-open, in pixels of the graph's input.
+        predicted_iou: [N] the decoder's own estimate of mask quality.
+        stability: [N] IoU of the mask cut at logits +1 and -1.
+        prompts: [N] index of the prompt in the order they were asked.
+        levels: [N] mask level of that prompt.
+        from_peak: [N] whether a peak (and not the grid) asked for it.
+    """
+
+    boxes_xyxy: Float32
+    predicted_iou: Float32
+    stability: Float32
+    prompts: Int64
+    levels: Int64
+    from_peak: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.predicted_iou)
+
+    def __getitem__(self, index: npt.NDArray[np.bool_] | npt.NDArray[np.integer]) -> Proposals:
+        return Proposals(*(getattr(self, field.name)[index] for field in fields(self)))
+
+
+@dataclass(frozen=True)
+class ProposedPicture:
+    """Proposals with the prompts they came from: ``asked[proposals.prompts[i]]`` repeats mask i."""
+
+    proposals: Proposals
+    asked: tuple[PromptBatch, ...]
+
+
+Proposing = Generator[PromptBatch, DecodedBatch, ProposedPicture]
+Decode = Callable[[PromptBatch], DecodedBatch]
+
+
+def propose(peaks: Peaks, valid_hw: tuple[int, int], settings: PromptSettings) -> Proposing:
+    """Ask about peaks, groups of peaks, then grids from coarse to fine, sparing points that a good mask covers.
+
+    Rounds do not depend on how a backend cuts them into runs, so every backend gives the same proposals.
+
+    Args:
+        peaks: of all tags together, in pixels of the graph's input.
+        valid_hw: part of the input that holds the picture, in pixels.
+
+    Yields:
+        Prompt batches of one length N each; send the answers back in the same order.
+    """
+    pool: list[Proposals] = []
+    asked: list[PromptBatch] = []
+
+    def ask(batch: PromptBatch, from_peak: bool) -> Generator[PromptBatch, DecodedBatch, None]:
+        decoded = yield batch
+        pool.append(_masks_of(decoded, sum(map(len, asked)), from_peak, settings))
+        asked.append(batch)
+
+    if len(peaks):
+        yield from ask(point_prompts(peaks.points_xy), True)
+    for label in np.unique(peaks.labels):
+        points_xy = peaks.points_xy[peaks.labels == label]
+        if len(points_xy) > 1:
+            yield from ask(group_prompt(points_xy), True)
+    for side in settings.grid_sides:
+        open_xy = _uncovered(grid_points(side, valid_hw), pool, valid_hw, settings)
+        open_xy = open_xy[: max(0, settings.max_prompts - sum(map(len, asked)))]
+        if len(open_xy):
+            yield from ask(point_prompts(open_xy), False)
+    return ProposedPicture(_select(_concat(pool), valid_hw, settings), tuple(asked))
+
+
+def run_proposing(proposing: Proposing, decode: Decode, buckets: Sequence[int]) -> ProposedPicture:
+    """Drive `propose` with a synchronous decoder that answers runs of the given sizes."""
+    try:
+        batch = next(proposing)
+        while True:
+            answers = [decode(run) for run in split_prompts(batch, buckets)] if batch.labels.shape[0] else []
+            batch = proposing.send(join_decoded(answers, len(batch)))
+    except StopIteration as stop:
+        picture: ProposedPicture = stop.value
+        return picture
+
+
+def join_decoded(answers: Sequence[DecodedBatch], count: int) -> DecodedBatch:
+    """The answers to the runs of one batch as one, without those to padding."""
+    columns = ([getattr(answer, field.name) for answer in answers] for field in fields(DecodedBatch))
+    return DecodedBatch(*(np.concatenate(column)[:count] for column in columns))
+
+
+def prompt_of(asked: Sequence[PromptBatch], index: int) -> PromptBatch:
+    """The single prompt number ``index`` in the order they were asked."""
+    for batch in asked:
+        if index < len(batch):
+            return PromptBatch(batch.coords[index : index + 1], batch.labels[index : index + 1])
+        index -= len(batch)
+    raise ValueError(f"prompt index is {index} past the last prompt")
+
+
+def _masks_of(decoded: DecodedBatch, first_prompt: int, from_peak: bool, settings: PromptSettings) -> Proposals:
+    levels = np.array(settings.mask_levels)
+    count = len(decoded)
+    masks = Proposals(
+        decoded.boxes[:, levels].reshape(-1, 4).astype(np.float32),
+        decoded.iou[:, levels].reshape(-1).astype(np.float32),
+        decoded.stability[:, levels].reshape(-1).astype(np.float32),
+        np.repeat(np.arange(first_prompt, first_prompt + count), len(levels)),
+        np.tile(levels, count),
+        np.full(count * len(levels), from_peak),
+    )
+    sides_wh = masks.boxes_xyxy[:, 2:] - masks.boxes_xyxy[:, :2]
+    drawn = (sides_wh >= LEAST_SIDE_PX).all(axis=1)
+    good = (masks.predicted_iou >= settings.grid_min_iou) & (masks.stability >= settings.grid_min_stability)
+    return masks[drawn & (good | masks.from_peak)]
+
+
+def _uncovered(
+    points_xy: Float32, pool: Sequence[Proposals], valid_hw: tuple[int, int], settings: PromptSettings
+) -> Float32:
+    if not pool:
+        return points_xy
+    masks = _concat(pool)
+    most_px = settings.cover_max_area_share * valid_hw[0] * valid_hw[1]
+    covers = (masks.predicted_iou >= settings.cover_min_iou) & (box_areas(masks.boxes_xyxy) <= most_px)
+    boxes = masks.boxes_xyxy[covers][None]  # [1,M,4]
+    inside = (points_xy[:, None] >= boxes[..., :2]).all(-1) & (points_xy[:, None] < boxes[..., 2:]).all(-1)
+    return points_xy[~inside.any(axis=1)]
+
+
+def _select(masks: Proposals, valid_hw: tuple[int, int], settings: PromptSettings) -> Proposals:
+    """Best first by predicted IoU, near-duplicates dropped, at most ``max_proposals``."""
+    kept = nms(masks.boxes_xyxy, masks.predicted_iou, settings.duplicate_iou)[: settings.max_proposals]
+    chosen = masks[kept]
+    columns = [getattr(chosen, field.name) for field in fields(Proposals)]
+    columns[0] = clip_boxes(chosen.boxes_xyxy, valid_hw)
+    return Proposals(*columns)
+
+
+def _concat(parts: Sequence[Proposals]) -> Proposals:
+    return Proposals(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Proposals)))

@@ -1,0 +1,106 @@
+"""`weaksam data`: check data sets, draw scenes, make mosaics and the repository's sample pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+data_app = typer.Typer(help="Check data sets, draw scenes, make mosaics.", no_args_is_help=True)
+
+_OutOption = Annotated[Path, typer.Option("--out", help="New folder to write.")]
+_SeedOption = Annotated[int, typer.Option("--seed", help="The same seed draws the same pictures.")]
+
+
+@data_app.command()
+def scenes(
+    out: _OutOption,
+    count: Annotated[int, typer.Option("--count", min=1, help="Pictures to draw.")] = 500,
+    seed: _SeedOption = 0,
+    size: Annotated[str, typer.Option("--size", help="HEIGHTxWIDTH in pixels.")] = "480x640",
+) -> None:
+    """Draw pictures of tools and debris with exact masks, as a data set in VOC and COCO layout."""
+    from training.scenes.generate import generate_scenes
+
+    _write_all(generate_scenes(out, count, seed, _parse_size(size)), count, "scenes", out)
+
+
+@data_app.command()
+def mosaics(
+    source: Annotated[Path, typer.Option("--source", help="Data set to take photographs from.")],
+    out: _OutOption,
+    split: Annotated[str, typer.Option("--split", help="train, val, fit or test.")] = "test",
+    count: Annotated[int, typer.Option("--count", min=1, help="Mosaics to write.")] = 180,
+    seed: _SeedOption = 0,
+) -> None:
+    """Join photographs of different kinds to 2x2 mosaics; half of them repeat a kind."""
+    from training.data.mosaics import make_mosaics
+    from training.data.open_dataset import open_dataset
+
+    try:
+        dataset = open_dataset(source, split)
+    except ValueError as error:
+        raise _failure(error) from error
+    _write_all(make_mosaics(dataset, split, out, count, seed), count, "mosaics", out)
+
+
+@data_app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="Data set in VOC, COCO or plain folder layout.")],
+    split: Annotated[str, typer.Option("--split", help="train, val, fit or test.")] = "train",
+) -> None:
+    """Read a data set as training would and list everything wrong with it; exit status 1 where anything is."""
+    from training.data.open_dataset import open_dataset
+
+    try:
+        dataset = open_dataset(folder, split)
+    except ValueError as error:
+        raise _failure(error) from error
+    objects = sum(len(image.objects) for image in dataset.images)
+    console = Console()
+    console.print(f"{dataset.name}: {len(dataset.images)} images, {len(dataset.labels)} labels, {objects} objects")
+    if not dataset.problems:
+        return
+    table = Table("file", "field", "problem")
+    for problem in dataset.problems:
+        table.add_row(problem.file, problem.field, problem.message)
+    console.print(table)
+    raise typer.Exit(1)
+
+
+@data_app.command()
+def samples(out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("samples")) -> None:
+    """Draw the repository's sample pictures anew; the same files come out each time."""
+    from training.scenes.samples import write_samples
+
+    for path in write_samples(out):
+        typer.echo(path)
+
+
+def _write_all(ids: Iterable[str], count: int, what: str, out: Path) -> None:
+    try:
+        for _ in track(ids, description=what, total=count):
+            pass
+    except ValueError as error:
+        raise _failure(error) from error
+    typer.echo(f"{count} {what} in {out}")
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    try:
+        height, width = (int(side) for side in text.lower().split("x"))
+    except ValueError as error:
+        raise _failure(ValueError(f"--size must be HEIGHTxWIDTH such as 480x640, got {text!r}")) from error
+    if min(height, width) < 64:
+        raise _failure(ValueError(f"--size must be at least 64x64, got {text!r}"))
+    return height, width
+
+
+def _failure(error: ValueError) -> typer.Exit:
+    Console(stderr=True).print(f"error: {error}", style="red", markup=False)
+    return typer.Exit(2)

@@ -1,0 +1,92 @@
+"""What every training loop shares: devices, learning rate, log, checkpoints."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+
+def start_fabric(precision: str, seed: int) -> Fabric:
+    """Launch Lightning Fabric on the best device at hand and seed torch."""
+    fabric = Fabric(accelerator="auto", devices="auto", precision=precision)  # type: ignore[arg-type]
+    fabric.launch()
+    fabric.seed_everything(seed, verbose=False)
+    return fabric
+
+
+def scheduled_lr(base_lr: float, step: int, steps: int, warmup_steps: int) -> float:
+    """Linear warm-up, then a half cosine down to 1 % of ``base_lr``."""
+    if step < warmup_steps:
+        return base_lr * (step + 1) / warmup_steps
+    progress = (step - warmup_steps) / max(1, steps - warmup_steps)
+    return base_lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Apply ``lr`` to all groups; a group may carry a ``lr_scale`` of its own."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group.get("lr_scale", 1.0)
+
+
+def require_finite(losses: dict[str, torch.Tensor], step: int) -> None:
+    """Raise FloatingPointError with all terms where the loss is not finite: training on would only hide the cause."""
+    values = {name: loss.item() for name, loss in losses.items()}
+    if not all(map(math.isfinite, values.values())):
+        raise FloatingPointError(f"loss is not finite at step {step}: {values}")
+
+
+class JsonlLog:
+    """One JSON object a line, appended and flushed, so that a killed run keeps its history."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", encoding="utf-8")
+        self._started_s = time.monotonic()
+
+    def write(self, **values: Any) -> None:
+        rounded = {key: round(value, 5) if isinstance(value, float) else value for key, value in values.items()}
+        elapsed_s = round(time.monotonic() - self._started_s, 1)
+        self._file.write(json.dumps(rounded | {"elapsed_s": elapsed_s}) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def save_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+    """Write what a killed run needs to go on; atomic, so that a kill in the middle leaves the previous one."""
+    partial = path.with_suffix(".part")
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, partial)
+    os.replace(partial, path)
+
+
+def resume_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Load a checkpoint where there is one; returns the number of finished steps."""
+    if not path.exists():
+        return 0
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"])
+
+
+def environment() -> dict[str, str]:
+    """Versions and code revision that a run's result depends on."""
+    revision = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, check=False
+    )
+    return {
+        "git_revision": revision.stdout.strip() or "unknown",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+    }

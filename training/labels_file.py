@@ -1,0 +1,18 @@
+"""The class list beside a checkpoint."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from models.labels import Label, LabelSet
+
+
+def write_labels(labels: LabelSet, path: Path) -> None:
+    path.write_text(json.dumps([asdict(label) for label in labels], indent=1) + "\n", encoding="utf-8")
+
+
+def read_labels(path: Path) -> LabelSet:
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    return LabelSet(tuple(Label(row["name"], tuple(row["aliases"])) for row in rows))

@@ -1,0 +1,226 @@
+"""Class-agnostic pre-training of the compact SAM on generated pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from rich.progress import track
+from safetensors.torch import load_file, save_file
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from models.nets.backbone import MEAN_RGB
+from models.nets.compact_sam import CompactSam, build_compact_sam, decode_prompts
+from training.config import save_config
+from training.engine import (
+    JsonlLog,
+    require_finite,
+    resume_checkpoint,
+    save_checkpoint,
+    scheduled_lr,
+    set_lr,
+    start_fabric,
+)
+from training.scenes.shapes_picture import shapes_picture
+
+MASK_STRIDE_PX = 2
+GROUP_POINTS = 3
+FOCAL_WEIGHT = 20.0
+FOCAL_GAMMA = 2.0
+
+
+@dataclass(frozen=True)
+class SamConfig:
+    """Settings of `train_sam`; `steps` optimiser steps of `batch_pictures` pictures of `side_px` pixels.
+
+    ``initial`` is a checkpoint to go on from, at any ``side_px``: no weight depends on the size.
+    """
+
+    backbone: str
+    backbone_weights: str
+    side_px: int
+    steps: int
+    batch_pictures: int
+    prompts_per_picture: int
+    point_share: float
+    group_share: float
+    lr: float
+    weight_decay: float
+    warmup_steps: int
+    precision: str
+    seed: int
+    loader_workers: int
+    checkpoint_steps: int
+    initial: Path | None = None
+
+
+class PromptedShapes(Dataset[dict[str, torch.Tensor]]):
+    """Picture number i with prompts and their masks, a function of the seed and i alone."""
+
+    def __init__(self, config: SamConfig, indices: range) -> None:
+        self._config = config
+        self._indices = indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, item: int) -> dict[str, torch.Tensor]:
+        config, index = self._config, self._indices[item]
+        # One rule for the whole batch: prompts of one batch must agree in their number of points.
+        rng_batch = np.random.default_rng([config.seed, index // config.batch_pictures])
+        grouped = rng_batch.random() < config.group_share
+        rng = np.random.default_rng([config.seed, 1, index])
+        image_hwc_u8, masks = _padded_picture(rng, config.side_px)
+        chosen = masks[rng.integers(len(masks), size=config.prompts_per_picture)]
+        sample = sample_group if grouped else (lambda rng, mask: sample_prompt(rng, mask, config.point_share))
+        prompts = [sample(rng, mask) for mask in chosen]
+        targets = np.stack([_shrink_mask(mask) for mask in chosen])
+        return {
+            "image": torch.from_numpy(image_hwc_u8),
+            "coords": torch.from_numpy(np.stack([coords for coords, _ in prompts])),
+            "labels": torch.from_numpy(np.stack([labels for _, labels in prompts])),
+            "masks": torch.from_numpy(targets),
+        }
+
+
+def _padded_picture(rng: np.random.Generator, side_px: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """A picture with at least one object; one in four is not square, so that padding is known."""
+    while True:
+        short_px = side_px if rng.random() < 0.75 else int(rng.integers(side_px // 2, side_px))
+        size_hw = (side_px, short_px) if rng.random() < 0.5 else (short_px, side_px)
+        image_hwc_u8, masks = shapes_picture(rng, size_hw)
+        if len(masks):
+            break
+    padded = np.full((side_px, side_px, 3), MEAN_RGB, np.uint8)
+    padded[: size_hw[0], : size_hw[1]] = image_hwc_u8
+    bottom_right = ((0, 0), (0, side_px - size_hw[0]), (0, side_px - size_hw[1]))
+    return padded, np.pad(masks, bottom_right)
+
+
+def sample_prompt(
+    rng: np.random.Generator, mask_hw: npt.NDArray[np.bool_], point_share: float
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """One point and a padding row, or a jittered box: coords [2,2] x, y in pixels and labels [2]."""
+    if rng.random() < point_share:
+        point_xy = _interior_points(rng, mask_hw, 1)[0]
+        return np.array([point_xy, (0, 0)], np.float32), np.array([1, -1], np.float32)
+    rows, columns = np.flatnonzero(mask_hw.any(1)), np.flatnonzero(mask_hw.any(0))
+    corners = np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]], np.float32)
+    jitter = rng.normal(0, 0.06, (2, 2)) * (corners[1] - corners[0])
+    moved = np.clip(corners + np.clip(jitter, -12, 12), 0, mask_hw.shape[::-1])
+    return moved.astype(np.float32), np.array([2, 3], np.float32)
+
+
+def sample_group(
+    rng: np.random.Generator, mask_hw: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Several points of one object: coords [3,2] x, y in pixels and labels [3]."""
+    return _interior_points(rng, mask_hw, GROUP_POINTS), np.ones(GROUP_POINTS, np.float32)
+
+
+def _interior_points(
+    rng: np.random.Generator, mask_hw: npt.NDArray[np.bool_], count: int
+) -> npt.NDArray[np.float32]:
+    # Half of the prompts lie well inside, as class activation peaks do; the others anywhere, as grid points do.
+    depth = cv2.distanceTransform(np.pad(mask_hw.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    least = 0.5 * depth.max() if rng.random() < 0.5 else 0.0
+    rows, columns = np.nonzero(mask_hw & (depth >= least))
+    picked = rng.integers(len(rows), size=count)
+    return (np.stack([columns[picked], rows[picked]], axis=1) + rng.random((count, 2)) - 0.5).astype(np.float32)
+
+
+def _shrink_mask(mask_hw: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """Share of each 2x2 cell that the mask covers: soft targets place an edge between cells."""
+    height, width = mask_hw.shape
+    cells = mask_hw.reshape(height // MASK_STRIDE_PX, MASK_STRIDE_PX, width // MASK_STRIDE_PX, MASK_STRIDE_PX)
+    return cells.mean(axis=(1, 3), dtype=np.float32)
+
+
+def sam_losses(
+    logits: torch.Tensor, predicted_iou: torch.Tensor, masks: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Losses of Segment Anything (arXiv 2304.02643, appendix A): best of the three levels, and all IoU predictions.
+
+    Args:
+        logits: [P,3,h,w] mask logits.
+        predicted_iou: [P,3].
+        masks: [P,h,w] covered share of each cell, 0 to 1.
+    """
+    target = masks[:, None].expand_as(logits)
+    probability = logits.sigmoid()
+    entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    focal = ((probability - target).abs() ** FOCAL_GAMMA * entropy).mean((2, 3))  # [P,3]
+    overlap = (probability * target).sum((2, 3))
+    dice = 1 - (2 * overlap + 1) / (probability.sum((2, 3)) + target.sum((2, 3)) + 1)
+    best = (FOCAL_WEIGHT * focal + dice).argmin(dim=1, keepdim=True)
+    with torch.no_grad():
+        inside, wanted = logits > 0, target > 0.5
+        intersection = (inside & wanted).sum((2, 3)).float()
+        true_iou = intersection / (inside | wanted).sum((2, 3)).clamp(min=1)
+    return {
+        "loss_focal": FOCAL_WEIGHT * focal.gather(1, best).mean(),
+        "loss_dice": dice.gather(1, best).mean(),
+        "loss_iou": functional.mse_loss(predicted_iou, true_iou),
+    }
+
+
+def train_sam(config: SamConfig, out_dir: Path) -> Path:
+    """Train, resuming a killed run; returns the checkpoint ``sam.safetensors`` beside its settings and log."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    save_config(config, out_dir / "config.json")
+    fabric = start_fabric(config.precision, config.seed)
+    net = build_compact_sam(config.backbone, config.side_px, config.backbone_weights)
+    if config.initial is not None:
+        net.load_state_dict(load_file(config.initial))
+    net.image_encoder.to(memory_format=torch.channels_last)
+    raw_optimizer = torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    done = resume_checkpoint(out_dir / "resume.pt", net, raw_optimizer)
+    model, optimizer = fabric.setup(net, raw_optimizer)
+    model.mark_forward_method("encode")
+    log = JsonlLog(out_dir / "log.jsonl")
+    first, last = done * config.batch_pictures, config.steps * config.batch_pictures
+    loader = DataLoader(PromptedShapes(config, range(first, last)), config.batch_pictures, num_workers=config.loader_workers)
+    batches = fabric.setup_dataloaders(loader)
+    model.train()
+    for step, batch in zip(range(done, config.steps), track(batches, "compact SAM"), strict=True):
+        set_lr(optimizer, scheduled_lr(config.lr, step, config.steps, config.warmup_steps))
+        losses = _train_step(fabric, model, optimizer, batch)
+        require_finite(losses, step)
+        if step % 20 == 0:
+            log.write(step=step, **{name: loss.item() for name, loss in losses.items()})
+        if (step + 1) % config.checkpoint_steps == 0:
+            save_checkpoint(out_dir / "resume.pt", net, raw_optimizer, step + 1)
+    log.close()
+    checkpoint = out_dir / "sam.safetensors"
+    save_file({key: value.contiguous() for key, value in net.state_dict().items()}, checkpoint)
+    return checkpoint
+
+
+def _train_step(fabric: Any, model: Any, optimizer: Any, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    with fabric.autocast():
+        embeddings = model.encode(batch["image"])
+        answers = [
+            decode_prompts(model.prompt_encoder, model.mask_decoder, embeddings[i : i + 1], coords, labels)
+            for i, (coords, labels) in enumerate(zip(batch["coords"], batch["labels"], strict=True))
+        ]
+    logits = torch.cat([logits for logits, _ in answers]).float()
+    predicted_iou = torch.cat([iou for _, iou in answers]).float()
+    losses = sam_losses(logits, predicted_iou, batch["masks"].flatten(0, 1))
+    optimizer.zero_grad()
+    fabric.backward(sum(losses.values()))
+    fabric.clip_gradients(model, optimizer, max_norm=1.0)
+    optimizer.step()
+    return losses
+
+
+def load_compact_sam(checkpoint: Path, backbone: str, side_px: int) -> CompactSam:
+    """The trained network in evaluation mode; raises RuntimeError where the file is of another network."""
+    net = build_compact_sam(backbone, side_px)
+    net.load_state_dict(load_file(checkpoint))
+    return net.eval()

@@ -1,0 +1,168 @@
+"""The weakly supervised detector (OICR) on stored proposals, and its fully supervised twin."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from rich.progress import track
+from safetensors.torch import load_file, save_file
+
+from models.labels import LabelSet
+from models.nets.wsod import RoiHead, Wsod, build_wsod
+from training.calibrate import presence_thresholds
+from training.config import save_config
+from training.data.tagged import TaggedImage
+from training.engine import (
+    JsonlLog,
+    require_finite,
+    resume_checkpoint,
+    save_checkpoint,
+    scheduled_lr,
+    set_lr,
+    start_fabric,
+)
+from training.labels_file import write_labels
+from training.oicr import box_supervised_losses, tag_supervised_losses
+from training.proposal_store import store_proposals
+from training.roi_store import RoiExample, pool_examples
+from training.tiles import tag_vector
+
+
+@dataclass(frozen=True)
+class WsodConfig:
+    """Settings of `train_wsod`.
+
+    Attributes:
+        supervision: ``tags``, or ``boxes`` for the fully supervised twin: same network, pictures and schedule.
+        prior_power: a proposal's predicted IoU to this power is its prior when seeds are chosen.
+        epochs: rounds over all examples, ``batch`` of them a step.
+    """
+
+    backbone: str
+    side_px: int
+    supervision: Literal["tags", "boxes"]
+    prior_power: float
+    epochs: int
+    batch: int
+    lr: float
+    weight_decay: float
+    warmup_steps: int
+    precision: str
+    seed: int
+    checkpoint_steps: int
+
+
+def train_wsod(
+    config: WsodConfig,
+    cam_checkpoint: Path,
+    proposal_bundle: Path,
+    images: Sequence[TaggedImage],
+    held_out: Sequence[TaggedImage],
+    labels: LabelSet,
+    store_dir: Path,
+    out_dir: Path,
+) -> Path:
+    """Train the RoI head on frozen features of the CAM classifier; returns the checkpoint ``wsod.safetensors``.
+
+    Writes beside it the settings, ``labels.json``, ``log.jsonl`` and ``thresholds.json``, chosen on ``held_out`` from
+    its tags alone.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    save_config(config, out_dir / "config.json")
+    write_labels(labels, out_dir / "labels.json")
+    fabric = start_fabric(config.precision, config.seed)
+    net = build_wsod(config.backbone, len(labels))
+    net.features.load_state_dict(cam_features(cam_checkpoint))
+    net.eval()
+    stored = store_proposals(proposal_bundle, images, store_dir)
+    examples = pool_examples(net, images, stored, labels, config.side_px, config.seed)
+    _train_head(fabric, net.head, examples, config, out_dir)
+    checkpoint = out_dir / "wsod.safetensors"
+    save_file({key: value.contiguous() for key, value in net.state_dict().items()}, checkpoint)
+    _write_thresholds(net.eval(), proposal_bundle, held_out, labels, store_dir, config, out_dir / "thresholds.json")
+    return checkpoint
+
+
+def cam_features(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """The feature pyramid's part of a CAM checkpoint."""
+    prefix = "features."
+    state = load_file(checkpoint)
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def _train_head(
+    fabric: Any, head: RoiHead, examples: Sequence[RoiExample], config: WsodConfig, out_dir: Path
+) -> None:
+    raw_optimizer = torch.optim.AdamW(head.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    done = resume_checkpoint(out_dir / "resume.pt", head, raw_optimizer)
+    model, optimizer = fabric.setup(head, raw_optimizer)
+    model.mark_forward_method("embed_pooled")
+    usable = [example for example in examples if len(example.boxes)]
+    steps = config.epochs * len(usable) // config.batch
+    log = JsonlLog(out_dir / "log.jsonl")
+    model.train()
+    for step in track(range(done, steps), f"WSOD from {config.supervision}"):
+        set_lr(optimizer, scheduled_lr(config.lr, step, steps, config.warmup_steps))
+        batch = [usable[i] for i in _batch_indices(step, len(usable), config)]
+        losses = _train_step(fabric, model, optimizer, batch, config)
+        require_finite(losses, step)
+        if step % 50 == 0:
+            log.write(step=step, **{name: loss.item() for name, loss in losses.items()})
+        if (step + 1) % config.checkpoint_steps == 0:
+            save_checkpoint(out_dir / "resume.pt", head, raw_optimizer, step + 1)
+    log.close()
+
+
+def _batch_indices(step: int, count: int, config: WsodConfig) -> list[int]:
+    """Examples of a step: a permutation per epoch, a function of seed and step alone so that a resumed run agrees."""
+    epoch, first = divmod(step * config.batch, count)
+    order = np.random.default_rng([config.seed, epoch]).permutation(count)
+    return [int(order[i]) for i in range(first, min(first + config.batch, count))]
+
+
+def _train_step(
+    fabric: Any, model: Any, optimizer: Any, batch: Sequence[RoiExample], config: WsodConfig
+) -> dict[str, torch.Tensor]:
+    vectors = model.embed_pooled(torch.cat([example.pooled for example in batch]).float())
+    per_picture = vectors.float().split([len(example.boxes) for example in batch])
+    terms = [_picture_losses(model(v), example, config) for v, example in zip(per_picture, batch, strict=True)]
+    losses = {name: torch.stack([term[name] for term in terms]).mean() for name in terms[0]}
+    optimizer.zero_grad()
+    fabric.backward(sum(losses.values()))
+    fabric.clip_gradients(model, optimizer, max_norm=5.0)
+    optimizer.step()
+    return losses
+
+
+def _picture_losses(output: Any, example: RoiExample, config: WsodConfig) -> dict[str, torch.Tensor]:
+    if config.supervision == "boxes":
+        return box_supervised_losses(output, example.boxes, example.tags, example.true_boxes, example.true_labels)
+    prior = example.predicted_iou**config.prior_power
+    return tag_supervised_losses(output, example.boxes, prior, example.tags)
+
+
+def _write_thresholds(
+    net: Wsod,
+    proposal_bundle: Path,
+    images: Sequence[TaggedImage],
+    labels: LabelSet,
+    store_dir: Path,
+    config: WsodConfig,
+    path: Path,
+) -> None:
+    stored = store_proposals(proposal_bundle, images, store_dir)
+    examples = pool_examples(net, images, stored, labels, config.side_px, config.seed)[: len(images)]
+    with torch.inference_mode():
+        best = np.stack([net.head.scores(net.head.embed_pooled(e.pooled.float())).amax(0).numpy() for e in examples])
+    tags = np.stack([tag_vector(image.tags, labels) for image in images])
+    thresholds = {
+        "classifier": presence_thresholds(np.stack([proposals.tag_scores for proposals in stored]), tags),
+        "score": presence_thresholds(best, tags),
+    }
+    path.write_text(json.dumps(thresholds, indent=1) + "\n", encoding="utf-8")
