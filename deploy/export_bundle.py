@@ -17,7 +17,7 @@ from torch import nn
 from deploy.graph_plans import cam_plan, sam_decoder_plan, sam_encoder_plan, wsod_plan
 from deploy.onnx_graph import GraphPlan, export_graph
 from models.bundle import Bundle, Thresholds, write_manifest
-from models.labels import Label, LabelSet
+from models.labels_file import read_labels
 from models.nets.cam import build_cnn_cam
 from models.nets.compact_sam import build_compact_sam
 from models.nets.wsod import build_wsod
@@ -34,6 +34,16 @@ LICENCES = {
 
 class ExportError(ValueError):
     """A run that cannot be exported; the message names the file and the remedy."""
+
+
+@dataclass(frozen=True)
+class BundleConfig:
+    """What a bundle holds beside its graphs."""
+
+    name: str
+    version: str
+    prompts: PromptSettings
+    post: PostSettings
 
 
 @dataclass(frozen=True)
@@ -54,9 +64,7 @@ def open_run(folder: Path, name: str) -> Run:
     return Run(folder, checkpoint, json.loads(config.read_text(encoding="utf-8")))
 
 
-def export_bundle(
-    sam: Run, cam: Run, wsod: Run | None, prompts: PromptSettings, post: PostSettings, name: str, version: str, out_dir: Path
-) -> None:
+def export_bundle(sam: Run, cam: Run, wsod: Run | None, config: BundleConfig, out_dir: Path) -> None:
     """Write a bundle of the given runs.
 
     Without ``wsod`` it can make proposals only: that is what `weaksam train wsod` learns from.
@@ -72,24 +80,18 @@ def export_bundle(
     graphs = {plan.name: export_graph(plan, out_dir, side_px) for plan in plans}
     bundle = Bundle(
         folder=out_dir,
-        name=name,
-        version=version,
+        name=config.name,
+        version=config.version,
         digest="",
         labels=labels,
         graphs=graphs,
         map_kinds=MAP_KINDS,
         thresholds=_thresholds(wsod, len(labels)),
-        prompts=prompts,
-        post=post,
+        prompts=config.prompts,
+        post=config.post,
         provenance=_provenance([run for run in (sam, cam, wsod) if run is not None]),
     )
     write_manifest(bundle)
-
-
-def read_labels(path: Path) -> LabelSet:
-    """The class list beside a checkpoint."""
-    rows = json.loads(path.read_text(encoding="utf-8"))
-    return LabelSet(tuple(Label(row["name"], tuple(row["aliases"])) for row in rows))
 
 
 def _plans(

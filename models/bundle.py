@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from models.config import config_from_values
 from models.labels import Label, LabelSet
 from models.settings import PostSettings, PromptSettings
 
@@ -155,8 +156,8 @@ def _bundle_of(values: Mapping[str, Any], folder: Path, digest: str) -> Bundle:
         graphs={name: _graph_of(spec) for name, spec in values["graphs"].items()},
         map_kinds=tuple(values["map_kinds"]),
         thresholds=Thresholds(**{name: tuple(map(float, values["thresholds"][name])) for name in ("classifier", "score")}),
-        prompts=PromptSettings(**_with_tuples(values["prompts"])),
-        post=PostSettings(**values["post"]),
+        prompts=config_from_values(PromptSettings, values["prompts"], "prompts"),
+        post=config_from_values(PostSettings, values["post"], "post"),
         provenance=values["provenance"],
     )
 
@@ -169,12 +170,6 @@ def _graph_of(values: Mapping[str, Any]) -> GraphSpec:
     plain = {field.name: values[field.name] for field in fields(GraphSpec) if field.name not in tensors}
     plain["fill_rgb"] = tuple(plain["fill_rgb"])
     return GraphSpec(**plain, **tensors)
-
-
-def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    converted = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    converted["prompt_buckets"] = {key: tuple(sizes) for key, sizes in values["prompt_buckets"].items()}
-    return converted
 
 
 def _check(bundle: Bundle, required: Sequence[str]) -> None:

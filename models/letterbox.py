@@ -66,7 +66,7 @@ class Letterbox:
         stride = self.side_px / logits_hw.shape[0]
         height, width = self.image_hw
         # One warp instead of upsample, crop and resize: image pixel centres are looked up in the logits directly.
-        step_x, step_y = 1 / (self.scale_xy[0] * stride), 1 / (self.scale_xy[1] * stride)
+        step_x, step_y = self.scale_xy[0] / stride, self.scale_xy[1] / stride
         lookup = np.array([[step_x, 0, step_x / 2 - 0.5], [0, step_y, step_y / 2 - 0.5]], np.float32)
         warped = cv2.warpAffine(
             logits_hw.astype(np.float32),

@@ -17,7 +17,7 @@ from models.letterbox import Letterbox
 from models.nets.backbone import MEAN_RGB, STRIDE_PX
 from models.nets.cam import CnnCam
 from training.data.tagged import TaggedImage
-from training.metrics import average_precision
+from training.metrics import HIT, MISS, average_precision
 from training.tiles import tag_vector
 
 
@@ -38,7 +38,7 @@ def report_cam(net: CnnCam, images: Sequence[TaggedImage], labels: LabelSet, sid
     report = {
         "images": len(images),
         "tag_top1": float((logits.argmax(1) == tags.argmax(1))[one_tag].mean()) if one_tag.any() else None,
-        "tag_map": float(np.mean([ranking_ap(logits[:, c], tags[:, c] > 0) for c in known])),
+        "tag_map": float(np.mean([_ranking_ap(logits[:, c], tags[:, c]) for c in known])),
         "pointing_accuracy": float(np.mean(hits)) if hits else None,
     }
     out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -62,9 +62,6 @@ def pointing_hits(
     return hits
 
 
-def ranking_ap(scores: npt.NDArray[np.float32], positive: npt.NDArray[np.bool_]) -> float:
-    """Average precision of a ranking of pictures by score."""
-    hits = positive[np.argsort(-scores, kind="stable")]
-    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
-    recall = np.cumsum(hits) / hits.sum()
-    return average_precision(recall, precision)
+def _ranking_ap(scores: npt.NDArray[np.float32], tagged: npt.NDArray[np.float32]) -> float:
+    """Average precision of pictures ranked by score."""
+    return average_precision(scores, np.where(tagged > 0, HIT, MISS).astype(np.int8), int(tagged.sum()))

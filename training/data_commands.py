@@ -42,10 +42,7 @@ def mosaics(
     from training.data.mosaics import make_mosaics
     from training.data.open_dataset import open_dataset
 
-    try:
-        dataset = open_dataset(source, split)
-    except ValueError as error:
-        raise _failure(error) from error
+    dataset = open_dataset(source, split)
     _write_all(make_mosaics(dataset, split, out, count, seed), count, "mosaics", out)
 
 
@@ -57,10 +54,7 @@ def check(
     """Read a data set as training would and list everything wrong with it; exit status 1 where anything is."""
     from training.data.open_dataset import open_dataset
 
-    try:
-        dataset = open_dataset(folder, split)
-    except ValueError as error:
-        raise _failure(error) from error
+    dataset = open_dataset(folder, split)
     objects = sum(len(image.objects) for image in dataset.images)
     console = Console()
     console.print(f"{dataset.name}: {len(dataset.images)} images, {len(dataset.labels)} labels, {objects} objects")
@@ -83,11 +77,8 @@ def samples(out: Annotated[Path, typer.Option("--out", help="Folder to write.")]
 
 
 def _write_all(ids: Iterable[str], count: int, what: str, out: Path) -> None:
-    try:
-        for _ in track(ids, description=what, total=count):
-            pass
-    except ValueError as error:
-        raise _failure(error) from error
+    for _ in track(ids, description=what, total=count):
+        pass
     typer.echo(f"{count} {what} in {out}")
 
 
@@ -95,12 +86,7 @@ def _parse_size(text: str) -> tuple[int, int]:
     try:
         height, width = (int(side) for side in text.lower().split("x"))
     except ValueError as error:
-        raise _failure(ValueError(f"--size must be HEIGHTxWIDTH such as 480x640, got {text!r}")) from error
+        raise ValueError(f"--size must be HEIGHTxWIDTH such as 480x640, got {text!r}") from error
     if min(height, width) < 64:
-        raise _failure(ValueError(f"--size must be at least 64x64, got {text!r}"))
+        raise ValueError(f"--size must be at least 64x64, got {text!r}")
     return height, width
-
-
-def _failure(error: ValueError) -> typer.Exit:
-    Console(stderr=True).print(f"error: {error}", style="red", markup=False)
-    return typer.Exit(2)

@@ -15,6 +15,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from models.config import config_values
+
 
 def start_fabric(precision: str, seed: int) -> Fabric:
     """Launch Lightning Fabric on the best device at hand and seed torch."""
@@ -79,8 +81,14 @@ def resume_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optim
     return int(state["step"])
 
 
-def environment() -> dict[str, str]:
-    """Versions and code revision that a run's result depends on."""
+def prepare_run(config: Any, out_dir: Path) -> None:
+    """Make a run's folder with its resolved settings and the environment that its result depends on."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    for name, values in (("config", config_values(config)), ("environment", _environment())):
+        (out_dir / f"{name}.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def _environment() -> dict[str, str]:
     revision = subprocess.run(
         ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, check=False
     )

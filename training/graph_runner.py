@@ -27,7 +27,9 @@ class GraphRunner:
         options.intra_op_num_threads = threads
         self.bundle = bundle
         self._sessions = {
-            name: onnxruntime.InferenceSession(bundle.path(name), options, providers=onnxruntime.get_available_providers())
+            name: onnxruntime.InferenceSession(
+                bundle.path(name), options, providers=onnxruntime.get_available_providers()
+            )
             for name in bundle.graphs
         }
 

@@ -14,12 +14,13 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from models.labels import LabelSet
+from models.labels_file import write_labels
 from models.nets.cam import CnnCam, build_cnn_cam, smooth_max
 from training.cam_report import report_cam
-from training.config import save_config
 from training.data.tagged import TaggedImage
 from training.engine import (
     JsonlLog,
+    prepare_run,
     require_finite,
     resume_checkpoint,
     save_checkpoint,
@@ -27,7 +28,6 @@ from training.engine import (
     set_lr,
     start_fabric,
 )
-from training.labels_file import write_labels
 from training.tiles import CanvasPlan, TiledPhotographs
 
 
@@ -100,8 +100,7 @@ def train_cam(
 
     Writes beside it the settings, ``labels.json``, ``log.jsonl`` and ``report.json`` on ``held_out``.
     """
-    out_dir.mkdir(parents=True, exist_ok=True)
-    save_config(config, out_dir / "config.json")
+    prepare_run(config, out_dir)
     write_labels(labels, out_dir / "labels.json")
     fabric = start_fabric(config.precision, config.seed)
     net = build_cnn_cam(config.backbone, len(labels), config.backbone_weights)

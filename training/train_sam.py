@@ -17,9 +17,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from models.nets.backbone import MEAN_RGB
 from models.nets.compact_sam import CompactSam, build_compact_sam, decode_prompts
-from training.config import save_config
 from training.engine import (
     JsonlLog,
+    prepare_run,
     require_finite,
     resume_checkpoint,
     save_checkpoint,
@@ -108,7 +108,7 @@ def sample_prompt(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """One point and a padding row, or a jittered box: coords [2,2] x, y in pixels and labels [2]."""
     if rng.random() < point_share:
-        point_xy = _interior_points(rng, mask_hw, 1)[0]
+        point_xy = interior_points(rng, mask_hw, 1)[0]
         return np.array([point_xy, (0, 0)], np.float32), np.array([1, -1], np.float32)
     rows, columns = np.flatnonzero(mask_hw.any(1)), np.flatnonzero(mask_hw.any(0))
     corners = np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]], np.float32)
@@ -121,12 +121,13 @@ def sample_group(
     rng: np.random.Generator, mask_hw: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Several points of one object: coords [3,2] x, y in pixels and labels [3]."""
-    return _interior_points(rng, mask_hw, GROUP_POINTS), np.ones(GROUP_POINTS, np.float32)
+    return interior_points(rng, mask_hw, GROUP_POINTS), np.ones(GROUP_POINTS, np.float32)
 
 
-def _interior_points(
+def interior_points(
     rng: np.random.Generator, mask_hw: npt.NDArray[np.bool_], count: int
 ) -> npt.NDArray[np.float32]:
+    """Random points [count,2] of a mask [H,W], x, y of pixel indices with sub-pixel jitter."""
     # Half of the prompts lie well inside, as class activation peaks do; the others anywhere, as grid points do.
     depth = cv2.distanceTransform(np.pad(mask_hw.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
     least = 0.5 * depth.max() if rng.random() < 0.5 else 0.0
@@ -172,8 +173,7 @@ def sam_losses(
 
 def train_sam(config: SamConfig, out_dir: Path) -> Path:
     """Train, resuming a killed run; returns the checkpoint ``sam.safetensors`` beside its settings and log."""
-    out_dir.mkdir(parents=True, exist_ok=True)
-    save_config(config, out_dir / "config.json")
+    prepare_run(config, out_dir)
     fabric = start_fabric(config.precision, config.seed)
     net = build_compact_sam(config.backbone, config.side_px, config.backbone_weights)
     if config.initial is not None:

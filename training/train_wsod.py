@@ -14,12 +14,13 @@ from rich.progress import track
 from safetensors.torch import load_file, save_file
 
 from models.labels import LabelSet
+from models.labels_file import write_labels
 from models.nets.wsod import RoiHead, Wsod, build_wsod
 from training.calibrate import presence_thresholds
-from training.config import save_config
 from training.data.tagged import TaggedImage
 from training.engine import (
     JsonlLog,
+    prepare_run,
     require_finite,
     resume_checkpoint,
     save_checkpoint,
@@ -27,7 +28,6 @@ from training.engine import (
     set_lr,
     start_fabric,
 )
-from training.labels_file import write_labels
 from training.oicr import box_supervised_losses, tag_supervised_losses
 from training.proposal_store import store_proposals
 from training.roi_store import RoiExample, pool_examples
@@ -73,8 +73,7 @@ def train_wsod(
     Writes beside it the settings, ``labels.json``, ``log.jsonl`` and ``thresholds.json``, chosen on ``held_out`` from
     its tags alone.
     """
-    out_dir.mkdir(parents=True, exist_ok=True)
-    save_config(config, out_dir / "config.json")
+    prepare_run(config, out_dir)
     write_labels(labels, out_dir / "labels.json")
     fabric = start_fabric(config.precision, config.seed)
     net = build_wsod(config.backbone, len(labels))
@@ -96,9 +95,7 @@ def cam_features(checkpoint: Path) -> dict[str, torch.Tensor]:
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
-def _train_head(
-    fabric: Any, head: RoiHead, examples: Sequence[RoiExample], config: WsodConfig, out_dir: Path
-) -> None:
+def _train_head(fabric: Any, head: RoiHead, examples: Sequence[RoiExample], config: WsodConfig, out_dir: Path) -> None:
     raw_optimizer = torch.optim.AdamW(head.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     done = resume_checkpoint(out_dir / "resume.pt", head, raw_optimizer)
     model, optimizer = fabric.setup(head, raw_optimizer)

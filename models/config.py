@@ -1,4 +1,4 @@
-"""Strict experiment settings: one TOML file per stage, read into a frozen dataclass."""
+"""Strict settings: plain values from TOML or JSON into frozen dataclasses, every key and type checked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import tomllib
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +28,8 @@ def load_config(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
-    values |= dict(_parse_override(text) for text in overrides)
+    for text in overrides:
+        values = _merged(values, _parse_override(text))
     return config_from_values(kind, values, str(path))
 
 
@@ -46,42 +47,53 @@ def config_from_values(kind: type[Config], values: Mapping[str, Any], where: str
         raise ConfigError(f"{where}: {error}") from error
 
 
-def save_config(config: Any, path: Path) -> None:
-    """Write the resolved settings as JSON."""
-    path.write_text(json.dumps(config_values(config), indent=1) + "\n", encoding="utf-8")
-
-
 def config_values(config: Any) -> dict[str, Any]:
     """The settings as plain JSON values, paths as text."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
     return plain
 
 
-def override_flags(kind: type[Any]) -> str:
-    """The keys that ``--set`` accepts, for help texts."""
-    return ", ".join(field.name for field in fields(kind))
-
-
-def _parse_override(text: str) -> tuple[str, Any]:
+def _parse_override(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"--set {text!r}: write key=value")
     try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+        return tomllib.loads(f"{key} = {value}")
     except tomllib.TOMLDecodeError:
-        return key.strip(), value
+        return tomllib.loads(f"{key} = {json.dumps(value)}")  # text needs no quotes
+
+
+def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(values)
+    for key, change in changes.items():
+        inner = merged.get(key)
+        merged[key] = _merged(inner, change) if isinstance(inner, dict) and isinstance(change, dict) else change
+    return merged
 
 
 def _convert(value: Any, wanted: Any, where: str) -> Any:
-    options = typing.get_args(wanted) if typing.get_origin(wanted) not in (tuple, typing.Literal) else ()
-    if options:  # a union such as `Path | None`
-        return _convert(value, next(option for option in options if option is not type(None)), where)
-    if typing.get_origin(wanted) is typing.Literal:
-        if value not in typing.get_args(wanted):
-            raise ConfigError(f"{where}: {value!r} is none of {', '.join(map(repr, typing.get_args(wanted)))}")
-        return value
-    if typing.get_origin(wanted) is tuple and isinstance(value, list):
-        return tuple(_convert(item, typing.get_args(wanted)[0], where) for item in value)
+    origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
+    if origin is typing.Literal:
+        return _one_of(value, arguments, where)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_convert(item, arguments[0], where) for item in value)
+    if origin is dict and isinstance(value, dict):
+        return {key: _convert(item, arguments[1], f"{where}.{key}") for key, item in value.items()}
+    if arguments and origin not in (tuple, dict):  # a union such as `Path | None`
+        kind = next(option for option in arguments if option is not type(None))
+        return None if value is None else _convert(value, kind, where)
+    if is_dataclass(wanted) and isinstance(value, dict):
+        return config_from_values(typing.cast(type, wanted), value, where)
+    return _scalar(value, wanted, where)
+
+
+def _one_of(value: Any, options: tuple[Any, ...], where: str) -> Any:
+    if value not in options:
+        raise ConfigError(f"{where}: {value!r} is none of {', '.join(map(repr, options))}")
+    return value
+
+
+def _scalar(value: Any, wanted: Any, where: str) -> Any:
     if wanted is Path and isinstance(value, str):
         return Path(value)
     if wanted is float and type(value) is int:

@@ -1,4 +1,4 @@
-"""The class list beside a checkpoint."""
+"""The class list as a JSON file, as it lies beside a checkpoint."""
 
 from __future__ import annotations
 

@@ -1,0 +1,75 @@
+# Everything is installed into .venv. The stamp files in there make a second run quiet and instant.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+PYTHONS := $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14
+HOST ?= 127.0.0.1
+PORT ?= 8000
+RUNS ?= runs/default
+PYTEST_ARGS ?=
+
+.PHONY: help serve demo test check format bench install train-default clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+serve: $(VENV)/.serve ## start the service on the default bundle: make serve PORT=8000
+	@exec $(BIN)/weaksam serve --host $(HOST) --port $(PORT)
+
+demo: $(VENV)/.serve ## find the tagged things in a sample picture, write demo.png
+	@$(BIN)/weaksam detect samples/scene-1.jpg --tags wrench,bolt --overlay demo.png
+
+test: $(VENV)/.all ## run the tests: make test PYTEST_ARGS="-k labels"
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.all ## formatting, lint and types
+	@$(BIN)/ruff format --check --quiet . || { echo "run 'make format'" >&2; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+
+format: $(VENV)/.all ## rewrite the code in the house format
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+
+bench: $(VENV)/.all ## measure speed as ratios, write runs/bench.json
+	@$(BIN)/python -m tests.bench --json runs/bench.json
+
+install: $(VENV)/.all ## install everything: service, training, tools
+
+train-default: $(VENV)/.all ## train the default bundle anew (hours without an accelerator)
+	$(BIN)/weaksam train sam training/configs/sam.toml --out $(RUNS)/sam
+	$(BIN)/weaksam train cam training/configs/cam.toml --out $(RUNS)/cam
+	$(BIN)/weaksam train wsod training/configs/wsod.toml --out $(RUNS)/wsod
+	$(BIN)/weaksam export $(RUNS) --out models/default_bundle
+
+clean: ## remove caches and build leftovers; .venv and runs/ stay
+	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis demo.png
+	@find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# A folder without a working pip is what an interrupted or refused `python -m venv` leaves behind.
+$(VENV)/.python:
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+	  for python in $(PYTHONS); do \
+	    "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	    "$$python" -m venv --clear $(VENV) && break; \
+	  done; \
+	}
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+	  echo "Python 3.11 or newer with its venv module is needed: on Debian, apt-get install python3 python3-venv" >&2; \
+	  exit 1; \
+	}
+	@touch $@
+
+$(VENV)/.serve: $(VENV)/.python pyproject.toml constraints.txt
+	@echo "Installing what serving needs into $(VENV) ..." >&2
+	@$(INSTALL) -e '.[cpu]'
+	@touch $@
+
+$(VENV)/.all: $(VENV)/.python pyproject.toml constraints.txt
+	@echo "Installing everything into $(VENV): about two minutes and 6 GB ..." >&2
+	@$(INSTALL) -e '.[cpu,triton,train,dev]'
+	@touch $(VENV)/.serve $@

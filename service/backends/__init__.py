@@ -1,0 +1,1 @@
+"""Where graphs run: one protocol, and its implementations."""

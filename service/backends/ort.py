@@ -1,0 +1,148 @@
+"""onnxruntime inside the service's own process, on CPU or GPU."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Literal
+
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from models.bundle import Bundle, GraphSpec
+from service.backends.base import Array, Tensors
+from service.errors import BackendFailure, BackendMismatch, BackendUnavailable, ServiceError
+
+Device = Literal["cpu", "cuda"]
+PROVIDERS: Mapping[Device, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+# onnxruntime's names of element types, where they differ from numpy's.
+NUMPY_NAMES = {"float": "float32", "double": "float64"}
+
+# The device was lost or has no room: another attempt may succeed. All others say that model or input is wrong.
+PASSING_ERRORS: tuple[type[Exception], ...] = (ort_errors.DeviceReset, ort_errors.EPFail, MemoryError)
+LASTING_ERRORS: tuple[type[Exception], ...] = (
+    ort_errors.EngineError,
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.ModelLoadCanceled,
+    ort_errors.ModelLoaded,
+    ort_errors.ModelRequiresCompilation,
+    ort_errors.NoModel,
+    ort_errors.NoSuchFile,
+    ort_errors.NotFound,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+class OrtBackend:
+    """Sessions are made once, here; runs go through a thread pool, since a run releases the interpreter's lock.
+
+    Args:
+        bundle: whose graphs are served; their inputs and outputs must be what it says.
+        device: where all graphs run.
+        intra_op_threads: threads within one operator; 0 is one per core.
+        concurrent_runs: runs at the same time.
+
+    Raises:
+        BackendMismatch: naming the graph and what is wrong with it, or the device that is not there.
+    """
+
+    kind = "onnxruntime"
+
+    def __init__(
+        self, bundle: Bundle, *, device: Device = "cpu", intra_op_threads: int = 0, concurrent_runs: int = 2
+    ) -> None:
+        self._sessions = {name: _open_session(bundle, name, device, intra_op_threads) for name in bundle.graphs}
+        self._output_counts = {name: len(spec.outputs) for name, spec in bundle.graphs.items()}
+        self._pool = ThreadPoolExecutor(concurrent_runs, thread_name_prefix="onnxruntime")
+        self._closed = False
+
+    async def infer(self, model: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Tensors:
+        if self._closed:
+            raise BackendUnavailable("the onnxruntime backend is closed: the service is stopping", retry_after_s=1)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, model, inputs, outputs)
+
+    async def ready(self) -> bool:
+        return not self._closed
+
+    async def aclose(self) -> None:
+        self._closed = True
+        await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
+
+    def _run(self, model: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Tensors:
+        with mapped_errors(model):
+            session = self._sessions.get(model)
+            if session is None:
+                raise BackendFailure(f"there is no graph {model!r} in the bundle, only {', '.join(self._sessions)}")
+            options = onnxruntime.RunOptions()
+            # Without this, outputs that were not asked for are computed all the same.
+            options.only_execute_path_to_fetches = len(outputs) < self._output_counts[model]
+            return dict(zip(outputs, session.run(list(outputs), dict(inputs), options), strict=True))
+
+
+@contextmanager
+def mapped_errors(model: str) -> Iterator[None]:
+    """Turns onnxruntime's errors, and those of its bindings, into the service's."""
+    try:
+        yield
+    except ServiceError:
+        raise
+    except PASSING_ERRORS as error:
+        raise BackendUnavailable(f"graph {model} cannot be run at the moment", retry_after_s=1) from error
+    except LASTING_ERRORS as error:
+        raise BackendFailure(f"graph {model}: {error}") from error
+
+
+def _open_session(bundle: Bundle, name: str, device: Device, intra_op_threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = intra_op_threads
+    options.log_severity_level = 3
+    wanted = PROVIDERS[device]
+    if wanted not in onnxruntime.get_available_providers():
+        raise BackendMismatch(
+            f"device is {device!r}, but this onnxruntime has no {wanted}: "
+            "uninstall onnxruntime, then pip install 'weaksam-serving[gpu]'"
+        )
+    try:
+        with mapped_errors(name):
+            session = onnxruntime.InferenceSession(bundle.path(name), options, providers=[wanted])
+    except ServiceError as error:
+        raise BackendMismatch(f"{bundle.path(name)} cannot be opened ({error}): export the bundle again") from error
+    # A provider that fails to start is replaced by the CPU in silence.
+    if session.get_providers()[0] != wanted:
+        raise BackendMismatch(f"device is {device!r}, but {wanted} did not start: check driver and CUDA libraries")
+    _check_signature(name, bundle.graphs[name], session)
+    return session
+
+
+def _check_signature(name: str, spec: GraphSpec, session: onnxruntime.InferenceSession) -> None:
+    for side, wanted, nodes in (
+        ("inputs", spec.inputs, session.get_inputs()),
+        ("outputs", spec.outputs, session.get_outputs()),
+    ):
+        expected = [_describe(tensor.name, tensor.dtype, tensor.shape) for tensor in wanted]
+        found = [_describe(node.name, _numpy_dtype(node.type), node.shape) for node in nodes]
+        if found != expected:
+            raise BackendMismatch(
+                f"graph {name} has {side} {', '.join(found)}, bundle.json says {', '.join(expected)}: "
+                "export the bundle again"
+            )
+
+
+def _describe(name: str, dtype: str, shape: Sequence[int | str | None]) -> str:
+    # A dynamic axis may go by another letter in the file.
+    return f"{name} {dtype}[{','.join(str(size) if isinstance(size, int) else '*' for size in shape)}]"
+
+
+def _numpy_dtype(ort_type: str) -> str:
+    element = ort_type.removeprefix("tensor(").removesuffix(")")
+    return NUMPY_NAMES.get(element, element)

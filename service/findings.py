@@ -1,0 +1,94 @@
+"""What the stages of one request hand to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.detections import Detections
+from models.peaks import Peaks
+from models.proposals import Proposals, ProposedPicture
+
+Float32 = npt.NDArray[np.float32]
+Classes = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Features:
+    """What is known of a picture before any tag is.
+
+    Attributes:
+        image_bhwc_u8: [1,S,S,3], the graphs' input.
+        tag_scores: [C].
+        maps_kchw: [K,C,h,w].
+        embedding: [1,D,e,e].
+    """
+
+    image_bhwc_u8: npt.NDArray[np.uint8]
+    tag_scores: Float32
+    maps_kchw: Float32
+    embedding: Float32
+
+    @property
+    def nbytes(self) -> int:
+        return _nbytes(self)
+
+
+@dataclass(frozen=True)
+class ScoredProposals:
+    """What is known of a picture for one set of tags.
+
+    Attributes:
+        peaks: in pixels of the graph's input, as all boxes here.
+        picture: P proposals and the prompts behind them.
+        scores: [P,C].
+        deltas: [P,C or 1,4].
+    """
+
+    peaks: Peaks
+    picture: ProposedPicture
+    scores: Float32
+    deltas: Float32
+
+    @property
+    def nbytes(self) -> int:
+        own = self.scores.nbytes + self.deltas.nbytes
+        parts = (self.peaks, self.picture.proposals, *self.picture.asked)
+        return own + sum(map(_nbytes, parts))
+
+    @staticmethod
+    def empty(classes: int) -> ScoredProposals:
+        """What is known where no class is asked for."""
+        nothing = np.zeros(0, np.float32)
+        peaks = Peaks(nothing.reshape(0, 2), nothing.astype(np.int64), nothing)
+        index, from_peak = nothing.astype(np.int64), nothing.astype(np.bool_)
+        proposals = Proposals(nothing.reshape(0, 4), nothing, nothing, index, index, from_peak)
+        return ScoredProposals(
+            peaks, ProposedPicture(proposals, ()), nothing.reshape(0, classes), nothing.reshape(0, 1, 4)
+        )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one request takes from the scored proposals; boxes in pixels of the graph's input.
+
+    Attributes:
+        classes: the class indices that the tags allow.
+        min_scores: [C] the score thresholds applied.
+        candidates: of the allowed classes, after suppression, whatever their score.
+        enough: those whose score reaches the threshold.
+        found: those that are returned.
+    """
+
+    classes: Classes
+    min_scores: Float32
+    candidates: Detections
+    enough: Detections
+    found: Detections
+
+
+def _nbytes(columns: Any) -> int:
+    return sum(getattr(columns, field.name).nbytes for field in fields(columns))

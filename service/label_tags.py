@@ -1,0 +1,147 @@
+"""Which pictures a folder holds and which tags each carries: from a CSV, from sidecar files or from folder names."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+CSV_COLUMNS = ("file", "tags")
+
+TagPlace = Literal["folder", "sidecar"]
+TagsByImage = dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A picture without a result: its path below the folder, a stable code and a sentence."""
+
+    image: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Worklist:
+    """What there is to label.
+
+    Attributes:
+        images: paths of all pictures below the folder, with `/`, sorted.
+        tags: tags of those pictures that have any.
+        failures: pictures without tags, and rows of the CSV without a picture.
+    """
+
+    images: tuple[str, ...]
+    tags: TagsByImage
+    failures: tuple[Failure, ...]
+
+
+def worklist_from_csv(folder: Path, csv_path: Path) -> Worklist:
+    """Tags from a CSV with the columns `file` (path below `folder`) and `tags`; rows of one picture are joined.
+
+    Raises:
+        ValueError: no such folder, no pictures in it, or a CSV that cannot be read, with the remedy.
+    """
+    images = find_images(folder)
+    listed = _read_csv(csv_path)
+    worklist = _worklist(images, listed, f"{csv_path} has no tags for it")
+    absent = sorted(set(listed) - set(images))
+    missing = (Failure(image, "image_missing", f"{csv_path} names it, {folder} does not hold it") for image in absent)
+    return Worklist(worklist.images, worklist.tags, (*worklist.failures, *missing))
+
+
+def worklist_from_names(folder: Path, place: TagPlace) -> Worklist:
+    """Tags from the first folder below `folder`, or from a sidecar: `bench.txt` or `bench.json` beside `bench.jpg`.
+
+    Raises:
+        ValueError: no such folder, or no pictures in it.
+    """
+    images = find_images(folder)
+    if place == "folder":
+        named = {image: split_tags(PurePosixPath(image).parts[0]) for image in images if "/" in image}
+        return _worklist(images, named, f"it lies in {folder} itself, not in a folder named after its tags")
+    beside = {image: _sidecar_tags(folder / image) for image in images}
+    return _worklist(images, beside, "there is no .txt or .json file of its name with tags beside it")
+
+
+def find_images(folder: Path) -> tuple[str, ...]:
+    """Paths of the pictures below `folder`, hidden files and folders left out, with `/`, sorted.
+
+    Raises:
+        ValueError: the folder does not exist or holds no picture.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder: give the folder that holds the pictures")
+    images = tuple(sorted(_walk(folder, PurePosixPath())))
+    if not images:
+        raise ValueError(f"{folder} holds no picture: looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return images
+
+
+def split_tags(text: str) -> tuple[str, ...]:
+    """Tags of a text that separates them by commas, semicolons or line ends; doubles and empty ones dropped."""
+    return _distinct(re.split(r"[,;\n]", text))
+
+
+def _walk(folder: Path, below: PurePosixPath) -> Iterator[str]:
+    for entry in folder.iterdir():
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _walk(entry, below / entry.name)
+        elif entry.suffix.lower() in IMAGE_SUFFIXES:
+            yield str(below / entry.name)
+
+
+def _worklist(images: tuple[str, ...], tags: TagsByImage, without: str) -> Worklist:
+    tagged = {image: tags[image] for image in images if tags.get(image)}
+    bare = tuple(Failure(image, "no_tags", without) for image in images if image not in tagged)
+    return Worklist(images, tagged, bare)
+
+
+def _read_csv(path: Path) -> TagsByImage:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            absent = [name for name in CSV_COLUMNS if name not in (reader.fieldnames or ())]
+            if absent:
+                raise ValueError(f"{path} lacks the column {absent[0]!r}: its first line must be file,tags")
+            return _join_rows((row["file"] or "", row["tags"] or "") for row in reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} cannot be read as a CSV in UTF-8 ({error})") from error
+
+
+def _join_rows(rows: Iterable[tuple[str, str]]) -> TagsByImage:
+    joined: TagsByImage = {}
+    for image, tags in rows:
+        name = str(PurePosixPath(image.strip()))
+        joined[name] = tuple(dict.fromkeys((*joined.get(name, ()), *split_tags(tags))))
+    return joined
+
+
+def _sidecar_tags(image: Path) -> tuple[str, ...]:
+    # Bytes that are no text become a tag that no bundle knows, so that this one picture is reported as such.
+    text, table = (
+        path.read_text(encoding="utf-8-sig", errors="replace") if path.is_file() else ""
+        for path in (image.with_suffix(".txt"), image.with_suffix(".json"))
+    )
+    return split_tags(text) if text else _tags_of_json(table)
+
+
+def _tags_of_json(text: str) -> tuple[str, ...]:
+    """Tags of a JSON array, or of the member `tags` of an object; none where it is neither."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return ()
+    tags = document.get("tags") if isinstance(document, dict) else document
+    return _distinct(map(str, tags)) if isinstance(tags, list) else ()
+
+
+def _distinct(parts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(tag for part in parts if (tag := part.strip())))

@@ -1,0 +1,227 @@
+"""From a picture and its tags to labelled boxes and masks; no HTTP here.
+
+The service, the command line and the evaluation all come through `Pipeline.detect`, so that what is measured is what
+is served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from models.bundle import Bundle
+from models.detections import Detections
+from models.image import DecodedImage
+from models.letterbox import Letterbox
+from models.masks import Mask, encode_mask_png, encode_rle
+from models.postprocess import select_detections
+from models.prompts import PromptBatch, box_prompts
+from models.proposals import ProposedPicture, prompt_of
+from service.backends.base import Array, Backend
+from service.cache import Key, ResultCache
+from service.explain import explain
+from service.findings import Choice, Classes, Features, ScoredProposals
+from service.metrics import Metrics
+from service.schemas import (
+    BundleInfo,
+    Detection,
+    DetectOptions,
+    DetectResult,
+    ImageInfo,
+    MaskFormat,
+    PngMask,
+    RleMask,
+    TagRow,
+)
+from service.stages import Stages
+from service.tags import Evidence, Tag, collect_evidence, known_classes, predict_tags, resolve_tags, tag_row
+from service.timings import Timings
+
+Float32 = npt.NDArray[np.float32]
+DrawnMask = tuple[RleMask | PngMask | None, float | None]
+NO_MASK: DrawnMask = (None, None)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds that no request can pass: different tags sent, and detections returned."""
+
+    max_tags: int = 100
+    max_detections: int = 100
+
+
+class Pipeline:
+    """Serves one bundle; safe to call from many tasks of one event loop at once.
+
+    Args:
+        bundle: what is served.
+        backend: runs its graphs; whoever made it closes it.
+        cache: of intermediate results.
+        limits: bounds on every request.
+        metrics: told of pictures, encodes, stages and tags.
+
+    Attributes:
+        info: name, version and digest of the bundle, as answers state them.
+
+    Raises BackendMismatch where backend and bundle do not fit.
+    """
+
+    def __init__(self, bundle: Bundle, backend: Backend, cache: ResultCache, limits: Limits, metrics: Metrics) -> None:
+        self.bundle = bundle
+        self.backend = backend
+        self.metrics = metrics
+        self._cache = cache
+        self._limits = limits
+        self._stages = Stages(bundle, backend, metrics)
+        self.info = BundleInfo(name=bundle.name, version=bundle.version, digest=bundle.digest)
+
+    async def detect(
+        self,
+        image: DecodedImage,
+        tags: Iterable[str] = (),
+        options: DetectOptions | None = None,
+        timings: Timings | None = None,
+    ) -> DetectResult:
+        """Boxes and masks of the tagged classes, and no other; every tag sent has its row in the ledger.
+
+        Args:
+            image: the picture, upright RGB.
+            tags: label names as a user writes them; none: the classifier proposes them.
+            options: what to return.
+            timings: a clock that runs already, where there was work before this call.
+
+        Raises:
+            UnknownTag, TooManyTags: the tags are at fault.
+            BackendFailure, BackendUnavailable: a graph could not be run.
+        """
+        options, timings = options or DetectOptions(), timings or Timings(self.metrics)
+        self.metrics.image()
+        letterbox = Letterbox(image.size_hw, self.bundle.side_px)
+        sent = await asyncio.to_thread(self._resolve, tags, options)
+        features = await self._features(image, letterbox, timings)
+        asked = sent or predict_tags(features.tag_scores, self.bundle)
+        scored = await self._scored(image, features, known_classes(asked), letterbox, timings)
+        with timings.stage("select"):
+            choice = await asyncio.to_thread(self._choose, scored, known_classes(asked), letterbox, options)
+        with timings.stage("masks"):
+            masks = await self._masks(choice.found, features, scored, letterbox, options.mask_format)
+        evidence = collect_evidence(self.bundle, features, scored, choice)
+        explained = explain(self.bundle, letterbox, features, scored, choice) if options.explain else None
+        return DetectResult(
+            image=ImageInfo(width=image.size_hw[1], height=image.size_hw[0], sha256=image.sha256),
+            detections=self._detections(image, choice.found, letterbox, masks),
+            tags=self._ledger(asked, evidence),
+            timing_ms=timings.as_ms(),
+            bundle=self.info,
+            explain=explained,
+        )
+
+    def _resolve(self, tags: Iterable[str], options: DetectOptions) -> list[Tag]:
+        skip_unknown = options.unknown_tags == "skip"
+        return resolve_tags(tags, self.bundle.labels, max_tags=self._limits.max_tags, skip_unknown=skip_unknown)
+
+    async def _features(self, image: DecodedImage, letterbox: Letterbox, timings: Timings) -> Features:
+        key = Key("features", image.sha256, self.bundle.digest)
+        return await self._cache.get(key, lambda: self._stages.encode(image, letterbox, timings))
+
+    async def _scored(
+        self, image: DecodedImage, features: Features, classes: Classes, letterbox: Letterbox, timings: Timings
+    ) -> ScoredProposals:
+        if not classes:
+            return ScoredProposals.empty(len(self.bundle.labels))
+        # Peaks, and through them proposals, depend on the set of classes and on nothing else of the request.
+        key = Key("proposals", image.sha256, self.bundle.digest, classes)
+        work = partial(self._stages.propose_and_score, features, classes, letterbox, timings)
+        return await self._cache.get(key, work)
+
+    def _choose(
+        self, scored: ScoredProposals, classes: Classes, letterbox: Letterbox, options: DetectOptions
+    ) -> Choice:
+        boxes_xyxy = scored.picture.proposals.boxes_xyxy
+        candidates = select_detections(
+            boxes_xyxy, scored.scores, scored.deltas, classes, letterbox.valid_hw, self.bundle.post
+        )
+        least = self.bundle.thresholds.score
+        min_scores = np.array(least if options.min_score is None else [options.min_score] * len(least), np.float32)
+        enough = candidates[candidates.scores >= min_scores[candidates.labels]]
+        most = min(options.max_detections or self._limits.max_detections, self._limits.max_detections)
+        return Choice(classes, min_scores, candidates, enough, enough[:most])
+
+    async def _masks(
+        self,
+        found: Detections,
+        features: Features,
+        scored: ScoredProposals,
+        letterbox: Letterbox,
+        mask_format: MaskFormat,
+    ) -> list[DrawnMask]:
+        if mask_format == "none":
+            return [NO_MASK] * len(found)
+        by_box = self.bundle.post.mask_source == "box"
+        prompts = _box_prompts(found) if by_box else _source_prompts(found, scored.picture)
+        answers = await self._stages.decode_masks(features.embedding, prompts, letterbox)
+        best = [int(iou.argmax()) for _, iou in answers]
+        levels = best if by_box else scored.picture.proposals.levels[found.sources].tolist()
+        return await asyncio.to_thread(_draw_masks, answers, levels, letterbox, mask_format)
+
+    def _detections(
+        self, image: DecodedImage, found: Detections, letterbox: Letterbox, masks: list[DrawnMask]
+    ) -> tuple[Detection, ...]:
+        boxes = np.round(letterbox.boxes_to_image(found.boxes_xyxy).astype(np.float64), 2).tolist()
+        names = [self.bundle.labels.names[label] for label in found.labels]
+        scores = np.clip(found.scores.astype(np.float64), 0, 1).round(6).tolist()
+        return tuple(
+            Detection(
+                id=_detection_id(image.sha256, name, box),
+                label=name,
+                score=score,
+                box_xyxy=tuple(box),
+                mask=mask,
+                mask_score=mask_score,
+                source="wsod",
+            )
+            for name, score, box, (mask, mask_score) in zip(names, scores, boxes, masks, strict=True)
+        )
+
+    def _ledger(self, tags: Iterable[Tag], evidence: Evidence) -> tuple[TagRow, ...]:
+        rows = tuple(tag_row(tag, evidence, self.bundle.labels) for tag in tags)
+        for row in rows:
+            self.metrics.tag(row)
+        return rows
+
+
+def _box_prompts(found: Detections) -> list[PromptBatch]:
+    corners = box_prompts(found.boxes_xyxy)
+    return [PromptBatch(corners.coords[i : i + 1], corners.labels[i : i + 1]) for i in range(len(corners))]
+
+
+def _source_prompts(found: Detections, picture: ProposedPicture) -> list[PromptBatch]:
+    return [prompt_of(picture.asked, int(picture.proposals.prompts[source])) for source in found.sources]
+
+
+def _draw_masks(
+    answers: Sequence[tuple[Array, Float32]], levels: Sequence[int], letterbox: Letterbox, mask_format: MaskFormat
+) -> list[DrawnMask]:
+    # One mask at a time: a hundred full-size masks of a large photograph would take gigabytes.
+    return [
+        (_encode_mask(letterbox.mask_to_image(logits[level]), mask_format), round(float(iou[level]), 6))
+        for (logits, iou), level in zip(answers, levels, strict=True)
+    ]
+
+
+def _encode_mask(mask_hw: Mask, mask_format: MaskFormat) -> RleMask | PngMask:
+    size_hw = (mask_hw.shape[0], mask_hw.shape[1])
+    if mask_format == "png":
+        return PngMask(size=size_hw, png_base64=base64.b64encode(encode_mask_png(mask_hw)).decode("ascii"))
+    return RleMask(size=size_hw, counts=encode_rle(mask_hw)["counts"])
+
+
+def _detection_id(image_sha256: str, label: str, box_xyxy: Sequence[float]) -> str:
+    return hashlib.sha256(f"{image_sha256} {label} {box_xyxy}".encode()).hexdigest()[:16]

@@ -1,0 +1,143 @@
+"""The client against a server over a socket: what it retries, what it raises, how long it waits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.client import ClientError, RequestRefused, RetryPolicy, ServerFailed, ServerUnreachable, WeakSamClient
+from tests.support.fake_service import BUSY, CUT, FakeService, Reply, fake_app
+from tests.support.live_server import live_server
+
+FAST = RetryPolicy(attempts=3, first_wait_s=0.01)
+
+
+@pytest.fixture
+def fake() -> FakeService:
+    return FakeService()
+
+
+@pytest.fixture
+def url(fake: FakeService) -> Iterator[str]:
+    with live_server(fake_app(fake)) as address:
+        yield address
+
+
+async def test_bytes_and_files_are_answered_alike(url: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"picture")
+    async with WeakSamClient(url, retry=FAST) as client:
+        from_bytes = await client.detect(b"picture", ["Bolt", "Nut"])
+        from_file = await client.detect(tmp_path / "a.jpg", ["Bolt", "Nut"])
+    assert from_bytes == from_file
+    assert [(row.label, row.box_xyxy) for row in from_file.detections] == [
+        ("Bolt", (10.0, 5.0, 20.0, 9.0)),
+        ("Nut", (10.0, 5.0, 20.0, 11.0)),
+    ]
+
+
+async def test_options_are_sent_where_given(url: str, fake: FakeService) -> None:
+    async with WeakSamClient(url) as client:
+        await client.detect(b"", ["Bolt"])
+        await client.detect(b"", ["Bolt"], min_score=0.3, max_detections=5, mask_format="png", unknown_tags="skip")
+    plain = {"mask_format": "rle", "explain": "false", "unknown_tags": "error"}
+    chosen = {"mask_format": "png", "min_score": "0.3", "max_detections": "5", "unknown_tags": "skip"}
+    assert fake.forms == [plain, {**plain, **chosen}]
+
+
+@pytest.mark.parametrize(
+    ("replies", "attempts"),
+    [
+        pytest.param([BUSY, BUSY], 3, id="busy"),
+        pytest.param([CUT], 2, id="cut connection"),
+        pytest.param([Reply(504, "deadline_exceeded"), CUT], 3, id="deadline, then cut"),
+        pytest.param([Reply(502, "x")], 2, id="restarting behind a proxy"),
+    ],
+)
+async def test_passing_trouble_is_retried(url: str, fake: FakeService, replies: list[Reply], attempts: int) -> None:
+    fake.replies["image"] = list(replies)
+    async with WeakSamClient(url, retry=FAST) as client:
+        answer = await client.detect(b"x", ["Bolt"])
+    assert len(answer.detections) == 1
+    assert len(fake.seen) == attempts
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "code", "attempts"),
+    [
+        pytest.param(Reply(415, "not_an_image"), RequestRefused, "not_an_image", 1, id="refused"),
+        pytest.param(Reply(422, "unknown_tag"), RequestRefused, "unknown_tag", 1, id="unknown tag"),
+        pytest.param(Reply(500, "internal_error"), ServerFailed, "internal_error", 1, id="server bug"),
+        pytest.param(BUSY, ServerFailed, "busy", 3, id="busy to the end"),
+        pytest.param(CUT, ServerUnreachable, "unreachable", 3, id="cut to the end"),
+    ],
+)
+async def test_lasting_trouble_is_raised(
+    url: str, fake: FakeService, reply: Reply, kind: type[ClientError], code: str, attempts: int
+) -> None:
+    fake.replies["image"] = [reply] * 10
+    async with WeakSamClient(url, retry=FAST) as client:
+        with pytest.raises(kind) as raised:
+            await client.detect(b"x", ["Bolt"])
+    assert raised.value.code == code
+    assert len(fake.seen) == attempts
+
+
+@pytest.mark.parametrize("as_date", [False, True], ids=["seconds", "date"])
+async def test_retry_after_is_honoured(url: str, fake: FakeService, as_date: bool) -> None:
+    # A date has whole seconds, so two seconds ahead means at least one.
+    text = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True) if as_date else "1"
+    fake.replies["image"] = [Reply(503, "busy", {"Retry-After": text})]
+    started_s = time.monotonic()
+    async with WeakSamClient(url, retry=FAST) as client:
+        await client.detect(b"x", ["Bolt"])
+    assert 0.95 <= time.monotonic() - started_s < 5.0
+
+
+async def test_concurrency_falls_to_what_the_server_can_take(url: str, fake: FakeService) -> None:
+    fake.capacity, fake.delay_s = 2, 0.01
+    patient = RetryPolicy(attempts=40, first_wait_s=0.01)
+    async with WeakSamClient(url, max_concurrent=16, retry=patient) as client:
+        answers = await asyncio.gather(*(client.detect(b"%d" % number, ["Bolt"]) for number in range(40)))
+    assert len(answers) == 40
+    assert fake.most_in_flight <= 2
+    refused = len(fake.seen) - 40
+    assert refused < 40, f"{refused} of {len(fake.seen)} requests were sent in vain"
+
+
+async def test_no_server_is_one_sentence() -> None:
+    async with WeakSamClient("http://127.0.0.1:9", retry=FAST) as client:
+        assert not await client.alive()
+        with pytest.raises(ServerUnreachable, match=r"^http://127.0.0.1:9 gives no answer: "):
+            await client.labels()
+
+
+async def test_another_server_is_recognised() -> None:
+    async def app(scope: dict[str, object], receive: object, send: httpx.ASGITransport) -> None:
+        del scope, receive
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html")]})  # type: ignore[operator]
+        await send({"type": "http.response.body", "body": b"<html>"})  # type: ignore[operator]
+
+    with live_server(app) as address:
+        async with WeakSamClient(address, retry=FAST) as client:
+            with pytest.raises(ServerFailed, match="check the address"):
+                await client.labels()
+
+
+def test_an_address_without_a_scheme_is_refused() -> None:
+    with pytest.raises(ValueError, match="server must be a URL such as http://127.0.0.1:8000, got 'localhost:8000'"):
+        WeakSamClient("localhost:8000")
+
+
+def test_waits_double_up_to_the_longest() -> None:
+    policy = RetryPolicy(first_wait_s=1.0, longest_wait_s=5.0)
+    for attempt, longest_s in enumerate([1.0, 2.0, 4.0, 5.0, 5.0], start=1):
+        assert longest_s / 2 <= policy.wait_s(attempt, None) <= longest_s
+    assert policy.wait_s(1, retry_after_s=3.0) == 3.0
+    assert policy.wait_s(1, retry_after_s=3600.0) == 5.0

@@ -1,0 +1,284 @@
+"""`weaksam label` against a server over a socket: killed, resumed, cut off and refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from pycocotools.coco import COCO
+
+from service.client import RetryPolicy, WeakSamClient
+from service.label import LabelJob, LabelSummary, OnDone, label_folder
+from service.label_journal import JournalError
+from service.label_tags import Failure, worklist_from_names
+from tests.support.fake_service import BUSY, CUT, LABELS, FakeService, Reply, fake_app
+from tests.support.live_server import live_server
+
+DONE, TOO_MANY_FAILED, REFUSED = 0, 1, 2
+WRITTEN = ("dataset.json", "failures.csv", "ledger.csv", "results.json")
+
+
+@pytest.fixture
+def fake() -> FakeService:
+    return FakeService()
+
+
+@pytest.fixture
+def url(fake: FakeService) -> Iterator[str]:
+    with live_server(fake_app(fake)) as address:
+        yield address
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Sixty pictures in three folders named after their tag; the same file names in each."""
+    for label in LABELS:
+        (tmp_path / "in" / label).mkdir(parents=True)
+        for number in range(20):
+            (tmp_path / "in" / label / f"{number:02}.jpg").write_bytes(f"{label} {number}".encode())
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def command(folder: Path, url: str, tmp_path: Path, repository_dir: Path) -> list[str]:
+    start = [sys.executable, str(repository_dir / "weaksam.py"), "label", str(folder)]
+    return [*start, "--tags-from", "folder", "--server", url, "--out", str(tmp_path / "out")]
+
+
+def run(command: list[str], *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*command, *more], capture_output=True, text=True, check=False, timeout=120)
+
+
+def journaled(out: Path) -> list[str]:
+    """Pictures of the whole lines of the journal, in their order."""
+    journal = out / "journal.jsonl"
+    if not journal.exists():
+        return []
+    whole = journal.read_bytes().rpartition(b"\n")[0].splitlines()
+    return [json.loads(line)["image"] for line in whole[1:]]
+
+
+def kill_after(command: list[str], out: Path, answers: int) -> list[str]:
+    """Start a run, kill it once it has stored `answers` answers; returns what its journal holds then."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while len(journaled(out)) < answers:
+            assert process.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.005)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    return journaled(out)
+
+
+def failures(out: Path) -> list[tuple[str, str]]:
+    with (out / "failures.csv").open(encoding="utf-8") as file:
+        return [(row["image"], row["code"]) for row in csv.DictReader(file)]
+
+
+def test_a_run_killed_twice_loses_nothing_and_does_nothing_twice(
+    command: list[str], fake: FakeService, tmp_path: Path, folder: Path
+) -> None:
+    out = tmp_path / "out"
+    fake.delay_s = 0.02
+    first = kill_after(command, out, 8)
+    assert 8 <= len(first) < 60
+    with (out / "journal.jsonl").open("ab") as journal:
+        journal.write(b'{"image":"Bolt/19.jpg","stamp":{"si')
+    fake.seen.clear()
+    second = kill_after(command, out, len(first) + 8)
+    assert second[: len(first)] == first
+    ended = run(command)
+    assert ended.returncode == DONE, ended.stderr
+    assert f"60 pictures labelled ({len(second)} in earlier runs), 60 detections, 0 failed." in ended.stdout
+
+    done = journaled(out)
+    assert sorted(done) == sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.jpg"))
+    digests_of_first = {FakeService().answer((folder / image).read_bytes(), ())["image"]["sha256"] for image in first}
+    assert not digests_of_first & {digest for _, digest in fake.seen}
+
+    whole = tmp_path / "whole"
+    assert run([*command[:-1], str(whole)]).returncode == DONE
+    for name in WRITTEN:
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+    assert sorted(path.name for path in out.iterdir()) == sorted([*WRITTEN, "journal.jsonl"])
+
+
+def test_the_files_are_coco(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(command).returncode == DONE
+    dataset = COCO(str(tmp_path / "out" / "dataset.json"))
+    results = dataset.loadRes(str(tmp_path / "out" / "results.json"))
+    capsys.readouterr()
+    assert len(results.anns) == 60
+    for row in results.anns.values():
+        # The folder that a picture lies in is its only tag, so nothing else may have been found in it.
+        assert dataset.imgs[row["image_id"]]["file_name"].startswith(dataset.cats[row["category_id"]]["name"])
+        assert int(results.annToMask(row).sum()) == dataset.anns[row["id"]]["area"]
+    assert list(dataset.cats) == [1, 2, 3]
+
+
+def test_trouble_that_passes_is_not_a_failure(command: list[str], fake: FakeService, tmp_path: Path) -> None:
+    fake.replies = {"00.jpg": [BUSY, CUT, BUSY], "07.jpg": [Reply(503, "busy", {"Retry-After": "1"})]}
+    assert run(command, "--concurrency", "8").returncode == DONE
+    assert failures(tmp_path / "out") == []
+    assert len(journaled(tmp_path / "out")) == 60
+
+
+def test_a_server_for_few_is_not_overrun(command: list[str], fake: FakeService) -> None:
+    fake.capacity, fake.delay_s = 2, 0.01
+    assert run(command, "--concurrency", "16").returncode == DONE
+    assert fake.most_in_flight <= 2
+
+
+@pytest.mark.parametrize(
+    ("rate", "status"),
+    [
+        pytest.param("0", TOO_MANY_FAILED, id="none allowed"),
+        pytest.param("0.049", TOO_MANY_FAILED, id="just above"),
+        pytest.param("0.05", DONE, id="just allowed"),
+    ],
+)
+def test_the_exit_status_follows_the_error_rate(
+    command: list[str], fake: FakeService, tmp_path: Path, rate: str, status: int
+) -> None:
+    fake.replies = {"03.jpg": [Reply(500, "internal_error")] * 3}
+    assert run(command, "--max-error-rate", rate).returncode == status
+    assert failures(tmp_path / "out") == [(f"{label}/03.jpg", "internal_error") for label in sorted(LABELS)]
+
+
+def test_failures_are_tried_again_and_ids_stay(command: list[str], fake: FakeService, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    fake.replies = {"03.jpg": [Reply(415, "not_an_image")] * 3}
+    assert run(command).returncode == TOO_MANY_FAILED
+    before = json.loads((out / "dataset.json").read_text())["images"]
+    fake.seen.clear()
+    assert run(command).returncode == DONE
+    assert [name for name, _ in fake.seen] == ["03.jpg"] * 3
+    after = json.loads((out / "dataset.json").read_text())["images"]
+    assert len(before) == 57
+    assert [row for row in after if not row["file_name"].endswith("03.jpg")] == before
+    assert failures(out) == []
+
+
+def test_changed_tags_and_pictures_are_sent_again(
+    command: list[str], fake: FakeService, folder: Path, tmp_path: Path
+) -> None:
+    assert run(command).returncode == DONE
+    (folder / "Bolt" / "05.jpg").write_bytes(b"retaken")
+    (folder / "Bolt" / "06.jpg").rename(folder / "Nut" / "new.jpg")
+    fake.seen.clear()
+    assert run(command).returncode == DONE
+    assert sorted(name for name, _ in fake.seen) == ["05.jpg", "new.jpg"]
+    dataset = json.loads((tmp_path / "out" / "dataset.json").read_text())
+    assert len(dataset["images"]) == len(dataset["annotations"]) == 60
+
+
+def test_another_bundle_is_refused(command: list[str], fake: FakeService, tmp_path: Path) -> None:
+    assert run(command).returncode == DONE
+    before = (tmp_path / "out" / "results.json").read_bytes()
+    fake.digest = "e" * 64
+    ended = run(command)
+    assert ended.returncode == REFUSED
+    assert ended.stderr.count("\n") == 1
+    assert "holds answers of bundle fake 1 (dddddddddddd), the server has fake 1 (eeeeeeeeeeee)" in ended.stderr
+    assert (tmp_path / "out" / "results.json").read_bytes() == before
+
+
+def test_csv_failures_of_every_kind_are_listed(
+    command: list[str], fake: FakeService, folder: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "tags.csv"
+    table.write_text("file,tags\nBolt/00.jpg,Bolt;Nut\nBolt/01.jpg,Bolt\nBolt/gone.jpg,Nut\nNut/02.jpg,Bolt\n")
+    for label in LABELS:
+        for number in range(3, 20):
+            (folder / label / f"{number:02}.jpg").unlink()
+    fake.replies = {"01.jpg": [Reply(415, "not_an_image")]}
+    (folder / "Nut" / "02.jpg").unlink()
+    (folder / "Nut" / "02.jpg").symlink_to(folder / "nowhere.jpg")
+    without_place = [part for part in command if part not in {"--tags-from", "folder"}]
+    ended = run(without_place, "--tags", str(table), "--max-error-rate", "1")
+    assert ended.returncode == DONE, ended.stderr
+    untagged = ["Bolt/02.jpg", "Nut/00.jpg", "Nut/01.jpg", "Wrench/00.jpg", "Wrench/01.jpg", "Wrench/02.jpg"]
+    others = {"Bolt/01.jpg": "not_an_image", "Bolt/gone.jpg": "image_missing", "Nut/02.jpg": "unreadable"}
+    assert failures(tmp_path / "out") == sorted([*((name, "no_tags") for name in untagged), *others.items()])
+    ledger = (tmp_path / "out" / "ledger.csv").read_text().splitlines()
+    assert ledger[1:] == ["Bolt/00.jpg,Bolt,Bolt,found,1,,0.75", "Bolt/00.jpg,Nut,Nut,found,1,,0.75"]
+
+
+def test_options_reach_the_service(command: list[str], fake: FakeService) -> None:
+    assert run(command, "--min-score", "0.25", "--unknown-tags", "skip").returncode == DONE
+    assert {(form["min_score"], form["unknown_tags"], form["mask_format"]) for form in fake.forms} == {
+        ("0.25", "skip", "rle")
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        pytest.param(
+            ("--server", "http://127.0.0.1:9"), "127.0.0.1:9 gives no answer: start it", id="no server"
+        ),
+        pytest.param(("--server", "localhost"), "server must be a URL", id="no URL"),
+        pytest.param(("--tags", "absent.csv"), "give either --tags FILE.csv or --tags-from", id="two places of tags"),
+        pytest.param(("--out", "/dev/null/x"), "Not a directory", id="no place to write"),
+    ],
+)
+def test_bad_input_is_one_sentence(command: list[str], change: tuple[str, str], sentence: str) -> None:
+    ended = run(command, *change)
+    assert ended.returncode == REFUSED
+    assert sentence in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+async def label_impatiently(folder: Path, out: Path, address: str, on_done: OnDone = lambda _: None) -> LabelSummary:
+    """Label in this process: the command line would wait minutes for a server to come back."""
+    job = LabelJob(folder, out, worklist_from_names(folder, "folder"))
+    async with WeakSamClient(address, retry=RetryPolicy(attempts=2, first_wait_s=0.01)) as client:
+        return await label_folder(job, client, workers=1, on_done=on_done)
+
+
+async def test_a_server_that_goes_away_does_not_hold_the_run_up(folder: Path, url: str, tmp_path: Path) -> None:
+    done = 0
+    with ExitStack() as server:
+        address = server.enter_context(live_server(fake_app(FakeService())))
+
+        def stop_after_ten(failure: Failure | None) -> None:
+            nonlocal done
+            done += 1
+            if done == 10:
+                server.close()
+
+        stopped = await label_impatiently(folder, tmp_path / "out", address, stop_after_ten)
+    assert (stopped.labelled, len(stopped.failures)) == (10, 50)
+    assert {failure.code for failure in stopped.failures} == {"unreachable"}
+
+    resumed = await label_impatiently(folder, tmp_path / "out", url)
+    assert (resumed.labelled, resumed.resumed, resumed.failures) == (60, 10, ())
+
+
+async def test_a_picture_that_breaks_the_connection_does_not_stop_the_others(
+    folder: Path, url: str, fake: FakeService, tmp_path: Path
+) -> None:
+    fake.replies = {"03.jpg": [CUT] * 100}
+    summary = await label_impatiently(folder, tmp_path / "out", url)
+    assert summary.labelled == 57
+    assert {(failure.image[-6:], failure.code) for failure in summary.failures} == {("03.jpg", "unreachable")}
+
+
+async def test_a_bundle_that_changes_during_the_run_stops_it(
+    folder: Path, url: str, fake: FakeService, tmp_path: Path
+) -> None:
+    def change_bundle(failure: Failure | None) -> None:
+        fake.digest = "e" * 64
+
+    with pytest.raises(JournalError, match="the server has changed its bundle during the run"):
+        await label_impatiently(folder, tmp_path / "out", url, change_bundle)
+    assert len(journaled(tmp_path / "out")) == 1

@@ -1,0 +1,48 @@
+"""Mapping to a graph's input and back is the identity, and masks land where their boxes do."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.letterbox import Letterbox
+from models.masks import mask_box
+
+sides = st.integers(1, 3000)
+
+
+@given(height=sides, width=sides, side=st.sampled_from([64, 320, 1024]), seed=st.integers(0, 2**31))
+def test_boxes_survive_the_round_trip(height: int, width: int, side: int, seed: int) -> None:
+    letterbox = Letterbox((height, width), side)
+    corners = np.sort(np.random.default_rng(seed).random((5, 2, 2)), axis=1) * [width, height]
+    boxes = corners.reshape(5, 4).astype(np.float32)
+    there = letterbox.boxes_to_input(boxes)
+    valid_h, valid_w = letterbox.valid_hw
+    assert (there <= np.array([valid_w, valid_h, valid_w, valid_h]) * (1 + 1e-5)).all()
+    np.testing.assert_allclose(letterbox.boxes_to_image(there), boxes, atol=max(height, width) * 1e-5)
+
+
+@given(height=sides, width=sides)
+def test_the_picture_fills_the_square_along_its_longer_side(height: int, width: int) -> None:
+    valid_hw = Letterbox((height, width), 320).valid_hw
+    assert max(valid_hw) == 320
+    assert min(valid_hw) >= 1
+
+
+@given(height=st.integers(200, 400), width=st.integers(200, 400), x=st.integers(0, 30), y=st.integers(0, 30))
+def test_a_mask_comes_back_where_its_logits_are(height: int, width: int, x: int, y: int) -> None:
+    letterbox = Letterbox((height, width), 320)
+    stride = 2
+    logits = np.full((160, 160), -8.0, np.float32)
+    logits[y : y + 8, x : x + 8] = 8.0
+    expected = letterbox.boxes_to_image(np.array([[x, y, x + 8, y + 8]], np.float32) * stride)[0]
+    found = mask_box(letterbox.mask_to_image(logits))
+    pixel_of_input = 1 / min(letterbox.scale_xy)
+    np.testing.assert_allclose(found, expected, atol=1 + pixel_of_input)
+
+
+def test_padding_has_the_fill_colour_and_lies_at_the_bottom_and_right() -> None:
+    square = Letterbox((10, 20), 64).apply(np.zeros((10, 20, 3), np.uint8), (1, 2, 3))
+    assert (square[:32] == 0).all()
+    assert (square[32:] == (1, 2, 3)).all()

@@ -1,0 +1,13 @@
+"""Answers of the service as typed documents, for tests of what is made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from service.schemas import DetectResult
+from tests.support.fake_service import FakeService
+
+
+def detect_result(content: bytes, tags: Iterable[str]) -> DetectResult:
+    """What the fake service answers to a picture of this content."""
+    return DetectResult.model_validate(FakeService().answer(content, tags), extra="ignore")

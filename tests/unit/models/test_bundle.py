@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.bundle import BundleError, load_bundle
+
+
+@pytest.fixture
+def bundle_dir(default_bundle_dir: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(default_bundle_dir, tmp_path / "bundle"))
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    path = folder / "bundle.json"
+    values = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in values.items() if value is not ...}))
+
+
+def test_the_default_bundle_is_whole_and_within_its_size(default_bundle_dir: Path) -> None:
+    bundle = load_bundle(default_bundle_dir)
+    assert len(bundle.labels) == 31
+    assert sum(path.stat().st_size for path in default_bundle_dir.iterdir()) <= 25 * 2**20
+    for graph in bundle.graphs.values():
+        assert set(graph.max_abs_difference) == {tensor.name for tensor in graph.outputs}
+
+
+def test_a_cut_file_is_refused_by_name(bundle_dir: Path) -> None:
+    path = bundle_dir / "cam.onnx"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(BundleError, match=r"cam\.onnx has sha256 .* changed or cut short"):
+        load_bundle(bundle_dir)
+
+
+def test_a_missing_file_is_refused_by_name(bundle_dir: Path) -> None:
+    (bundle_dir / "wsod.onnx").unlink()
+    with pytest.raises(BundleError, match=r"wsod\.onnx does not exist"):
+        load_bundle(bundle_dir)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"schema_version": 99}, "schema_version is 99", id="unknown schema"),
+        pytest.param({"labels": ...}, "'labels' is missing", id="missing field"),
+        pytest.param({"thresholds": {"classifier": [0.5], "score": [0.1]}}, "must be 31 finite numbers", id="count"),
+        pytest.param({"post": {"nms_io": 0.3}}, "unknown key 'nms_io': did you mean 'nms_iou'", id="unknown key"),
+        pytest.param({"post": {"nms_iou": "high"}}, "nms_iou: expected float", id="wrong type"),
+        pytest.param({"graphs": {}}, "graphs lacks cam, sam_encoder, sam_decoder, wsod", id="no graphs"),
+    ],
+)
+def test_a_wrong_manifest_is_refused_by_field(bundle_dir: Path, changes: dict[str, Any], message: str) -> None:
+    edit(bundle_dir, **changes)
+    with pytest.raises(BundleError, match=message):
+        load_bundle(bundle_dir)
+
+
+def test_a_folder_without_manifest_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"bundle\.json does not exist"):
+        load_bundle(tmp_path)
+
+
+def test_a_manifest_that_is_no_json_is_refused(bundle_dir: Path) -> None:
+    (bundle_dir / "bundle.json").write_text("{")
+    with pytest.raises(BundleError, match="cannot be read as JSON"):
+        load_bundle(bundle_dir)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from models.config import ConfigError, load_config
+
+
+@dataclass(frozen=True)
+class Inner:
+    sides: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    steps: int
+    lr: float
+    kind: Literal["tags", "boxes"]
+    inner: Inner
+    start: Path | None = None
+
+
+TEXT = 'steps = 3\nlr = 1\nkind = "tags"\n[inner]\nsides = [1, 2]\n'
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "example.toml"
+    path.write_text(TEXT)
+    return path
+
+
+def test_values_get_the_types_of_the_dataclass(path: Path) -> None:
+    config = load_config(Example, path, ["start=runs/x", "inner.sides=[5]"])
+    assert config == Example(3, 1.0, "tags", Inner((5,)), Path("runs/x"))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("stesp=4", "unknown key 'stesp': did you mean 'steps'"),
+        ("inner.side=[4]", "unknown key 'side': did you mean 'sides'"),
+        ("steps=many", "steps: expected int, got 'many'"),
+        ("steps=true", "steps: expected int, got True"),
+        ("kind=masks", "'masks' is none of 'tags', 'boxes'"),
+        ("steps", "write key=value"),
+    ],
+)
+def test_a_wrong_setting_is_named(path: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(Example, path, [override])
+
+
+def test_a_missing_value_is_named(path: Path) -> None:
+    path.write_text("steps = 3\n")
+    with pytest.raises(ConfigError, match="lr"):
+        load_config(Example, path)
+
+
+def test_a_file_that_is_no_toml_is_named(path: Path) -> None:
+    path.write_text("steps = = 3\n")
+    with pytest.raises(ConfigError, match="cannot be read as TOML"):
+        load_config(Example, path)

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+
+from models.labels import Label, LabelSet
+
+LABELS = LabelSet((Label("AdjustableWrench", ("monkey wrench",)), Label("Nut"), Label("Bolt")))
+
+
+@pytest.mark.parametrize(
+    ("tag", "index"),
+    [
+        ("AdjustableWrench", 0),
+        ("adjustable wrench", 0),
+        ("ADJUSTABLE_WRENCH", 0),
+        ("Monkey-Wrench", 0),
+        (" nut ", 1),
+        ("wrench", None),
+        ("", None),
+    ],
+)
+def test_tags_match_without_regard_to_spelling(tag: str, index: int | None) -> None:
+    assert LABELS.index(tag) == index
+
+
+def test_nearest_names_the_closest_spelling_first() -> None:
+    assert LABELS.nearest("bold", count=2)[0] == "Bolt"
+
+
+def test_nearest_gives_a_label_once_though_its_alias_is_near_too() -> None:
+    assert sorted(LABELS.nearest("adjustable monkey wrench")) == ["AdjustableWrench", "Bolt", "Nut"]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pytest.param((Label("Nut"), Label("nut")), id="same folded name"),
+        pytest.param((Label("Nut"), Label("Bolt", ("NUT",))), id="alias of another"),
+        pytest.param((Label("Nut"), Label("Nut")), id="twice"),
+    ],
+)
+def test_labels_that_cannot_be_told_apart_are_refused(labels: tuple[Label, ...]) -> None:
+    with pytest.raises(ValueError, match="(?i)nut|distinct"):
+        LabelSet(labels)

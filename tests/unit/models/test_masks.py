@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from models.masks import decode_rle, encode_mask_png, encode_rle, mask_box, mask_iou
+
+
+def example() -> np.ndarray:
+    mask = np.zeros((4, 6), bool)
+    mask[1, 2] = mask[1, 3] = mask[2, 3] = True
+    return mask
+
+
+def test_run_lengths_are_those_of_the_coco_tools() -> None:
+    assert encode_rle(example()) == {"size": [4, 6], "counts": "91316"}
+
+
+def test_run_lengths_decode_to_a_c_ordered_mask() -> None:
+    decoded = decode_rle({"size": [4, 6], "counts": "91316"})
+    assert decoded.flags.c_contiguous
+    assert np.array_equal(decoded, example())
+
+
+def test_box_of_a_mask_is_half_open() -> None:
+    assert mask_box(example()).tolist() == [2, 1, 4, 3]
+    assert mask_box(np.zeros((3, 3), bool)).tolist() == [0, 0, 0, 0]
+
+
+def test_png_holds_the_mask() -> None:
+    decoded = np.asarray(Image.open(io.BytesIO(encode_mask_png(example()))))
+    assert np.array_equal(decoded, example() * np.uint8(255))
+
+
+def test_iou_of_masks() -> None:
+    other = np.roll(example(), 1, axis=1)
+    assert mask_iou(example(), other) == 1 / 5
+    assert mask_iou(np.zeros((2, 2), bool), np.zeros((2, 2), bool)) == 0

@@ -1,0 +1,141 @@
+"""The networks against the code they shorten, and the graph's box arithmetic against masks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from segment_anything.modeling import PromptEncoder
+
+from models.letterbox import Letterbox
+from models.masks import mask_box
+from models.nets.backbone import MEAN_RGB, create_backbone, normalise_image
+from models.nets.compact_sam import build_compact_sam, decode_prompts, embed_points
+from models.nets.graphs import SamDecoderGraph, profile_extent
+from models.nets.wsod import RoiHead, build_wsod, pool_rois
+
+SIDE = 64
+
+
+@pytest.fixture(scope="module")
+def sam() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build_compact_sam("mobilenetv2_100", SIDE).eval()
+
+
+COORDS = torch.tensor([[[9.0, 30.0], [0.0, 0.0]], [[4.0, 6.0], [40.0, 50.0]], [[1.0, 2.0], [3.0, 4.0]]])
+LABELS = torch.tensor([[1.0, -1.0], [2.0, 3.0], [1.0, 0.0]])
+
+
+def test_points_are_embedded_as_segment_anything_embeds_them(sam: torch.nn.Module) -> None:
+    encoder: PromptEncoder = sam.prompt_encoder
+    found = embed_points(encoder, COORDS, LABELS)
+    points = [0, 2]
+    torch.testing.assert_close(found[points], encoder._embed_points(COORDS[points], LABELS[points], pad=False))
+    torch.testing.assert_close(found[1:2], encoder._embed_boxes(COORDS[1:2].reshape(1, 4)))
+
+
+def test_many_prompts_at_once_equal_the_published_decoder_one_by_one(sam: torch.nn.Module) -> None:
+    embedding = torch.randn(1, 128, SIDE // 8, SIDE // 8)
+    with torch.no_grad():
+        logits, iou = decode_prompts(sam.prompt_encoder, sam.mask_decoder, embedding, COORDS, LABELS)
+        for i in range(len(COORDS)):
+            expected_logits, expected_iou = sam.mask_decoder(
+                image_embeddings=embedding,
+                image_pe=sam.prompt_encoder.get_dense_pe(),
+                sparse_prompt_embeddings=embed_points(sam.prompt_encoder, COORDS[i : i + 1], LABELS[i : i + 1]),
+                dense_prompt_embeddings=sam.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1),
+                multimask_output=True,
+            )
+            torch.testing.assert_close(logits[i : i + 1], expected_logits, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(iou[i : i + 1], expected_iou, rtol=1e-4, atol=1e-5)
+
+
+def test_the_fill_colour_normalises_to_zero() -> None:
+    assert (normalise_image(torch.tensor(MEAN_RGB, dtype=torch.uint8).expand(1, 2, 2, 3)) == 0).all()
+
+
+def test_backbone_weights_of_another_network_are_refused(tmp_path: object) -> None:
+    from safetensors.torch import save_file
+
+    path = f"{tmp_path}/other.safetensors"
+    save_file({"conv.weight": torch.zeros(3)}, path)
+    with pytest.raises(RuntimeError, match="conv.weight"):
+        create_backbone("mobilenetv2_100", path)
+
+
+def test_all_six_stages_of_the_shared_backbone_load(backbone_weights_path: object) -> None:
+    loaded = create_backbone("mobilenetv2_100", str(backbone_weights_path))
+    untrained = create_backbone("mobilenetv2_100")
+    pairs = list(zip(loaded.parameters(), untrained.parameters(), strict=True))
+    assert sum(not torch.equal(a, b) for a, b in pairs) >= 0.95 * len(pairs)
+
+
+def disc(side: int, centre_xy: tuple[float, float], radius: float) -> torch.Tensor:
+    ys, xs = np.mgrid[:side, :side] + 0.5
+    return torch.from_numpy((radius - np.hypot(xs - centre_xy[0], ys - centre_xy[1])).astype(np.float32))
+
+
+@pytest.mark.parametrize("centre_xy", [(16.0, 16.0), (15.3, 17.8), (12.1, 20.6)])
+def test_the_graph_finds_box_edges_between_cells(centre_xy: tuple[float, float]) -> None:
+    logits = disc(32, centre_xy, 5.0)[None, None]
+    start, end = profile_extent(logits.amax(dim=2), 2.0, torch.tensor(64.0))
+    assert start.item() == pytest.approx(2 * (centre_xy[0] - 5), abs=0.3)
+    assert end.item() == pytest.approx(2 * (centre_xy[0] + 5), abs=0.3)
+
+
+def test_boxes_of_the_graph_agree_with_the_masks_of_the_picture() -> None:
+    logits = disc(160, (61.3, 80.2), 17.7)
+    letterbox = Letterbox((600, 600), 320)
+    box = mask_box(letterbox.mask_to_image(logits.numpy()))
+    x0, x1 = profile_extent(logits[None, None].amax(dim=2), 2.0, torch.tensor(320.0))
+    y0, y1 = profile_extent(logits[None, None].amax(dim=3), 2.0, torch.tensor(320.0))
+    graph_box = letterbox.boxes_to_image(np.array([[x0, y0, x1, y1]], np.float32))[0]
+    np.testing.assert_allclose(graph_box, box, atol=1.0)
+
+
+@pytest.mark.parametrize(
+    ("columns", "valid", "extent"),
+    [
+        pytest.param(slice(0, 4), 64.0, (0.0, 7.98), id="reaches the left border"),
+        pytest.param(slice(10, 32), 64.0, (20.02, 64.0), id="reaches the right border"),
+        pytest.param(slice(10, 20), 40.0, (20.02, 40.0), id="reaches the padding"),
+        pytest.param(slice(0, 0), 64.0, (0.0, 0.0), id="empty"),
+    ],
+)
+def test_extents_at_borders(columns: slice, valid: float, extent: tuple[float, float]) -> None:
+    profile = torch.full((1, 1, 32), -1.0)
+    profile[..., columns] = 1.0
+    profile[..., int(valid / 2) :] = -32.0
+    start, end = profile_extent(profile, 2.0, torch.tensor(valid))
+    assert (start.item(), end.item()) == pytest.approx(extent, abs=1.1)
+    assert end.item() <= valid
+
+
+def test_padding_is_never_part_of_a_box(sam: torch.nn.Module) -> None:
+    graph = SamDecoderGraph(sam.prompt_encoder, sam.mask_decoder, SIDE)
+    with torch.no_grad():
+        embedding = torch.randn(1, 128, SIDE // 8, SIDE // 8)
+        boxes, _, stability, logits = graph(embedding, COORDS, LABELS, torch.tensor([40.0, 24.0]))
+    assert (boxes[..., 2] <= 24).all() and (boxes[..., 3] <= 40).all()
+    assert ((stability >= 0) & (stability <= 1)).all()
+    assert logits.dtype == torch.float16 and logits.shape == (3, 3, SIDE // 2, SIDE // 2)
+
+
+def test_pooling_before_or_after_the_reduction_is_the_same() -> None:
+    torch.manual_seed(0)
+    head = RoiHead(channels=16, classes=3).eval()
+    features = torch.randn(1, 16, 8, 8)
+    rois = torch.tensor([[0, 3.0, 4.0, 40.0, 60.0], [0, 0.0, 0.0, 64.0, 64.0], [0, 20.0, 20.0, 23.0, 22.0]])
+    torch.testing.assert_close(head.embed(features, rois), head.embed_pooled(pool_rois(features, rois)))
+
+
+def test_scores_of_a_proposal_do_not_depend_on_its_company() -> None:
+    torch.manual_seed(0)
+    net = build_wsod("mobilenetv2_100", classes=3).eval()
+    boxes = torch.tensor([[[3.0, 4.0, 40.0, 60.0], [10.0, 10.0, 30.0, 30.0]]])
+    features = torch.randn(1, 128, 8, 8)
+    with torch.no_grad():
+        both, _ = net.score(features, boxes)
+        alone, _ = net.score(features, boxes[:, 1:])
+    torch.testing.assert_close(both[:, 1:], alone)

@@ -1,0 +1,156 @@
+"""Prompts, and the sans-IO generator that turns them into proposals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from models.peaks import Peaks, find_peaks
+from models.prompts import PADDING, DecodedBatch, PromptBatch, grid_points, group_prompt, point_prompts, split_prompts
+from models.proposals import prompt_of, propose, run_proposing
+from models.settings import PromptSettings
+
+SETTINGS = PromptSettings(grid_sides=(2, 4), mask_levels=(0, 1), max_prompts=64)
+SIDE = 64
+
+
+def peaks_at(*rows: tuple[float, float, int]) -> Peaks:
+    points = np.array([(x, y) for x, y, _ in rows], np.float32).reshape(-1, 2)
+    return Peaks(points, np.array([label for *_, label in rows], np.int64), np.ones(len(rows), np.float32))
+
+
+class SquareDecoder:
+    """Answers each prompt with a box around its first point; remembers the sizes of its runs."""
+
+    def __init__(self, half_px: float = 6, iou: float = 0.95) -> None:
+        self.half_px, self.iou, self.runs = half_px, iou, list[int]()
+
+    def __call__(self, batch: PromptBatch) -> DecodedBatch:
+        self.runs.append(len(batch))
+        centres = batch.coords[:, 0]
+        small = np.concatenate([centres - self.half_px, centres + self.half_px], axis=1)
+        large = np.concatenate([centres - 2 * self.half_px, centres + 2 * self.half_px], axis=1)
+        boxes = np.stack([small, large, np.zeros_like(small)], axis=1)
+        iou = np.tile(np.array([self.iou, self.iou / 2, 0.1], np.float32), (len(batch), 1))
+        return DecodedBatch(boxes.astype(np.float32), iou, np.ones_like(iou))
+
+
+def test_a_lone_point_is_padded_as_segment_anything_does() -> None:
+    batch = point_prompts(np.array([[3, 4]], np.float32))
+    assert batch.coords.tolist() == [[[3, 4], [0, 0]]]
+    assert batch.labels.tolist() == [[1, PADDING]]
+
+
+def test_a_group_runs_at_its_exact_length() -> None:
+    assert group_prompt(np.zeros((3, 2), np.float32)).labels.tolist() == [[1, 1, 1]]
+
+
+def test_a_grid_covers_the_valid_area_evenly() -> None:
+    assert grid_points(2, (40, 80)).tolist() == [[20, 10], [60, 10], [20, 30], [60, 30]]
+
+
+@pytest.mark.parametrize(("count", "runs"), [(1, [4]), (4, [4]), (5, [8]), (8, [8]), (17, [8, 8, 4])])
+def test_runs_have_the_sizes_of_the_buckets(count: int, runs: list[int]) -> None:
+    batch = point_prompts(np.arange(2 * count, dtype=np.float32).reshape(count, 2))
+    parts = split_prompts(batch, (4, 8))
+    assert [len(part) for part in parts] == runs
+    rejoined = np.concatenate([part.coords for part in parts])[:count]
+    assert np.array_equal(rejoined, batch.coords)
+
+
+def test_the_answer_does_not_depend_on_the_sizes_of_the_runs() -> None:
+    results = [
+        run_proposing(propose(peaks_at((10, 10, 0)), (SIDE, SIDE), SETTINGS), SquareDecoder(), buckets)
+        for buckets in [(1,), (4, 8), (64,)]
+    ]
+    for result in results[1:]:
+        assert np.array_equal(result.proposals.boxes_xyxy, results[0].proposals.boxes_xyxy)
+
+
+def test_peaks_are_asked_first_then_groups_then_grids() -> None:
+    picture = run_proposing(
+        propose(peaks_at((10, 10, 0), (50, 50, 0), (30, 30, 1)), (SIDE, SIDE), SETTINGS), SquareDecoder(iou=0.1), (64,)
+    )
+    assert [batch.labels.shape for batch in picture.asked] == [(3, 2), (1, 2), (4, 2), (16, 2)]
+    assert picture.asked[1].labels.tolist() == [[1, 1]]
+
+
+def test_no_prompt_is_spent_on_a_point_that_a_good_mask_covers() -> None:
+    good = run_proposing(propose(peaks_at(), (SIDE, SIDE), SETTINGS), SquareDecoder(half_px=9), (64,))
+    poor = run_proposing(propose(peaks_at(), (SIDE, SIDE), SETTINGS), SquareDecoder(half_px=9, iou=0.6), (64,))
+    # Each of the four coarse masks, 18 px wide, covers the four fine points around its centre.
+    assert sum(map(len, good.asked)) == 4
+    assert sum(map(len, poor.asked)) == 4 + 16
+
+
+def test_a_mask_of_most_of_the_picture_spares_no_prompt() -> None:
+    picture = run_proposing(propose(peaks_at(), (SIDE, SIDE), SETTINGS), SquareDecoder(half_px=30), (64,))
+    assert sum(map(len, picture.asked)) == 20
+
+
+def test_max_prompts_bounds_the_grid() -> None:
+    settings = replace(SETTINGS, max_prompts=7)
+    picture = run_proposing(propose(peaks_at(), (SIDE, SIDE), settings), SquareDecoder(iou=0.6), (64,))
+    assert sum(map(len, picture.asked)) == 7
+
+
+def test_poor_masks_of_the_grid_are_dropped_but_those_of_peaks_stay() -> None:
+    picture = run_proposing(propose(peaks_at((10, 10, 0)), (SIDE, SIDE), SETTINGS), SquareDecoder(iou=0.3), (64,))
+    assert len(picture.proposals) == 2
+    assert picture.proposals.from_peak.all()
+
+
+def test_near_duplicates_go_the_better_one_stays_and_the_count_is_bounded() -> None:
+    settings = replace(SETTINGS, max_proposals=3, grid_min_iou=0.0)
+    picture = run_proposing(
+        propose(peaks_at((10, 10, 0), (10.2, 10, 0)), (SIDE, SIDE), settings), SquareDecoder(), (64,)
+    )
+    assert len(picture.proposals) == 3
+    assert (np.diff(picture.proposals.predicted_iou) <= 0).all()
+    first = prompt_of(picture.asked, int(picture.proposals.prompts[0]))
+    assert first.coords[0, 0].tolist() in ([10, 10], *grid_points(2, (SIDE, SIDE)).tolist())
+
+
+def test_prompt_of_finds_prompts_across_batches() -> None:
+    asked = [point_prompts(np.zeros((2, 2), np.float32)), point_prompts(np.ones((1, 2), np.float32))]
+    assert prompt_of(asked, 2).coords[0, 0].tolist() == [1, 1]
+    with pytest.raises(ValueError, match="past the last"):
+        prompt_of(asked, 3)
+
+
+def bump(maps: np.ndarray, label: int, row: int, column: int, height: float) -> None:
+    maps[0, label, row, column] = height
+
+
+def test_peaks_are_local_maxima_of_the_asked_classes_strongest_first() -> None:
+    maps = np.zeros((1, 3, 40, 40), np.float32)
+    for label, row, column, height in [(0, 5, 7, 10.0), (0, 30, 31, 9.5), (0, 20, 20, 5.0), (1, 2, 2, 8.0)]:
+        bump(maps, label, row, column, height)
+    found = find_peaks(maps, [0], 320, (320, 320), PromptSettings())
+    assert found.points_xy.tolist() == [[60, 44], [252, 244]]
+    assert found.labels.tolist() == [0, 0]
+    assert found.values.tolist() == pytest.approx([1.0, 0.95])
+
+
+def test_padding_has_no_peaks_and_no_say_in_normalisation() -> None:
+    maps = np.zeros((1, 1, 40, 40), np.float32)
+    bump(maps, 0, 10, 10, 1.0)
+    bump(maps, 0, 39, 39, 100.0)
+    found = find_peaks(maps, [0], 320, (160, 320), PromptSettings())
+    assert found.points_xy.tolist() == [[84, 84]]
+
+
+def test_a_flat_map_has_no_peaks() -> None:
+    assert len(find_peaks(np.ones((1, 1, 40, 40), np.float32), [0], 320, (320, 320), PromptSettings())) == 0
+
+
+def test_peaks_keep_their_distance_and_their_number() -> None:
+    maps = np.zeros((1, 1, 40, 40), np.float32)
+    maps[0, 0, ::4, ::4] = np.linspace(9.5, 10, 100).reshape(10, 10)
+    found = find_peaks(maps, [0], 320, (320, 320), PromptSettings())
+    assert len(found) == 25
+    maps[:] = 0
+    maps[0, 0, 10, 10:12] = 10
+    assert len(find_peaks(maps, [0], 320, (320, 320), PromptSettings(peak_window_px=25))) == 1

@@ -1,0 +1,46 @@
+"""Small data sets on disk, made for one test each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+WriteVoc = Callable[..., Path]
+
+
+def write_picture(path: Path, size_hw: tuple[int, int] = (60, 80)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((*size_hw, 3), 128, np.uint8)).save(path)
+
+
+def voc_xml(objects: str, width: int = 80, height: int = 60) -> str:
+    return f"<annotation><size><width>{width}</width><height>{height}</height></size>{objects}</annotation>"
+
+
+def voc_object(name: str, corners: Sequence[object], extra: str = "") -> str:
+    tags = zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True)
+    box = "".join(f"<{tag}>{value}</{tag}>" for tag, value in tags)
+    return f"<object><name>{name}</name>{extra}<bndbox>{box}</bndbox></object>"
+
+
+@pytest.fixture
+def write_voc(tmp_path: Path) -> WriteVoc:
+    """A VOC data set from {id: annotation text}; pictures are 80x60."""
+
+    def write(annotations: dict[str, str], labels: Sequence[str] = ("Bolt", "Nut"), **splits: Sequence[str]) -> Path:
+        root = tmp_path / "voc"
+        (root / "Annotations").mkdir(parents=True)
+        (root / "ImageSets" / "Main").mkdir(parents=True)
+        (root / "labels.txt").write_text("\n".join(labels))
+        for image_id, text in annotations.items():
+            write_picture(root / "JPEGImages" / f"{image_id}.jpg")
+            (root / "Annotations" / f"{image_id}.xml").write_text(text)
+        for split, ids in (splits or {"train": list(annotations)}).items():
+            (root / "ImageSets" / "Main" / f"{split}.txt").write_text("\n".join(ids))
+        return root
+
+    return write

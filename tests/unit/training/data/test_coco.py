@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.masks import decode_rle
+from tests.unit.training.data.conftest import write_picture
+from training.data.coco import read_coco
+
+Json = dict[str, Any]
+
+
+def _document() -> Json:
+    rows = [
+        {"id": 1, "image_id": 7, "category_id": 5, "bbox": [10, 20, 20, 10], "iscrowd": 0, "segmentation": []},
+        {"id": 2, "image_id": 9, "category_id": 3, "bbox": [0, 0, 80, 60], "iscrowd": 1},
+    ]
+    images = [
+        {"id": number, "file_name": f"{name}.jpg", "height": 60, "width": 80} for number, name in ((7, "a"), (9, "b"))
+    ]
+    return {"images": images, "annotations": rows, "categories": [{"id": 5, "name": "Nut"}, {"id": 3, "name": "Bolt"}]}
+
+
+def _write(root: Path, document: Json, split: str = "train") -> Path:
+    (root / "annotations").mkdir(exist_ok=True)
+    (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(document))
+    for name in ("a", "b"):
+        write_picture(root / "images" / f"{name}.jpg")
+    return root
+
+
+def test_boxes_labels_and_crowds(tmp_path: Path) -> None:
+    dataset = read_coco(_write(tmp_path, _document()), "train")
+
+    assert dataset.labels == ("Bolt", "Nut")
+    assert [(image.id, image.tags) for image in dataset.images] == [("a", ("Nut",)), ("b", ("Bolt",))]
+    assert dataset.images[0].objects[0].box_xyxy == (10.0, 20.0, 30.0, 30.0)
+    assert [image.objects[0].difficult for image in dataset.images] == [False, True]
+    assert dataset.problems == ()
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        pytest.param([[2, 1, 6, 1, 6, 4, 2, 4]], id="polygon"),
+        pytest.param({"size": [60, 80], "counts": [121, 3, 57, 3, 57, 3, 57, 3, 4496]}, id="plain-run-lengths"),
+    ],
+)
+def test_masks(tmp_path: Path, segmentation: object) -> None:
+    document = _document()
+    document["annotations"][0]["segmentation"] = segmentation
+    expected = np.zeros((60, 80), np.bool_)
+    expected[1:4, 2:6] = True
+
+    thing = read_coco(_write(tmp_path, document), "train").images[0].objects[0]
+
+    assert thing.mask_rle is not None
+    np.testing.assert_array_equal(decode_rle(thing.mask_rle), expected)
+
+
+def _set(*path: Any, value: object) -> Callable[[Json], None]:
+    def change(document: Json) -> None:
+        for key in path[:-1]:
+            document = document[key]
+        document[path[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("spoil", "field", "kept"),
+    [
+        pytest.param(_set("annotations", 0, "bbox", value=[1, 2, 3]), "annotations[0].bbox", ["a", "b"], id="bbox"),
+        pytest.param(
+            _set("annotations", 0, "bbox", value=[75, 0, 20, 9]), "annotations[0].bbox", ["a", "b"], id="box-sticks-out"
+        ),
+        pytest.param(
+            _set("annotations", 0, "category_id", value=8), "annotations[0].category_id", ["a", "b"], id="category"
+        ),
+        pytest.param(
+            _set("annotations", 0, "image_id", value=8), "annotations[0].image_id", ["a", "b"], id="unknown-image"
+        ),
+        pytest.param(
+            _set("annotations", 0, "segmentation", value={"size": [6, 8], "counts": [48]}),
+            "annotations[0].segmentation",
+            ["a", "b"],
+            id="mask-of-other-size",
+        ),
+        pytest.param(_set("images", 1, "id", value=7), "images[1].id", ["a"], id="duplicate-id"),
+        pytest.param(_set("images", 0, "file_name", value="c.jpg"), "image", ["b"], id="missing-picture"),
+        pytest.param(_set("images", 0, "height", value=61), "images id 7: height x width", ["b"], id="other-size"),
+        pytest.param(_set("images", 0, value={"id": 7}), "images[0]", ["b"], id="no-file-name"),
+    ],
+)
+def test_bad_data_is_reported(tmp_path: Path, spoil: Callable[[Json], None], field: str, kept: list[str]) -> None:
+    document = _document()
+    spoil(document)
+
+    dataset = read_coco(_write(tmp_path, document), "train")
+
+    assert field in [problem.field for problem in dataset.problems]
+    assert [image.id for image in dataset.images] == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("{", "is not JSON", id="no-json"),
+        pytest.param('{"images": []}', "field 'annotations' must be a list", id="results-not-instances"),
+    ],
+)
+def test_a_file_that_is_no_coco_file(tmp_path: Path, text: str, message: str) -> None:
+    root = _write(tmp_path, _document())
+    (root / "annotations" / "instances_train.json").write_text(text)
+
+    with pytest.raises(ValueError, match=message):
+        read_coco(root, "train")

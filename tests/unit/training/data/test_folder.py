@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.unit.training.data.conftest import write_picture
+from training.data.folder import read_folder
+
+
+def _tags(root: Path) -> dict[str, tuple[str, ...]]:
+    return {image.id: image.tags for image in read_folder(root).images}
+
+
+def test_tags_from_csv(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.jpg")
+    write_picture(tmp_path / "sub" / "b.PNG")
+    (tmp_path / "tags.csv").write_text('file,tags,note\na.jpg,bolt; fuel cap,x\nsub/b.PNG,"nut,bolt",\n')
+
+    assert _tags(tmp_path) == {"a": ("bolt", "fuel cap"), "sub/b": ("bolt", "nut")}
+    assert read_folder(tmp_path).labels == ("bolt", "fuel cap", "nut")
+
+
+def test_tags_from_sidecars(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        write_picture(tmp_path / f"{name}.jpg")
+    (tmp_path / "a.txt").write_text("bolt\nnut\n")
+    (tmp_path / "b.json").write_text(json.dumps({"tags": ["pen"]}))
+    (tmp_path / "c.json").write_text(json.dumps(["pen", "nut"]))
+
+    assert _tags(tmp_path) == {"a": ("bolt", "nut"), "b": ("pen",), "c": ("nut", "pen")}
+
+
+def test_tags_from_folder_names(tmp_path: Path) -> None:
+    for name in ("bolt/1.jpg", "bolt/deep/2.jpg", "nut/1.jpg"):
+        write_picture(tmp_path / name)
+
+    assert _tags(tmp_path) == {"bolt/1": ("bolt",), "bolt/deep/2": ("bolt",), "nut/1": ("nut",)}
+
+
+def test_spellings_of_one_tag_become_one_label(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.jpg")
+    write_picture(tmp_path / "b.jpg")
+    (tmp_path / "tags.csv").write_text("file,tags\na.jpg,Fuel Cap\nb.jpg,fuel_cap\n")
+
+    assert read_folder(tmp_path).labels == ("Fuel Cap",)
+    assert _tags(tmp_path) == {"a": ("Fuel Cap",), "b": ("Fuel Cap",)}
+
+
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        pytest.param({"tags.csv": "file,tags\na.jpg,nut\nc.jpg,nut\n"}, ("c.jpg", "image"), id="csv-names-no-picture"),
+        pytest.param({"tags.csv": "file,tags\na.jpg,nut\na.jpg,pen\n"}, ("tags.csv", "line 3"), id="csv-line-twice"),
+        pytest.param({"tags.csv": "file,tags\nb.jpg,nut\n"}, ("a.jpg", "tags"), id="picture-not-in-csv"),
+        pytest.param({"a.txt": "nut"}, ("b.jpg", "tags"), id="no-sidecar"),
+        pytest.param({"a.txt": "nut", "b.json": "{"}, ("b.json", "json"), id="sidecar-broken"),
+        pytest.param({"a.txt": "nut", "b.json": '{"tags": 3}'}, ("b.json", "tags"), id="sidecar-no-list"),
+        pytest.param({"a.txt": "nut\nnot", "labels.txt": "nut\npen"}, ("a.jpg", "tags"), id="unknown-class"),
+        pytest.param({"a.txt": "nut", "b.jpg": ""}, ("b.jpg", "image"), id="empty-picture"),
+        pytest.param({"a.txt": "nut", "a.png": "-"}, ("a.png", "image"), id="broken-picture"),
+    ],
+)
+def test_bad_data_is_reported(tmp_path: Path, files: dict[str, str], problem: tuple[str, str]) -> None:
+    for name in ("a", "b"):
+        write_picture(tmp_path / f"{name}.jpg")
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+
+    dataset = read_folder(tmp_path)
+
+    assert problem in [(found.file, found.field) for found in dataset.problems]
+    assert dataset.images
+
+
+def test_two_pictures_of_one_id(tmp_path: Path) -> None:
+    write_picture(tmp_path / "nut" / "a.jpg")
+    write_picture(tmp_path / "nut" / "a.png")
+
+    dataset = read_folder(tmp_path)
+
+    assert len(dataset.images) == 1
+    assert [(found.file, found.field) for found in dataset.problems] == [("nut/a.png", "id")]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        pytest.param({}, "1 pictures and no tags", id="no-tags"),
+        pytest.param({"tags.csv": "picture,tags\na.jpg,nut\n"}, "must name the columns file and tags", id="columns"),
+    ],
+)
+def test_a_folder_without_any_tags(tmp_path: Path, files: dict[str, str], message: str) -> None:
+    write_picture(tmp_path / "a.jpg")
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+
+    with pytest.raises(ValueError, match=message):
+        read_folder(tmp_path)

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.masks import decode_rle
+from tests.unit.training.data.conftest import WriteVoc, voc_object, voc_xml
+from training.data.voc import read_voc
+from training.data.voc_writer import VocObject, write_voc_annotation
+
+GOOD = voc_xml(voc_object("Bolt", (11, 21, 30, 40)))
+
+
+@pytest.mark.parametrize(
+    ("corners", "expected"),
+    [
+        pytest.param((11, 21, 30, 40), (10.0, 20.0, 30.0, 40.0), id="whole-numbers-are-1-based-inclusive"),
+        pytest.param(("10.5", "0.0", "30.25", "60.0"), (10.5, 0.0, 30.25, 60.0), id="decimals-are-0-based-half-open"),
+        pytest.param((1, 1, 80, 60), (0.0, 0.0, 80.0, 60.0), id="the-whole-picture"),
+    ],
+)
+def test_box_conventions(write_voc: WriteVoc, corners: tuple[object, ...], expected: tuple[float, ...]) -> None:
+    image = read_voc(write_voc({"a": voc_xml(voc_object("Bolt", corners))}), "train").images[0]
+
+    assert image.objects[0].box_xyxy == expected
+    assert (image.id, image.size_hw, image.tags) == ("a", (60, 80), ("Bolt",))
+
+
+def test_a_few_boxes_with_decimals_do_not_turn_a_voc_set(write_voc: WriteVoc) -> None:
+    rows = {"a": GOOD, "b": GOOD, "c": voc_xml(voc_object("Nut", ("11.5", "21", "30", "40")))}
+
+    boxes = [image.objects[0].box_xyxy for image in read_voc(write_voc(rows), "train").images]
+
+    assert boxes == [(10.0, 20.0, 30.0, 40.0), (10.0, 20.0, 30.0, 40.0), (10.5, 20.0, 30.0, 40.0)]
+
+
+def _delete(relative: str) -> Callable[[Path], object]:
+    return lambda root: (root / relative).unlink()
+
+
+def _write(relative: str, text: str) -> Callable[[Path], object]:
+    return lambda root: (root / relative).write_text(text)
+
+
+XML, JPG = "Annotations/bad.xml", "JPEGImages/bad.jpg"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "file", "field", "kept_objects"),
+    [
+        pytest.param(_delete(JPG), JPG, "image", None, id="missing-picture"),
+        pytest.param(_delete(XML), XML, "file", None, id="missing-annotation"),
+        pytest.param(_write(JPG, ""), JPG, "image", None, id="empty-picture"),
+        pytest.param(_write(JPG, "no picture"), JPG, "image", None, id="not-a-picture"),
+        pytest.param(_write(XML, ""), XML, "xml", None, id="empty-annotation"),
+        pytest.param(_write(XML, "<annotation><object>"), XML, "xml", None, id="broken-xml"),
+        pytest.param(
+            _write(XML, '<!DOCTYPE a [<!ENTITY e "x">]><annotation/>'), XML, "xml", None, id="declares-entities"
+        ),
+        pytest.param(_write(XML, voc_xml("", width=8)), XML, "size", None, id="other-size-than-the-picture"),
+        pytest.param(
+            _write(XML, voc_xml(voc_object("Bolt", (71, 51, 95, 58)))), XML, "object 1/bndbox", 1, id="box-sticks-out"
+        ),
+        pytest.param(
+            _write(XML, voc_xml(voc_object("Bolt", (90, 5, 99, 9)))), XML, "object 1/bndbox", 0, id="box-outside"
+        ),
+        pytest.param(
+            _write(XML, voc_xml(voc_object("Bolt", (30, 5, 20, 9)))), XML, "object 1/bndbox", 0, id="box-inverted"
+        ),
+        pytest.param(
+            _write(XML, voc_xml(voc_object("Bolt", ("x", 5, 9, 9)))), XML, "object 1/bndbox", 0, id="box-no-number"
+        ),
+        pytest.param(
+            _write(XML, voc_xml(voc_object("Bolt", ("nan", 5, 9, 9)))), XML, "object 1/bndbox", 0, id="box-nan"
+        ),
+        pytest.param(
+            _write(XML, voc_xml(voc_object("Bold", (3, 5, 9, 9)))), XML, "object 1/name", 0, id="unknown-class"
+        ),
+        pytest.param(
+            _write("ImageSets/Main/train.txt", "good\nbad\ngood\n"),
+            "ImageSets/Main/train.txt",
+            "line 3",
+            1,
+            id="duplicate-id",
+        ),
+    ],
+)
+def test_bad_data_is_reported_and_left_out(
+    write_voc: WriteVoc, spoil: Callable[[Path], object], file: str, field: str, kept_objects: int | None
+) -> None:
+    root = write_voc({"good": GOOD, "bad": GOOD})
+    spoil(root)
+
+    dataset = read_voc(root, "train")
+
+    assert [(problem.file, problem.field) for problem in dataset.problems] == [(file, field)]
+    objects = {image.id: len(image.objects) for image in dataset.images}
+    assert objects == {"good": 1} | ({} if kept_objects is None else {"bad": kept_objects})
+
+
+def test_a_box_that_sticks_out_is_clipped(write_voc: WriteVoc) -> None:
+    dataset = read_voc(write_voc({"a": voc_xml(voc_object("Bolt", (71, 51, 95, 70)))}), "train")
+
+    assert dataset.images[0].objects[0].box_xyxy == (70.0, 50.0, 80.0, 60.0)
+    assert "clipped" in dataset.problems[0].message
+
+
+def test_names_match_without_regard_to_case_and_spaces(write_voc: WriteVoc) -> None:
+    text = voc_xml(voc_object("fuel cap", (3, 5, 9, 9)) + voc_object("FUEL_CAP", (13, 5, 19, 9)))
+
+    dataset = read_voc(write_voc({"a": text}, labels=["FuelCap"]), "train")
+
+    assert dataset.images[0].tags == ("FuelCap",)
+    assert [thing.label for thing in dataset.images[0].objects] == ["FuelCap", "FuelCap"]
+
+
+def test_difficult_objects_and_objects_without_box(write_voc: WriteVoc) -> None:
+    text = voc_xml(voc_object("Bolt", (3, 5, 9, 9), "<difficult>1</difficult>") + "<object><name>Nut</name></object>")
+
+    dataset = read_voc(write_voc({"a": text}), "train")
+
+    assert dataset.images[0].tags == ("Bolt", "Nut")
+    assert [thing.difficult for thing in dataset.images[0].objects] == [True]
+    assert dataset.problems == ()
+
+
+def test_masks_come_from_the_instance_palette_by_number(write_voc: WriteVoc) -> None:
+    root = write_voc({"a": voc_xml(voc_object("Bolt", (1, 1, 4, 4)) + voc_object("Nut", (11, 11, 14, 14)))})
+    numbers = np.zeros((60, 80), np.uint8)
+    numbers[0:4, 0:4], numbers[10:14, 10:14], numbers[4, 4] = 1, 2, 255
+    (root / "SegmentationObject").mkdir()
+    Image.fromarray(numbers, mode="L").save(root / "SegmentationObject" / "a.png")
+
+    bolt, nut = read_voc(root, "train").images[0].objects
+
+    assert bolt.mask_rle is not None
+    assert nut.mask_rle is not None
+    np.testing.assert_array_equal(decode_rle(bolt.mask_rle), numbers == 1)
+    np.testing.assert_array_equal(decode_rle(nut.mask_rle), numbers == 2)
+
+
+@pytest.mark.parametrize("zero_based", [False, True], ids=["voc-pixels", "zero-based-decimals"])
+def test_what_is_written_is_read_back(write_voc: WriteVoc, zero_based: bool) -> None:
+    box = (10.25, 20.5, 30.0, 40.75) if zero_based else (10.0, 20.0, 30.0, 40.0)
+    root = write_voc({"a": GOOD})
+    things = [VocObject("Nut", box, difficult=True)]
+    write_voc_annotation(root / "Annotations" / "a.xml", "a.jpg", (60, 80), things, zero_based=zero_based)
+
+    thing = read_voc(root, "train").images[0].objects[0]
+
+    assert (thing.label, thing.box_xyxy, thing.difficult) == ("Nut", box, True)
+
+
+def test_an_unknown_split_names_those_there_are(write_voc: WriteVoc) -> None:
+    root = write_voc({"a": GOOD}, train=["a"], test=["a"])
+
+    with pytest.raises(ValueError, match="no 'dev'; it has test, train"):
+        read_voc(root, "dev")
+
+
+def test_fit_and_val_part_the_training_list(write_voc: WriteVoc) -> None:
+    rows = {f"{number:02d}": GOOD for number in range(10)}
+    root = write_voc(rows, train=list(rows))
+
+    ids = {split: [image.id for image in read_voc(root, split).images] for split in ("fit", "val")}
+
+    assert ids == {"fit": [f"{number:02d}" for number in range(9)], "val": ["09"]}
+
+
+def test_a_validation_list_of_its_own_is_used(write_voc: WriteVoc) -> None:
+    root = write_voc({"a": GOOD, "b": GOOD}, train=["a"], val=["b"])
+
+    ids = {split: [image.id for image in read_voc(root, split).images] for split in ("fit", "val")}
+
+    assert ids == {"fit": ["a"], "val": ["b"]}
+
+
+def test_fod_a_reads_without_problems(fod_a_dir: Path) -> None:
+    sets = {split: read_voc(fod_a_dir, split) for split in ("train", "test", "fit", "val")}
+
+    assert {split: len(dataset.images) for split, dataset in sets.items()} == {
+        "train": 1980,
+        "test": 358,
+        "fit": 1786,
+        "val": 194,
+    }
+    assert all(dataset.problems == () and len(dataset.labels) == 31 for dataset in sets.values())
+    edges = [thing.box_xyxy for image in sets["train"].images for thing in image.objects]
+    assert (min(box[0] for box in edges), max(box[2] for box in edges)) == (0.0, 300.0)

@@ -1,0 +1,117 @@
+"""Reader for a plain folder of tagged pictures.
+
+Tags come from the first of these that the folder has:
+    ROOT/tags.csv         columns `file` and `tags`; several tags separated by `;` or `,`; further columns ignored
+    sidecar files         beside x.jpg: x.txt (separated by lines, `,` or `;`) or x.json (a list, or {"tags": [...]})
+    folder names          ROOT/wrench/x.jpg is tagged `wrench`
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from training.data.checks import KnownLabels, Report, merged_labels, read_labels_txt, usable_size_hw
+from training.data.image_files import IMAGE_SUFFIXES
+from training.data.tagged import TaggedDataset, TaggedImage
+
+_TagsOfFile = dict[Path, tuple[str, ...]]
+
+
+def read_folder(root: Path) -> TaggedDataset:
+    """All pictures below `root` with their tags; ids are paths relative to it, without suffix.
+
+    Raises ValueError where the folder has no picture at all or no tags for any of them.
+    """
+    report = Report(root)
+    pictures = sorted(path for path in root.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    written = _read_tags(root, pictures, report)
+    if not any(written.values()):
+        raise ValueError(
+            f"{root}: {len(pictures)} pictures and no tags; add tags.csv, x.txt beside x.jpg, or sub-folders"
+        )
+    labels = read_labels_txt(root) or merged_labels([tag for tags in written.values() for tag in tags])
+    known = KnownLabels.of(labels)
+    images: dict[str, TaggedImage] = {}
+    for path, tags in written.items():
+        image = _read_image(root, path, tags, known, report)
+        if image is not None and image.id in images:
+            report.add(path, "id", f"another picture has the id {image.id!r} too; the image is left out")
+        elif image is not None:
+            images[image.id] = image
+    return TaggedDataset(root.name, labels, tuple(images.values()), tuple(report.problems))
+
+
+def _read_image(
+    root: Path, path: Path, tags: tuple[str, ...], known: KnownLabels, report: Report
+) -> TaggedImage | None:
+    size_hw = usable_size_hw(path, report)
+    if size_hw is None:
+        return None
+    labels = [known.checked(tag, path, "tags", report) for tag in tags]
+    distinct = tuple(sorted({label for label in labels if label is not None}))
+    return TaggedImage(path.relative_to(root).with_suffix("").as_posix(), path, size_hw, distinct)
+
+
+def _read_tags(root: Path, pictures: list[Path], report: Report) -> _TagsOfFile:
+    table = root / "tags.csv"
+    if table.is_file():
+        return _tags_from_csv(root, table, pictures, report)
+    if any(_sidecar(path) for path in pictures):
+        return _tags_of_each(pictures, _tags_from_sidecar, report)
+    return {path: path.relative_to(root).parts[:-1][:1] for path in pictures}
+
+
+def _tags_of_each(pictures: list[Path], read: Callable[[Path, Report], tuple[str, ...]], report: Report) -> _TagsOfFile:
+    return {path: read(path, report) for path in pictures}
+
+
+def _tags_from_csv(root: Path, table: Path, pictures: list[Path], report: Report) -> _TagsOfFile:
+    with table.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
+        rows = list(csv.DictReader(stream))
+    if not rows or not {"file", "tags"} <= {str(key) for key in rows[0]}:
+        raise ValueError(f"{table}: the first line must name the columns file and tags, and rows must follow")
+    tags_of: _TagsOfFile = {}
+    for number, row in enumerate(rows, start=2):
+        path = root / (row["file"] or "")
+        if path in tags_of:
+            report.add(table, f"line {number}", f"file {row['file']!r} stands there twice; the first line counts")
+            continue
+        tags_of[path] = _split_tags(row["tags"] or "")
+    for path in pictures:
+        if path not in tags_of:
+            report.add(path, "tags", "the picture is not in tags.csv; it is left out")
+    return tags_of
+
+
+def _tags_from_sidecar(picture: Path, report: Report) -> tuple[str, ...]:
+    sidecar = _sidecar(picture)
+    if sidecar is None:
+        report.add(picture, "tags", "there is no .txt or .json beside the picture; it has no tags")
+        return ()
+    text = sidecar.read_text(encoding="utf-8", errors="replace")
+    return _split_tags(text) if sidecar.suffix == ".txt" else _tags_from_json(text, sidecar, report)
+
+
+def _tags_from_json(text: str, sidecar: Path, report: Report) -> tuple[str, ...]:
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        report.add(sidecar, "json", f"is not JSON ({error}); the picture has no tags")
+        return ()
+    tags = document.get("tags") if isinstance(document, dict) else document
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        report.add(sidecar, "tags", "must be a list of names; the picture has no tags")
+        return ()
+    return tuple(tag.strip() for tag in tags if tag.strip())
+
+
+def _sidecar(picture: Path) -> Path | None:
+    return next((path for suffix in (".txt", ".json") if (path := picture.with_suffix(suffix)).is_file()), None)
+
+
+def _split_tags(text: str) -> tuple[str, ...]:
+    return tuple(tag.strip() for tag in re.split(r"[;,\n]", text) if tag.strip())

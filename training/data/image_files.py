@@ -1,0 +1,33 @@
+"""Which files are pictures, and how large they are, without decoding them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+_EXIF_ORIENTATION = 0x0112
+_EXIF_QUARTER_TURNS = (5, 6, 7, 8)
+
+
+class UnusableImageError(ValueError):
+    """The message says what is wrong with the file."""
+
+
+def upright_size_hw(path: Path) -> tuple[int, int]:
+    """Height and width as `models.image.read_image` will give them, from the header alone.
+
+    Raises UnusableImageError for a missing, empty or unreadable file.
+    """
+    if not path.is_file():
+        raise UnusableImageError("the picture is missing")
+    if path.stat().st_size == 0:
+        raise UnusableImageError("the picture is empty (0 bytes)")
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            turned = image.getexif().get(_EXIF_ORIENTATION) in _EXIF_QUARTER_TURNS
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UnusableImageError(f"the picture cannot be read ({error})") from error
+    return (width, height) if turned else (height, width)

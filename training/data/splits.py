@@ -1,0 +1,43 @@
+"""`val` and `fit`: validation pictures cut from the training split where a data set has none of its own.
+
+Frames of one video look alike, so validation must not take them at random: `val` is the last 10 % of each training
+sequence, `fit` the rest. A sequence is a run of ids of one set of tags in the sorted ids of training and test together;
+a new one starts where the tags change, or where a training id follows a test id. Pictures that come in no sequences
+(runs of fewer than `SHORTEST_MEAN_RUN` training ids on average) count as a single one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+SHORTEST_MEAN_RUN = 5
+VAL_SHARE = 0.1
+
+
+def training_sequences(
+    tags_of_train: Mapping[str, Sequence[str]], tags_of_test: Mapping[str, Sequence[str]]
+) -> list[list[str]]:
+    """Training ids grouped into sequences, each sorted."""
+    tags_of = {**tags_of_test, **tags_of_train}
+    sequences: list[list[str]] = []
+    previous: str | None = None
+    for image_id in sorted(tags_of):
+        after_test = previous in tags_of_test and image_id in tags_of_train
+        if previous is None or after_test or sorted(tags_of[image_id]) != sorted(tags_of[previous]):
+            sequences.append([])
+        if image_id in tags_of_train:
+            sequences[-1].append(image_id)
+        previous = image_id
+    kept = [sequence for sequence in sequences if sequence]
+    if len(tags_of_train) < SHORTEST_MEAN_RUN * len(kept):
+        return [sorted(tags_of_train)]
+    return kept
+
+
+def val_ids(tags_of_train: Mapping[str, Sequence[str]], tags_of_test: Mapping[str, Sequence[str]]) -> set[str]:
+    """Ids of the last tenth (rounded, at least one of two or more) of each training sequence."""
+    chosen: set[str] = set()
+    for sequence in training_sequences(tags_of_train, tags_of_test):
+        count = max(round(VAL_SHARE * len(sequence)), 1 if len(sequence) > 1 else 0)
+        chosen.update(sequence[len(sequence) - count :])
+    return chosen

@@ -1,0 +1,48 @@
+"""The one form that every data set takes: images with tags, and true objects for evaluation only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.masks import Rle
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong in a data set: the file, the field in it, and a sentence saying what was done about it."""
+
+    file: str
+    field: str
+    message: str
+
+
+@dataclass(frozen=True)
+class TrueObject:
+    """`box_xyxy` is half-open, in float pixels of the upright image; `difficult` objects count neither way."""
+
+    label: str
+    box_xyxy: tuple[float, float, float, float]
+    mask_rle: Rle | None = None
+    difficult: bool = False
+
+
+@dataclass(frozen=True)
+class TaggedImage:
+    """`id` is stable between readings and unique in its data set. Training reads `tags`, never `objects`."""
+
+    id: str
+    path: Path
+    size_hw: tuple[int, int]
+    tags: tuple[str, ...]
+    objects: tuple[TrueObject, ...] = ()
+
+
+@dataclass(frozen=True)
+class TaggedDataset:
+    """Usable images, the label names in class order, and a report of everything left out or put right."""
+
+    name: str
+    labels: tuple[str, ...]
+    images: tuple[TaggedImage, ...]
+    problems: tuple[Problem, ...] = ()

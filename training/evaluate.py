@@ -1,0 +1,122 @@
+"""Measure a bundle on annotated pictures through the pipeline that serves it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import track
+
+from models.bundle import Bundle, load_bundle
+from models.image import decode_image
+from models.labels import LabelSet
+from models.masks import Rle
+from service.backends.ort import OrtBackend
+from service.cache import ResultCache
+from service.metrics import Metrics
+from service.pipeline import Limits, Pipeline
+from service.schemas import DetectOptions, DetectResult, RleMask
+from training.data.open_dataset import open_dataset
+from training.data.tagged import TaggedImage
+from training.scorecard import NOTHING, Found, Proposed, Scorecard
+
+# enough for the features of the picture at hand, so that its second run (without tags) encodes nothing anew
+_CACHE_BYTES = 64 * 2**20
+
+
+def evaluate(
+    bundle_dir: Path, data_dir: Path, split: str, limit: int | None = None, threads: int = 0
+) -> dict[str, Any]:
+    """Run every picture of a split through the served pipeline, with its tags and without, and report.
+
+    All candidates count (`min_score` 0): average precision ranks them itself. Labels match without regard to case,
+    spaces, `-` and `_`; a class that the bundle does not know counts with all its objects missed.
+
+    Args:
+        bundle_dir: folder of the bundle.
+        data_dir: data set with boxes, in any layout that `open_dataset` reads.
+        split: `train`, `val`, `fit` or `test`.
+        limit: measure the first so many pictures only.
+        threads: of onnxruntime within one operator; 0 takes one per core.
+
+    Raises:
+        BundleError, ValueError: the bundle or the data set cannot be used.
+    """
+    dataset = open_dataset(data_dir, split)
+    images = dataset.images[:limit]
+    if not images:
+        raise ValueError(f"data: {data_dir} has no usable picture in split {split!r}; see `weaksam data check`")
+    bundle = load_bundle(bundle_dir)
+    scorecard = asyncio.run(_score_all(bundle, images, threads))
+    unknown = [name for name in dataset.labels if bundle.labels.index(name) is None]
+    return {
+        "bundle": {"name": bundle.name, "version": bundle.version, "digest": bundle.digest},
+        "data": dataset.name,
+        "split": split,
+        "problems": len(dataset.problems),
+        "labels_not_in_bundle": unknown,
+        **scorecard.report(),
+    }
+
+
+async def _score_all(bundle: Bundle, images: Sequence[TaggedImage], threads: int) -> Scorecard:
+    metrics = Metrics()
+    backend = OrtBackend(bundle, intra_op_threads=threads)
+    try:
+        pipeline = Pipeline(bundle, backend, ResultCache(_CACHE_BYTES, metrics), Limits(), metrics)
+        return await score_pictures(pipeline, images)
+    finally:
+        await backend.aclose()
+
+
+async def score_pictures(pipeline: Pipeline, images: Sequence[TaggedImage]) -> Scorecard:
+    """Send each picture through `pipeline` twice, with its tags and without, and add up what came back."""
+    scorecard = Scorecard()
+    for image in track(images, description="evaluate"):
+        await _score_picture(pipeline, image, scorecard)
+    return scorecard
+
+
+async def _score_picture(pipeline: Pipeline, image: TaggedImage, scorecard: Scorecard) -> None:
+    picture = decode_image(image.path.read_bytes())
+    # masks of a hundred candidates take longer than all else, so they are drawn only where there are true ones
+    has_masks = any(thing.mask_rle is not None for thing in image.objects)
+    options = DetectOptions(
+        min_score=0.0, mask_format="rle" if has_masks else "none", explain=True, unknown_tags="skip"
+    )
+    tagged = await pipeline.detect(picture, image.tags, options)
+    predicted = await pipeline.detect(picture, (), DetectOptions(min_score=0.0, mask_format="none"))
+    truth = [replace(thing, label=_served_name(thing.label, pipeline.bundle.labels)) for thing in image.objects]
+    # asked without tags the pipeline proposes some, but a picture known to have none shows none of the classes
+    scorecard.add(truth, _found(tagged) if image.tags else NOTHING, _found(predicted), _proposed(tagged))
+
+
+def _served_name(label: str, labels: LabelSet) -> str:
+    index = labels.index(label)
+    return label if index is None else labels.names[index]
+
+
+def _found(result: DetectResult) -> Found:
+    rows = result.detections
+    masks: list[Rle] = [
+        {"size": list(row.mask.size), "counts": row.mask.counts} for row in rows if isinstance(row.mask, RleMask)
+    ]
+    return Found(
+        tuple(row.label for row in rows),
+        np.array([row.score for row in rows], np.float32),
+        np.array([row.box_xyxy for row in rows], np.float32).reshape(-1, 4),
+        tuple(masks) if len(masks) == len(rows) else None,
+    )
+
+
+def _proposed(result: DetectResult) -> Proposed:
+    assert result.explain is not None, "it was asked for"
+    rows = result.explain.proposals
+    return Proposed(
+        np.array([row.box_xyxy for row in rows], np.float32).reshape(-1, 4),
+        np.array([row.predicted_iou for row in rows], np.float32),
+    )

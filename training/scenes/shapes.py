@@ -1,0 +1,87 @@
+"""Class-agnostic random objects, from a speck of six pixels to a thing that fills half the picture.
+
+They pre-train the compact SAM, so they must not be the tools that `tools.py` draws: otherwise masks of the scenes'
+categories would have been taught before a weakly supervised run sees its first tag.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from training.scenes.noise import Floats
+from training.scenes.outlines import random_outline
+from training.scenes.sprite import Outline, Points, Sprite
+from training.scenes.textures import emboss, paint_surface, random_colour
+
+SMALLEST_PX = 6.0
+
+
+def random_size_px(rng: np.random.Generator, largest_px: float) -> float:
+    """Square root of an object's area: log-uniform between 6 px and `largest_px`, leaning to the small side."""
+    return float(SMALLEST_PX * (largest_px / SMALLEST_PX) ** (rng.random() ** 1.35))
+
+
+def draw_shape(
+    rng: np.random.Generator, sqrt_area_px: float, longest_px: float, ground_rgb: Floats, light_xy: tuple[float, float]
+) -> Sprite:
+    """One object of one to four touching parts, about `sqrt_area_px`² pixels large and at most `longest_px` long.
+
+    `ground_rgb` (float32 [3]) is what it lies on: some objects take on most of that colour and can barely be seen.
+    """
+    parts = _fitted(_compound(rng), rng.uniform(0, 2 * np.pi), sqrt_area_px, longest_px)
+    high = np.max([part.bounds()[1] for part in parts], axis=0)
+    size_hw = (int(np.ceil(high[1])) + 3, int(np.ceil(high[0])) + 3)
+    contrast = float(rng.choice([rng.uniform(0.08, 0.3), rng.uniform(0.3, 1.0), 1.0], p=[0.12, 0.33, 0.55]))
+    rgb, alpha = _painted(rng, parts[0], size_hw, light_xy)
+    for part in parts[1:]:
+        surface, coverage = _painted(rng, part, size_hw, light_xy)
+        rgb += coverage[..., None] * (surface - rgb)
+        alpha = np.maximum(alpha, coverage)
+    if contrast < 1.0:
+        rgb = ground_rgb + np.float32(contrast) * (rgb - ground_rgb)
+    return Sprite(np.clip(rgb, 0.0, 1.0), alpha)
+
+
+def _painted(
+    rng: np.random.Generator, part: Outline, size_hw: tuple[int, int], light_xy: tuple[float, float]
+) -> tuple[Floats, Floats]:
+    """The part's surface, which goes on beyond its edges so that half-covered pixels keep their full colour."""
+    coverage = part.coverage(size_hw)
+    surface = paint_surface(rng, size_hw, random_colour(rng))
+    if rng.random() < 0.7:
+        emboss(surface, coverage, light_xy, rng.uniform(0.3, 1.6))
+    return surface, coverage
+
+
+def _compound(rng: np.random.Generator) -> list[Outline]:
+    """Parts in one frame; each further part is centred on the outline of an earlier one, so that they touch."""
+    parts = [random_outline(rng)]
+    for _ in range(int(rng.choice(4, p=[0.55, 0.27, 0.12, 0.06]))):
+        anchor = parts[int(rng.integers(len(parts)))].polygons_xy[0]
+        scale = float(np.exp(rng.uniform(np.log(0.25), np.log(1.2))))
+        parts.append(random_outline(rng).moved(scale, rng.uniform(0, 2 * np.pi), _pick(rng, anchor)))
+    return parts
+
+
+def _pick(rng: np.random.Generator, points: Points) -> Points:
+    chosen: Points = points[int(rng.integers(len(points)))] * rng.uniform(0.5, 1.0)
+    return chosen
+
+
+def _fitted(parts: list[Outline], angle: float, sqrt_area_px: float, longest_px: float) -> list[Outline]:
+    """Turn and scale the parts to the wanted area and length, with their lowest corner at (2, 2) px."""
+    turned = [part.moved(1.0, angle, np.zeros(2)) for part in parts]
+    low, high = _bounds(turned)
+    scale = sqrt_area_px / np.sqrt(sum(part.area() for part in turned))
+    scale = min(scale, longest_px / float((high - low).max()))
+    placed = [part.moved(scale, 0.0, 2.0 - low * scale) for part in turned]
+    return [_visible_stroke(part) for part in placed]
+
+
+def _visible_stroke(part: Outline) -> Outline:
+    return Outline(part.polygons_xy, max(part.stroke_width, 1.6)) if part.stroke_width > 0 else part
+
+
+def _bounds(parts: list[Outline]) -> tuple[Points, Points]:
+    bounds = [part.bounds() for part in parts]
+    return np.min([low for low, _ in bounds], axis=0), np.max([high for _, high in bounds], axis=0)
