@@ -10,6 +10,9 @@ PYTHONS := $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14
 HOST ?= 127.0.0.1
 PORT ?= 8000
 RUNS ?= runs/default
+DATA ?= data/fod-a
+# A file of ImageNet weights instead of timm's hub: make train-default WEIGHTS=path/to/mobilenetv2_100.safetensors
+BACKBONE := $(if $(WEIGHTS),--set backbone_weights=$(WEIGHTS))
 PYTEST_ARGS ?=
 
 .PHONY: help serve demo test check format bench install train-default clean
@@ -21,7 +24,7 @@ serve: $(VENV)/.serve ## start the service on the default bundle: make serve POR
 	@exec $(BIN)/weaksam serve --host $(HOST) --port $(PORT)
 
 demo: $(VENV)/.serve ## find the tagged things in a sample picture, write demo.png
-	@$(BIN)/weaksam detect samples/scene-1.jpg --tags wrench,bolt --overlay demo.png
+	@$(BIN)/weaksam detect samples/runway.jpg --tags 'adjustable wrench,bolt nut set,fuel cap,wire' --overlay demo.png
 
 test: $(VENV)/.all ## run the tests: make test PYTEST_ARGS="-k labels"
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -40,11 +43,16 @@ bench: $(VENV)/.all ## measure speed as ratios, write runs/bench.json
 
 install: $(VENV)/.all ## install everything: service, training, tools
 
-train-default: $(VENV)/.all ## train the default bundle anew (hours without an accelerator)
-	$(BIN)/weaksam train sam training/configs/sam.toml --out $(RUNS)/sam
-	$(BIN)/weaksam train cam training/configs/cam.toml --out $(RUNS)/cam
-	$(BIN)/weaksam train wsod training/configs/wsod.toml --out $(RUNS)/wsod
-	$(BIN)/weaksam export $(RUNS) --out models/default_bundle
+train-default: $(VENV)/.all ## train the default bundle anew from DATA (hours without an accelerator)
+	$(BIN)/weaksam data scenes --out $(RUNS)/scenes
+	$(BIN)/weaksam train sam --config training/configs/sam_256.toml $(BACKBONE) --out $(RUNS)/sam_256
+	$(BIN)/weaksam train sam --config training/configs/sam.toml --set initial=$(RUNS)/sam_256/sam.safetensors --out $(RUNS)/sam
+	$(BIN)/weaksam train cam --config training/configs/cam.toml $(BACKBONE) --data $(DATA) --data $(RUNS)/scenes --out $(RUNS)/cam
+	$(BIN)/weaksam export --sam $(RUNS)/sam --cam $(RUNS)/cam --config deploy/configs/default.toml --out $(RUNS)/proposer
+	$(BIN)/weaksam train wsod --config training/configs/wsod.toml --data $(DATA) --data $(RUNS)/scenes \
+	  --cam $(RUNS)/cam --proposals $(RUNS)/proposer --out $(RUNS)/wsod
+	$(BIN)/weaksam export --sam $(RUNS)/sam --cam $(RUNS)/cam --wsod $(RUNS)/wsod --config deploy/configs/default.toml \
+	  --out models/default_bundle
 
 clean: ## remove caches and build leftovers; .venv and runs/ stay
 	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis demo.png

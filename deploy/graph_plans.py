@@ -62,7 +62,9 @@ def wsod_plan(net: Wsod, side_px: int, rng: Rng) -> GraphPlan:
 
 def smooth_pictures(rng: Rng, count: int, side_px: int) -> npt.NDArray[np.uint8]:
     """Random colour clouds [count,S,S,3]: noise pixel by pixel would be like no photograph."""
-    clouds = [cv2.resize(rng.random((9, 9, 3)), (side_px, side_px), interpolation=cv2.INTER_CUBIC) for _ in range(count)]
+    clouds = [
+        cv2.resize(rng.random((9, 9, 3)), (side_px, side_px), interpolation=cv2.INTER_CUBIC) for _ in range(count)
+    ]
     grain = rng.normal(0, 6, (count, side_px, side_px, 3))
     return np.clip(np.stack(clouds) * 255 + grain, 0, 255).astype(np.uint8)
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -155,7 +155,9 @@ def _bundle_of(values: Mapping[str, Any], folder: Path, digest: str) -> Bundle:
         labels=LabelSet(tuple(Label(row["name"], tuple(row.get("aliases", ()))) for row in values["labels"])),
         graphs={name: _graph_of(spec) for name, spec in values["graphs"].items()},
         map_kinds=tuple(values["map_kinds"]),
-        thresholds=Thresholds(**{name: tuple(map(float, values["thresholds"][name])) for name in ("classifier", "score")}),
+        thresholds=Thresholds(
+            **{name: tuple(map(float, values["thresholds"][name])) for name in ("classifier", "score")}
+        ),
         prompts=config_from_values(PromptSettings, values["prompts"], "prompts"),
         post=config_from_values(PostSettings, values["post"], "post"),
         provenance=values["provenance"],
@@ -163,13 +165,20 @@ def _bundle_of(values: Mapping[str, Any], folder: Path, digest: str) -> Bundle:
 
 
 def _graph_of(values: Mapping[str, Any]) -> GraphSpec:
-    tensors = {
-        side: tuple(TensorSpec(row["name"], row["dtype"], tuple(row["shape"])) for row in values[side])
-        for side in ("inputs", "outputs")
-    }
-    plain = {field.name: values[field.name] for field in fields(GraphSpec) if field.name not in tensors}
-    plain["fill_rgb"] = tuple(plain["fill_rgb"])
-    return GraphSpec(**plain, **tensors)
+    red, green, blue = values["fill_rgb"]
+    return GraphSpec(
+        file=values["file"],
+        sha256=values["sha256"],
+        side_px=values["side_px"],
+        fill_rgb=(red, green, blue),
+        inputs=_tensors_of(values["inputs"]),
+        outputs=_tensors_of(values["outputs"]),
+        max_abs_difference=values["max_abs_difference"],
+    )
+
+
+def _tensors_of(rows: Sequence[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(row["name"], row["dtype"], tuple(row["shape"])) for row in rows)
 
 
 def _check(bundle: Bundle, required: Sequence[str]) -> None:

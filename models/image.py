@@ -63,7 +63,7 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
 def pixels_sha256(image_hwc_u8: npt.NDArray[np.uint8]) -> str:
     """Digest of a picture's shape and pixels: equal pictures agree whatever file they came in."""
     digest = hashlib.sha256(repr(image_hwc_u8.shape).encode())
-    digest.update(np.ascontiguousarray(image_hwc_u8))
+    digest.update(np.ascontiguousarray(image_hwc_u8).data)
     return digest.hexdigest()
 
 

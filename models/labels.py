@@ -51,9 +51,7 @@ class LabelSet:
     @cached_property
     def _index_of_folded(self) -> dict[str, int]:
         return {
-            fold_label(text): index
-            for index, label in enumerate(self.labels)
-            for text in (label.name, *label.aliases)
+            fold_label(text): index for index, label in enumerate(self.labels) for text in (label.name, *label.aliases)
         }
 
     def index(self, tag: str) -> int | None:
@@ -63,9 +61,7 @@ class LabelSet:
     def nearest(self, tag: str, count: int = 3) -> list[str]:
         """Names of the labels spelled most like ``tag``, best first; at least one where there are labels."""
         folded = fold_label(tag)
-        similarity = {
-            text: difflib.SequenceMatcher(None, folded, text).ratio() for text in self._index_of_folded
-        }
+        similarity = {text: difflib.SequenceMatcher(None, folded, text).ratio() for text in self._index_of_folded}
         ranked = sorted(similarity, key=lambda text: -similarity[text])
         names = dict.fromkeys(self.names[self._index_of_folded[text]] for text in ranked)
         return list(names)[:count]

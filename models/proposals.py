@@ -149,7 +149,8 @@ def _uncovered(
     covers = (masks.predicted_iou >= settings.cover_min_iou) & (box_areas(masks.boxes_xyxy) <= most_px)
     boxes = masks.boxes_xyxy[covers][None]  # [1,M,4]
     inside = (points_xy[:, None] >= boxes[..., :2]).all(-1) & (points_xy[:, None] < boxes[..., 2:]).all(-1)
-    return points_xy[~inside.any(axis=1)]
+    uncovered: Float32 = points_xy[~np.any(inside, axis=1)]
+    return uncovered
 
 
 def _select(masks: Proposals, valid_hw: tuple[int, int], settings: PromptSettings) -> Proposals:

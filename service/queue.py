@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -27,16 +27,20 @@ class Admission:
     Args:
         workers: requests worked on at the same time.
         queue_size: requests that may wait; the next one is refused at once.
+        clock_s: seconds of a steady clock.
     """
 
-    def __init__(self, workers: int, queue_size: int, metrics: Metrics) -> None:
+    def __init__(
+        self, workers: int, queue_size: int, metrics: Metrics, clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._workers = workers
         self._queue_size = queue_size
         self._metrics = metrics
         self._free = asyncio.Semaphore(workers)
         self._waiting = 0
         self._running = 0
-        self._mean_s = 0.0
+        self._clock_s = clock_s
+        self._mean_s: float | None = None
 
     @asynccontextmanager
     async def worker(self, timings: Timings) -> AsyncIterator[None]:
@@ -50,11 +54,11 @@ class Admission:
         with timings.stage("queue"):
             await self._wait()
         self._count(running=1)
-        started_s = time.monotonic()
+        started_s = self._clock_s()
         try:
             yield
         finally:
-            self._mean_s += MEAN_WEIGHT * (time.monotonic() - started_s - self._mean_s)
+            self._learn(self._clock_s() - started_s)
             self._count(running=-1)
             self._free.release()
 
@@ -65,13 +69,17 @@ class Admission:
         finally:
             self._count(waiting=-1)
 
+    def _learn(self, spent_s: float) -> None:
+        before_s = spent_s if self._mean_s is None else self._mean_s
+        self._mean_s = before_s + MEAN_WEIGHT * (spent_s - before_s)
+
     def _count(self, *, waiting: int = 0, running: int = 0) -> None:
         self._waiting += waiting
         self._running += running
         self._metrics.queue(self._waiting, self._running)
 
     def _busy(self) -> Busy:
-        retry_after_s = max(1, math.ceil(self._mean_s * (self._waiting + 1) / self._workers))
+        retry_after_s = max(1, math.ceil((self._mean_s or 0.0) * (self._waiting + 1) / self._workers))
         return Busy(
             f"{self._running} requests are being worked on and {self._waiting} are waiting, which is the most: "
             f"send this one again in {retry_after_s} s",

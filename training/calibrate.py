@@ -18,7 +18,7 @@ def presence_thresholds(scores: npt.NDArray[np.float32], tags: npt.NDArray[np.fl
     Returns:
         C thresholds; a class without a tagged picture gets the median of the others (0.5 where there are none).
     """
-    known = tags.any(axis=0)
+    known = np.any(tags > 0, axis=0)
     found = [best_f1_threshold(scores[:, c], tags[:, c] > 0) if known[c] else None for c in range(scores.shape[1])]
     middle = float(np.median([threshold for threshold in found if threshold is not None])) if known.any() else 0.5
     return [round(middle if threshold is None else threshold, 4) for threshold in found]

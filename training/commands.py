@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from models.labels import Label, LabelSet
 from models.config import load_config
+from models.labels import Label, LabelSet
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage
 from training.sam_report import report_sam

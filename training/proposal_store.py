@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from training.graph_runner import GraphRunner
 
 @dataclass(frozen=True)
 class StoredProposals:
-    """Of one picture: ``boxes_xyxy`` [P,4] in pixels of the graph's input, ``predicted_iou`` [P], ``tag_scores`` [C]."""
+    """Of one picture: ``boxes_xyxy`` [P,4] in input pixels, ``predicted_iou`` [P], ``tag_scores`` [C]."""
 
     boxes_xyxy: npt.NDArray[np.float32]
     predicted_iou: npt.NDArray[np.float32]
@@ -57,4 +56,4 @@ def _write(path: Path, proposals: StoredProposals) -> None:
     partial = path.with_suffix(".part")
     with partial.open("wb") as file:
         np.savez(file, **vars(proposals))
-    os.replace(partial, path)
+    partial.replace(path)

@@ -67,7 +67,10 @@ def pool_examples(
     half = side_px / 2
     corners = [(0.0, 0.0), (half, 0.0), (0.0, half), (half, half)]
     quarters = [
-        [_Placed(*pairs[i], 0.5, corner) for i, corner in zip(order[start : start + 4], corners, strict=False)]
+        [
+            _Placed(images[i], proposals[i], 0.5, corner)
+            for i, corner in zip(order[start : start + 4], corners, strict=False)
+        ]
         for start in range(0, len(pairs), 4)
     ]
     canvases = track(whole + quarters, "RoI features")

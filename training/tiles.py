@@ -81,7 +81,7 @@ def jitter_colours(rng: np.random.Generator, image_hwc_u8: ImageU8) -> ImageU8:
     grey = image.mean(axis=2, keepdims=True)
     image = grey + (image - grey) * rng.uniform(0.5, 1.4)
     image = (image - 128) * rng.uniform(0.7, 1.3) + 128 + rng.uniform(-25, 25)
-    return np.clip(image * rng.uniform(0.9, 1.1, 3).astype(np.float32), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(image * rng.uniform(0.9, 1.1, 3), 0, 255), np.uint8)
 
 
 def jitter_camera(rng: np.random.Generator, image_hwc_u8: ImageU8) -> ImageU8:

@@ -124,28 +124,25 @@ def sample_group(
     return interior_points(rng, mask_hw, GROUP_POINTS), np.ones(GROUP_POINTS, np.float32)
 
 
-def interior_points(
-    rng: np.random.Generator, mask_hw: npt.NDArray[np.bool_], count: int
-) -> npt.NDArray[np.float32]:
+def interior_points(rng: np.random.Generator, mask_hw: npt.NDArray[np.bool_], count: int) -> npt.NDArray[np.float32]:
     """Random points [count,2] of a mask [H,W], x, y of pixel indices with sub-pixel jitter."""
     # Half of the prompts lie well inside, as class activation peaks do; the others anywhere, as grid points do.
     depth = cv2.distanceTransform(np.pad(mask_hw.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
     least = 0.5 * depth.max() if rng.random() < 0.5 else 0.0
     rows, columns = np.nonzero(mask_hw & (depth >= least))
     picked = rng.integers(len(rows), size=count)
-    return (np.stack([columns[picked], rows[picked]], axis=1) + rng.random((count, 2)) - 0.5).astype(np.float32)
+    jittered_xy = np.stack([columns[picked], rows[picked]], axis=1) + rng.random((count, 2)) - 0.5
+    return np.asarray(jittered_xy, np.float32)
 
 
 def _shrink_mask(mask_hw: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
     """Share of each 2x2 cell that the mask covers: soft targets place an edge between cells."""
     height, width = mask_hw.shape
     cells = mask_hw.reshape(height // MASK_STRIDE_PX, MASK_STRIDE_PX, width // MASK_STRIDE_PX, MASK_STRIDE_PX)
-    return cells.mean(axis=(1, 3), dtype=np.float32)
+    return np.asarray(cells.mean(axis=(1, 3)), np.float32)
 
 
-def sam_losses(
-    logits: torch.Tensor, predicted_iou: torch.Tensor, masks: torch.Tensor
-) -> dict[str, torch.Tensor]:
+def sam_losses(logits: torch.Tensor, predicted_iou: torch.Tensor, masks: torch.Tensor) -> dict[str, torch.Tensor]:
     """Losses of Segment Anything (arXiv 2304.02643, appendix A): best of the three levels, and all IoU predictions.
 
     Args:
@@ -185,7 +182,9 @@ def train_sam(config: SamConfig, out_dir: Path) -> Path:
     model.mark_forward_method("encode")
     log = JsonlLog(out_dir / "log.jsonl")
     first, last = done * config.batch_pictures, config.steps * config.batch_pictures
-    loader = DataLoader(PromptedShapes(config, range(first, last)), config.batch_pictures, num_workers=config.loader_workers)
+    loader = DataLoader(
+        PromptedShapes(config, range(first, last)), config.batch_pictures, num_workers=config.loader_workers
+    )
     batches = fabric.setup_dataloaders(loader)
     model.train()
     for step, batch in zip(range(done, config.steps), track(batches, "compact SAM"), strict=True):

@@ -106,6 +106,7 @@ def _train_head(fabric: Any, head: RoiHead, examples: Sequence[RoiExample], conf
     model.train()
     for step in track(range(done, steps), f"WSOD from {config.supervision}"):
         set_lr(optimizer, scheduled_lr(config.lr, step, steps, config.warmup_steps))
+        torch.manual_seed(config.seed + step)  # dropout: a resumed run must draw what an unbroken one draws
         batch = [usable[i] for i in _batch_indices(step, len(usable), config)]
         losses = _train_step(fabric, model, optimizer, batch, config)
         require_finite(losses, step)

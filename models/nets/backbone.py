@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import timm
 import torch
 from safetensors.torch import load_file
 from segment_anything.modeling.common import LayerNorm2d
+from timm.models import FeatureInfo
 from torch import nn
 from torch.nn import functional
 
@@ -30,7 +33,7 @@ def create_backbone(name: str, weights: str = "none") -> nn.Module:
         RuntimeError: the file's keys are not those of the network.
         OSError: the file cannot be read.
     """
-    padding = {"pad_type": "same"} if name.startswith("mobilenetv2") else {}
+    padding: dict[str, Any] = {"pad_type": "same"} if name.startswith("mobilenetv2") else {}
     features = timm.create_model(
         name, pretrained=weights == "hub", features_only=True, out_indices=(1, 2, 3, 4), **padding
     )
@@ -53,7 +56,7 @@ class FeaturePyramid(nn.Module):
     def __init__(self, backbone: nn.Module, channels: int) -> None:
         super().__init__()
         self.backbone = backbone
-        fine, *coarse = backbone.feature_info.channels()
+        fine, *coarse = cast("FeatureInfo", backbone.feature_info).channels()
         self.fine = nn.Conv2d(fine, channels, kernel_size=2, stride=2)
         self.lateral = nn.ModuleList(nn.Conv2d(width, channels, kernel_size=1) for width in coarse)
         self.smooth = nn.Sequential(
@@ -68,4 +71,5 @@ class FeaturePyramid(nn.Module):
         for lateral, features in zip(reversed(self.lateral), reversed(coarse), strict=True):
             here = lateral(features)
             merged = here if merged is None else here + functional.interpolate(merged, scale_factor=2.0)
-        return self.smooth(merged + self.fine(fine))  # [B,D,S/8,S/8]
+        smoothed: torch.Tensor = self.smooth(merged + self.fine(fine))  # [B,D,S/8,S/8]
+        return smoothed

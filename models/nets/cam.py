@@ -20,6 +20,7 @@ class CnnCam(nn.Module):
         self.features = FeaturePyramid(backbone, channels)
         self.classifier = nn.Conv2d(channels, classes, kernel_size=1)
         # Rare classes start rare: the usual prior of 1 % for one-against-all losses (arXiv 1708.02002, section 4.1).
+        assert self.classifier.bias is not None, "a convolution has one unless told otherwise"
         nn.init.constant_(self.classifier.bias, -4.6)
         self.sharpness = sharpness
 

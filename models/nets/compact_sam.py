@@ -40,7 +40,8 @@ class CompactSam(nn.Module):
 
     def encode(self, image_bhwc_u8: torch.Tensor) -> torch.Tensor:
         """Pictures uint8 [B,S,S,3] to embeddings [B,D,e,e]."""
-        return self.image_encoder(normalise_image(image_bhwc_u8))
+        embedding: torch.Tensor = self.image_encoder(normalise_image(image_bhwc_u8))
+        return embedding
 
 
 def build_compact_sam(backbone: str, side_px: int, weights: str = "none") -> CompactSam:

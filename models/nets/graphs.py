@@ -85,9 +85,7 @@ def _pixels_above(logits: torch.Tensor, threshold: float) -> torch.Tensor:
     return (logits > threshold).float().sum(dim=(2, 3))
 
 
-def profile_extent(
-    profile: torch.Tensor, cell_px: float, valid_px: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def profile_extent(profile: torch.Tensor, cell_px: float, valid_px: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """First and last position [P,M] in pixels at which a profile [P,M,h] of highest logits is above 0.
 
     An edge is put where the logits cross 0 between two cell centres, as bilinear enlargement would put it: whole

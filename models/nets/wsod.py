@@ -75,7 +75,8 @@ class RoiHead(nn.Module):
 
 def pool_rois(features: torch.Tensor, rois: torch.Tensor) -> torch.Tensor:
     """RoIAlign of features [B,D,e,e] in RoIs [R,5] (picture index, box in input pixels) to [R,D,7,7]."""
-    return roi_align(features, rois, POOLED_SIDE, 1 / STRIDE_PX, sampling_ratio=2, aligned=True)
+    pooled: torch.Tensor = roi_align(features, rois, POOLED_SIDE, 1 / STRIDE_PX, sampling_ratio=2, aligned=True)
+    return pooled
 
 
 class Wsod(nn.Module):

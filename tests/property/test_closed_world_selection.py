@@ -25,7 +25,8 @@ def test_only_allowed_classes_come_back_without_overlaps(
     found = select_detections(boxes, scores, deltas, allowed, (80, 100), PostSettings(nms_iou=0.3))
     assert set(found.labels.tolist()) == (set(allowed) if proposals else set())
     assert (np.diff(found.scores) <= 0).all()
-    assert (found.boxes_xyxy >= 0).all() and (found.boxes_xyxy <= [100, 80, 100, 80]).all()
+    assert (found.boxes_xyxy >= 0).all()
+    assert (found.boxes_xyxy <= [100, 80, 100, 80]).all()
     for label in allowed:
         mine = found[found.labels == label]
         overlaps = pairwise_iou(mine.boxes_xyxy, mine.boxes_xyxy) - np.eye(len(mine))

@@ -5,7 +5,7 @@ exceeds the sum of the other two, so that grey speaks for nothing.
 
     cam          scores: strongest 8 px cell of each colour; maps: these cells
     sam_encoder  the evidence in cells of 4 px
-    sam_decoder  level 0: the connected patch of cells over `INK_LEAST` under the prompt; levels 1 and 2: grown by 1, 2 cells
+    sam_decoder  level 0: connected cells over `INK_LEAST` under the prompt; levels 1 and 2: grown by 1 and 2 cells
     wsod         mean evidence inside the box, 1 for a tight box around a pure colour; no deltas
 """
 
@@ -32,6 +32,7 @@ LABELS = LabelSet((Label("red-bolt", ("rivet",)), Label("green-nut"), Label("blu
 INK_LEAST = 0.45
 CLASSIFIER_LEAST, SCORE_LEAST = 0.3, 0.8
 FLOOD_STEPS = 24
+Patch = tuple[Sequence[int], Sequence[int]]
 ELEMENT_NAMES = {1: "float32", 2: "uint8", 10: "float16"}
 
 EVIDENCE = """
@@ -71,17 +72,15 @@ def _floats(values: npt.ArrayLike) -> str:
 
 
 def _flood() -> str:
-    steps = [
-        f"grown_{i} = {GROW} (flood_{i})\n    flood_{i + 1} = Mul (grown_{i}, inked)" for i in range(FLOOD_STEPS)
-    ]
+    steps = [f"grown_{i} = {GROW} (flood_{i})\n    flood_{i + 1} = Mul (grown_{i}, inked)" for i in range(FLOOD_STEPS)]
     return "\n    ".join(steps)
 
 
 SAM_DECODER = f"""
 sam_decoder (float[1,3,16,16] embedding, float[P,N,2] coords, float[P,N] labels, float[2] valid_hw)
     => (float[P,3,4] boxes, float[P,3] iou, float[P,3] stability, float16[P,3,64,64] logits)
-<float ink_least = {{{INK_LEAST}}}, float zero = {{0.0}}, float one = {{1.0}}, float two = {{2.0}}, float three = {{3.0}},
- float far = {{64.0}}, float span = {{16.0}}, float offset = {{8.0}}, float shown = {{0.99}},
+<float ink_least = {{{INK_LEAST}}}, float zero = {{0.0}}, float one = {{1.0}}, float two = {{2.0}},
+ float three = {{3.0}}, float far = {{64.0}}, float span = {{16.0}}, float offset = {{8.0}}, float shown = {{0.99}},
  float[16] starts = {_floats(np.arange(16) * 4)}, float[16] ends = {_floats(np.arange(1, 17) * 4)},
  float[16] centres = {_floats(np.arange(16) * 4 + 2)}, float[64,16] repeat = {_floats(np.eye(16).repeat(4, axis=0))},
  float[3] iou_of_level = {{0.95,0.7,0.5}},
@@ -176,7 +175,8 @@ sam_decoder (float[1,3,16,16] embedding, float[P,N,2] coords, float[P,N] labels,
 
 WSOD = f"""
 wsod (uint8[B,64,64,3] image, float[B,P,4] boxes, float[B,P] valid) => (float[B,P,3] scores, float[B,P,1,4] deltas)
-<{EVIDENCE_CONSTANTS}, float[64] pixel_centres = {_floats(np.arange(64) + 0.5)}, float one = {{1.0}}, float zero = {{0.0}},
+<{EVIDENCE_CONSTANTS}, float[64] pixel_centres = {_floats(np.arange(64) + 0.5)},
+ float one = {{1.0}}, float zero = {{0.0}},
  int64[1] at_0 = {{0}}, int64[1] at_1 = {{1}}, int64[1] at_2 = {{2}}, int64[1] at_3 = {{3}}, int64[1] last = {{-1}}>
 {{
     {EVIDENCE}
@@ -236,7 +236,7 @@ def repaired(bundle: Bundle, name: str, text: str) -> Bundle:
     return load_bundle(bundle.folder)
 
 
-def picture(*patches: tuple[Sequence[int], Sequence[int]], size_hw: tuple[int, int] = (64, 64)) -> npt.NDArray[np.uint8]:
+def picture(*patches: Patch, size_hw: tuple[int, int] = (64, 64)) -> npt.NDArray[np.uint8]:
     """Grey [H,W,3] with filled patches, each ``(x0, y0, x1, y1), (r, g, b)``."""
     image_hwc_u8 = np.full((*size_hw, 3), 128, np.uint8)
     for (x0, y0, x1, y1), rgb in patches:

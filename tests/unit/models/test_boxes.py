@@ -20,7 +20,9 @@ def boxes(*rows: tuple[float, float, float, float]) -> np.ndarray:
         pytest.param((3, 3, 3, 3), (3, 3, 3, 3), 0.0, id="both empty"),
     ],
 )
-def test_iou_of_two_boxes(first: tuple[float, ...], second: tuple[float, ...], iou: float) -> None:
+def test_iou_of_two_boxes(
+    first: tuple[float, float, float, float], second: tuple[float, float, float, float], iou: float
+) -> None:
     assert pairwise_iou(boxes(first), boxes(second))[0, 0] == pytest.approx(iou)
 
 

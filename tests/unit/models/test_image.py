@@ -12,9 +12,9 @@ RNG = np.random.default_rng(0)
 NOISE = Image.fromarray(RNG.integers(0, 255, (20, 30, 3), dtype=np.uint8))
 
 
-def saved(image: Image.Image, format: str, **options: object) -> bytes:
+def saved(image: Image.Image, file_format: str, exif: Image.Exif | None = None) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, format, **options)
+    image.save(buffer, file_format, exif=exif or Image.Exif())
     return buffer.getvalue()
 
 
@@ -45,7 +45,7 @@ def test_transparency_becomes_white() -> None:
 
 
 def test_equal_pixels_have_one_digest_whatever_the_file() -> None:
-    first, second = (decode_image(saved(NOISE, format)) for format in ("PNG", "BMP"))
+    first, second = (decode_image(saved(NOISE, kind)) for kind in ("PNG", "BMP"))
     assert (first.format, second.format) == ("PNG", "BMP")
     assert first.sha256 == second.sha256
     assert first.sha256 != decode_image(saved(NOISE.transpose(Image.Transpose.ROTATE_90), "PNG")).sha256

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from segment_anything.modeling import PromptEncoder
 
 from models.letterbox import Letterbox
 from models.masks import mask_box
 from models.nets.backbone import MEAN_RGB, create_backbone, normalise_image
-from models.nets.compact_sam import build_compact_sam, decode_prompts, embed_points
+from models.nets.compact_sam import CompactSam, build_compact_sam, decode_prompts, embed_points
 from models.nets.graphs import SamDecoderGraph, profile_extent
 from models.nets.wsod import RoiHead, build_wsod, pool_rois
 
@@ -18,7 +17,7 @@ SIDE = 64
 
 
 @pytest.fixture(scope="module")
-def sam() -> torch.nn.Module:
+def sam() -> CompactSam:
     torch.manual_seed(0)
     return build_compact_sam("mobilenetv2_100", SIDE).eval()
 
@@ -27,15 +26,15 @@ COORDS = torch.tensor([[[9.0, 30.0], [0.0, 0.0]], [[4.0, 6.0], [40.0, 50.0]], [[
 LABELS = torch.tensor([[1.0, -1.0], [2.0, 3.0], [1.0, 0.0]])
 
 
-def test_points_are_embedded_as_segment_anything_embeds_them(sam: torch.nn.Module) -> None:
-    encoder: PromptEncoder = sam.prompt_encoder
+def test_points_are_embedded_as_segment_anything_embeds_them(sam: CompactSam) -> None:
+    encoder = sam.prompt_encoder
     found = embed_points(encoder, COORDS, LABELS)
     points = [0, 2]
     torch.testing.assert_close(found[points], encoder._embed_points(COORDS[points], LABELS[points], pad=False))
     torch.testing.assert_close(found[1:2], encoder._embed_boxes(COORDS[1:2].reshape(1, 4)))
 
 
-def test_many_prompts_at_once_equal_the_published_decoder_one_by_one(sam: torch.nn.Module) -> None:
+def test_many_prompts_at_once_equal_the_published_decoder_one_by_one(sam: CompactSam) -> None:
     embedding = torch.randn(1, 128, SIDE // 8, SIDE // 8)
     with torch.no_grad():
         logits, iou = decode_prompts(sam.prompt_encoder, sam.mask_decoder, embedding, COORDS, LABELS)
@@ -112,14 +111,16 @@ def test_extents_at_borders(columns: slice, valid: float, extent: tuple[float, f
     assert end.item() <= valid
 
 
-def test_padding_is_never_part_of_a_box(sam: torch.nn.Module) -> None:
+def test_padding_is_never_part_of_a_box(sam: CompactSam) -> None:
     graph = SamDecoderGraph(sam.prompt_encoder, sam.mask_decoder, SIDE)
     with torch.no_grad():
         embedding = torch.randn(1, 128, SIDE // 8, SIDE // 8)
         boxes, _, stability, logits = graph(embedding, COORDS, LABELS, torch.tensor([40.0, 24.0]))
-    assert (boxes[..., 2] <= 24).all() and (boxes[..., 3] <= 40).all()
+    assert (boxes[..., 2] <= 24).all()
+    assert (boxes[..., 3] <= 40).all()
     assert ((stability >= 0) & (stability <= 1)).all()
-    assert logits.dtype == torch.float16 and logits.shape == (3, 3, SIDE // 2, SIDE // 2)
+    assert logits.dtype == torch.float16
+    assert logits.shape == (3, 3, SIDE // 2, SIDE // 2)
 
 
 def test_pooling_before_or_after_the_reduction_is_the_same() -> None:

@@ -1,0 +1,200 @@
+"""From generated pictures and tags to a bundle that detects, in seconds: the whole path of the product."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from deploy.export_bundle import BundleConfig, ExportError, export_bundle, open_run
+from models.bundle import PROPOSAL_GRAPHS, BundleError, load_bundle
+from models.config import load_config
+from tests.support.tiny_runs import make_scenes, run_cam, run_sam, run_wsod
+from training.evaluate import evaluate
+from training.scenes.tools import TOOL_NAMES
+from training.train_cam import load_cnn_cam
+
+BUNDLE_CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "configs" / "default.toml"
+CLASSES = len(TOOL_NAMES)
+EXPECTED_SHAPES = {
+    "cam": {"image": ("B", 64, 64, 3), "scores": ("B", CLASSES), "maps": ("B", 1, CLASSES, 8, 8)},
+    "sam_encoder": {"image": ("B", 64, 64, 3), "embedding": ("B", 128, 8, 8)},
+    "sam_decoder": {
+        "embedding": (1, 128, 8, 8),
+        "coords": ("P", "N", 2),
+        "labels": ("P", "N"),
+        "valid_hw": (2,),
+        "boxes": ("P", 3, 4),
+        "iou": ("P", 3),
+        "stability": ("P", 3),
+        "logits": ("P", 3, 32, 32),
+    },
+    "wsod": {
+        "image": ("B", 64, 64, 3),
+        "boxes": ("B", "P", 4),
+        "valid": ("B", "P"),
+        "scores": ("B", "P", CLASSES),
+        "deltas": ("B", "P", 1, 4),
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_scenes(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of every stage with the bundle that each one's export makes."""
+    runs = tmp_path_factory.mktemp("runs")
+    config = load_config(BundleConfig, BUNDLE_CONFIG, ["prompts.grid_min_iou=-9", "prompts.grid_min_stability=-9"])
+    run_sam(runs / "sam")
+    run_cam(data, runs / "cam")
+    sam, cam = open_run(runs / "sam", "sam"), open_run(runs / "cam", "cam")
+    export_bundle(sam, cam, None, config, runs / "proposal_bundle")
+    run_wsod(data, runs / "cam" / "cam.safetensors", runs / "proposal_bundle", runs / "store", runs / "wsod")
+    export_bundle(sam, cam, open_run(runs / "wsod", "wsod"), config, runs / "bundle")
+    return runs
+
+
+def test_every_graph_has_the_shapes_of_the_contract_and_agrees_with_torch(runs: Path) -> None:
+    bundle = load_bundle(runs / "bundle")
+    for name, shapes in EXPECTED_SHAPES.items():
+        spec = bundle.graphs[name]
+        assert {tensor.name: tensor.shape for tensor in (*spec.inputs, *spec.outputs)} == shapes
+    assert max(bundle.graphs["cam"].max_abs_difference.values()) < 0.05
+    assert max(bundle.graphs["wsod"].max_abs_difference.values()) < 0.01
+    assert bundle.graphs["sam_decoder"].max_abs_difference["iou"] < 0.01
+
+
+def test_the_largest_difference_is_measured_and_not_assumed(runs: Path) -> None:
+    from onnxruntime import InferenceSession
+
+    from deploy.graph_plans import cam_plan
+    from deploy.onnx_graph import largest_difference
+
+    bundle = load_bundle(runs / "bundle")
+    net = load_cnn_cam(runs / "cam" / "cam.safetensors", "mobilenetv2_100", len(bundle.labels))
+    plan = cam_plan(net, bundle.side_px, np.random.default_rng(0))
+    session = InferenceSession(bundle.path("cam"), providers=["CPUExecutionProvider"])
+    honest = largest_difference(plan, session)["maps"]
+    with torch.no_grad():
+        bias = net.classifier.bias
+        assert bias is not None
+        bias += 3
+    assert largest_difference(plan, session)["maps"] == pytest.approx(3, abs=honest + 1e-3)
+
+
+def test_a_bundle_without_detector_makes_proposals_and_is_not_served(runs: Path) -> None:
+    assert set(load_bundle(runs / "proposal_bundle", PROPOSAL_GRAPHS).graphs) == set(PROPOSAL_GRAPHS)
+    with pytest.raises(BundleError, match="lacks wsod"):
+        load_bundle(runs / "proposal_bundle")
+
+
+def test_the_bundle_is_measured_through_the_served_pipeline(runs: Path, data: Path) -> None:
+    report = evaluate(runs / "bundle", data, "test", limit=3, threads=1)
+    assert report["images"] == 3
+    assert 0 < report["proposal_recall"]["0.5"] <= 1
+    assert {"ap50", "ap50_tagged", "naive_ap50_tagged", "corloc", "mask_ap50"} <= set(report)
+
+
+def test_runs_record_what_they_depend_on(runs: Path) -> None:
+    for name in ("sam", "cam", "wsod"):
+        config = json.loads((runs / name / "config.json").read_text())
+        assert config["seed"] == load_bundle(runs / "bundle").provenance["runs"][name]["config"]["seed"]
+        assert json.loads((runs / name / "environment.json").read_text())["torch"] == torch.__version__
+        rows = [json.loads(line) for line in (runs / name / "log.jsonl").read_text().splitlines()]
+        assert rows[0]["step"] == 0
+    assert set(json.loads((runs / "cam" / "report.json").read_text())) >= {"tag_top1", "tag_map", "pointing_accuracy"}
+
+
+def test_proposals_are_made_once(runs: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("proposals were made anew")
+
+    monkeypatch.setattr("training.graph_runner.GraphRunner.propose", refuse)
+    run_wsod(data, runs / "cam/cam.safetensors", runs / "proposal_bundle", runs / "store", runs / "again", "epochs=1")
+
+
+def test_the_supervised_twin_trains_with_the_same_command(runs: Path, data: Path) -> None:
+    checkpoint = run_wsod(
+        data,
+        runs / "cam/cam.safetensors",
+        runs / "proposal_bundle",
+        runs / "store",
+        runs / "twin",
+        "supervision=boxes",
+    )
+    tags = load_file(runs / "wsod" / "wsod.safetensors")
+    twin = load_file(checkpoint)
+    assert set(twin) == set(tags)
+    assert not torch.equal(twin["head.deltas.weight"], tags["head.deltas.weight"])
+    assert torch.equal(twin["features.fine.weight"], tags["features.fine.weight"])
+
+
+@pytest.mark.parametrize("stage", ["sam", "cam", "wsod"])
+def test_a_stage_cut_off_at_a_checkpoint_ends_with_the_same_weights(
+    stage: str, runs: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run() -> Path:
+        if stage == "sam":
+            return run_sam(tmp_path / "run")
+        if stage == "cam":
+            return run_cam(data, tmp_path / "run")
+        cam = runs / "cam" / "cam.safetensors"
+        return run_wsod(data, cam, runs / "proposal_bundle", runs / "store", tmp_path / "run")
+
+    def cut_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        # The log is closed after the last step, and before the result is written.
+        patch.setattr("training.engine.JsonlLog.close", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    assert (tmp_path / "run" / "resume.pt").exists()
+    assert not (tmp_path / "run" / f"{stage}.safetensors").exists()
+    resumed, unbroken = load_file(run()), load_file(runs / stage / f"{stage}.safetensors")
+    for name, tensor in unbroken.items():
+        torch.testing.assert_close(resumed[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_an_unfinished_run_is_not_exported(runs: Path, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"sam\.safetensors does not exist: finish"):
+        open_run(tmp_path, "sam")
+
+
+def test_runs_of_different_sizes_are_not_exported_together(runs: Path, tmp_path: Path) -> None:
+    config = load_config(BundleConfig, BUNDLE_CONFIG)
+    sam, cam = open_run(runs / "sam", "sam"), open_run(runs / "cam", "cam")
+    other = type(cam)(cam.folder, cam.checkpoint, cam.config | {"side_px": 96})
+    with pytest.raises(ExportError, match="side_px differs"):
+        export_bundle(sam, other, None, config, tmp_path / "bundle")
+
+
+def test_closed_world_holds_for_a_real_bundle(runs: Path, data: Path) -> None:
+    from models.image import decode_image
+    from service.backends.ort import OrtBackend
+    from service.cache import ResultCache
+    from service.metrics import Metrics
+    from service.pipeline import Limits, Pipeline
+    from service.schemas import DetectOptions
+
+    bundle = load_bundle(runs / "bundle")
+    picture = decode_image(next((data / "JPEGImages").iterdir()).read_bytes())
+
+    async def labels_found() -> set[str]:
+        metrics = Metrics()
+        backend = OrtBackend(bundle, intra_op_threads=1)
+        pipeline = Pipeline(bundle, backend, ResultCache(2**20, metrics), Limits(), metrics)
+        result = await pipeline.detect(picture, ["wrench", "nut"], DetectOptions(min_score=0.0))
+        await backend.aclose()
+        return {detection.label for detection in result.detections}
+
+    assert asyncio.run(labels_found()) == {"Wrench", "Nut"}

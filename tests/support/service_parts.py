@@ -1,0 +1,91 @@
+"""What tests of the service are made of: settings and pipelines on the tiny bundle, and backends that can be watched."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.bundle import Bundle
+from models.image import DecodedImage, pixels_sha256
+from service.app import create_pipeline
+from service.backends.base import Array, Backend, Tensors
+from service.backends.fake import FakeBackend
+from service.backends.ort import OrtBackend
+from service.pipeline import Pipeline
+from service.schemas import DetectOptions, DetectResult
+from service.settings import Settings, load_settings
+from tests.support.tiny_bundle import picture
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+DIM_RED = (102, 0, 0)  # 0.4: the classifier sees it, the mask decoder does not
+PALE_RED = (153, 0, 0)  # 0.6: the mask decoder draws it, its score is too low
+TWO_BOLTS_AND_A_NUT = picture(((8, 8, 24, 24), RED), ((40, 40, 56, 52), RED), ((40, 8, 52, 20), GREEN))
+
+
+def tiny_settings(folder: Path, **changes: Any) -> Settings:
+    return load_settings(**{"bundle": folder, "intra_op_threads": 1, **changes})
+
+
+def tiny_pipeline(folder: Path, backend: Backend | None = None, **changes: Any) -> Pipeline:
+    return create_pipeline(tiny_settings(folder, **changes), backend)
+
+
+def decoded(image_hwc_u8: npt.NDArray[np.uint8]) -> DecodedImage:
+    return DecodedImage(image_hwc_u8, "PNG", pixels_sha256(image_hwc_u8))
+
+
+def detect_once(
+    folder: Path, image_hwc_u8: npt.NDArray[np.uint8], tags: Iterable[str] = (), **options: Any
+) -> DetectResult:
+    """One call of a pipeline of its own, from a test that is not asynchronous."""
+
+    async def run() -> DetectResult:
+        pipeline = tiny_pipeline(folder)
+        try:
+            return await pipeline.detect(decoded(image_hwc_u8), tags, DetectOptions(**options))
+        finally:
+            await pipeline.backend.aclose()
+
+    return asyncio.run(run())
+
+
+class WatchedBackend(FakeBackend):
+    """onnxruntime behind a gate that can be shut, counting what passes.
+
+    Attributes:
+        runs: by graph.
+        gate: while it is not set, nothing passes.
+        held: how many runs wait at the gate.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        super().__init__(self._pass)
+        self.inner = OrtBackend(bundle, intra_op_threads=1)
+        self.runs: Counter[str] = Counter()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.held = 0
+
+    async def _pass(self, model: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Tensors:
+        self.held += 1
+        try:
+            await self.gate.wait()
+        finally:
+            self.held -= 1
+        self.runs[model] += 1
+        return await self.inner.infer(model, inputs, outputs)
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        await self.inner.aclose()
+
+
+def metric(pipeline: Pipeline, name: str, **labels: str) -> float:
+    """The present value of one metric; 0 where it was never touched."""
+    return pipeline.metrics.registry.get_sample_value(name, labels) or 0.0

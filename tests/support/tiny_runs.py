@@ -1,0 +1,40 @@
+"""Trainings of seconds: a few small scenes, a few steps, small pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from models.config import load_config
+from training.commands import open_together
+from training.scenes.generate import generate_scenes
+from training.train_cam import CamConfig, train_cam
+from training.train_sam import SamConfig, train_sam
+from training.train_wsod import WsodConfig, train_wsod
+
+CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
+SMALL = ["side_px=64", "precision=32-true", "warmup_steps=1"]
+SAM = [*SMALL, "steps=6", "batch_pictures=2", "prompts_per_picture=2", "loader_workers=0", "checkpoint_steps=2"]
+CAM = [*SMALL, "steps=6", "batch=2", "backbone_weights=none", "loader_workers=0", "checkpoint_steps=2"]
+WSOD = [*SMALL, "epochs=2", "batch=4", "checkpoint_steps=4"]
+
+
+def make_scenes(folder: Path) -> Path:
+    list(generate_scenes(folder, 24, 3, (96, 128)))
+    return folder
+
+
+def run_sam(out: Path, *overrides: str) -> Path:
+    return train_sam(load_config(SamConfig, CONFIGS / "sam.toml", [*SAM, *overrides]), out)
+
+
+def run_cam(data: Path, out: Path, *overrides: str) -> Path:
+    images, labels = open_together([data], "fit")
+    held_out, _ = open_together([data], "val")
+    return train_cam(load_config(CamConfig, CONFIGS / "cam.toml", [*CAM, *overrides]), images, held_out, labels, out)
+
+
+def run_wsod(data: Path, cam: Path, proposals: Path, store: Path, out: Path, *overrides: str) -> Path:
+    images, labels = open_together([data], "fit")
+    held_out, _ = open_together([data], "val")
+    config = load_config(WsodConfig, CONFIGS / "wsod.toml", [*WSOD, *overrides])
+    return train_wsod(config, cam, proposals, images, held_out, labels, store, out)

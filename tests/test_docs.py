@@ -1,0 +1,99 @@
+"""README and docs/ promise only what is there: commands, targets, links, settings, error codes, examples."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import weaksam
+from service.errors import PROBLEM_TYPES
+from service.schemas import DetectResult, Problem
+from service.settings import DEFAULT_BUNDLE, Settings
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+PAGE_IDS = [page.name for page in PAGES]
+
+
+def blocks(page: Path, language: str) -> Iterator[str]:
+    """Contents of the fenced blocks of one language."""
+    yield from re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def lines_beginning(page: Path, program: str) -> list[list[str]]:
+    """Arguments of every call of `program`, in blocks of shell and in `inline code`."""
+    text = page.read_text(encoding="utf-8")
+    calls = [line for block in blocks(page, "sh") for line in block.splitlines()]
+    calls += re.findall(r"`([^`\n]+)`", text)
+    return [shlex.split(call)[1:] for call in calls if call.startswith(f"{program} ")]
+
+
+def follow(arguments: list[str]) -> tuple[Any, list[str]]:
+    """The command that the first words name, and the words after them."""
+    assert arguments[0] in weaksam.SUB_COMMANDS, f"there is no `weaksam {arguments[0]}`"
+    command, rest = weaksam._load(arguments[0]), arguments[1:]
+    while getattr(command, "commands", None) and rest and not rest[0].startswith("-"):
+        assert rest[0] in command.commands, f"there is no `weaksam {' '.join(arguments)}`"
+        command, rest = command.commands[rest[0]], rest[1:]
+    return command, rest
+
+
+@pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
+def test_commands_and_their_options_exist(page: Path) -> None:
+    for arguments in lines_beginning(page, "weaksam"):
+        command, rest = follow(arguments)
+        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        assert {word for word in rest if word.startswith("--")} <= known, f"weaksam {' '.join(arguments)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
+def test_make_targets_exist(page: Path) -> None:
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    assert {words[0] for words in lines_beginning(page, "make")} <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
+def test_links_to_files_resolve(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_readme_lists_every_setting() -> None:
+    rows = re.findall(
+        r"^\| `WEAKSAM_([A-Z_]+)` \| (.+?) \| (.+) \|$", PAGES[0].read_text(encoding="utf-8"), re.MULTILINE
+    )
+    settings = [
+        (
+            name.upper(),
+            "the one installed" if field.default == DEFAULT_BUNDLE else f"`{field.default}`",
+            field.description,
+        )
+        for name, field in Settings.model_fields.items()
+    ]
+    assert rows == settings
+
+
+def test_the_api_page_lists_every_code() -> None:
+    text = (REPOSITORY / "docs" / "api.md").read_text(encoding="utf-8")
+    rows = {
+        code: (int(status), text) for code, status, text in re.findall(r"^\| `(\w+)` \| (\d+) \| (.+) \|$", text, re.M)
+    }
+    assert rows == {code: (kind.status, f"{kind.title}. {kind.remedy}") for code, kind in PROBLEM_TYPES.items()}
+
+
+def test_the_examples_are_what_the_service_answers() -> None:
+    answer, problem = (json.loads(block) for block in blocks(REPOSITORY / "docs" / "api.md", "json"))
+    DetectResult.model_validate(answer)
+    assert Problem.model_validate(problem).status == PROBLEM_TYPES[problem["code"]].status
+
+
+def test_pages_know_no_machine() -> None:
+    for page in PAGES:
+        assert not re.search(r"/work/|/root/|/tmp/|localhost", page.read_text(encoding="utf-8")), page.name
