@@ -14,6 +14,7 @@ DATA ?= data/fod-a
 # A file of ImageNet weights instead of timm's hub: make train-default WEIGHTS=path/to/mobilenetv2_100.safetensors
 BACKBONE := $(if $(WEIGHTS),--set backbone_weights=$(WEIGHTS))
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 .PHONY: help serve demo test check format bench install train-default clean
 
@@ -38,8 +39,8 @@ format: $(VENV)/.all ## rewrite the code in the house format
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
 
-bench: $(VENV)/.all ## measure speed as ratios, write runs/bench.json
-	@$(BIN)/python -m tests.bench --json runs/bench.json
+bench: $(VENV)/.all ## measure speed as ratios, write out/bench.json: make bench BENCH_ARGS="--only detect"
+	@$(BIN)/python -m tests.bench --json out/bench.json --sam-run $(RUNS)/sam $(BENCH_ARGS)
 
 install: $(VENV)/.all ## install everything: service, training, tools
 

@@ -7,22 +7,24 @@ from typing import Annotated
 
 import typer
 
-from deploy.export_bundle import BundleConfig, export_bundle, open_run
+from deploy.export_bundle import BundleConfig, export_bundle, open_run, open_sam
 from models.config import load_config
 
 RunOption = typer.Option(help="Folder of the finished run.")
 
 
 def export_command(
-    sam: Annotated[Path, RunOption],
     cam: Annotated[Path, RunOption],
     config: Annotated[Path, typer.Option(help="TOML file: name, version, prompt and post-processing settings.")],
     out: Annotated[Path, typer.Option(help="Folder of the bundle.")],
+    sam: Annotated[
+        Path | None, typer.Option(help="Folder of a finished run or of a bundle; by default the default bundle.")
+    ] = None,
     wsod: Annotated[Path | None, typer.Option(help="Folder of the finished run; without it, proposals only.")] = None,
     override: Annotated[list[str] | None, typer.Option("--set", help="key=value that wins over the config.")] = None,
 ) -> None:
     """Export finished runs as a bundle of ONNX graphs, each compared with torch."""
     detector = None if wsod is None else open_run(wsod, "wsod")
     settings = load_config(BundleConfig, config, override or ())
-    export_bundle(open_run(sam, "sam"), open_run(cam, "cam"), detector, settings, out)
+    export_bundle(open_sam(sam), open_run(cam, "cam"), detector, settings, out)
     typer.echo(f"wrote {out}")

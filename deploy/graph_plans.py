@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from deploy.onnx_graph import GraphPlan
 from models.nets.cam import CnnCam
@@ -70,9 +71,10 @@ def smooth_pictures(rng: Rng, count: int, side_px: int) -> npt.NDArray[np.uint8]
 
 
 def _prompts(net: CompactSam, rng: Rng, prompts: int, points: int) -> dict[str, npt.NDArray[np.generic]]:
-    embedding = rng.normal(0, 1, (1, 128, net.embedding_side, net.embedding_side))
+    with torch.inference_mode():
+        embedding = net.encode(torch.from_numpy(smooth_pictures(rng, 1, net.side_px))).numpy()
     return {
-        "embedding": embedding.astype(np.float32),
+        "embedding": embedding,
         "coords": (rng.random((prompts, points, 2)) * net.side_px).astype(np.float32),
         "labels": rng.integers(-1, 4, (prompts, points)).astype(np.float32),
         "valid_hw": np.array([net.side_px, round(net.side_px * 0.7)], np.float32),

@@ -17,6 +17,7 @@ from models.settings import PostSettings, PromptSettings
 
 SCHEMA_VERSION = 1
 MANIFEST = "bundle.json"
+DEFAULT_BUNDLE = Path(__file__).parent / "default_bundle"
 PROPOSAL_GRAPHS = ("cam", "sam_encoder", "sam_decoder")
 SERVED_GRAPHS = (*PROPOSAL_GRAPHS, "wsod")
 

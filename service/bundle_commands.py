@@ -9,8 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from models.bundle import Bundle, GraphSpec, TensorSpec, load_bundle
-from service.settings import DEFAULT_BUNDLE
+from models.bundle import DEFAULT_BUNDLE, Bundle, GraphSpec, TensorSpec, load_bundle
 
 bundle_app = typer.Typer(help="Show or check a bundle of exported models.", no_args_is_help=True)
 

@@ -105,7 +105,8 @@ class WeakSamClient:
         self._http = httpx.AsyncClient(
             base_url=self.base_url,
             timeout=timeout_s,
-            limits=httpx.Limits(max_connections=max_concurrent),
+            # One more than there are requests, so that `alive` never waits for one of them.
+            limits=httpx.Limits(max_connections=max_concurrent + 1),
         )
 
     async def __aenter__(self) -> Self:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,10 +15,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from models.bundle import DEFAULT_BUNDLE
 from models.image import DecodedImage, decode_image
 from service.errors import ServiceError
+from service.logs import LOGGER_NAME
 from service.schemas import DetectOptions, DetectResult, TagRow
-from service.settings import DEFAULT_BUNDLE, ENV_PREFIX, Settings, load_settings
+from service.settings import ENV_PREFIX, Settings, load_settings
+
+logger = logging.getLogger(LOGGER_NAME)
 
 
 def serve(**given: Any) -> None:
@@ -23,7 +30,18 @@ def serve(**given: Any) -> None:
     from service.app import create_server
 
     settings = load_settings(**_chosen(given))
-    create_server(settings).run()
+    # Bound before anything is loaded: a port in use is told at once, and in one sentence.
+    with _listen(settings.host, settings.port) as listener, suppress(KeyboardInterrupt):
+        server = create_server(settings)
+        logger.info("listening on http://%s:%d, reference at /docs", settings.host, listener.getsockname()[1])
+        server.run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise OSError(f"cannot listen: {error.strerror}: give another --host or --port") from error
 
 
 def _flags() -> Iterator[inspect.Parameter]:

@@ -104,7 +104,7 @@ def _draw_mask(canvas: Image8, mask_hw: Mask, colour: Rgb, thickness: int) -> No
     canvas[mask_hw] = (canvas[mask_hw] * (1 - FILL_OPACITY) + np.array(colour) * FILL_OPACITY).astype(np.uint8)
     contours, _ = cv2.findContours(mask_hw.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     # A dark line under the coloured one keeps the outline crisp on bright ground.
-    cv2.drawContours(canvas, contours, -1, (20, 20, 20), thickness + 2, cv2.LINE_AA)
+    cv2.drawContours(canvas, contours, -1, (20, 20, 20), 2 * thickness, cv2.LINE_AA)
     cv2.drawContours(canvas, contours, -1, colour, thickness, cv2.LINE_AA)
 
 

@@ -12,7 +12,7 @@ MaskFormat = Literal["rle", "png", "none"]
 TagStatus = Literal["found", "not_found", "unknown"]
 LossStage = Literal["classifier", "proposals", "score", "limit"]
 MOST_TAG_CHARACTERS = 200
-TAGS = "What is in the picture: repeated or comma-separated. None: the classifier proposes tags."
+TagText = Annotated[str, Field(max_length=MOST_TAG_CHARACTERS)]
 Score = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -54,10 +54,8 @@ def _from_base64(value: object) -> object:
 class DetectParameters(DetectOptions):
     """Everything a request says besides the image."""
 
-    tags: Annotated[tuple[Annotated[str, Field(max_length=MOST_TAG_CHARACTERS)], ...], BeforeValidator(_split_tags)] = (
-        Field(
-            (), description="What is in the picture: repeated or comma-separated. None: the classifier proposes tags."
-        )
+    tags: Annotated[tuple[TagText, ...], BeforeValidator(_split_tags)] = Field(
+        (), description="What is in the picture: repeated or comma-separated. None: the classifier proposes tags."
     )
 
 

@@ -8,10 +8,9 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-import models
+from models.bundle import DEFAULT_BUNDLE
 
 ENV_PREFIX = "WEAKSAM_"
-DEFAULT_BUNDLE = Path(models.__file__).parent / "default_bundle"
 
 
 class Settings(BaseSettings):

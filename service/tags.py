@@ -34,8 +34,7 @@ def resolve_tags(texts: Iterable[str], labels: LabelSet, *, max_tags: int, skip_
         TooManyTags: more than `max_tags` different ones.
         UnknownTag: naming each that is no label, unless `skip_unknown`.
     """
-    first_spelling = {fold_label(text): text.strip() for text in reversed(list(texts)) if text.strip()}
-    spellings = list(reversed(first_spelling.values()))
+    spellings = _first_spellings(texts)
     if len(spellings) > max_tags:
         raise TooManyTags(f"tags has {len(spellings)} different tags, the limit is {max_tags}: send fewer")
     tags = [_resolve(text, labels) for text in spellings]
@@ -133,6 +132,14 @@ def _first_loss(label: int, evidence: Evidence) -> LossStage:
     if not evidence.covered[label]:
         return "proposals"
     return "limit" if evidence.enough[label] else "score"
+
+
+def _first_spellings(texts: Iterable[str]) -> list[str]:
+    spelling_of: dict[str, str] = {}
+    for text in texts:
+        if text.strip():
+            spelling_of.setdefault(fold_label(text), text.strip())
+    return list(spelling_of.values())
 
 
 def _resolve(text: str, labels: LabelSet) -> Tag:

@@ -20,7 +20,6 @@ ARROWS = {
 TORCH_ONLY = {
     "lightning_fabric",
     "segment_anything",
-    "tensorboard",
     "timm",
     "torch",
     "torchvision",
@@ -94,7 +93,7 @@ from importlib.abc import MetaPathFinder
 
 class Absent(MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {sorted(TORCH_ONLY | {"onnx", "onnxscript", "matplotlib", "safetensors"})!r}:
+        if name.partition(".")[0] in {sorted(TORCH_ONLY | {"onnx", "onnxscript", "safetensors"})!r}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Absent())

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 import weaksam
+from models.bundle import DEFAULT_BUNDLE
+from models.masks import decode_rle, mask_box
 from service.errors import PROBLEM_TYPES
-from service.schemas import DetectResult, Problem
-from service.settings import DEFAULT_BUNDLE, Settings
+from service.schemas import DetectResult, Problem, RleMask
+from service.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
@@ -81,16 +83,18 @@ def test_the_readme_lists_every_setting() -> None:
 
 
 def test_the_api_page_lists_every_code() -> None:
-    text = (REPOSITORY / "docs" / "api.md").read_text(encoding="utf-8")
-    rows = {
-        code: (int(status), text) for code, status, text in re.findall(r"^\| `(\w+)` \| (\d+) \| (.+) \|$", text, re.M)
-    }
-    assert rows == {code: (kind.status, f"{kind.title}. {kind.remedy}") for code, kind in PROBLEM_TYPES.items()}
+    page = (REPOSITORY / "docs" / "api.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (.+) \|$", page, re.MULTILINE)
+    expected = [(code, str(kind.status), f"{kind.title}. {kind.remedy}") for code, kind in PROBLEM_TYPES.items()]
+    assert sorted(rows) == sorted(expected)
 
 
 def test_the_examples_are_what_the_service_answers() -> None:
     answer, problem = (json.loads(block) for block in blocks(REPOSITORY / "docs" / "api.md", "json"))
-    DetectResult.model_validate(answer)
+    [detection] = DetectResult.model_validate(answer).detections
+    assert isinstance(detection.mask, RleMask)
+    mask_hw = decode_rle({"size": list(detection.mask.size), "counts": detection.mask.counts})
+    assert tuple(mask_box(mask_hw)) == detection.box_xyxy
     assert Problem.model_validate(problem).status == PROBLEM_TYPES[problem["code"]].status
 
 

@@ -41,6 +41,7 @@ class WsodConfig:
     Attributes:
         supervision: ``tags``, or ``boxes`` for the fully supervised twin: same network, pictures and schedule.
         prior_power: a proposal's predicted IoU to this power is its prior when seeds are chosen.
+        every: use every n-th picture; neighbouring frames of one video look alike.
         epochs: rounds over all examples, ``batch`` of them a step.
     """
 
@@ -48,6 +49,7 @@ class WsodConfig:
     side_px: int
     supervision: Literal["tags", "boxes"]
     prior_power: float
+    every: int
     epochs: int
     batch: int
     lr: float
@@ -79,8 +81,9 @@ def train_wsod(
     net = build_wsod(config.backbone, len(labels))
     net.features.load_state_dict(cam_features(cam_checkpoint))
     net.eval()
-    stored = store_proposals(proposal_bundle, images, store_dir)
-    examples = pool_examples(net, images, stored, labels, config.side_px, config.seed)
+    chosen = images[:: config.every]
+    stored = store_proposals(proposal_bundle, chosen, store_dir)
+    examples = pool_examples(net, chosen, stored, labels, config.side_px, config.seed)
     _train_head(fabric, net.head, examples, config, out_dir)
     checkpoint = out_dir / "wsod.safetensors"
     save_file({key: value.contiguous() for key, value in net.state_dict().items()}, checkpoint)
@@ -154,8 +157,9 @@ def _write_thresholds(
     config: WsodConfig,
     path: Path,
 ) -> None:
-    stored = store_proposals(proposal_bundle, images, store_dir)
-    examples = pool_examples(net, images, stored, labels, config.side_px, config.seed)[: len(images)]
+    chosen = images[:: config.every]
+    stored = store_proposals(proposal_bundle, chosen, store_dir)
+    examples = pool_examples(net, chosen, stored, labels, config.side_px, config.seed)[: len(images)]
     with torch.inference_mode():
         best = np.stack([net.head.scores(net.head.embed_pooled(e.pooled.float())).amax(0).numpy() for e in examples])
     tags = np.stack([tag_vector(image.tags, labels) for image in images])

@@ -105,6 +105,8 @@ def mapped_errors(model: str) -> Iterator[None]:
 def _open_session(bundle: Bundle, name: str, device: Device, intra_op_threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = intra_op_threads
+    # Each graph has threads of its own: spinning for more work, those of one graph would take the cores from the next.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     wanted = PROVIDERS[device]
     if wanted not in onnxruntime.get_available_providers():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import numpy as np
 import onnx.reference
@@ -23,19 +23,23 @@ def fake_of(bundle: Bundle) -> FakeBackend:
     """Answers with ONNX's own reference implementation, which gives all outputs whatever was asked."""
     graphs = {name: onnx.reference.ReferenceEvaluator(str(bundle.path(name))) for name in bundle.graphs}
 
-    async def answer(model: str, inputs: dict[str, Array], outputs: object) -> Tensors:
+    async def answer(model: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Tensors:
         names = [spec.name for spec in bundle.graphs[model].outputs]
-        return dict(zip(names, graphs[model].run(names, inputs), strict=True))
+        return dict(zip(names, graphs[model].run(names, dict(inputs)), strict=True))
 
-    return FakeBackend(answer)  # type: ignore[arg-type]
+    return FakeBackend(answer)
 
 
-MAKERS = {"ort": lambda bundle: OrtBackend(bundle, intra_op_threads=1), "fake": fake_of}
+def ort_of(bundle: Bundle) -> OrtBackend:
+    return OrtBackend(bundle, intra_op_threads=1)
+
+
+MAKERS: dict[str, Callable[[Bundle], Backend]] = {"ort": ort_of, "fake": fake_of}
 
 
 @pytest.fixture(params=list(MAKERS))
 async def backend(request: pytest.FixtureRequest, tiny_bundle: Bundle) -> AsyncIterator[Backend]:
-    made: Backend = MAKERS[request.param](tiny_bundle)
+    made = MAKERS[request.param](tiny_bundle)
     yield made
     await made.aclose()
 

@@ -223,9 +223,7 @@ def test_options_reach_the_service(command: list[str], fake: FakeService) -> Non
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        pytest.param(
-            ("--server", "http://127.0.0.1:9"), "127.0.0.1:9 gives no answer: start it", id="no server"
-        ),
+        pytest.param(("--server", "http://127.0.0.1:9"), "127.0.0.1:9 gives no answer: start it", id="no server"),
         pytest.param(("--server", "localhost"), "server must be a URL", id="no URL"),
         pytest.param(("--tags", "absent.csv"), "give either --tags FILE.csv or --tags-from", id="two places of tags"),
         pytest.param(("--out", "/dev/null/x"), "Not a directory", id="no place to write"),

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from deploy.export_bundle import BundleConfig, ExportError, export_bundle, open_run
+from deploy.export_bundle import BundleConfig, ExportError, export_bundle, open_run, open_sam
 from models.bundle import PROPOSAL_GRAPHS, BundleError, load_bundle
 from models.config import load_config
 from tests.support.tiny_runs import make_scenes, run_cam, run_sam, run_wsod
@@ -168,6 +168,15 @@ def test_a_stage_cut_off_at_a_checkpoint_ends_with_the_same_weights(
 def test_an_unfinished_run_is_not_exported(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"sam\.safetensors does not exist: finish"):
         open_run(tmp_path, "sam")
+
+
+def test_the_compact_sam_of_a_bundle_serves_other_classes(runs: Path, tmp_path: Path) -> None:
+    config = load_config(BundleConfig, BUNDLE_CONFIG)
+    source = load_bundle(runs / "bundle")
+    export_bundle(open_sam(runs / "bundle"), open_run(runs / "cam", "cam"), None, config, tmp_path / "bundle")
+    borrowed = load_bundle(tmp_path / "bundle", PROPOSAL_GRAPHS)
+    assert borrowed.graphs["sam_decoder"] == source.graphs["sam_decoder"]
+    assert borrowed.provenance["runs"]["sam"] == source.provenance["runs"]["sam"]
 
 
 def test_runs_of_different_sizes_are_not_exported_together(runs: Path, tmp_path: Path) -> None:

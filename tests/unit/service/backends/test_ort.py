@@ -27,7 +27,10 @@ async def test_an_unknown_graph_or_a_wrong_input_is_a_failure_that_names_the_gra
 
 
 WRONG_GRAPHS = {
-    "another size": (CAM.replace("B,64,64,3", "B,32,32,3").replace("8,8] maps", "4,4] maps"), r"cam has inputs image uint8\[\*,32,32,3\]"),
+    "another size": (
+        CAM.replace("B,64,64,3", "B,32,32,3").replace("8,8] maps", "4,4] maps"),
+        r"cam has inputs image uint8\[\*,32,32,3\]",
+    ),
     "another type": (
         CAM.replace("uint8[B,64,64,3] image", "float[B,64,64,3] image"),
         r"cam has inputs image float32\[\*,64,64,3\]",

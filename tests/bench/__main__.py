@@ -1,0 +1,83 @@
+"""`python -m tests.bench`: every speed that the project claims, as ratios within one run, and a report as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import onnxruntime
+import torch
+import typer
+from rich.console import Console
+
+from models.bundle import DEFAULT_BUNDLE, load_bundle
+from tests.bench.decoder_runs import measure_decoder_runs
+from tests.bench.detect import measure_detect
+from tests.bench.pictures import draw_scenes, read_photographs
+from tests.bench.proposals import measure_proposals
+from tests.bench.repeat import measure_repeat
+from tests.bench.report import tables
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PHOTOGRAPHS = REPOSITORY.parent / "shared" / "data" / "fod-a"
+
+
+class Part(StrEnum):
+    """What can be measured by itself; the name of its section in the report."""
+
+    DETECT = "detect"
+    REPEAT = "repeat"
+    DECODER_RUNS = "decoder_runs"
+    PROPOSALS = "proposals"
+
+
+def main(
+    json_out: Annotated[Path, typer.Option("--json", help="Where to write the report.")] = Path("out/bench.json"),
+    bundle: Annotated[Path, typer.Option(help="Bundle to serve.", show_default="the one installed")] = DEFAULT_BUNDLE,
+    sam_run: Annotated[
+        Path, typer.Option(help="Run of `weaksam train sam` behind the bundle; without it random weights are timed.")
+    ] = Path("runs/default/sam"),
+    requests: Annotated[int, typer.Option(min=1, help="Different pictures sent to POST /detect.")] = 40,
+    pictures: Annotated[
+        int, typer.Option(min=1, help="Pictures of each data set for proposals; the reference takes seconds for each.")
+    ] = 6,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of the decoder's table.")] = 10,
+    data: Annotated[Path, typer.Option(help="Photographs with boxes, besides the scenes, if there.")] = PHOTOGRAPHS,
+    threads: Annotated[int, typer.Option(min=0, help="Threads within one operator; 0 is one per core.")] = 0,
+    only: Annotated[list[Part] | None, typer.Option(help="Measure this part; may be repeated.")] = None,
+) -> None:
+    """Measure, print tables and write the report."""
+    if threads:
+        torch.set_num_threads(threads)
+    loaded = load_bundle(bundle)
+    report: dict[str, Any] = {
+        "bundle": {"name": loaded.name, "version": loaded.version, "digest": loaded.digest},
+        "cpus": os.cpu_count(),
+        "intra_op_threads": threads,
+        "torch_threads": torch.get_num_threads(),
+        "versions": {"onnxruntime": onnxruntime.__version__, "torch": torch.__version__},
+    }
+    parts: dict[Part, Callable[[], dict[str, Any]]] = {
+        Part.DETECT: lambda: measure_detect(bundle, threads, requests),
+        Part.REPEAT: lambda: measure_repeat(bundle, threads, max(1, requests // 4)),
+        Part.DECODER_RUNS: lambda: measure_decoder_runs(bundle, threads, rounds),
+        Part.PROPOSALS: lambda: measure_proposals(bundle, sam_run, threads, _data_sets(data, pictures)),
+    }
+    for part in only or parts:
+        report[part.value] = parts[part]()
+    json_out.parent.mkdir(parents=True, exist_ok=True)
+    json_out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    Console().print(*tables(report), f"Written to {json_out}", sep="\n")
+
+
+def _data_sets(photographs: Path, count: int) -> dict[str, Any]:
+    scenes = {"scenes": draw_scenes(count)}
+    return scenes | {photographs.name: read_photographs(photographs, count)} if photographs.is_dir() else scenes
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,115 @@
+"""The reference's way to proposals: every peak and every grid point through `SamPredictor`, one by one, in torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from segment_anything import SamPredictor
+from segment_anything.modeling import Sam
+from torch import nn
+
+from models.bundle import Bundle
+from models.letterbox import Letterbox
+from models.masks import mask_box
+from models.nets.backbone import MEAN_RGB, SCALE
+from models.nets.compact_sam import CompactSam, build_compact_sam
+from models.nets.graphs import STABILITY_OFFSET
+from models.peaks import Peaks
+from models.prompts import PADDING, DecodedBatch, PromptBatch
+from models.proposals import Decode, Proposals, propose, run_proposing
+from models.settings import PromptSettings
+from tests.bench.bare_loop import BareLoop, Call
+from training.train_sam import load_compact_sam
+
+GRID_SIDE = 32
+BACKBONE = "mobilenetv2_100"
+NEVER = 2.0
+ImageU8 = npt.NDArray[np.uint8]
+
+
+class _EncoderAsPublished(nn.Module):
+    """The compact SAM's image encoder with the one attribute that `Sam` and `SamPredictor` look at."""
+
+    def __init__(self, net: CompactSam) -> None:
+        super().__init__()
+        self.img_size = net.side_px
+        self.features = net.image_encoder
+
+    def forward(self, normalised_bchw: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.features(normalised_bchw)
+        return features
+
+
+def read_compact_sam(run: Path) -> CompactSam:
+    """The network of a run folder of `weaksam train sam`."""
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    return load_compact_sam(run / "sam.safetensors", config["backbone"], config["side_px"])
+
+
+def random_compact_sam(side_px: int) -> CompactSam:
+    """A network of the same shapes, which takes as long and finds nothing."""
+    return build_compact_sam(BACKBONE, side_px).eval()
+
+
+def sam_predictor(net: CompactSam) -> SamPredictor:
+    """segment_anything's own predictor around a compact SAM."""
+    sam = Sam(
+        image_encoder=_EncoderAsPublished(net),
+        prompt_encoder=net.prompt_encoder,
+        mask_decoder=net.mask_decoder,
+        pixel_mean=[float(value) for value in MEAN_RGB],
+        pixel_std=[1 / SCALE] * 3,
+    )
+    return SamPredictor(sam.eval())
+
+
+def reference_proposals(decode: Decode, peaks: Peaks, valid_hw: tuple[int, int], settings: PromptSettings) -> Proposals:
+    """Peaks, their groups and a full 32 x 32 grid, one prompt at a time; filters and bound are those of `settings`.
+
+    Args:
+        decode: answers a batch of one prompt.
+        peaks: in pixels of the graph's input.
+        valid_hw: part of that input that holds the picture, in pixels.
+    """
+    exhaustive = replace(
+        settings, grid_sides=(GRID_SIDE,), max_prompts=GRID_SIDE**2 + len(peaks) * 2, cover_min_iou=NEVER
+    )
+    return run_proposing(propose(peaks, valid_hw, exhaustive), decode, (1,)).proposals
+
+
+def decode_by_predictor(predictor: SamPredictor, letterbox: Letterbox) -> Decode:
+    """One prompt at a time on the picture that was set, boxes measured on the masks at the picture's full size."""
+    height, width = letterbox.valid_hw
+
+    def decode(batch: PromptBatch) -> DecodedBatch:
+        given = batch.labels[0] != PADDING
+        points_xy = letterbox.points_to_image(batch.coords[0, given])
+        masks, iou, logits = predictor.predict(points_xy, batch.labels[0, given], multimask_output=True)
+        boxes = letterbox.boxes_to_input(np.stack([mask_box(mask) for mask in masks]))
+        rows, columns = (-(-side * logits.shape[-1] // letterbox.side_px) for side in (height, width))
+        return DecodedBatch(boxes[None], iou[None], _stability(logits[:, :rows, :columns])[None])
+
+    return decode
+
+
+def decode_by_graphs(bundle: Bundle, graphs: BareLoop, image_hwc_u8: ImageU8, letterbox: Letterbox) -> Decode:
+    """The same prompts answered by the bundle's own graphs, for where the weights are at hand in no other form."""
+    square = letterbox.apply(image_hwc_u8, bundle.graphs["sam_encoder"].fill_rgb)
+    (embedding,) = graphs.run(Call("sam_encoder", {"image": square[None]}, ("embedding",)))
+    fixed = {"embedding": embedding, "valid_hw": np.array(letterbox.valid_hw, np.float32)}
+
+    def decode(batch: PromptBatch) -> DecodedBatch:
+        inputs = {**fixed, "coords": batch.coords, "labels": batch.labels}
+        return DecodedBatch(*graphs.run(Call("sam_decoder", inputs, ("boxes", "iou", "stability"))))
+
+    return decode
+
+
+def _stability(logits_mhw: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    inner, outer = ((logits_mhw > cut).sum(axis=(1, 2)) for cut in (STABILITY_OFFSET, -STABILITY_OFFSET))
+    return np.asarray(inner / np.maximum(outer, 1), dtype=np.float32)

@@ -1,0 +1,71 @@
+"""The benchmarks' results as tables for the eye."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.table import Table
+
+MOST_DETECT_RATIO = 1.10
+LEAST_PROPOSAL_SPEEDUP = 6.0
+MOST_RECALL_LOSS = 0.01
+
+
+def tables(report: dict[str, Any]) -> Iterator[Table]:
+    """One table of ratios with their targets, then the figures behind them."""
+    yield _targets(report)
+    if "detect" in report:
+        yield _pairs("POST /detect, median ms by stage", report["detect"]["stage_p50_ms"])
+    if "proposals" in report:
+        yield _recall(report["proposals"]["by_data"])
+    if "decoder_runs" in report:
+        yield _pairs("sam_decoder, ms per prompt by prompts in a run", report["decoder_runs"]["ms_per_prompt"])
+
+
+def _targets(report: dict[str, Any]) -> Table:
+    table = Table("ratio", "measured", "target", "", title="Speed, in one run on this machine")
+    for name, measured, target, met in _judged(report):
+        table.add_row(name, measured, target, "[green]met" if met else "[red]missed")
+    return table
+
+
+def _judged(report: dict[str, Any]) -> Iterator[tuple[str, str, str, bool]]:
+    if "detect" in report:
+        ratio = report["detect"]["detect_p50_ratio"]
+        yield "detect_p50_ratio", f"{ratio:.3f}", f"<= {MOST_DETECT_RATIO:.2f}", ratio <= MOST_DETECT_RATIO
+    if "proposals" in report:
+        speedup, loss = report["proposals"]["proposal_speedup"], most_recall_loss(report["proposals"])
+        yield "proposal_speedup", f"{speedup:.1f}", f">= {LEAST_PROPOSAL_SPEEDUP:g}", speedup >= LEAST_PROPOSAL_SPEEDUP
+        yield "its largest loss of recall", f"{loss:.4f}", f"<= {MOST_RECALL_LOSS:g}", loss <= MOST_RECALL_LOSS
+    if "repeat" in report:
+        encodes = report["repeat"]["repeat_encodes"]
+        shown = ", ".join(f"{name} {runs}" for name, runs in encodes.items())
+        yield "repeat_encodes", shown, "0", not any(encodes.values())
+
+
+def most_recall_loss(proposals: dict[str, Any]) -> float:
+    """The largest amount, over data sets and IoU thresholds, by which our recall is below the reference's."""
+    losses: list[float] = [
+        found["reference"]["recall"][key] - recall
+        for found in proposals["by_data"].values()
+        for key, recall in found["ours"]["recall"].items()
+    ]
+    return max(losses)
+
+
+def _pairs(title: str, values: dict[str, float]) -> Table:
+    table = Table(*values, title=title)
+    table.add_row(*(f"{value:.2f}" for value in values.values()))
+    return table
+
+
+def _recall(by_data: dict[str, Any]) -> Table:
+    thresholds = list(next(iter(by_data.values()))["ours"]["recall"])
+    table = Table("data", "way", "p50 ms", "proposals", *(f"recall {key}" for key in thresholds), title="Proposals")
+    for name, found in by_data.items():
+        for way in ("ours", "reference"):
+            side = found[way]
+            recall = (f"{side['recall'][key]:.3f}" for key in thresholds)
+            table.add_row(name, way, f"{side['p50_ms']:.0f}", f"{side['proposals_per_picture']:.0f}", *recall)
+    return table

@@ -1,0 +1,92 @@
+"""`weaksam serve` in a process of its own, and what its metrics say."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.bench.pictures import BenchPicture
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+START_TIMEOUT_S = 120.0
+ANSWER_TIMEOUT_S = 300.0
+PROMPTS_METRIC = "weaksam_prompts_total"
+
+
+@contextmanager
+def served(bundle_dir: Path, threads: int) -> Iterator[httpx.Client]:
+    """A client with one kept connection to a server of its own on a free port; RuntimeError if it does not start."""
+    port = _free_port()
+    command = [sys.executable, "weaksam.py", "serve", "--port", str(port), "--bundle", str(bundle_dir.resolve())]
+    command += ["--intra-op-threads", str(threads), "--deadline-s", str(ANSWER_TIMEOUT_S), "--log-level", "warning"]
+    with (
+        tempfile.TemporaryFile() as log,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=ANSWER_TIMEOUT_S) as client,
+    ):
+        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log, env=_environment())
+        try:
+            if not _becomes_ready(client, process):
+                log.seek(0)
+                raise RuntimeError(f"the server did not start: {log.read().decode(errors='replace')[-2000:]}")
+            yield client
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def post_detect(client: httpx.Client, picture: BenchPicture, tags: tuple[str, ...]) -> tuple[float, dict[str, Any]]:
+    """Seconds from sending to the last byte of the answer, and the answer."""
+    fields = {"tags": ",".join(tags), "unknown_tags": "skip"}
+    started_s = time.perf_counter()
+    response = client.post("/detect", files={"image": ("picture.jpg", picture.data, "image/jpeg")}, data=fields)
+    seconds = time.perf_counter() - started_s
+    response.raise_for_status()
+    answer: dict[str, Any] = response.json()
+    return seconds, answer
+
+
+def read_counters(client: httpx.Client) -> dict[str, float]:
+    """Counts so far: `cam` and `sam_encoder` runs over a picture, and `prompts` decoded."""
+    counts: dict[str, float] = {"cam": 0.0, "sam_encoder": 0.0}
+    for family in text_string_to_metric_families(client.get("/metrics").text):
+        for sample in family.samples:
+            if sample.name == "weaksam_encodes_total":
+                counts[sample.labels["model"]] = sample.value
+            elif sample.name == PROMPTS_METRIC:
+                counts["prompts"] = sample.value
+    return counts
+
+
+def _becomes_ready(client: httpx.Client, process: subprocess.Popen[bytes]) -> bool:
+    give_up_s = time.monotonic() + START_TIMEOUT_S
+    while process.poll() is None and time.monotonic() < give_up_s:
+        try:
+            if client.get("/readyz").is_success:
+                return True
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    return False
+
+
+def _environment() -> dict[str, str]:
+    """Without WEAKSAM_* settings of the shell, which would measure another service than the default one."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("WEAKSAM_")}
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port

@@ -1,0 +1,82 @@
+"""Whatever the picture and the tags: only tagged classes come back, and every tag is accounted for."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from models.bundle import Bundle
+from models.labels import fold_label
+from tests.support.service_parts import detect_once
+from tests.support.tiny_bundle import LABELS, picture
+
+TAGS = st.sampled_from(["red-bolt", "Red Bolt", "rivet", "green_nut", "BLUE WRENCH", "gasket", "washer", " "])
+
+
+@st.composite
+def pictures(draw: st.DrawFn) -> npt.NDArray[np.uint8]:
+    height, width = draw(st.tuples(st.integers(1, 96), st.integers(1, 96)))
+    patches = draw(
+        st.lists(
+            st.tuples(
+                st.tuples(*[st.integers(0, 90)] * 2),
+                st.tuples(*[st.integers(1, 30)] * 2),
+                st.sampled_from(range(3)),
+                st.integers(60, 255),
+            ),
+            max_size=5,
+        )
+    )
+    return picture(
+        *(
+            ((x, y, x + w, y + h), tuple(level * (channel == c) for c in range(3)))
+            for (x, y), (w, h), channel, level in patches
+        ),
+        size_hw=(height, width),
+    )
+
+
+@given(
+    image=pictures(),
+    tags=st.lists(TAGS, max_size=6),
+    min_score=st.none() | st.floats(0, 1),
+    max_detections=st.integers(1, 5),
+)
+@hypothesis_settings(max_examples=100)
+def test_the_world_is_closed_and_the_ledger_complete(
+    tiny_bundle: Bundle, image: npt.NDArray[np.uint8], tags: list[str], min_score: float | None, max_detections: int
+) -> None:
+    result = detect_once(
+        tiny_bundle.folder,
+        image,
+        tags,
+        min_score=min_score,
+        max_detections=max_detections,
+        unknown_tags="skip",
+        explain=True,
+    )
+    sent = {fold_label(tag): tag for tag in tags if tag.strip()}
+    found = [detection.label for detection in result.detections]
+    if sent:
+        allowed = {LABELS.names[index] for tag in sent if (index := LABELS.index(tag)) is not None}
+        assert set(found) <= allowed
+        assert [fold_label(row.tag) for row in result.tags] == list(
+            dict.fromkeys(fold_label(t) for t in tags if t.strip())
+        )
+    else:
+        assert set(found) <= {row.label for row in result.tags}
+        assert all(row.predicted for row in result.tags)
+    for row in result.tags:
+        assert row.count == found.count(row.label or "")
+        assert (row.status == "found") == (row.count > 0)
+        assert (row.stage is not None) == (row.status == "not_found")
+    height, width = image.shape[:2]
+    assert len(found) <= max_detections
+    for detection in result.detections:
+        x0, y0, x1, y1 = detection.box_xyxy
+        assert 0 <= x0 <= x1 <= width
+        assert 0 <= y0 <= y1 <= height
+        assert detection.score >= (0.8 if min_score is None else min_score) - 1e-6

@@ -1,0 +1,227 @@
+"""Values, and the effect of every one of them: a setting that does nothing fails here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import onnxruntime
+import pytest
+
+from models.bundle import DEFAULT_BUNDLE, Bundle
+from service.app import create_app, create_pipeline, create_server
+from service.backends.ort import PROVIDERS
+from service.errors import BackendMismatch
+from service.pipeline import Pipeline
+from service.settings import Settings, load_settings
+from tests.support.service_parts import (
+    PATIENCE_S,
+    TWO_BOLTS_AND_A_NUT,
+    WatchedBackend,
+    decoded,
+    metric,
+    tiny_pipeline,
+    tiny_settings,
+    until,
+)
+from tests.support.tiny_bundle import encoded
+
+Check = Callable[[Bundle, pytest.MonkeyPatch], Coroutine[None, None, None]]
+PICTURE = encoded(TWO_BOLTS_AND_A_NUT)
+WRONG = {
+    "port is no number": ("PORT", "http", "WEAKSAM_PORT is 'http': Input should be a valid integer"),
+    "workers is none": ("WORKERS", "0", "WEAKSAM_WORKERS is '0': Input should be greater than or equal to 1"),
+    "deadline is none": ("DEADLINE_S", "0", "WEAKSAM_DEADLINE_S is '0': Input should be greater than 0"),
+    "device is unheard of": ("DEVICE", "tpu", "WEAKSAM_DEVICE is 'tpu': Input should be 'cpu' or 'cuda'"),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "sentence"), WRONG.values(), ids=list(WRONG))
+def test_a_wrong_value_is_named_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv(f"WEAKSAM_{name}", value)
+    with pytest.raises(ValueError, match="^" + sentence):
+        load_settings()
+
+
+def test_a_setting_that_does_not_exist_is_named() -> None:
+    with pytest.raises(ValueError, match="WEAKSAM_WORKER is 3: Extra inputs are not permitted"):
+        load_settings(worker=3)
+
+
+def test_what_is_given_goes_before_the_environment_and_that_before_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WEAKSAM_WORKERS", "3")
+    monkeypatch.setenv("WEAKSAM_QUEUE_SIZE", "4")
+    settings = load_settings(workers=5)
+    assert (settings.workers, settings.queue_size, settings.bundle) == (5, 4, DEFAULT_BUNDLE)
+
+
+def test_every_setting_is_described() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+@asynccontextmanager
+async def client_of(
+    bundle: Bundle, backend: WatchedBackend | None = None, **changes: Any
+) -> AsyncIterator[tuple[httpx.AsyncClient, Pipeline]]:
+    """A client inside the same event loop, so that a test can hold requests where it wants them."""
+    app = create_app(tiny_settings(bundle.folder, **changes), backend)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://t") as client:
+        yield client, app.state.detector.pipeline
+
+
+async def post(client: httpx.AsyncClient, tags: str = "red-bolt") -> httpx.Response:
+    return await client.post("/detect", params={"tags": tags}, content=PICTURE, headers={"content-type": "image/png"})
+
+
+async def _statuses(bundle: Bundle, requests: int = 1, tags: str = "red-bolt", **changes: Any) -> list[int]:
+    """What so many requests are answered with when all come at once and the graphs wait until the rest is settled."""
+    backend = WatchedBackend(bundle)
+    async with client_of(bundle, backend, **changes) as (client, pipeline):
+        backend.shut()
+        tasks = [asyncio.create_task(post(client, tags)) for _ in range(requests)]
+        await until(lambda: sum(task.done() for task in tasks) + _taken(pipeline) == requests)
+        backend.release()
+        return sorted(answer.status_code for answer in await asyncio.gather(*tasks))
+
+
+def _taken(pipeline: Pipeline) -> float:
+    """Requests that hold a worker or a place in the queue."""
+    return metric(pipeline, "weaksam_running") + metric(pipeline, "weaksam_queue_depth")
+
+
+async def check_workers(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    assert await _statuses(bundle, 4, workers=1, queue_size=1) == [200, 200, 503, 503]
+    assert await _statuses(bundle, 4, workers=2, queue_size=1) == [200, 200, 200, 503]
+
+
+async def check_queue_size(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    assert await _statuses(bundle, 4, workers=1, queue_size=0) == [200, 503, 503, 503]
+    assert await _statuses(bundle, 4, workers=1, queue_size=2) == [200, 200, 200, 503]
+
+
+async def check_deadline_s(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    backend = WatchedBackend(bundle)
+    async with client_of(bundle, backend, deadline_s=0.05) as (client, _pipeline):
+        backend.shut()
+        assert (await post(client)).status_code == 504
+        backend.release()
+    assert await _statuses(bundle, deadline_s=PATIENCE_S) == [200]
+
+
+async def check_max_body_bytes(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    assert await _statuses(bundle, max_body_bytes=len(PICTURE) - 1) == [413]
+    assert await _statuses(bundle, max_body_bytes=len(PICTURE)) == [200]
+
+
+async def check_max_pixels(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    assert await _statuses(bundle, max_pixels=64 * 64 - 1) == [413]
+    assert await _statuses(bundle, max_pixels=64 * 64) == [200]
+
+
+async def check_max_tags(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    assert await _statuses(bundle, tags="red-bolt,green-nut", max_tags=1) == [422]
+    assert await _statuses(bundle, tags="red-bolt,green-nut", max_tags=2) == [200]
+
+
+async def check_max_detections(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    for most in (1, 2):
+        async with client_of(bundle, max_detections=most) as (client, _pipeline):
+            assert len((await post(client)).json()["detections"]) == most
+
+
+async def check_cache_bytes(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    for cache_bytes, encodes in ((0, 2), (2**20, 1)):
+        pipeline = tiny_pipeline(bundle.folder, cache_bytes=cache_bytes)
+        for _request in range(2):
+            await pipeline.detect(decoded(TWO_BOLTS_AND_A_NUT))
+        assert metric(pipeline, "weaksam_encodes_total", model="sam_encoder") == encodes
+        await pipeline.backend.aclose()
+
+
+async def check_intra_op_threads(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    real = onnxruntime.InferenceSession
+
+    def record(path: Path, options: Any, **more: Any) -> Any:
+        seen.append(options.intra_op_num_threads)
+        return real(path, options, **more)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", record)
+    await tiny_pipeline(bundle.folder, intra_op_threads=3).backend.aclose()
+    assert set(seen) == {3}
+
+
+async def check_device(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    if PROVIDERS["cuda"] in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    with pytest.raises(BackendMismatch, match="CUDAExecutionProvider"):
+        tiny_pipeline(bundle.folder, device="cuda")
+
+
+async def check_bundle(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    async with client_of(bundle) as (client, _pipeline):
+        assert (await client.get("/labels")).json()["bundle"]["name"] == "tiny"
+    with pytest.raises(ValueError, match=r"nowhere/bundle.json does not exist"):
+        create_pipeline(load_settings(bundle=Path("nowhere")))
+
+
+async def check_host_and_port(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    config = create_server(tiny_settings(bundle.folder, host="127.0.0.2", port=4711)).config
+    assert (config.host, config.port) == ("127.0.0.2", 4711)
+
+
+async def check_shutdown_grace_s(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    assert create_server(tiny_settings(bundle.folder, shutdown_grace_s=3)).config.timeout_graceful_shutdown == 3
+
+
+async def check_log_level(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    create_server(tiny_settings(bundle.folder, log_level="error"))
+    assert logging.getLogger().level == logging.ERROR
+
+
+CHECKS: dict[str, Check] = {
+    "bundle": check_bundle,
+    "cache_bytes": check_cache_bytes,
+    "deadline_s": check_deadline_s,
+    "device": check_device,
+    "host": check_host_and_port,
+    "intra_op_threads": check_intra_op_threads,
+    "log_level": check_log_level,
+    "max_body_bytes": check_max_body_bytes,
+    "max_detections": check_max_detections,
+    "max_pixels": check_max_pixels,
+    "max_tags": check_max_tags,
+    "port": check_host_and_port,
+    "queue_size": check_queue_size,
+    "shutdown_grace_s": check_shutdown_grace_s,
+    "workers": check_workers,
+}
+
+
+def test_there_is_a_check_for_every_setting() -> None:
+    assert set(CHECKS) == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("name", list(CHECKS))
+async def test_a_setting_has_the_effect_it_says(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, restored_logging: None, name: str
+) -> None:
+    await CHECKS[name](tiny_bundle, monkeypatch)
+
+
+@pytest.fixture
+def restored_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = before
