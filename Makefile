@@ -45,7 +45,7 @@ bench: $(VENV)/.all ## measure speed as ratios, write out/bench.json: make bench
 install: $(VENV)/.all ## install everything: service, training, tools
 
 train-default: $(VENV)/.all ## train the default bundle anew from DATA (hours without an accelerator)
-	$(BIN)/weaksam data scenes --out $(RUNS)/scenes
+	$(BIN)/weaksam data scenes --out $(RUNS)/scenes --count 700 --seed 1 --size 480x640
 	$(BIN)/weaksam train sam --config training/configs/sam_256.toml $(BACKBONE) --out $(RUNS)/sam_256
 	$(BIN)/weaksam train sam --config training/configs/sam.toml --set initial=$(RUNS)/sam_256/sam.safetensors --out $(RUNS)/sam
 	$(BIN)/weaksam train cam --config training/configs/cam.toml $(BACKBONE) --data $(DATA) --data $(RUNS)/scenes --out $(RUNS)/cam

@@ -186,9 +186,13 @@ def _check(bundle: Bundle, required: Sequence[str]) -> None:
     missing = [name for name in required if name not in bundle.graphs]
     if missing:
         raise BundleError(f"{bundle.folder / MANIFEST}: graphs lacks {', '.join(missing)}: export the bundle again")
-    sides = {spec.side_px for spec in bundle.graphs.values()}
-    if len(sides) > 1:
-        raise BundleError(f"{bundle.folder / MANIFEST}: graphs differ in side_px {sorted(sides)}: export them together")
+    # One letterboxed picture goes to all graphs.
+    for name in ("side_px", "fill_rgb"):
+        values = {getattr(spec, name) for spec in bundle.graphs.values()}
+        if len(values) > 1:
+            raise BundleError(
+                f"{bundle.folder / MANIFEST}: graphs differ in {name} {sorted(values)}: export them together"
+            )
     for name in ("classifier", "score"):
         values = getattr(bundle.thresholds, name)
         if len(values) != len(bundle.labels) or not all(math.isfinite(value) for value in values):

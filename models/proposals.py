@@ -45,6 +45,17 @@ class Proposals:
     def __len__(self) -> int:
         return len(self.predicted_iou)
 
+    @staticmethod
+    def empty() -> Proposals:
+        return Proposals(
+            np.zeros((0, 4), np.float32),
+            np.zeros(0, np.float32),
+            np.zeros(0, np.float32),
+            np.zeros(0, np.int64),
+            np.zeros(0, np.int64),
+            np.zeros(0, np.bool_),
+        )
+
     def __getitem__(self, index: npt.NDArray[np.bool_] | npt.NDArray[np.integer]) -> Proposals:
         return Proposals(*(getattr(self, field.name)[index] for field in fields(self)))
 
@@ -73,7 +84,7 @@ def propose(peaks: Peaks, valid_hw: tuple[int, int], settings: PromptSettings) -
     Yields:
         Prompt batches of one length N each; send the answers back in the same order.
     """
-    pool: list[Proposals] = []
+    pool = [Proposals.empty()]
     asked: list[PromptBatch] = []
 
     def ask(batch: PromptBatch, from_peak: bool) -> Generator[PromptBatch, DecodedBatch, None]:
@@ -142,8 +153,6 @@ def _masks_of(decoded: DecodedBatch, first_prompt: int, from_peak: bool, setting
 def _uncovered(
     points_xy: Float32, pool: Sequence[Proposals], valid_hw: tuple[int, int], settings: PromptSettings
 ) -> Float32:
-    if not pool:
-        return points_xy
     masks = _concat(pool)
     most_px = settings.cover_max_area_share * valid_hw[0] * valid_hw[1]
     covers = (masks.predicted_iou >= settings.cover_min_iou) & (box_areas(masks.boxes_xyxy) <= most_px)

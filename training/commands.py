@@ -12,10 +12,6 @@ from models.config import load_config
 from models.labels import Label, LabelSet
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage
-from training.sam_report import report_sam
-from training.train_cam import CamConfig, train_cam
-from training.train_sam import SamConfig, train_sam
-from training.train_wsod import WsodConfig, train_wsod
 
 train_app = typer.Typer(help="Train each stage from tagged pictures.", no_args_is_help=True)
 console = Console(stderr=True)
@@ -29,6 +25,8 @@ DataOption = Annotated[list[Path], typer.Option("--data", help="Folder of tagged
 @train_app.command("sam")
 def sam_command(config: ConfigOption, out: OutOption, override: SetOption = None) -> None:
     """Pre-train the compact SAM, class-agnostic, on generated pictures."""
+    from training.train_sam import SamConfig, train_sam
+
     console.print(f"wrote {train_sam(load_config(SamConfig, config, override or ()), out)}")
 
 
@@ -40,12 +38,16 @@ def sam_report_command(
     split: str = "test",
 ) -> None:
     """Measure the masks that a compact SAM ranks first, from points and from boxes, by object size."""
+    from training.sam_report import report_sam
+
     report_sam(run, open_dataset(data, split).images, json_out)
 
 
 @train_app.command("cam")
 def cam_command(config: ConfigOption, data: DataOption, out: OutOption, override: SetOption = None) -> None:
     """Train the CAM classifier from tags."""
+    from training.train_cam import CamConfig, train_cam
+
     images, labels = open_together(data, "fit")
     held_out, _ = open_together(data, "val")
     settings = load_config(CamConfig, config, override or ())
@@ -65,6 +67,8 @@ def wsod_command(
     override: SetOption = None,
 ) -> None:
     """Train the weakly supervised detector (OICR), or its supervised twin with --set supervision=boxes."""
+    from training.train_wsod import WsodConfig, train_wsod
+
     images, labels = open_together(data, "fit")
     held_out, _ = open_together(data, "val")
     settings = load_config(WsodConfig, config, override or ())

@@ -47,20 +47,17 @@ def require_finite(losses: dict[str, torch.Tensor], step: int) -> None:
 
 
 class JsonlLog:
-    """One JSON object a line, appended and flushed, so that a killed run keeps its history."""
+    """One JSON object a line, appended and closed each time, so that a killed run keeps its history."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a", encoding="utf-8")
+        self._path = path
         self._started_s = time.monotonic()
 
     def write(self, **values: Any) -> None:
         rounded = {key: round(value, 5) if isinstance(value, float) else value for key, value in values.items()}
         elapsed_s = round(time.monotonic() - self._started_s, 1)
-        self._file.write(json.dumps(rounded | {"elapsed_s": elapsed_s}) + "\n")
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(rounded | {"elapsed_s": elapsed_s}) + "\n")
 
 
 def save_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:

@@ -84,7 +84,7 @@ def _pool_canvas(net: Wsod, canvas: Sequence[_Placed], labels: LabelSet, side_px
         tile = Letterbox(placed.image.size_hw, tile_px).apply(read_image(placed.image.path), MEAN_RGB)
         left, top = (round(offset) for offset in placed.offset_xy)
         square[top : top + tile_px, left : left + tile_px] = tile
-    with torch.inference_mode():
+    with torch.no_grad():  # not inference mode: training goes on from these tensors
         features = net.encode(torch.from_numpy(square)[None])
         return [_pool_placed(features, placed, labels, side_px) for placed in canvas]
 

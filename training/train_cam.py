@@ -124,7 +124,6 @@ def train_cam(
             log.write(step=step, **{name: loss.item() for name, loss in losses.items()})
         if (step + 1) % config.checkpoint_steps == 0:
             save_checkpoint(out_dir / "resume.pt", net, raw_optimizer, step + 1)
-    log.close()
     checkpoint = out_dir / "cam.safetensors"
     save_file({key: value.contiguous() for key, value in net.state_dict().items()}, checkpoint)
     report_cam(net.eval(), held_out, labels, config.side_px, out_dir / "report.json")

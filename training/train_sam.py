@@ -195,7 +195,6 @@ def train_sam(config: SamConfig, out_dir: Path) -> Path:
             log.write(step=step, **{name: loss.item() for name, loss in losses.items()})
         if (step + 1) % config.checkpoint_steps == 0:
             save_checkpoint(out_dir / "resume.pt", net, raw_optimizer, step + 1)
-    log.close()
     checkpoint = out_dir / "sam.safetensors"
     save_file({key: value.contiguous() for key, value in net.state_dict().items()}, checkpoint)
     return checkpoint

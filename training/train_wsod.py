@@ -117,7 +117,6 @@ def _train_head(fabric: Any, head: RoiHead, examples: Sequence[RoiExample], conf
             log.write(step=step, **{name: loss.item() for name, loss in losses.items()})
         if (step + 1) % config.checkpoint_steps == 0:
             save_checkpoint(out_dir / "resume.pt", head, raw_optimizer, step + 1)
-    log.close()
 
 
 def _batch_indices(step: int, count: int, config: WsodConfig) -> list[int]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder
 from torch import nn
 
 from models.nets.cam import CnnCam
-from models.nets.compact_sam import CompactSam, decode_prompts
+from models.nets.compact_sam import CompactSam
+from models.nets.many_prompts import decode_many
 from models.nets.wsod import Wsod
 
 STABILITY_OFFSET = 1.0  # as SamAutomaticMaskGenerator's default
@@ -53,17 +56,18 @@ class SamDecoderGraph(nn.Module):
     def forward(
         self, embedding: torch.Tensor, coords: torch.Tensor, labels: torch.Tensor, valid_hw: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        logits, iou = decode_prompts(self.prompt_encoder, self.mask_decoder, embedding, coords, labels)
+        logits, iou = decode_many(self.prompt_encoder, self.mask_decoder, embedding, coords, labels)
         cell_px = self.side_px / (4 * embedding.shape[-1])
         centres = (torch.arange(logits.shape[-1], device=logits.device) + 0.5) * cell_px
         rows, columns = centres < valid_hw[0], centres < valid_hw[1]
-        valid = rows[:, None] & columns[None, :]
-        inside = torch.where(valid, logits, torch.full_like(logits, OUTSIDE_LOGIT))
+        # A lowest bound is one pass over small numbers; choosing would first fill a tensor of the logits' size.
+        bounds = torch.where(rows[:, None] & columns[None, :], torch.tensor(math.inf), torch.tensor(OUTSIDE_LOGIT))
+        inside = torch.minimum(logits, bounds)
         stability = _pixels_above(inside, STABILITY_OFFSET) / _pixels_above(inside, -STABILITY_OFFSET).clamp(min=1)
-        x0, x1 = profile_extent(inside.amax(dim=2), cell_px, valid_hw[1])
-        y0, y1 = profile_extent(inside.amax(dim=3), cell_px, valid_hw[0])
-        drawn = (x1 > x0) & (y1 > y0)
-        boxes = torch.stack([x0, y0, x1, y1], dim=-1) * drawn[..., None]
+        profiles = torch.stack([inside.amax(dim=2), inside.amax(dim=3)])  # [2,P,M,4e], along x and along y
+        first_xy, last_xy = profile_extent(profiles, cell_px, valid_hw.flip(0).reshape(2, 1, 1))
+        drawn = (last_xy > first_xy).all(dim=0)
+        boxes = torch.stack([*first_xy, *last_xy], dim=-1) * drawn[..., None]
         return boxes, iou, stability, logits.half()
 
 
@@ -86,7 +90,7 @@ def _pixels_above(logits: torch.Tensor, threshold: float) -> torch.Tensor:
 
 
 def profile_extent(profile: torch.Tensor, cell_px: float, valid_px: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """First and last position [P,M] in pixels at which a profile [P,M,h] of highest logits is above 0.
+    """First and last position [...] in pixels at which a profile [...,h] of highest logits is above 0.
 
     An edge is put where the logits cross 0 between two cell centres, as bilinear enlargement would put it: whole
     cells are too coarse for small objects. At the border of the valid area the object goes on to the border.

@@ -16,11 +16,11 @@ def tables(report: dict[str, Any]) -> Iterator[Table]:
     """One table of ratios with their targets, then the figures behind them."""
     yield _targets(report)
     if "detect" in report:
-        yield _pairs("POST /detect, median ms by stage", report["detect"]["stage_p50_ms"])
+        yield _pairs("POST /detect, medians", "stage", report["detect"]["stage_p50_ms"])
     if "proposals" in report:
         yield _recall(report["proposals"]["by_data"])
     if "decoder_runs" in report:
-        yield _pairs("sam_decoder, ms per prompt by prompts in a run", report["decoder_runs"]["ms_per_prompt"])
+        yield _pairs("sam_decoder, time of one prompt", "prompts in a run", report["decoder_runs"]["ms_per_prompt"])
 
 
 def _targets(report: dict[str, Any]) -> Table:
@@ -54,9 +54,10 @@ def most_recall_loss(proposals: dict[str, Any]) -> float:
     return max(losses)
 
 
-def _pairs(title: str, values: dict[str, float]) -> Table:
-    table = Table(*values, title=title)
-    table.add_row(*(f"{value:.2f}" for value in values.values()))
+def _pairs(title: str, of: str, values: dict[str, float]) -> Table:
+    table = Table(of, "ms", title=title)
+    for name, value in values.items():
+        table.add_row(name, f"{value:.2f}")
     return table
 
 

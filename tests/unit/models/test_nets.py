@@ -11,6 +11,7 @@ from models.masks import mask_box
 from models.nets.backbone import MEAN_RGB, create_backbone, normalise_image
 from models.nets.compact_sam import CompactSam, build_compact_sam, decode_prompts, embed_points
 from models.nets.graphs import SamDecoderGraph, profile_extent
+from models.nets.many_prompts import decode_many
 from models.nets.wsod import RoiHead, build_wsod, pool_rois
 
 SIDE = 64
@@ -48,6 +49,20 @@ def test_many_prompts_at_once_equal_the_published_decoder_one_by_one(sam: Compac
             )
             torch.testing.assert_close(logits[i : i + 1], expected_logits, rtol=1e-4, atol=1e-5)
             torch.testing.assert_close(iou[i : i + 1], expected_iou, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("points", [1, 2, 5])
+@pytest.mark.parametrize("prompts", [1, 6])
+def test_the_arrangement_for_serving_answers_alike(sam: CompactSam, prompts: int, points: int) -> None:
+    generator = torch.Generator().manual_seed(prompts * 10 + points)
+    embedding = torch.randn(1, 128, SIDE // 8, SIDE // 8, generator=generator)
+    coords = torch.rand(prompts, points, 2, generator=generator) * SIDE
+    labels = torch.randint(-1, 4, (prompts, points), generator=generator).float()
+    with torch.no_grad():
+        expected = decode_prompts(sam.prompt_encoder, sam.mask_decoder, embedding, coords, labels)
+        found = decode_many(sam.prompt_encoder, sam.mask_decoder, embedding, coords, labels)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
 def test_the_fill_colour_normalises_to_zero() -> None:

@@ -113,6 +113,13 @@ def test_near_duplicates_go_the_better_one_stays_and_the_count_is_bounded() -> N
     assert first.coords[0, 0].tolist() in ([10, 10], *grid_points(2, (SIDE, SIDE)).tolist())
 
 
+def test_no_peaks_and_no_grid_give_no_proposals() -> None:
+    settings = replace(SETTINGS, grid_sides=())
+    picture = run_proposing(propose(peaks_at(), (SIDE, SIDE), settings), SquareDecoder(), (64,))
+    assert len(picture.proposals) == 0
+    assert picture.asked == ()
+
+
 def test_prompt_of_finds_prompts_across_batches() -> None:
     asked = [point_prompts(np.zeros((2, 2), np.float32)), point_prompts(np.ones((1, 2), np.float32))]
     assert prompt_of(asked, 2).coords[0, 0].tolist() == [1, 1]

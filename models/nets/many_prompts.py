@@ -1,0 +1,181 @@
+"""The compact SAM's mask decoder arranged for serving: many prompts on one picture, nothing approximated.
+
+`decode_many` answers as `compact_sam.decode_prompts` does, up to rounding, in less time. A picture has a thousand
+pixels of embedding and a prompt seven tokens, so whatever can be done to tokens must not be done to pixels:
+
+- A projection of pixels moves to the tokens' side of a product: q . (W x) = (W^T q) . x, and the rows (W^T q) of all
+  heads and tokens are one matrix. What the tokens read from the pixels is projected after the sum over them.
+- The weights of a head add up to 1, so an output's bias can be dealt out over the heads.
+- A transposed convolution whose kernel is its stride is a matrix product; pixels stay rows until the mask is drawn.
+
+Only the published modules' weights are used. Letters: P prompts, T tokens of a prompt, H heads, c channels of a head,
+L pixels of the embedding, D channels.
+"""
+
+from __future__ import annotations
+
+import torch
+from segment_anything.modeling import MaskDecoder, PromptEncoder
+from segment_anything.modeling.transformer import Attention, TwoWayAttentionBlock
+from torch import nn
+from torch.nn import functional
+
+from models.nets.compact_sam import MASK_LEVELS, embed_points
+
+# Token 0 answers for IoU, token 1 is the single mask that several prompts share; 2.. are the three levels.
+ANSWERING = (0, 2, 3, 4)
+# onnxruntime adds a bias run by run of the last axis; runs of 16 channels would take longer than the products.
+BIAS_RUN = 1024
+
+Sizes = tuple[int, int]
+
+
+def decode_many(
+    prompt_encoder: PromptEncoder,
+    mask_decoder: MaskDecoder,
+    embedding: torch.Tensor,
+    coords: torch.Tensor,
+    labels: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Arguments and answers of `compact_sam.decode_prompts`: logits [P,3,4e,4e] and predicted IoU [P,3]."""
+    output_tokens = torch.cat([mask_decoder.iou_token.weight, mask_decoder.mask_tokens.weight])
+    sizes = (coords.shape[0], coords.shape[1] + len(output_tokens))
+    sparse = embed_points(prompt_encoder, coords, labels)
+    tokens = torch.cat([output_tokens[None].expand(sizes[0], -1, -1), sparse], dim=1)
+    tokens = tokens.reshape(-1, output_tokens.shape[1])  # [PT,D]
+    pixels = _rows(embedding + prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1))  # [1,L,D]
+    places = _rows(prompt_encoder.get_dense_pe())
+    answers = tokens
+    for layer in mask_decoder.transformer.layers:
+        answers, pixels = _two_way(layer, answers, tokens, pixels, places, sizes)
+    answers, tokens = _answering(answers, sizes), _answering(tokens, sizes)
+    last, norm = mask_decoder.transformer.final_attn_token_to_image, mask_decoder.transformer.norm_final_attn
+    read = _read_pixels(last, answers + tokens, pixels + places, pixels, (sizes[0], len(ANSWERING)))
+    answers = norm(answers + read).reshape(sizes[0], len(ANSWERING), -1)
+    weights = [mask_decoder.output_hypernetworks_mlps[1 + level](answers[:, 1 + level]) for level in range(MASK_LEVELS)]
+    logits = _draw(mask_decoder.output_upscaling, pixels, torch.stack(weights, dim=1), embedding.shape[-1])
+    return logits, mask_decoder.iou_prediction_head(answers[:, 0])[:, 1:]
+
+
+def _two_way(
+    layer: TwoWayAttentionBlock,
+    answers: torch.Tensor,
+    tokens: torch.Tensor,
+    pixels: torch.Tensor,
+    places: torch.Tensor,
+    sizes: Sizes,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One block of the transformer; pixels [1 or P,L,D] are those of the picture until tokens have written to them."""
+    if layer.skip_first_layer_pe:
+        answers = _attend(layer.self_attn, answers, answers, answers, sizes, sizes)
+    else:
+        own = answers + tokens
+        answers = answers + _attend(layer.self_attn, own, own, answers, sizes, sizes)
+    answers = layer.norm1(answers)
+    located = pixels + places
+    # Pixels that all prompts share are cheaper to project themselves, once.
+    shared = pixels.shape[0] == 1
+    into = layer.cross_attn_token_to_image
+    if shared:
+        read = _attend(into, answers + tokens, located, pixels, sizes, (1, pixels.shape[1]))
+    else:
+        read = _read_pixels(into, answers + tokens, located, pixels, sizes)
+    answers = layer.norm2(answers + read)
+    answers = layer.norm3(answers + layer.mlp(answers))
+    written = _write_pixels(layer.cross_attn_image_to_token, located, answers + tokens, answers, sizes, shared=shared)
+    return answers, layer.norm4(pixels + written)
+
+
+def _attend(
+    attention: Attention, asking: torch.Tensor, located: torch.Tensor, values: torch.Tensor, sizes: Sizes, of: Sizes
+) -> torch.Tensor:
+    """The published attention, from rows [PT,D] of ``sizes`` to rows of sizes ``of``."""
+    queries = _by_head(attention, attention.q_proj(asking), sizes) * _scale(attention)
+    keys = _by_head(attention, attention.k_proj(located), of)
+    read = (queries @ keys.transpose(2, 3)).softmax(dim=-1) @ _by_head(attention, attention.v_proj(values), of)
+    return attention.out_proj(read.transpose(1, 2).reshape(-1, attention.internal_dim))
+
+
+def _read_pixels(
+    attention: Attention, asking: torch.Tensor, located: torch.Tensor, pixels: torch.Tensor, sizes: Sizes
+) -> torch.Tensor:
+    """Attention of tokens [PT,D] to pixels [P,L,D]. A bias of the keys is the same for all pixels: softmax drops it."""
+    prompts, channels = sizes[0], pixels.shape[-1]
+    queries = _by_head(attention, attention.q_proj(asking), sizes) * _scale(attention)
+    asked = (queries @ _weights(attention, attention.k_proj)).reshape(prompts, -1, channels)  # [P,HT,D]
+    seen = (asked @ located.transpose(1, 2)).softmax(dim=-1) @ pixels  # [P,HT,D]
+    seen = seen.reshape(prompts, attention.num_heads, -1, channels)
+    read = seen @ _weights(attention, attention.v_proj).transpose(1, 2)  # [P,H,T,c]
+    return attention.out_proj(read.transpose(1, 2).reshape(-1, attention.internal_dim) + attention.v_proj.bias)
+
+
+def _write_pixels(
+    attention: Attention,
+    located: torch.Tensor,
+    tokens: torch.Tensor,
+    values: torch.Tensor,
+    sizes: Sizes,
+    *,
+    shared: bool,
+) -> torch.Tensor:
+    """Attention of pixels [1 or P,L,D] to tokens [PT,D]: what is written to the pixels, [P,L,D]."""
+    prompts, heads, length = sizes[0], attention.num_heads, located.shape[1]
+    keys = _by_head(attention, attention.k_proj(tokens), sizes) * _scale(attention)
+    if shared:
+        scores = keys @ _by_head(attention, attention.q_proj(located), (1, length)).transpose(2, 3)  # [P,H,T,L]
+    else:
+        asked = (keys @ _weights(attention, attention.q_proj)).reshape(prompts, -1, located.shape[-1])  # [P,HT,D]
+        shift = keys @ attention.q_proj.bias.reshape(heads, -1, 1)  # [P,H,T,1]
+        scores = (asked @ located.transpose(1, 2)).reshape(prompts, heads, -1, length) + shift
+    out = attention.out_proj.weight.T.reshape(heads, -1, attention.embedding_dim)  # [H,c,D]
+    given = _by_head(attention, attention.v_proj(values), sizes) @ out + attention.out_proj.bias / heads
+    shares = _softmax_over_tokens(scores).reshape(prompts, -1, length)
+    return shares.transpose(1, 2) @ given.reshape(prompts, -1, attention.embedding_dim)
+
+
+def _softmax_over_tokens(scores: torch.Tensor) -> torch.Tensor:
+    """Softmax of [P,H,T,L] over T, spelled out: onnxruntime's own would transpose L away, or do rows of seven."""
+    grown = (scores - scores.amax(dim=2, keepdim=True)).exp()
+    return grown / grown.sum(dim=2, keepdim=True)
+
+
+def _draw(upscaling: nn.Sequential, pixels: torch.Tensor, weights: torch.Tensor, side: int) -> torch.Tensor:
+    """Pixels [P,L,D] upscaled twice, times the mask weights [P,3,D/8]: logits [P,3,4e,4e]."""
+    first, norm, _, second, _ = upscaling
+    wide, narrow = first.out_channels, second.out_channels
+    # Kernels by row of the 2x2 patch, so that each product's rows are runs of pixels along x.
+    upper = first.weight.permute(2, 0, 3, 1).reshape(2, 1, -1, 2 * wide)  # [dy,1,D,(dx,wide)]
+    lower = second.weight.permute(2, 0, 3, 1).reshape(2, 1, 1, wide, 2 * narrow)  # [dy,1,1,wide,(dx,narrow)]
+    rows = _add_bias(pixels @ upper, first.bias).reshape(2, -1, 2 * side * side, wide)
+    rows = functional.gelu(functional.layer_norm(rows, (wide,), norm.weight, norm.bias, norm.eps))
+    rows = functional.gelu(_add_bias(rows @ lower, second.bias).reshape(2, 2, -1, 4 * side * side, narrow))
+    logits = (weights @ rows.transpose(3, 4)).reshape(2, 2, -1, MASK_LEVELS, side, 4 * side)
+    return logits.permute(2, 3, 4, 1, 0, 5).reshape(-1, MASK_LEVELS, 4 * side, 4 * side)
+
+
+def _add_bias(rows: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    return rows.reshape(-1, BIAS_RUN) + bias.repeat(BIAS_RUN // bias.shape[0])
+
+
+def _rows(maps: torch.Tensor) -> torch.Tensor:
+    """Maps [B,D,e,e] to pixels [B,L,D]."""
+    return maps.flatten(2).transpose(1, 2)
+
+
+def _answering(rows: torch.Tensor, sizes: Sizes) -> torch.Tensor:
+    """Of rows [PT,D] those of the tokens that are looked at in the end."""
+    return rows.reshape(*sizes, -1)[:, torch.tensor(ANSWERING)].reshape(-1, rows.shape[-1])
+
+
+def _by_head(attention: Attention, rows: torch.Tensor, sizes: Sizes) -> torch.Tensor:
+    """Projected rows of ``sizes`` [P,T], flattened or not, to [P,H,T,c]."""
+    return rows.reshape(*sizes, attention.num_heads, -1).transpose(1, 2)
+
+
+def _weights(attention: Attention, projection: nn.Linear) -> torch.Tensor:
+    """Weights of a projection by head, [H,c,D]."""
+    return projection.weight.reshape(attention.num_heads, -1, attention.embedding_dim)
+
+
+def _scale(attention: Attention) -> float:
+    return float((attention.internal_dim // attention.num_heads) ** -0.5)
