@@ -17,10 +17,12 @@ def box_areas(boxes_xyxy: Float32) -> Float32:
 
 def pairwise_intersection(first_xyxy: Float32, second_xyxy: Float32) -> Float32:
     """Intersection areas [N,M] in square pixels of boxes [N,4] with boxes [M,4]."""
-    top_left = np.maximum(first_xyxy[:, None, :2], second_xyxy[None, :, :2])
-    bottom_right = np.minimum(first_xyxy[:, None, 2:], second_xyxy[None, :, 2:])
-    sides_wh = np.clip(bottom_right - top_left, 0, None)
-    return np.asarray(sides_wh[..., 0] * sides_wh[..., 1], dtype=np.float32)
+    # Corner by corner: numpy is ten times slower over a last axis of two.
+    left, top, right, bottom = np.ascontiguousarray(first_xyxy.T)[:, :, None]
+    others_left, others_top, others_right, others_bottom = np.ascontiguousarray(second_xyxy.T)
+    widths = np.minimum(right, others_right) - np.maximum(left, others_left)
+    heights = np.minimum(bottom, others_bottom) - np.maximum(top, others_top)
+    return np.asarray(np.clip(widths, 0, None) * np.clip(heights, 0, None), dtype=np.float32)
 
 
 def pairwise_iou(first_xyxy: Float32, second_xyxy: Float32) -> Float32:

@@ -62,17 +62,37 @@ class Letterbox:
         return np.clip(boxes, 0, np.array([width, height, width, height], np.float32)).astype(np.float32)
 
     def mask_to_image(self, logits_hw: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
-        """Mask logits [h,h] over the whole square, at any stride, to a mask [H,W] of the picture (logit above 0)."""
-        stride = self.side_px / logits_hw.shape[0]
-        height, width = self.image_hw
+        """Mask logits [h,h] over the whole square, at any stride, to a mask [H,W] of the picture (logit above 0).
+
+        The mask is column-major in memory, as run lengths are.
+        """
+        mask = np.zeros(self.image_hw, np.bool_, order="F")
+        step_xy = np.array(self.scale_xy) * logits_hw.shape[0] / self.side_px
+        first_xy, last_xy = self._window(logits_hw, step_xy)
+        if (first_xy >= last_xy).any():
+            return mask
         # One warp instead of upsample, crop and resize: image pixel centres are looked up in the logits directly.
-        step_x, step_y = self.scale_xy[0] / stride, self.scale_xy[1] / stride
-        lookup = np.array([[step_x, 0, step_x / 2 - 0.5], [0, step_y, step_y / 2 - 0.5]], np.float32)
+        (step_x, step_y), (shift_x, shift_y) = step_xy, step_xy * (first_xy + 0.5) - 0.5
         warped = cv2.warpAffine(
             logits_hw.astype(np.float32),
-            lookup,
-            (width, height),
+            np.array([[step_x, 0, shift_x], [0, step_y, shift_y]], np.float32),
+            tuple(map(int, last_xy - first_xy)),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        return np.asarray(warped > 0)
+        mask[first_xy[1] : last_xy[1], first_xy[0] : last_xy[0]] = warped > 0
+        return mask
+
+    def _window(
+        self, logits_hw: npt.NDArray[np.floating], step_xy: npt.NDArray[np.float64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """First x, y and the ones past the last of the image pixels within a cell's width of a cell above 0.
+
+        Only these can be in the mask; most objects take a small part of the picture.
+        """
+        columns, rows = (np.flatnonzero((logits_hw > 0).any(axis=axis)) for axis in (0, 1))
+        if not len(rows):
+            return np.zeros(2, np.int64), np.zeros(2, np.int64)
+        first = (np.array([columns[0], rows[0]]) - 0.5) / step_xy - 0.5
+        last = (np.array([columns[-1], rows[-1]]) + 1.5) / step_xy + 0.5
+        return np.floor(first).astype(np.int64).clip(0), np.ceil(last).astype(np.int64).clip(max=self.image_hw[::-1])

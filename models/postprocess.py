@@ -31,6 +31,7 @@ def select_detections(
     boxes_xyxy: Float32,
     scores: Float32,
     deltas: Float32,
+    predicted_iou: Float32,
     allowed: Sequence[int],
     valid_hw: tuple[int, int],
     settings: PostSettings,
@@ -41,6 +42,7 @@ def select_detections(
         boxes_xyxy: proposals [P,4] in pixels of the graph's input.
         scores: [P,C].
         deltas: [P,C,4], or [P,1,4] where all classes share them.
+        predicted_iou: [P] the decoder's estimate of each mask, see `PostSettings.quality_power`.
         allowed: class indices.
         valid_hw: part of the input that holds the picture, in pixels.
 
@@ -48,11 +50,13 @@ def select_detections(
         Detections in pixels of the graph's input, ``sources`` the proposals they came from. No score threshold is
         applied: the caller's ledger needs the best score of a class even where it is too low.
     """
+    quality = np.clip(predicted_iou, 0, 1) ** settings.quality_power
+    scores = (scores * quality[:, None]).astype(np.float32)
     parts = []
     for label in allowed:
         refined = clip_boxes(apply_deltas(boxes_xyxy, deltas[:, min(label, deltas.shape[1] - 1)]), valid_hw)
         kept = nms(refined, scores[:, label], settings.nms_iou)
         labels = np.full(len(kept), label, np.int64)
-        parts.append(Detections(refined[kept], scores[kept, label].astype(np.float32), labels, kept))
+        parts.append(Detections(refined[kept], scores[kept, label], labels, kept))
     found = Detections.concat(parts)
     return found[np.argsort(-found.scores, kind="stable")]

@@ -50,9 +50,12 @@ class PostSettings:
     """Settings of the step from scored proposals to detections.
 
     Attributes:
+        quality_power: a proposal's predicted IoU to this power multiplies its class scores: the detector says which
+            class, the segmenter how well the mask fits a thing (Mask Scoring R-CNN, arXiv 1903.00241).
         nms_iou: of two detections of one class with a higher IoU, the lower score goes.
         mask_source: ``proposal``, the mask that the box came from, or ``box``, a box prompt on the final box.
     """
 
+    quality_power: float = 3.0
     nms_iou: float = 0.3
     mask_source: MaskSource = "proposal"

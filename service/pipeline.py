@@ -144,9 +144,15 @@ class Pipeline:
     def _choose(
         self, scored: ScoredProposals, classes: Classes, letterbox: Letterbox, options: DetectOptions
     ) -> Choice:
-        boxes_xyxy = scored.picture.proposals.boxes_xyxy
+        proposals = scored.picture.proposals
         candidates = select_detections(
-            boxes_xyxy, scored.scores, scored.deltas, classes, letterbox.valid_hw, self.bundle.post
+            proposals.boxes_xyxy,
+            scored.scores,
+            scored.deltas,
+            proposals.predicted_iou,
+            classes,
+            letterbox.valid_hw,
+            self.bundle.post,
         )
         least = self.bundle.thresholds.score
         min_scores = np.array(least if options.min_score is None else [options.min_score] * len(least), np.float32)

@@ -15,6 +15,20 @@ POSITIVE_IOU = 0.5
 
 
 @dataclass(frozen=True)
+class SeedRule:
+    """How the best proposal of a tag is chosen and weighed.
+
+    Chosen by score ** score_power * predicted IoU ** prior_power. OICR takes the score alone (1, 0); a prior keeps the
+    first seeds, whose scores are noise, on things. ``weigh_by_score`` weighs a seed's proposals by its score, as OICR
+    does; without it they all count 1.
+    """
+
+    score_power: float
+    prior_power: float
+    weigh_by_score: bool
+
+
+@dataclass(frozen=True)
 class Seeds:
     """What proposals are labelled from: ``boxes`` [K,4], ``labels`` [K] class indices, ``weights`` [K]."""
 
@@ -32,18 +46,23 @@ class RoiTargets:
     boxes: torch.Tensor
 
 
-def mine_seeds(scores: torch.Tensor, prior: torch.Tensor, boxes: torch.Tensor, tags: torch.Tensor) -> Seeds:
-    """The best proposal of each tag (OICR, arXiv 1704.00138, algorithm 1).
+def mine_seeds(
+    scores: torch.Tensor, predicted_iou: torch.Tensor, boxes: torch.Tensor, tags: torch.Tensor, rule: SeedRule
+) -> Seeds:
+    """The best proposal of each tag (OICR, arXiv 1704.00138, algorithm 1, with a prior).
 
     Args:
         scores: [P,C] of the previous stage.
-        prior: [P] factor on the scores for choosing, not for weighing: how object-like a proposal is.
+        predicted_iou: [P] above 0, the segmenter's estimate of each proposal's mask.
         boxes: [P,4].
         tags: [C] zeros and ones.
+        rule: how seeds are chosen and weighed.
     """
     labels = tags.nonzero()[:, 0]
-    best = (scores * prior[:, None])[:, labels].argmax(dim=0)
-    return Seeds(boxes[best], labels, scores[best, labels])
+    merit = scores[:, labels].clamp(min=1e-8) ** rule.score_power * predicted_iou[:, None] ** rule.prior_power
+    best = merit.argmax(dim=0)
+    weights = scores[best, labels]
+    return Seeds(boxes[best], labels, weights if rule.weigh_by_score else torch.ones_like(weights))
 
 
 def assign_targets(seeds: Seeds, boxes: torch.Tensor) -> RoiTargets:
@@ -86,13 +105,13 @@ def encode_deltas(boxes_xyxy: torch.Tensor, wanted_xyxy: torch.Tensor) -> torch.
 
 
 def tag_supervised_losses(
-    output: WsodOutput, boxes: torch.Tensor, prior: torch.Tensor, tags: torch.Tensor
+    output: WsodOutput, boxes: torch.Tensor, predicted_iou: torch.Tensor, tags: torch.Tensor, rule: SeedRule
 ) -> dict[str, torch.Tensor]:
     """All loss terms of one picture from its tags [C]: each refinement learns from the stage before it."""
     losses = {"loss_wsddn": wsddn_loss(output.wsddn, tags)}
     previous = output.wsddn.detach()
     for number, logits in enumerate(output.refined, start=1):
-        targets = assign_targets(mine_seeds(previous, prior, boxes, tags), boxes)
+        targets = assign_targets(mine_seeds(previous, predicted_iou, boxes, tags, rule), boxes)
         losses[f"loss_refine_{number}"] = refinement_loss(logits, targets)
         previous = logits.detach().softmax(dim=1)[:, 1:]
     losses["loss_box"] = box_loss(output.deltas, boxes, targets)

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from rich.progress import track
 from safetensors.torch import load_file, save_file
 
+from models.bundle import PROPOSAL_GRAPHS, load_bundle
 from models.labels import LabelSet
 from models.labels_file import write_labels
 from models.nets.wsod import RoiHead, Wsod, build_wsod
@@ -28,7 +30,7 @@ from training.engine import (
     set_lr,
     start_fabric,
 )
-from training.oicr import box_supervised_losses, tag_supervised_losses
+from training.oicr import SeedRule, box_supervised_losses, tag_supervised_losses
 from training.proposal_store import store_proposals
 from training.roi_store import RoiExample, pool_examples
 from training.tiles import tag_vector
@@ -40,7 +42,7 @@ class WsodConfig:
 
     Attributes:
         supervision: ``tags``, or ``boxes`` for the fully supervised twin: same network, pictures and schedule.
-        prior_power: a proposal's predicted IoU to this power is its prior when seeds are chosen.
+        score_power, prior_power, weigh_by_score: see `training.oicr.SeedRule`.
         every: use every n-th picture; neighbouring frames of one video look alike.
         epochs: rounds over all examples, ``batch`` of them a step.
     """
@@ -48,7 +50,9 @@ class WsodConfig:
     backbone: str
     side_px: int
     supervision: Literal["tags", "boxes"]
+    score_power: float
     prior_power: float
+    weigh_by_score: bool
     every: int
     epochs: int
     batch: int
@@ -143,8 +147,8 @@ def _train_step(
 def _picture_losses(output: Any, example: RoiExample, config: WsodConfig) -> dict[str, torch.Tensor]:
     if config.supervision == "boxes":
         return box_supervised_losses(output, example.boxes, example.tags, example.true_boxes, example.true_labels)
-    prior = example.predicted_iou**config.prior_power
-    return tag_supervised_losses(output, example.boxes, prior, example.tags)
+    rule = SeedRule(config.score_power, config.prior_power, config.weigh_by_score)
+    return tag_supervised_losses(output, example.boxes, example.predicted_iou, example.tags, rule)
 
 
 def _write_thresholds(
@@ -158,12 +162,20 @@ def _write_thresholds(
 ) -> None:
     chosen = images[:: config.every]
     stored = store_proposals(proposal_bundle, chosen, store_dir)
-    examples = pool_examples(net, chosen, stored, labels, config.side_px, config.seed)[: len(images)]
-    with torch.inference_mode():
-        best = np.stack([net.head.scores(net.head.embed_pooled(e.pooled.float())).amax(0).numpy() for e in examples])
-    tags = np.stack([tag_vector(image.tags, labels) for image in images])
+    examples = pool_examples(net, chosen, stored, labels, config.side_px, config.seed)[: len(chosen)]
+    quality_power = load_bundle(proposal_bundle, PROPOSAL_GRAPHS).post.quality_power
+    best = np.stack([_best_scores(net.head, example, quality_power) for example in examples])
+    tags = np.stack([tag_vector(image.tags, labels) for image in chosen])
     thresholds = {
         "classifier": presence_thresholds(np.stack([proposals.tag_scores for proposals in stored]), tags),
         "score": presence_thresholds(best, tags),
     }
     path.write_text(json.dumps(thresholds, indent=1) + "\n", encoding="utf-8")
+
+
+def _best_scores(head: RoiHead, example: RoiExample, quality_power: float) -> npt.NDArray[np.float32]:
+    """The best detection score [C] of each class, as `models.postprocess.select_detections` weighs it."""
+    with torch.no_grad():
+        scores = head.scores(head.embed_pooled(example.pooled.float()))  # [P,C]
+    best: npt.NDArray[np.float32] = (scores * example.predicted_iou[:, None] ** quality_power).amax(dim=0).numpy()
+    return best

@@ -60,7 +60,7 @@ class SamDecoderGraph(nn.Module):
         cell_px = self.side_px / (4 * embedding.shape[-1])
         centres = (torch.arange(logits.shape[-1], device=logits.device) + 0.5) * cell_px
         rows, columns = centres < valid_hw[0], centres < valid_hw[1]
-        # A lowest bound is one pass over small numbers; choosing would first fill a tensor of the logits' size.
+        # Bounding takes one pass; choosing would first fill a tensor of the logits' size.
         bounds = torch.where(rows[:, None] & columns[None, :], torch.tensor(math.inf), torch.tensor(OUTSIDE_LOGIT))
         inside = torch.minimum(logits, bounds)
         stability = _pixels_above(inside, STABILITY_OFFSET) / _pixels_above(inside, -STABILITY_OFFSET).clamp(min=1)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder
+from segment_anything.modeling.common import LayerNorm2d
 from segment_anything.modeling.transformer import Attention, TwoWayAttentionBlock
 from torch import nn
 from torch.nn import functional
@@ -93,7 +94,8 @@ def _attend(
     queries = _by_head(attention, attention.q_proj(asking), sizes) * _scale(attention)
     keys = _by_head(attention, attention.k_proj(located), of)
     read = (queries @ keys.transpose(2, 3)).softmax(dim=-1) @ _by_head(attention, attention.v_proj(values), of)
-    return attention.out_proj(read.transpose(1, 2).reshape(-1, attention.internal_dim))
+    answer: torch.Tensor = attention.out_proj(read.transpose(1, 2).reshape(-1, attention.internal_dim))
+    return answer
 
 
 def _read_pixels(
@@ -106,7 +108,9 @@ def _read_pixels(
     seen = (asked @ located.transpose(1, 2)).softmax(dim=-1) @ pixels  # [P,HT,D]
     seen = seen.reshape(prompts, attention.num_heads, -1, channels)
     read = seen @ _weights(attention, attention.v_proj).transpose(1, 2)  # [P,H,T,c]
-    return attention.out_proj(read.transpose(1, 2).reshape(-1, attention.internal_dim) + attention.v_proj.bias)
+    read = read.transpose(1, 2).reshape(-1, attention.internal_dim) + attention.v_proj.bias
+    answer: torch.Tensor = attention.out_proj(read)
+    return answer
 
 
 def _write_pixels(
@@ -130,7 +134,8 @@ def _write_pixels(
     out = attention.out_proj.weight.T.reshape(heads, -1, attention.embedding_dim)  # [H,c,D]
     given = _by_head(attention, attention.v_proj(values), sizes) @ out + attention.out_proj.bias / heads
     shares = _softmax_over_tokens(scores).reshape(prompts, -1, length)
-    return shares.transpose(1, 2) @ given.reshape(prompts, -1, attention.embedding_dim)
+    written: torch.Tensor = shares.transpose(1, 2) @ given.reshape(prompts, -1, attention.embedding_dim)
+    return written
 
 
 def _softmax_over_tokens(scores: torch.Tensor) -> torch.Tensor:
@@ -142,6 +147,11 @@ def _softmax_over_tokens(scores: torch.Tensor) -> torch.Tensor:
 def _draw(upscaling: nn.Sequential, pixels: torch.Tensor, weights: torch.Tensor, side: int) -> torch.Tensor:
     """Pixels [P,L,D] upscaled twice, times the mask weights [P,3,D/8]: logits [P,3,4e,4e]."""
     first, norm, _, second, _ = upscaling
+    assert isinstance(first, nn.ConvTranspose2d)
+    assert isinstance(second, nn.ConvTranspose2d)
+    assert isinstance(norm, LayerNorm2d)
+    assert first.bias is not None
+    assert second.bias is not None
     wide, narrow = first.out_channels, second.out_channels
     # Kernels by row of the 2x2 patch, so that each product's rows are runs of pixels along x.
     upper = first.weight.permute(2, 0, 3, 1).reshape(2, 1, -1, 2 * wide)  # [dy,1,D,(dx,wide)]

@@ -22,7 +22,9 @@ def test_only_allowed_classes_come_back_without_overlaps(
     boxes = np.sort(rng.random((proposals, 2, 2)) * 100, axis=1).reshape(proposals, 4).astype(np.float32)
     scores = rng.random((proposals, 5)).astype(np.float32)
     deltas = rng.normal(0, 1, (proposals, 1 if shared_deltas else 5, 4)).astype(np.float32)
-    found = select_detections(boxes, scores, deltas, allowed, (80, 100), PostSettings(nms_iou=0.3))
+    quality = rng.random(proposals).astype(np.float32)
+    post = PostSettings(nms_iou=0.3, quality_power=2.0)
+    found = select_detections(boxes, scores, deltas, quality, allowed, (80, 100), post)
     assert set(found.labels.tolist()) == (set(allowed) if proposals else set())
     assert (np.diff(found.scores) <= 0).all()
     assert (found.boxes_xyxy >= 0).all()
@@ -32,4 +34,4 @@ def test_only_allowed_classes_come_back_without_overlaps(
         overlaps = pairwise_iou(mine.boxes_xyxy, mine.boxes_xyxy) - np.eye(len(mine))
         assert (overlaps <= 0.3 + 1e-6).all()
         if proposals:
-            assert mine.scores[0] == scores[:, label].max()
+            np.testing.assert_allclose(mine.scores[0], (scores[:, label] * quality**2).max(), rtol=1e-5)

@@ -11,6 +11,7 @@ import torch
 from models.nets.wsod import WsodOutput
 from models.postprocess import apply_deltas
 from training.oicr import (
+    SeedRule,
     Seeds,
     assign_targets,
     box_loss,
@@ -21,22 +22,25 @@ from training.oicr import (
     wsddn_loss,
 )
 
+OICR = SeedRule(score_power=1.0, prior_power=0.0, weigh_by_score=True)
 BOXES = torch.tensor([[0.0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 60, 60], [0, 0, 30, 30]])
 
 
 def test_seeds_are_the_best_proposals_of_the_tags_alone() -> None:
     scores = torch.tensor([[0.1, 0.9, 0.2], [0.3, 0.1, 0.9], [0.2, 0.8, 0.1], [0.0, 0.0, 0.0]])
-    seeds = mine_seeds(scores, torch.ones(4), BOXES, torch.tensor([1.0, 1.0, 0.0]))
+    seeds = mine_seeds(scores, torch.ones(4), BOXES, torch.tensor([1.0, 1.0, 0.0]), OICR)
     assert seeds.labels.tolist() == [0, 1]
     assert seeds.boxes.tolist() == [BOXES[1].tolist(), BOXES[0].tolist()]
     assert seeds.weights.tolist() == pytest.approx([0.3, 0.9])
 
 
-def test_the_prior_chooses_but_does_not_weigh() -> None:
+@pytest.mark.parametrize(("weigh_by_score", "weight"), [(True, 0.5), (False, 1.0)])
+def test_the_prior_chooses_but_does_not_weigh(weigh_by_score: bool, weight: float) -> None:
     scores = torch.tensor([[0.6], [0.5], [0.1], [0.0]])
-    seeds = mine_seeds(scores, torch.tensor([0.1, 1.0, 1.0, 1.0]), BOXES, torch.ones(1))
+    rule = SeedRule(score_power=1.0, prior_power=1.0, weigh_by_score=weigh_by_score)
+    seeds = mine_seeds(scores, torch.tensor([0.1, 1.0, 1.0, 1.0]), BOXES, torch.ones(1), rule)
     assert seeds.boxes.tolist() == [BOXES[1].tolist()]
-    assert seeds.weights.tolist() == [0.5]
+    assert seeds.weights.tolist() == [weight]
 
 
 def test_targets_follow_the_nearest_seed() -> None:
@@ -89,7 +93,9 @@ def test_every_head_gets_a_gradient_and_no_stage_reaches_into_the_one_before() -
     wsddn = torch.full((4, 2), 0.2, requires_grad=True)
     refined = [torch.zeros(4, 3, requires_grad=True) for _ in range(3)]
     deltas = torch.ones(4, 1, 4, requires_grad=True)
-    losses = tag_supervised_losses(WsodOutput(wsddn, refined, deltas), BOXES, torch.ones(4), torch.tensor([1.0, 0.0]))
+    losses = tag_supervised_losses(
+        WsodOutput(wsddn, refined, deltas), BOXES, torch.ones(4), torch.tensor([1.0, 0.0]), OICR
+    )
     assert set(losses) == {"loss_wsddn", "loss_refine_1", "loss_refine_2", "loss_refine_3", "loss_box"}
     losses["loss_refine_2"].backward(retain_graph=True)
     assert wsddn.grad is None
