@@ -163,7 +163,9 @@ def _provenance(sam: Run | Bundle, cam: Run, wsod: Run | None) -> dict[str, Any]
 
 
 def _run_record(run: Run) -> dict[str, Any]:
-    record: dict[str, Any] = {"config": run.config}
+    # Names of files, not where they lay: a bundle travels, its maker's folders do not.
+    config = {key: Path(value).name if isinstance(value, str) else value for key, value in run.config.items()}
+    record: dict[str, Any] = {"config": config}
     for name in ("environment", "report"):
         path = run.folder / f"{name}.json"
         if path.is_file():
