@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
-LEAST_THRESHOLD = 0.02
+LEAST_THRESHOLD = 0.005
+TAG_RECALL = 0.9
+
+Choose = Callable[[npt.NDArray[np.float32], npt.NDArray[np.bool_]], float]
 
 
-def presence_thresholds(scores: npt.NDArray[np.float32], tags: npt.NDArray[np.float32]) -> list[float]:
-    """For each class the threshold on a picture's score that tells best (F1) whether its tag was given.
+def thresholds_by_class(scores: npt.NDArray[np.float32], tags: npt.NDArray[np.float32], choose: Choose) -> list[float]:
+    """A threshold for each class, by `best_f1_threshold` or `tag_recall_threshold`.
 
     Args:
         scores: [N,C], the classifier's, or the best detection's of each picture.
         tags: [N,C] zeros and ones.
+        choose: threshold from the scores [N] of one class and whether each picture bears its tag [N].
 
     Returns:
         C thresholds; a class without a tagged picture gets the median of the others (0.5 where there are none).
     """
     known = np.any(tags > 0, axis=0)
-    found = [best_f1_threshold(scores[:, c], tags[:, c] > 0) if known[c] else None for c in range(scores.shape[1])]
+    found = [choose(scores[:, c], tags[:, c] > 0) if known[c] else None for c in range(scores.shape[1])]
     middle = float(np.median([threshold for threshold in found if threshold is not None])) if known.any() else 0.5
     return [round(middle if threshold is None else threshold, 4) for threshold in found]
+
+
+def tag_recall_threshold(scores: npt.NDArray[np.float32], positive: npt.NDArray[np.bool_]) -> float:
+    """The score that nine in ten pictures with the tag reach: whoever gives a tag knows that the thing is there."""
+    return max(LEAST_THRESHOLD, float(np.quantile(scores[positive], 1 - TAG_RECALL)))
 
 
 def best_f1_threshold(scores: npt.NDArray[np.float32], positive: npt.NDArray[np.bool_]) -> float:

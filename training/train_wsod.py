@@ -18,7 +18,7 @@ from models.bundle import PROPOSAL_GRAPHS, load_bundle
 from models.labels import LabelSet
 from models.labels_file import write_labels
 from models.nets.wsod import RoiHead, Wsod, build_wsod
-from training.calibrate import presence_thresholds
+from training.calibrate import best_f1_threshold, tag_recall_threshold, thresholds_by_class
 from training.data.tagged import TaggedImage
 from training.engine import (
     JsonlLog,
@@ -166,9 +166,10 @@ def _write_thresholds(
     quality_power = load_bundle(proposal_bundle, PROPOSAL_GRAPHS).post.quality_power
     best = np.stack([_best_scores(net.head, example, quality_power) for example in examples])
     tags = np.stack([tag_vector(image.tags, labels) for image in chosen])
+    tag_scores = np.stack([proposals.tag_scores for proposals in stored])
     thresholds = {
-        "classifier": presence_thresholds(np.stack([proposals.tag_scores for proposals in stored]), tags),
-        "score": presence_thresholds(best, tags),
+        "classifier": thresholds_by_class(tag_scores, tags, best_f1_threshold),
+        "score": thresholds_by_class(best, tags, tag_recall_threshold),
     }
     path.write_text(json.dumps(thresholds, indent=1) + "\n", encoding="utf-8")
 
