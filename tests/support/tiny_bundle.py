@@ -223,7 +223,7 @@ def write_tiny_bundle(folder: Path, *, post: PostSettings | None = None) -> Bund
         prompts=PromptSettings(
             grid_sides=(4, 8), prompt_buckets={"onnxruntime": (4, 8)}, proposal_bucket=8, max_proposals=50
         ),
-        post=post or PostSettings(),
+        post=post or PostSettings(quality_power=0.0),
         provenance={"made_by": "tests"},
     )
     write_manifest(bundle)

@@ -154,7 +154,7 @@ def test_explain_gives_peaks_and_proposals_in_pixels_of_the_picture(tiny_bundle:
 
 
 def test_a_mask_can_come_from_a_box_prompt(tmp_path: Path) -> None:
-    bundle = write_tiny_bundle(tmp_path, post=PostSettings(mask_source="box"))
+    bundle = write_tiny_bundle(tmp_path, post=PostSettings(mask_source="box", quality_power=0.0))
     (detection,) = detect_once(bundle.folder, picture((PATCH, RED)), ["red-bolt"]).detections
     assert mask_box(mask_of(detection)).tolist() == list(PATCH)
     assert detection.mask_score == pytest.approx(0.95)

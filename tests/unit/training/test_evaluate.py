@@ -82,7 +82,7 @@ def _pipeline(oracle: Oracle) -> Pipeline:
         map_kinds=("coarse",),
         thresholds=Thresholds((0.5, 0.5), (0.5, 0.5)),
         prompts=PromptSettings(grid_sides=(4,)),
-        post=PostSettings(),
+        post=PostSettings(quality_power=0.0),
         provenance={},
     )
     metrics = Metrics()
