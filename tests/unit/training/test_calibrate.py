@@ -19,7 +19,7 @@ def test_a_threshold_is_never_below_the_least() -> None:
 
 
 def test_nine_in_ten_tagged_pictures_reach_their_threshold() -> None:
-    scores = np.arange(1, 12, dtype=np.float32) / 20
+    scores = column(*(np.arange(1, 12) / 20).tolist())
     tagged = np.array([False] + [True] * 10)
     assert np.mean(scores[tagged] >= tag_recall_threshold(scores, tagged)) == pytest.approx(0.9)
 
