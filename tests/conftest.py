@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from models.bundle import DEFAULT_BUNDLE
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
 KINDS = ("unit", "property", "contract", "integration", "e2e")
@@ -53,11 +55,8 @@ def backbone_weights_path() -> Path:
 
 @pytest.fixture(scope="session")
 def default_bundle_dir() -> Path:
-    """The bundle that is installed with the package; skips in a checkout that does not hold one yet."""
-    folder = REPOSITORY / "models" / "default_bundle"
-    if not (folder / "bundle.json").is_file():
-        pytest.skip("models/default_bundle/bundle.json is missing: make it with `make train-default`")
-    return folder
+    """The bundle that is installed with the package."""
+    return DEFAULT_BUNDLE
 
 
 def _shared(relative: str) -> Path:
