@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import numpy as np
 import onnx.reference
@@ -12,10 +13,13 @@ from models.bundle import Bundle
 from service.backends.base import Array, Backend, Tensors
 from service.backends.fake import FakeBackend
 from service.backends.ort import OrtBackend
-from service.errors import BackendUnavailable
-from tests.support.service_parts import RED
+from service.backends.triton import TritonBackend
+from service.errors import BackendFailure, BackendUnavailable
+from service.metrics import Metrics
+from tests.support.service_parts import GREEN, PATIENCE_S, RED
 from tests.support.tiny_bundle import picture
 
+SHARED_BYTES = 2**20
 IMAGE = {"image": picture(((8, 8, 24, 24), RED))[None]}
 
 
@@ -34,12 +38,20 @@ def ort_of(bundle: Bundle) -> OrtBackend:
     return OrtBackend(bundle, intra_op_threads=1)
 
 
-MAKERS: dict[str, Callable[[Bundle], Backend]] = {"ort": ort_of, "fake": fake_of}
+def triton_of(bundle: Bundle, url: str, shared_memory_bytes: int = 0) -> TritonBackend:
+    return TritonBackend(
+        bundle, Metrics(), urls=[url], call_timeout_s=PATIENCE_S, shared_memory_bytes=shared_memory_bytes
+    )
 
 
-@pytest.fixture(params=list(MAKERS))
+@pytest.fixture(params=["ort", "fake", "triton", "triton with shared memory"])
 async def backend(request: pytest.FixtureRequest, tiny_bundle: Bundle) -> AsyncIterator[Backend]:
-    made = MAKERS[request.param](tiny_bundle)
+    made: Backend
+    if request.param.startswith("triton"):
+        url = request.getfixturevalue("tiny_triton").grpc_url
+        made = triton_of(tiny_bundle, url, SHARED_BYTES if "memory" in request.param else 0)
+    else:
+        made = ort_of(tiny_bundle) if request.param == "ort" else fake_of(tiny_bundle)
     yield made
     await made.aclose()
 
@@ -81,4 +93,33 @@ async def test_is_ready_until_it_is_closed_and_closes_twice(backend: Backend) ->
 
 
 async def test_names_sizes_that_the_bundle_has(backend: Backend, tiny_bundle: Bundle) -> None:
-    assert backend.kind in tiny_bundle.prompts.prompt_buckets
+    assert min(tiny_bundle.prompts.buckets_of(backend.kind)) >= 1
+
+
+async def test_two_calls_at_once_do_not_mix(backend: Backend) -> None:
+    colours = {"red": (0, RED), "green": (1, GREEN)}
+    pictures = [picture(((8, 8, 24, 24), colour))[None] for _, colour in colours.values()]
+    answers = await asyncio.gather(
+        *(backend.infer("cam", {"image": image}, ("scores",)) for image in pictures for _ in range(8))
+    )
+    classes = [int(found["scores"][0].argmax()) for found in answers]
+    assert classes == [index for index, _ in colours.values() for _ in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs"),
+    [
+        pytest.param("nonsense", IMAGE, id="no such graph"),
+        pytest.param("cam", {"picture": IMAGE["image"]}, id="no such input"),
+        pytest.param("cam", {"image": IMAGE["image"].astype(np.float32)}, id="another element type"),
+        pytest.param("cam", {"image": IMAGE["image"][:, :32]}, id="another shape"),
+    ],
+)
+async def test_a_call_that_cannot_work_is_our_own_fault(
+    backend: Backend, model: str, inputs: Mapping[str, Array]
+) -> None:
+    if isinstance(backend, FakeBackend):
+        pytest.skip("what it answers with is the test's own")
+    with pytest.raises(BackendFailure):
+        await backend.infer(model, inputs, ("scores",))
+    assert await backend.ready()
