@@ -9,58 +9,73 @@ from functools import partial
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from models.bundle import load_bundle
+from service.api_keys import KeyRing
 from service.backends.base import Backend
-from service.backends.ort import OrtBackend
+from service.backends.choice import open_backend
 from service.body import BodyLimit
 from service.cache import ResultCache
 from service.detector import Detector
+from service.key_guard import PROBES, KeyGuard
 from service.logs import setup_logging
 from service.metrics import Metrics
 from service.openapi import complete_openapi
+from service.operations import Operations
 from service.pipeline import Limits, Pipeline
 from service.problems import add_problem_handlers
-from service.request_scope import RequestScope
+from service.request_scope import HEADER, RequestScope
 from service.routes import router
+from service.served import Served
+from service.server import Server
 from service.settings import Settings
+from service.spans import Tracer, TraceScope
+from service.token_bucket import RateLimit
 
-# `cam` and `sam_encoder` of one request run at the same time.
-RUNS_PER_REQUEST = 2
+API_VERSION = "1"
 
 
 def create_pipeline(settings: Settings, backend: Backend | None = None) -> Pipeline:
-    """The pipeline of `settings.bundle`, on onnxruntime unless a backend is given; close its `backend` after use.
+    """The pipeline of `settings.bundle`, on the backend of the settings unless one is given; close it after use.
 
     Raises:
         BundleError: the bundle cannot be used.
         BackendMismatch: the backend cannot serve it.
     """
-    bundle, metrics = load_bundle(settings.bundle), Metrics()
-    backend = backend or OrtBackend(
-        bundle,
-        device=settings.device,
-        intra_op_threads=settings.intra_op_threads,
-        concurrent_runs=RUNS_PER_REQUEST * settings.workers,
-    )
+    metrics = Metrics()
+    return _open_pipeline(settings, metrics, ResultCache(settings.cache_bytes, metrics), backend)
+
+
+def _open_pipeline(
+    settings: Settings, metrics: Metrics, cache: ResultCache, backend: Backend | None = None
+) -> Pipeline:
+    # Resolved first: a link that is turned to another bundle meanwhile must not mix the files of two.
+    bundle = load_bundle(settings.bundle.resolve())
+    backend = backend or open_backend(settings, bundle, metrics)
     limits = Limits(settings.max_tags, settings.max_detections)
-    return Pipeline(bundle, backend, ResultCache(settings.cache_bytes, metrics), limits, metrics)
+    return Pipeline(bundle, backend, cache, limits, metrics)
 
 
 def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
     """The service as an ASGI application; errors as `create_pipeline`. It closes the backend when it ends."""
-    pipeline = create_pipeline(settings, backend)
-    detector = Detector(settings, pipeline)
+    metrics = Metrics()
+    cache = ResultCache(settings.cache_bytes, metrics)
+    served = Served(
+        _open_pipeline(settings, metrics, cache, backend), partial(_open_pipeline, settings, metrics, cache)
+    )
+    operations = Operations(served, _key_ring(settings), metrics)
+    tracer = _tracer(settings)
     app = FastAPI(
         title="weaksam",
         summary="Image-level tags in, labelled boxes and masks out.",
-        version=pipeline.info.version,
+        version=API_VERSION,
         redoc_url=None,
-        lifespan=partial(_lifespan, detector),
+        lifespan=partial(_lifespan, served, operations, tracer),
     )
-    app.state.detector = detector
-    app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
-    app.add_middleware(RequestScope, metrics=pipeline.metrics)
+    app.state.detector = Detector(settings, served)
+    app.state.operations = operations
+    _add_middleware(app, settings, operations, metrics, tracer)
     add_problem_handlers(app)
     app.include_router(router)
     app.openapi = complete_openapi(app)  # type: ignore[method-assign]
@@ -70,8 +85,9 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
 def create_server(settings: Settings) -> uvicorn.Server:
     """A server of the whole service, its logs going to stderr; call `run` on it."""
     setup_logging(settings.log_level)
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
@@ -79,16 +95,59 @@ def create_server(settings: Settings) -> uvicorn.Server:
         access_log=False,
         server_header=False,
     )
-    return uvicorn.Server(config)
+    return Server(config, app.state.operations, settings.drain_s)
+
+
+def _add_middleware(
+    app: FastAPI, settings: Settings, operations: Operations, metrics: Metrics, tracer: Tracer | None
+) -> None:
+    """From the innermost outwards; a page of another origin must be able to read that its key is wrong."""
+    app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
+    if operations.keys is not None:
+        open_paths = PROBES | {"/metrics"} if settings.open_metrics else PROBES
+        app.add_middleware(KeyGuard, ring=operations.keys, metrics=metrics, open_paths=open_paths)
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", HEADER, "traceparent", "tracestate"],
+            expose_headers=[HEADER, "Retry-After"],
+        )
+    if tracer is not None:
+        app.add_middleware(TraceScope, tracer=tracer)
+    app.add_middleware(RequestScope, metrics=metrics, operations=operations)
+
+
+def _key_ring(settings: Settings) -> KeyRing | None:
+    if settings.api_keys_file is None:
+        return None
+    rate_per_s = settings.api_key_rate_per_s
+    return KeyRing(settings.api_keys_file, RateLimit(rate_per_s, settings.api_key_burst) if rate_per_s else None)
+
+
+def _tracer(settings: Settings) -> Tracer | None:
+    if settings.otlp_endpoint is None:
+        return None
+    try:
+        from service.tracing import OtlpTracer  # noqa: PLC0415 - the base install does not have what it needs
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"WEAKSAM_OTLP_ENDPOINT is {settings.otlp_endpoint!r}, but {error.name} is not installed: "
+            "pip install 'weaksam-serving[otel]', or unset it"
+        ) from error
+    return OtlpTracer(settings.otlp_endpoint)
 
 
 @asynccontextmanager
-async def _lifespan(detector: Detector, _: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(served: Served, operations: Operations, tracer: Tracer | None, _: FastAPI) -> AsyncIterator[None]:
     # Not awaited: /livez answers at once, /readyz when this has passed.
-    warm_up = asyncio.create_task(detector.warm_up())
+    warm_up = asyncio.create_task(operations.warm_up())
     try:
         yield
     finally:
         warm_up.cancel()
         await asyncio.gather(warm_up, return_exceptions=True)
-        await detector.pipeline.backend.aclose()
+        await served.aclose()
+        if tracer is not None:
+            await asyncio.to_thread(tracer.shutdown)

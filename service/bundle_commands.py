@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from models.bundle import DEFAULT_BUNDLE, Bundle, GraphSpec, TensorSpec, load_bundle
+from models.bundle import DEFAULT_BUNDLE, PROPOSAL_GRAPHS, SERVED_GRAPHS, Bundle, GraphSpec, TensorSpec, load_bundle
 
 bundle_app = typer.Typer(help="Show or check a bundle of exported models.", no_args_is_help=True)
 
@@ -18,34 +19,49 @@ FolderArgument = Annotated[Path, typer.Argument(help="Folder of the bundle.", sh
 
 @bundle_app.command()
 def check(folder: FolderArgument = DEFAULT_BUNDLE) -> None:
-    """Check that every field and file of a bundle is there and unchanged; exit status 2 where one is not."""
-    bundle = load_bundle(folder)
+    """Check that a bundle's fields and files are there and unchanged and its graphs open; exit status 2 where not."""
+    bundle = load_bundle(folder, PROPOSAL_GRAPHS)
+    _open_graphs(bundle)
     typer.echo(f"{bundle.name} {bundle.version} is whole: {len(bundle.graphs)} graphs, {len(bundle.labels)} labels")
+    missing = [name for name in SERVED_GRAPHS if name not in bundle.graphs]
+    if missing:
+        typer.echo(f"It makes proposals for training and cannot be served: there is no {', '.join(missing)}.")
 
 
 @bundle_app.command()
 def show(folder: FolderArgument = DEFAULT_BUNDLE) -> None:
     """Show the graphs, labels, thresholds and provenance of a bundle."""
-    bundle = load_bundle(folder)
+    bundle = load_bundle(folder, PROPOSAL_GRAPHS)
     console = Console()
     console.print(f"{bundle.name} {bundle.version}, digest {bundle.digest}", soft_wrap=True, highlight=False)
     for table in (_graphs(bundle), _labels(bundle), _settings(bundle)):
         console.print(table)
 
 
+def _open_graphs(bundle: Bundle) -> None:
+    """Raises BackendMismatch where a graph is damaged or has other inputs or outputs than the bundle says."""
+    from service.backends.ort import OrtBackend
+
+    asyncio.run(OrtBackend(bundle).aclose())
+
+
 def _graphs(bundle: Bundle) -> Table:
-    table = Table("graph", "input", "output", "size", "to torch", title="Graphs")
+    table = Table(title="Graphs")
+    table.add_column("graph", no_wrap=True)
+    for name in ("side", "input", "output", "size", "to torch"):
+        table.add_column(name, overflow="fold")
     for name, spec in bundle.graphs.items():
         size_mb = (bundle.folder / spec.file).stat().st_size / 1e6
-        table.add_row(name, _tensors(spec.inputs), _tensors(spec.outputs), f"{size_mb:.1f} MB", _differences(spec))
+        tensors = (_tensors(spec.inputs), _tensors(spec.outputs))
+        table.add_row(name, f"{spec.side_px} px", *tensors, f"{size_mb:.1f} MB", _differences(spec))
     return table
 
 
 def _labels(bundle: Bundle) -> Table:
-    table = Table("label", "also", "classifier", "score", title="Labels and their thresholds")
-    columns = (bundle.labels, bundle.thresholds.classifier, bundle.thresholds.score)
-    for label, classifier, score in zip(*columns, strict=True):
-        table.add_row(label.name, ", ".join(label.aliases), f"{classifier:.3f}", f"{score:.3f}")
+    columns = {name: values for name, values in vars(bundle.thresholds).items() if values}
+    table = Table("label", "also", *columns, title="Labels and their thresholds")
+    for label, *thresholds in zip(bundle.labels, *columns.values(), strict=True):
+        table.add_row(label.name, ", ".join(label.aliases), *(f"{value:.3f}" for value in thresholds))
     return table
 
 

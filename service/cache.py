@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
+from service.deadline import DEADLINE, Deadline
 from service.metrics import Metrics
 
 
@@ -40,6 +43,7 @@ class Key(NamedTuple):
 @dataclass
 class _Flight:
     task: asyncio.Task[Any]
+    deadline: Deadline
     waiting: int = 0
 
 
@@ -66,11 +70,26 @@ class ResultCache:
         flight = self._flights.get(key)
         self._metrics.cache(key.kind, "joined" if flight else "miss")
         if flight is None:
-            flight = self._flights[key] = _Flight(asyncio.create_task(self._run(key, compute)))
+            flight = self._flights[key] = self._take_off(key, compute)
         return cast(Value, await self._join(key, flight))
+
+    def _take_off(self, key: Key, compute: Callable[[], Coroutine[None, None, Sized]]) -> _Flight:
+        # A deadline of its own, which `_join` moves with the requests that wait for it.
+        deadline = Deadline(-math.inf)
+        context = copy_context()
+        context.run(DEADLINE.set, deadline)
+        return _Flight(asyncio.create_task(self._run(key, compute), context=context), deadline)
+
+    def forget_bundle(self, bundle_digest: str) -> None:
+        """Drop what is kept of one bundle."""
+        for key in [key for key in self._kept if key.bundle_digest == bundle_digest]:
+            self._bytes -= self._kept.pop(key).nbytes
+        self._metrics.cache_bytes(self._bytes)
 
     async def _join(self, key: Key, flight: _Flight) -> Sized:
         flight.waiting += 1
+        own = DEADLINE.get()
+        flight.deadline.at_s = max(flight.deadline.at_s, math.inf if own is None else own.at_s)
         try:
             # Shielded: one of several waiting requests may give up without taking the result from the others.
             return cast(Sized, await asyncio.shield(flight.task))

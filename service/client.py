@@ -6,7 +6,7 @@
 Errors:
 
     ClientError
-    ├── RequestRefused (ValueError)          4xx: what was sent is wrong, sending it again will not help
+    ├── RequestRefused (ValueError)          4xx: what was sent is wrong, or the key's rate is still used up
     ├── ServerFailed                         5xx, or still busy after the last attempt
     └── ServerUnreachable (ConnectionError)  no answer at all after the last attempt
 """
@@ -32,8 +32,8 @@ from service.schemas import DetectResult, LabelsAnswer, MaskFormat
 UnknownTags = Literal["error", "skip"]
 Document = TypeVar("Document", bound=BaseModel)
 
-# Restarting behind a proxy, busy, past its deadline: the same request may be answered a moment later.
-WORTH_ANOTHER_ATTEMPT = frozenset({502, 503, 504})
+# Key used up for now, restarting behind a proxy, busy, past its deadline: worth asking again a moment later.
+WORTH_ANOTHER_ATTEMPT = frozenset({429, 502, 503, 504})
 
 
 class ClientError(Exception):
@@ -87,6 +87,7 @@ class WeakSamClient:
         timeout_s: longest time without an answer to one attempt.
         max_concurrent: most requests in flight; halved whenever the service says that it is busy.
         retry: how often and how soon a request is sent again.
+        api_key: for a service that wants one.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class WeakSamClient:
         timeout_s: float = 60.0,
         max_concurrent: int = 4,
         retry: RetryPolicy | None = None,
+        api_key: str | None = None,
     ) -> None:
         if not base_url.startswith(("http://", "https://")):
             raise ValueError(f"server must be a URL such as http://127.0.0.1:8000, got {base_url!r}")
@@ -104,6 +106,7 @@ class WeakSamClient:
         self._retry = retry or RetryPolicy()
         self._http = httpx.AsyncClient(
             base_url=self.base_url,
+            headers={} if api_key is None else {"Authorization": f"Bearer {api_key}"},
             timeout=timeout_s,
             # One more than there are requests, so that `alive` never waits for one of them.
             limits=httpx.Limits(max_connections=max_concurrent + 1),

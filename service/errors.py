@@ -10,12 +10,16 @@
     │   ├── UnsupportedMediaType    unsupported_media_type  415
     │   ├── ImageTooLarge           image_too_large         413
     │   ├── BodyTooLarge            body_too_large          413
+    │   ├── Unauthorized            unauthorized            401, WWW-Authenticate
+    │   ├── Forbidden               forbidden               403
+    │   ├── RateLimited             rate_limited            429, Retry-After
     │   └── ClientGone              client_gone             499, for the log and the metrics only
     ├── CapacityError               the service is at fault for now; worth another attempt
     │   ├── Busy                    busy                    503, Retry-After
     │   ├── NotReady                not_ready               503, Retry-After
     │   ├── BackendUnavailable      backend_unavailable     503, Retry-After
     │   └── DeadlineExceeded        deadline_exceeded       504
+    ├── ReloadFailed                reload_failed           500, for administrators only
     └── BackendFailure              internal_error          500, its message goes to the log, never to the client
 
 Routing adds `not_found` (404) and `method_not_allowed` (405); any other exception is an `internal_error`. All are
@@ -34,6 +38,7 @@ Code = Literal[
     "busy",
     "client_gone",
     "deadline_exceeded",
+    "forbidden",
     "image_broken",
     "image_too_large",
     "internal_error",
@@ -42,7 +47,10 @@ Code = Literal[
     "not_an_image",
     "not_found",
     "not_ready",
+    "rate_limited",
+    "reload_failed",
     "too_many_tags",
+    "unauthorized",
     "unknown_tag",
     "unsupported_media_type",
 ]
@@ -72,6 +80,13 @@ PROBLEM_TYPES: Mapping[Code, ProblemType] = {
     ),
     "image_too_large": ProblemType(413, "The image has too many pixels", "Scale the image down."),
     "body_too_large": ProblemType(413, "The body has too many bytes", "Compress the image or scale it down."),
+    "unauthorized": ProblemType(
+        401, "An API key is needed", "Send `Authorization: Bearer KEY` with a key that is known."
+    ),
+    "forbidden": ProblemType(403, "The API key does not open this page", "Use the key of an administrator."),
+    "rate_limited": ProblemType(
+        429, "The API key has used up its rate", "Send the request again after Retry-After seconds."
+    ),
     "client_gone": ProblemType(499, "The client closed the connection", "Keep the connection until the answer comes."),
     "busy": ProblemType(503, "The service is busy", "Send the request again after Retry-After seconds."),
     "not_ready": ProblemType(503, "The service is not ready", "Wait until GET /readyz answers 200."),
@@ -81,6 +96,9 @@ PROBLEM_TYPES: Mapping[Code, ProblemType] = {
     "deadline_exceeded": ProblemType(504, "The deadline has passed", "Send the request again, or a smaller image."),
     "internal_error": ProblemType(
         500, "Internal error", "Send the request again; if it fails again, report the request_id."
+    ),
+    "reload_failed": ProblemType(
+        500, "What was loaded before stays in use", "Correct what `detail` names, then reload again."
     ),
     "not_found": ProblemType(404, "No such page", "See /docs for the pages there are."),
     "method_not_allowed": ProblemType(405, "The method is not allowed here", "Use a method that Allow names."),
@@ -141,6 +159,18 @@ class BodyTooLarge(RequestError):
     code = "body_too_large"
 
 
+class Unauthorized(RequestError):
+    code = "unauthorized"
+
+
+class Forbidden(RequestError):
+    code = "forbidden"
+
+
+class RateLimited(RequestError):
+    code = "rate_limited"
+
+
 class ClientGone(RequestError):
     code = "client_gone"
 
@@ -163,6 +193,12 @@ class BackendUnavailable(CapacityError):
 
 class DeadlineExceeded(CapacityError):
     code = "deadline_exceeded"
+
+
+class ReloadFailed(ServiceError):
+    """Keys or bundle could not be reloaded; the message is for the administrator who asked."""
+
+    code = "reload_failed"
 
 
 class BackendFailure(ServiceError):

@@ -21,7 +21,7 @@ class Features:
     """What is known of a picture before any tag is.
 
     Attributes:
-        image_bhwc_u8: [1,S,S,3], the graphs' input.
+        image_bhwc_u8: [1,S,S,3], the input of the graphs that know classes.
         tag_scores: [C].
         maps_kchw: [K,C,h,w].
         embedding: [1,D,e,e].
@@ -38,11 +38,34 @@ class Features:
 
 
 @dataclass(frozen=True)
+class DetectorAnswer:
+    """What the graph `detector` found of the classes asked for; nothing in a bundle without one.
+
+    Attributes:
+        found: in pixels of the segmenter's input, as all boxes here; ``sources`` are rows of the other columns.
+        frames_xyxy: [D,4] the boxes uncut, which masks lie over.
+        masks: [D,M,M] logits, empty where the bundle takes its masks from elsewhere.
+    """
+
+    found: Detections
+    frames_xyxy: Float32
+    masks: npt.NDArray[np.float16]
+
+    @property
+    def nbytes(self) -> int:
+        return _nbytes(self.found) + self.frames_xyxy.nbytes + self.masks.nbytes
+
+    @staticmethod
+    def empty() -> DetectorAnswer:
+        return DetectorAnswer(Detections.empty(), np.zeros((0, 4), np.float32), np.zeros((0, 0, 0), np.float16))
+
+
+@dataclass(frozen=True)
 class ScoredProposals:
     """What is known of a picture for one set of tags.
 
     Attributes:
-        peaks: in pixels of the graph's input, as all boxes here.
+        peaks: in pixels of the segmenter's input, as all boxes here.
         picture: P proposals and the prompts behind them.
         scores: [P,C].
         deltas: [P,C or 1,4].
@@ -77,7 +100,7 @@ class Choice:
 
     Attributes:
         classes: the class indices that the tags allow.
-        min_scores: [C] the score thresholds applied.
+        min_scores: [C] the score threshold applied, of the model that had the last word on the class.
         candidates: of the allowed classes, after suppression, whatever their score.
         enough: those whose score reaches the threshold.
         found: those that are returned.

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.client import ClientError, ServerUnreachable, UnknownTags, WeakSamClient
-from service.label_coco import CocoSource, write_dataset, write_results
+from service.label_files import JOURNAL, Outcome, write_files
 from service.label_journal import Journal, JournalError, RunIdentity, open_journal, stamp_of
-from service.label_report import write_failures, write_ledger
 from service.label_tags import Failure, Worklist
-from service.schemas import DetectResult, LabelsAnswer
-
-JOURNAL = "journal.jsonl"
+from service.schemas import BundleInfo, DetectResult
+from service.shard import Shard
 
 OnDone = Callable[[Failure | None], None]
 
@@ -28,6 +26,12 @@ class LabelJob:
     worklist: Worklist
     min_score: float | None = None
     unknown_tags: UnknownTags = "error"
+    shard: Shard | None = None
+
+    def identity(self, bundle: BundleInfo, labels: Iterable[str]) -> RunIdentity:
+        """What a journal of this job begins with."""
+        options = {"min_score": self.min_score, "unknown_tags": self.unknown_tags}
+        return RunIdentity(bundle, options, tuple(labels), None if self.shard is None else str(self.shard))
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ class LabelSummary:
     @property
     def error_rate(self) -> float:
         """Share of the pictures that have no result."""
-        return len(self.failures) / (self.labelled + len(self.failures))
+        # A small shard may have nothing to do.
+        return len(self.failures) / max(1, self.labelled + len(self.failures))
 
 
 async def label_folder(job: LabelJob, client: WeakSamClient, *, workers: int, on_done: OnDone) -> LabelSummary:
@@ -72,13 +77,27 @@ async def label_folder(job: LabelJob, client: WeakSamClient, *, workers: int, on
         raise ServerUnreachable("unreachable", sentence)
     labels = await client.labels()
     job.out.mkdir(parents=True, exist_ok=True)
-    options = {"min_score": job.min_score, "unknown_tags": job.unknown_tags}
-    with open_journal(job.out / JOURNAL, RunIdentity(labels.bundle, options)) as journal:
+    identity = job.identity(labels.bundle, (row.name for row in labels.labels))
+    with open_journal(job.out / JOURNAL, identity) as journal:
         run = _Run(job, client, journal, labels.bundle.digest, on_done)
         await run.send_all(workers)
         failures = (*job.worklist.failures, *run.failures)
-        detections = _write_files(job, journal, labels, run.finished, failures)
-    return LabelSummary(len(run.finished), run.resumed, detections, failures)
+        return finish(job, identity, journal, run.finished, run.resumed, failures)
+
+
+def finish(
+    job: LabelJob,
+    identity: RunIdentity,
+    journal: Journal,
+    finished: set[str],
+    resumed: int,
+    failures: tuple[Failure, ...],
+) -> LabelSummary:
+    """Write the files of a run whose answers are all in the journal."""
+    outcome = Outcome(
+        identity.labels, identity.bundle, job.worklist.images, frozenset(finished), failures, journal.answer
+    )
+    return LabelSummary(len(finished), resumed, write_files(outcome, job.out), failures)
 
 
 @dataclass
@@ -143,16 +162,3 @@ class _Run:
         if answer.bundle.digest != self.digest:
             raise JournalError("the server has changed its bundle during the run: start again with another --out")
         return answer
-
-
-def _write_files(
-    job: LabelJob, journal: Journal, labels: LabelsAnswer, finished: set[str], failures: tuple[Failure, ...]
-) -> int:
-    """Write everything but the journal; returns the number of detections."""
-    # Ids count all pictures of the folder, so that a picture keeps its id when a failed one is labelled later.
-    image_ids = {image: id_ for id_, image in enumerate(job.worklist.images, start=1) if image in finished}
-    source = CocoSource([row.name for row in labels.labels], labels.bundle, image_ids, journal.answer)
-    write_dataset(source, job.out / "dataset.json")
-    write_failures(failures, job.out / "failures.csv")
-    write_ledger(((image, journal.answer(image)) for image in image_ids), job.out / "ledger.csv")
-    return write_results(source, job.out / "results.json")

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from service.schemas import BundleInfo, DetectResult
 
-JOURNAL_VERSION = 1
+JOURNAL_VERSION = 2
 SYNC_EVERY_ENTRIES = 32
 SYNC_EVERY_S = 1.0
 
@@ -30,10 +30,14 @@ class RunIdentity:
     Attributes:
         bundle: the service's bundle.
         options: the options of the request that change its answer.
+        labels: of the bundle, in its order.
+        shard: the part of the folder that the run is about, i/n; None: all of it.
     """
 
     bundle: BundleInfo
     options: dict[str, Any]
+    labels: tuple[str, ...]
+    shard: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,16 +96,21 @@ class Journal:
         Raises:
             JournalError: the journal belongs to another bundle or other options, or is damaged.
         """
-        entries = self._entries()
-        header = next(entries, None)
-        if header is not None:
-            _check_header(header[1], identity, self._file.name)
-        for offset, entry in entries:
-            self._places[entry["image"]] = (_stamp(entry["stamp"]), offset)
+        before = self.read()
+        if before is not None:
+            _check_same(before, identity, self._file.name)
         self._file.truncate(self._end)
-        if header is None:
+        if before is None:
             self._append(_line(_header(identity)))
             self.sync()
+
+    def read(self) -> RunIdentity | None:
+        """Read what was stored, and of which run it is; None where there is nothing yet. JournalError as `resume`."""
+        entries = self._entries()
+        header = next(entries, None)
+        for offset, entry in entries:
+            self._places[entry["image"]] = (_stamp(entry["stamp"]), offset)
+        return None if header is None else _identity(header[1], self._file.name)
 
     def _append(self, line: bytes) -> None:
         self._file.seek(self._end)
@@ -143,6 +152,25 @@ def open_journal(path: Path, identity: RunIdentity) -> Iterator[Journal]:
             journal.sync()
 
 
+@contextmanager
+def reopen_journal(path: Path) -> Iterator[tuple[Journal, RunIdentity]]:
+    """The journal of a run that has ended, to read its answers.
+
+    Raises:
+        JournalError: a run has it open, or it holds nothing.
+    """
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise JournalError(f"{path} is in use by a run: wait for its end") from error
+        journal = Journal(file)
+        identity = journal.read()
+        if identity is None:
+            raise JournalError(f"{path} holds no answers: run that shard again")
+        yield journal, identity
+
+
 def _line(entry: dict[str, Any]) -> bytes:
     return json.dumps(entry, separators=(",", ":")).encode() + b"\n"
 
@@ -162,21 +190,37 @@ def _stamp(values: dict[str, Any]) -> Stamp:
 
 
 def _header(identity: RunIdentity) -> dict[str, Any]:
-    return {"version": JOURNAL_VERSION, "bundle": identity.bundle.model_dump(), "options": identity.options}
+    return {
+        "version": JOURNAL_VERSION,
+        "bundle": identity.bundle.model_dump(),
+        "options": identity.options,
+        "labels": identity.labels,
+        "shard": identity.shard,
+    }
 
 
-def _check_header(header: dict[str, Any], identity: RunIdentity, path: str) -> None:
+def _identity(header: dict[str, Any], path: str) -> RunIdentity:
     if header.get("version") != JOURNAL_VERSION:
         raise JournalError(f"{path} is no journal of this release: give another --out")
-    before, now = BundleInfo.model_validate(header["bundle"]), identity.bundle
+    bundle = BundleInfo.model_validate(header["bundle"])
+    return RunIdentity(bundle, header["options"], tuple(header["labels"]), header["shard"])
+
+
+def _check_same(first: RunIdentity, identity: RunIdentity, path: str) -> None:
+    before, now = first.bundle, identity.bundle
     if before.digest != now.digest:
         raise JournalError(
             f"{path} holds answers of bundle {before.name} {before.version} ({before.digest[:12]}), "
             f"the server has {now.name} {now.version} ({now.digest[:12]}): "
             "serve the first bundle again or give another --out"
         )
-    if header["options"] != identity.options:
+    if first.shard != identity.shard:
         raise JournalError(
-            f"{path} holds answers with the options {header['options']}, now they are {identity.options}: "
+            f"{path} is about shard {first.shard or 'none, all pictures'}, now it is {identity.shard or 'none'}: "
+            "give the first one again or another --out"
+        )
+    if first.options != identity.options:
+        raise JournalError(
+            f"{path} holds answers with the options {first.options}, now they are {identity.options}: "
             "give the first options again or another --out"
         )

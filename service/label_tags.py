@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from models.tag_files import TagFileError, TagRow, read_sidecar, read_tag_table, sidecar_of, split_tags
+
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-CSV_COLUMNS = ("file", "tags")
 
 TagPlace = Literal["folder", "sidecar"]
 TagsByImage = dict[str, tuple[str, ...]]
@@ -48,7 +46,7 @@ def worklist_from_csv(folder: Path, csv_path: Path) -> Worklist:
         ValueError: no such folder, no pictures in it, or a CSV that cannot be read, with the remedy.
     """
     images = find_images(folder)
-    listed = _read_csv(csv_path)
+    listed = _join_rows(read_tag_table(csv_path))
     worklist = _worklist(images, listed, f"{csv_path} has no tags for it")
     absent = sorted(set(listed) - set(images))
     missing = (Failure(image, "image_missing", f"{csv_path} names it, {folder} does not hold it") for image in absent)
@@ -83,11 +81,6 @@ def find_images(folder: Path) -> tuple[str, ...]:
     return images
 
 
-def split_tags(text: str) -> tuple[str, ...]:
-    """Tags of a text that separates them by commas, semicolons or line ends; doubles and empty ones dropped."""
-    return _distinct(re.split(r"[,;\n]", text))
-
-
 def _walk(folder: Path, below: PurePosixPath) -> Iterator[str]:
     for entry in folder.iterdir():
         if entry.name.startswith("."):
@@ -104,44 +97,16 @@ def _worklist(images: tuple[str, ...], tags: TagsByImage, without: str) -> Workl
     return Worklist(images, tagged, bare)
 
 
-def _read_csv(path: Path) -> TagsByImage:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            absent = [name for name in CSV_COLUMNS if name not in (reader.fieldnames or ())]
-            if absent:
-                raise ValueError(f"{path} lacks the column {absent[0]!r}: its first line must be file,tags")
-            return _join_rows((row["file"] or "", row["tags"] or "") for row in reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} cannot be read as a CSV in UTF-8 ({error})") from error
-
-
-def _join_rows(rows: Iterable[tuple[str, str]]) -> TagsByImage:
+def _join_rows(rows: Iterable[TagRow]) -> TagsByImage:
     joined: TagsByImage = {}
-    for image, tags in rows:
-        name = str(PurePosixPath(image.strip()))
-        joined[name] = tuple(dict.fromkeys((*joined.get(name, ()), *split_tags(tags))))
+    for row in rows:
+        joined[row.file] = tuple(dict.fromkeys((*joined.get(row.file, ()), *row.tags)))
     return joined
 
 
 def _sidecar_tags(image: Path) -> tuple[str, ...]:
-    # Bytes that are no text become a tag that no bundle knows, so that this one picture is reported as such.
-    text, table = (
-        path.read_text(encoding="utf-8-sig", errors="replace") if path.is_file() else ""
-        for path in (image.with_suffix(".txt"), image.with_suffix(".json"))
-    )
-    return split_tags(text) if text else _tags_of_json(table)
-
-
-def _tags_of_json(text: str) -> tuple[str, ...]:
-    """Tags of a JSON array, or of the member `tags` of an object; none where it is neither."""
+    sidecar = sidecar_of(image)
     try:
-        document = json.loads(text)
-    except ValueError:
+        return () if sidecar is None else read_sidecar(sidecar)
+    except TagFileError:
         return ()
-    tags = document.get("tags") if isinstance(document, dict) else document
-    return _distinct(map(str, tags)) if isinstance(tags, list) else ()
-
-
-def _distinct(parts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(tag for part in parts if (tag := part.strip())))

@@ -7,27 +7,23 @@ is served.
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
-from models.bundle import Bundle
+from models.bundle import DETECTOR, Bundle
 from models.detections import Detections
 from models.image import DecodedImage
 from models.letterbox import Letterbox
-from models.masks import Mask, encode_mask_png, encode_rle
-from models.postprocess import select_detections
-from models.prompts import PromptBatch, box_prompts
-from models.proposals import ProposedPicture, prompt_of
-from service.backends.base import Array, Backend
+from service.backends.base import Backend
 from service.cache import Key, ResultCache
+from service.choosing import choose, unanswered
 from service.explain import explain
-from service.findings import Choice, Classes, Features, ScoredProposals
+from service.findings import Classes, DetectorAnswer, Features, ScoredProposals
+from service.masking import DrawnMask, MaskDrawer
 from service.metrics import Metrics
 from service.schemas import (
     BundleInfo,
@@ -35,18 +31,11 @@ from service.schemas import (
     DetectOptions,
     DetectResult,
     ImageInfo,
-    MaskFormat,
-    PngMask,
-    RleMask,
     TagRow,
 )
 from service.stages import Stages
 from service.tags import Evidence, Tag, collect_evidence, known_classes, predict_tags, resolve_tags, tag_row
 from service.timings import Timings
-
-Float32 = npt.NDArray[np.float32]
-DrawnMask = tuple[RleMask | PngMask | None, float | None]
-NO_MASK: DrawnMask = (None, None)
 
 
 @dataclass(frozen=True)
@@ -82,6 +71,11 @@ class Pipeline:
         self._stages = Stages(bundle, backend, metrics)
         self.info = BundleInfo(name=bundle.name, version=bundle.version, digest=bundle.digest)
 
+    async def aclose(self) -> None:
+        """Close the backend, and drop what is cached of the bundle; no request may be in work."""
+        self._cache.forget_bundle(self.bundle.digest)
+        await self.backend.aclose()
+
     async def detect(
         self,
         image: DecodedImage,
@@ -107,11 +101,18 @@ class Pipeline:
         sent = await asyncio.to_thread(self._resolve, tags, options)
         features = await self._features(image, letterbox, timings)
         asked = sent or predict_tags(features.tag_scores, self.bundle)
-        scored = await self._scored(image, features, known_classes(asked), letterbox, timings)
+        classes = known_classes(asked)
+        answer = await self._answer(image, features, classes, letterbox, timings)
+        # Of all classes asked for, whichever were missed: the answer must not depend on who wants an explanation.
+        needed = classes if options.explain or unanswered(self.bundle, answer, classes, options) else ()
+        scored = await self._scored(image, features, needed, letterbox, timings)
+        most = min(options.max_detections or self._limits.max_detections, self._limits.max_detections)
         with timings.stage("select"):
-            choice = await asyncio.to_thread(self._choose, scored, known_classes(asked), letterbox, options)
+            choice = await asyncio.to_thread(choose, self.bundle, answer, scored, classes, letterbox, options, most)
         with timings.stage("masks"):
-            masks = await self._masks(choice.found, features, scored, letterbox, options.mask_format)
+            source = self.bundle.post.mask_source
+            drawer = MaskDrawer(self._stages, source, letterbox, features, answer, scored)
+            masks = await drawer.draw(choice.found, options.mask_format)
         evidence = collect_evidence(self.bundle, features, scored, choice)
         explained = explain(self.bundle, letterbox, features, scored, choice) if options.explain else None
         return DetectResult(
@@ -131,6 +132,14 @@ class Pipeline:
         key = Key("features", image.sha256, self.bundle.digest)
         return await self._cache.get(key, lambda: self._stages.encode(image, letterbox, timings))
 
+    async def _answer(
+        self, image: DecodedImage, features: Features, classes: Classes, letterbox: Letterbox, timings: Timings
+    ) -> DetectorAnswer:
+        if DETECTOR not in self.bundle.graphs or not classes:
+            return DetectorAnswer.empty()
+        key = Key(DETECTOR, image.sha256, self.bundle.digest, classes)
+        return await self._cache.get(key, partial(self._stages.detect, features, classes, letterbox, timings))
+
     async def _scored(
         self, image: DecodedImage, features: Features, classes: Classes, letterbox: Letterbox, timings: Timings
     ) -> ScoredProposals:
@@ -140,42 +149,6 @@ class Pipeline:
         key = Key("proposals", image.sha256, self.bundle.digest, classes)
         work = partial(self._stages.propose_and_score, features, classes, letterbox, timings)
         return await self._cache.get(key, work)
-
-    def _choose(
-        self, scored: ScoredProposals, classes: Classes, letterbox: Letterbox, options: DetectOptions
-    ) -> Choice:
-        proposals = scored.picture.proposals
-        candidates = select_detections(
-            proposals.boxes_xyxy,
-            scored.scores,
-            scored.deltas,
-            proposals.predicted_iou,
-            classes,
-            letterbox.valid_hw,
-            self.bundle.post,
-        )
-        least = self.bundle.thresholds.score
-        min_scores = np.array(least if options.min_score is None else [options.min_score] * len(least), np.float32)
-        enough = candidates[candidates.scores >= min_scores[candidates.labels]]
-        most = min(options.max_detections or self._limits.max_detections, self._limits.max_detections)
-        return Choice(classes, min_scores, candidates, enough, enough[:most])
-
-    async def _masks(
-        self,
-        found: Detections,
-        features: Features,
-        scored: ScoredProposals,
-        letterbox: Letterbox,
-        mask_format: MaskFormat,
-    ) -> list[DrawnMask]:
-        if mask_format == "none":
-            return [NO_MASK] * len(found)
-        by_box = self.bundle.post.mask_source == "box"
-        prompts = _box_prompts(found) if by_box else _source_prompts(found, scored.picture)
-        answers = await self._stages.decode_masks(features.embedding, prompts, letterbox)
-        best = [int(iou.argmax()) for _, iou in answers]
-        levels = best if by_box else scored.picture.proposals.levels[found.sources].tolist()
-        return await asyncio.to_thread(_draw_masks, answers, levels, letterbox, mask_format)
 
     def _detections(
         self, image: DecodedImage, found: Detections, letterbox: Letterbox, masks: list[DrawnMask]
@@ -191,9 +164,11 @@ class Pipeline:
                 box_xyxy=tuple(box),
                 mask=mask,
                 mask_score=mask_score,
-                source="wsod",
+                source="detector" if by_detector else "wsod",
             )
-            for name, score, box, (mask, mask_score) in zip(names, scores, boxes, masks, strict=True)
+            for name, score, box, by_detector, (mask, mask_score) in zip(
+                names, scores, boxes, found.by_detector, masks, strict=True
+            )
         )
 
     def _ledger(self, tags: Iterable[Tag], evidence: Evidence) -> tuple[TagRow, ...]:
@@ -201,32 +176,6 @@ class Pipeline:
         for row in rows:
             self.metrics.tag(row)
         return rows
-
-
-def _box_prompts(found: Detections) -> list[PromptBatch]:
-    corners = box_prompts(found.boxes_xyxy)
-    return [PromptBatch(corners.coords[i : i + 1], corners.labels[i : i + 1]) for i in range(len(corners))]
-
-
-def _source_prompts(found: Detections, picture: ProposedPicture) -> list[PromptBatch]:
-    return [prompt_of(picture.asked, int(picture.proposals.prompts[source])) for source in found.sources]
-
-
-def _draw_masks(
-    answers: Sequence[tuple[Array, Float32]], levels: Sequence[int], letterbox: Letterbox, mask_format: MaskFormat
-) -> list[DrawnMask]:
-    # One mask at a time: a hundred full-size masks of a large photograph would take gigabytes.
-    return [
-        (_encode_mask(letterbox.mask_to_image(logits[level]), mask_format), round(float(iou[level]), 6))
-        for (logits, iou), level in zip(answers, levels, strict=True)
-    ]
-
-
-def _encode_mask(mask_hw: Mask, mask_format: MaskFormat) -> RleMask | PngMask:
-    size_hw = (mask_hw.shape[0], mask_hw.shape[1])
-    if mask_format == "png":
-        return PngMask(size=size_hw, png_base64=base64.b64encode(encode_mask_png(mask_hw)).decode("ascii"))
-    return RleMask(size=size_hw, counts=encode_rle(mask_hw)["counts"])
 
 
 def _detection_id(image_sha256: str, label: str, box_xyxy: Sequence[float]) -> str:

@@ -57,13 +57,20 @@ def internal_problem(request: Request) -> Response:
     return problem(request, "internal_error", INTERNAL_DETAIL)
 
 
-async def _on_service_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ServiceError)
+def service_problem(request: Request, error: ServiceError) -> Response:
+    """The answer for one of our own errors."""
     if error.code == "internal_error":
         logger.error("internal error", exc_info=error)
         return internal_problem(request)
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    if error.code == "unauthorized":
+        headers["WWW-Authenticate"] = 'Bearer realm="weaksam"'
     return problem(request, error.code, error.detail, headers=headers, extras=error.extras)
+
+
+async def _on_service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    return service_problem(request, error)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -75,4 +82,4 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return await _on_service_error(request, invalid_request(error.errors()))
+    return service_problem(request, invalid_request(error.errors()))

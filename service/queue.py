@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from starlette.types import Receive
 
+from service.deadline import DEADLINE, Deadline
 from service.errors import Busy, ClientGone, DeadlineExceeded
 from service.metrics import Metrics
 from service.timings import Timings
@@ -89,10 +90,14 @@ class Admission:
 
 @asynccontextmanager
 async def deadline(seconds: float) -> AsyncIterator[None]:
-    """Cancels its body when the time is up; raises DeadlineExceeded then."""
+    """Cancels its body, which `seconds_left` tells the time, when that is up; raises DeadlineExceeded then."""
     try:
         async with asyncio.timeout(seconds) as limit:
-            yield
+            token = DEADLINE.set(Deadline(asyncio.get_running_loop().time() + seconds))
+            try:
+                yield
+            finally:
+                DEADLINE.reset(token)
     except TimeoutError as error:
         if not limit.expired():
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import Any
@@ -10,9 +11,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.errors import NotReady
 from service.logs import FIELDS, LOGGER_NAME, REQUEST_ID, request_id_of
 from service.metrics import Metrics
-from service.problems import internal_problem
+from service.operations import Operations
+from service.problems import internal_problem, service_problem
 
 HEADER = "X-Request-Id"
 UNMATCHED = "unmatched"
@@ -24,9 +27,10 @@ logger = logging.getLogger(LOGGER_NAME)
 class RequestScope:
     """ASGI middleware, the outermost."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, operations: Operations) -> None:
         self._app = app
         self._metrics = metrics
+        self._operations = operations
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -46,11 +50,20 @@ class RequestScope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[HEADER] = REQUEST_ID.get() or ""
+                headers = MutableHeaders(scope=message)
+                headers[HEADER] = REQUEST_ID.get() or ""
+                if self._operations.draining:
+                    # A kept connection would be closed later, maybe while the next request is on its way.
+                    headers["Connection"] = "close"
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
+        except asyncio.CancelledError:
+            # The grace time of a server that stops is over. Better a refusal than a cut connection.
+            if self._operations.draining and not status:
+                await service_problem(Request(scope), _cut_off())(scope, receive, send_with_id)
+            raise
         except Exception:
             # Past this point a server would print the trace in its own form, and answer in plain text.
             logger.exception("internal error")
@@ -70,5 +83,11 @@ class RequestScope:
             "code": code,
             "duration_ms": round(1000 * seconds, 3),
         }
+        if key := scope.get("state", {}).get("key"):
+            fields["key"] = key.name
         level = logging.DEBUG if route in QUIET_ROUTES else logging.INFO
         logger.log(level, "request", extra={FIELDS: fields})
+
+
+def _cut_off() -> NotReady:
+    return NotReady("the service is stopping and has no time left for this request: send it again", retry_after_s=1)

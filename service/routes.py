@@ -9,8 +9,10 @@ from fastapi import APIRouter, Query, Request, Response
 from service.body import read_request
 from service.detector import Detector
 from service.errors import PROBLEM_MEDIA_TYPE, PROBLEM_TYPES, Code
+from service.key_guard import require_admin
 from service.metrics import MEDIA_TYPE as METRICS_MEDIA_TYPE
 from service.openapi import reference
+from service.operations import Operations
 from service.queue import while_connected
 from service.schemas import (
     DetectParameters,
@@ -20,6 +22,7 @@ from service.schemas import (
     LabelRow,
     LabelsAnswer,
     Problem,
+    ReloadAnswer,
     StateAnswer,
 )
 
@@ -36,6 +39,7 @@ REQUEST_CODES: tuple[Code, ...] = (
     "image_too_large",
     "body_too_large",
 )
+KEY_CODES: tuple[Code, ...] = ("unauthorized", "forbidden", "rate_limited")
 CAPACITY_CODES: tuple[Code, ...] = ("busy", "backend_unavailable", "deadline_exceeded", "internal_error")
 REQUEST_BODY = {
     "required": True,
@@ -71,7 +75,7 @@ router = APIRouter()
             "description": "What was found; with `Accept: image/png` drawn.",
             "content": {PNG: {"schema": BINARY}},
         },
-        **_problems(*REQUEST_CODES, *CAPACITY_CODES),
+        **_problems(*REQUEST_CODES, "unauthorized", "rate_limited", *CAPACITY_CODES),
     },
     openapi_extra={"requestBody": REQUEST_BODY},
 )
@@ -92,7 +96,7 @@ async def labels(request: Request) -> LabelsAnswer:
     """Names, aliases and calibrated thresholds of the bundle's labels."""
     pipeline = _detector(request).pipeline
     thresholds = pipeline.bundle.thresholds
-    rows = zip(pipeline.bundle.labels, thresholds.classifier, thresholds.score, strict=True)
+    rows = zip(pipeline.bundle.labels, thresholds.classifier, thresholds.detector or thresholds.score, strict=True)
     return LabelsAnswer(
         labels=tuple(
             LabelRow(name=label.name, aliases=label.aliases, classifier_threshold=classifier, min_score=score)
@@ -113,7 +117,7 @@ async def livez() -> StateAnswer:
 )
 async def readyz(request: Request) -> StateAnswer:
     """503 until a real inference has passed through the whole pipeline."""
-    await _detector(request).check_ready()
+    await _operations(request).check_ready()
     return StateAnswer(status="ready")
 
 
@@ -121,6 +125,22 @@ async def readyz(request: Request) -> StateAnswer:
 async def metrics(request: Request) -> Response:
     """Requests, stages, encodes, cache, queue and tags."""
     return Response(_detector(request).pipeline.metrics.render(), media_type=METRICS_MEDIA_TYPE)
+
+
+@router.post(
+    "/admin/reload",
+    summary="Load keys and bundle again from where they are configured",
+    response_model=ReloadAnswer,
+    responses=_problems(*KEY_CODES, "reload_failed"),
+)
+async def reload(request: Request) -> ReloadAnswer:
+    """For an administrator's key. Takes no path: what is served is decided where the service is configured.
+
+    The new bundle takes over after a warm-up inference; where it fails, the old one stays. The answer comes when the
+    last request of the old one has been answered.
+    """
+    require_admin(request)
+    return await _operations(request).reload()
 
 
 def wants_png(accept: str) -> bool:
@@ -141,3 +161,8 @@ def _quality(accept: str, media_type: str) -> float:
 def _detector(request: Request) -> Detector:
     detector: Detector = request.app.state.detector
     return detector
+
+
+def _operations(request: Request) -> Operations:
+    operations: Operations = request.app.state.operations
+    return operations

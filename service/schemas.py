@@ -103,8 +103,13 @@ class Detection(_Document):
         description="x0, y0, x1, y1, half-open, in pixels of the upright picture."
     )
     mask: RleMask | PngMask | None = Field(description="null with mask_format=none.")
-    mask_score: float | None = Field(description="The mask decoder's own estimate of the mask's IoU.")
-    source: Literal["wsod"] = Field(description="The model that found it.")
+    mask_score: float | None = Field(
+        description="The mask decoder's own estimate of the mask's IoU; of a detector's own mask, the mean probability "
+        "inside it."
+    )
+    source: Literal["detector", "wsod"] = Field(
+        description="The model that found it: the bundle's detector, or the one that scores proposals."
+    )
 
 
 class TagRow(_Document):
@@ -179,6 +184,12 @@ class LabelsAnswer(_Document):
 
 class StateAnswer(_Document):
     status: Literal["alive", "ready"]
+
+
+class ReloadAnswer(_Document):
+    outcome: Literal["swapped", "unchanged"] = Field(description="Whether another bundle has taken over.")
+    bundle: BundleInfo = Field(description="The one that is served now.")
+    keys: int | None = Field(description="API keys that are known now; null where the service has no keys.")
 
 
 class FieldError(_Document):

@@ -8,19 +8,21 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.bundle import Bundle
+from models.bundle import DETECTOR, Bundle
 from models.image import DecodedImage
 from models.letterbox import Letterbox
 from models.peaks import Peaks, find_peaks
+from models.postprocess import detector_detections
 from models.prompts import DecodedBatch, PromptBatch, split_prompts
 from models.proposals import ProposedPicture, Proposing, propose
 from service.backends.base import Array, Backend, Tensors
 from service.errors import BackendMismatch
-from service.findings import Features, ScoredProposals
+from service.findings import DetectorAnswer, Features, ScoredProposals
 from service.metrics import Metrics
 from service.timings import Timings
 
 Float32 = npt.NDArray[np.float32]
+ImageU8 = npt.NDArray[np.uint8]
 
 
 class Stages:
@@ -30,26 +32,39 @@ class Stages:
     """
 
     def __init__(self, bundle: Bundle, backend: Backend, metrics: Metrics) -> None:
-        buckets = bundle.prompts.prompt_buckets
-        if backend.kind not in buckets:
-            raise BackendMismatch(
-                f"prompt_buckets of the bundle names {', '.join(buckets)}, not {backend.kind}: add it"
-            )
+        try:
+            self._buckets = bundle.prompts.buckets_of(backend.kind)
+        except ValueError as error:
+            raise BackendMismatch(str(error)) from error
         self._bundle = bundle
         self._backend = backend
         self._metrics = metrics
-        self._buckets = buckets[backend.kind]
 
     async def encode(self, image: DecodedImage, letterbox: Letterbox, timings: Timings) -> Features:
         """Run `cam` and `sam_encoder` at the same time, once each."""
-        fill_rgb = self._bundle.graphs["cam"].fill_rgb
         with timings.stage("letterbox"):
-            image_bhwc_u8 = (await asyncio.to_thread(letterbox.apply, image.image_hwc_u8, fill_rgb))[None]
+            image_bhwc_u8, segmented_bhwc_u8 = await asyncio.to_thread(self._squares, image, letterbox)
         cam, sam = await asyncio.gather(
             self._encode("cam", image_bhwc_u8, ("scores", "maps"), timings),
-            self._encode("sam_encoder", image_bhwc_u8, ("embedding",), timings),
+            self._encode("sam_encoder", segmented_bhwc_u8, ("embedding",), timings),
         )
         return Features(image_bhwc_u8, cam["scores"][0], cam["maps"][0], sam["embedding"])
+
+    async def detect(
+        self, features: Features, classes: Sequence[int], letterbox: Letterbox, timings: Timings
+    ) -> DetectorAnswer:
+        """Run `detector` for the given classes alone."""
+        self._metrics.encode(DETECTOR)
+        allowed = np.zeros(len(self._bundle.labels), np.float32)
+        allowed[list(classes)] = 1
+        masks = ("masks",) if self._bundle.post.mask_source == DETECTOR else ()
+        inputs: Tensors = {"image": features.image_bhwc_u8, "allowed": allowed}
+        with timings.stage(DETECTOR):
+            answer = await self._backend.infer(DETECTOR, inputs, ("boxes", "labels", "scores", *masks))
+        seen = Letterbox(letterbox.image_hw, self._bundle.graphs[DETECTOR].side_px)
+        frames_xyxy = seen.boxes_for(letterbox, answer["boxes"])
+        found = detector_detections(frames_xyxy, answer["scores"], answer["labels"], letterbox.valid_hw)
+        return DetectorAnswer(found, frames_xyxy, answer.get("masks", np.zeros((0, 0, 0), np.float16)))
 
     async def propose_and_score(
         self, features: Features, classes: Sequence[int], letterbox: Letterbox, timings: Timings
@@ -57,11 +72,19 @@ class Stages:
         """Peaks of the given classes to proposals, and those to scores of all classes."""
         with timings.stage("proposals"):
             peaks = await asyncio.to_thread(
-                find_peaks, features.maps_kchw, classes, letterbox.side_px, letterbox.valid_hw, self._bundle.prompts
+                find_peaks,
+                features.maps_kchw,
+                classes,
+                letterbox.side_px,
+                letterbox.valid_hw,
+                self._bundle.prompts,
+                self._bundle.map_kinds,
             )
             picture = await self._propose(features.embedding, peaks, letterbox)
         with timings.stage("wsod"):
-            scores, deltas = await self._score(features.image_bhwc_u8, picture.proposals.boxes_xyxy)
+            seen = Letterbox(letterbox.image_hw, self._bundle.graphs["wsod"].side_px)
+            boxes_xyxy = letterbox.boxes_for(seen, picture.proposals.boxes_xyxy)
+            scores, deltas = await self._score(features.image_bhwc_u8, boxes_xyxy)
         return ScoredProposals(peaks, picture, scores, deltas)
 
     async def decode_masks(
@@ -78,6 +101,14 @@ class Stages:
             for row, i in enumerate(chosen):
                 answers[i] = found["logits"][row], found["iou"][row]
         return answers
+
+    def _squares(self, image: DecodedImage, letterbox: Letterbox) -> tuple[ImageU8, ImageU8]:
+        """Inputs [1,S,S,3] of the graphs that know classes and of the segmenter; mostly they are the same."""
+        seen, segmented = self._bundle.graphs["cam"], self._bundle.graphs["sam_encoder"]
+        square = letterbox.apply(image.image_hwc_u8, segmented.fill_rgb)[None]
+        if (seen.side_px, seen.fill_rgb) == (segmented.side_px, segmented.fill_rgb):
+            return square, square
+        return Letterbox(image.size_hw, seen.side_px).apply(image.image_hwc_u8, seen.fill_rgb)[None], square
 
     async def _encode(
         self, model: str, image_bhwc_u8: npt.NDArray[np.uint8], outputs: Sequence[str], timings: Timings
@@ -97,7 +128,10 @@ class Stages:
     async def _decode(
         self, embedding: Float32, batch: PromptBatch, letterbox: Letterbox, outputs: Sequence[str]
     ) -> Tensors:
+        runs = split_prompts(batch, self._buckets)
         self._metrics.prompts(len(batch))
+        for run in runs:
+            self._metrics.run_size("sam_decoder", len(run))
         valid_hw = np.array(letterbox.valid_hw, np.float32)
         # All runs at once: small runs side by side are faster on a CPU than one after the other with more threads each,
         # and a server that batches can put them together again.
@@ -108,7 +142,7 @@ class Stages:
                     {"embedding": embedding, "coords": run.coords, "labels": run.labels, "valid_hw": valid_hw},
                     outputs,
                 )
-                for run in split_prompts(batch, self._buckets)
+                for run in runs
             )
         )
         return {name: np.concatenate([answer[name] for answer in answers])[: len(batch)] for name in outputs}
@@ -121,6 +155,7 @@ class Stages:
         boxes, valid = np.zeros((1, padded, 4), np.float32), np.zeros((1, padded), np.float32)
         boxes[0, :count], valid[0, :count] = boxes_xyxy, 1
         inputs: Tensors = {"image": image_bhwc_u8, "boxes": boxes, "valid": valid}
+        self._metrics.run_size("wsod", padded)
         found = await self._backend.infer("wsod", inputs, ("scores", "deltas"))
         return found["scores"][0, :count], found["deltas"][0, :count]
 

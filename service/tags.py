@@ -90,9 +90,12 @@ def collect_evidence(bundle: Bundle, features: Features, scored: ScoredProposals
     classes = len(bundle.labels)
     best_scores = np.full(classes, np.nan, np.float32)
     np.fmax.at(best_scores, choice.candidates.labels, choice.candidates.scores)
+    covered = covered_classes(scored.peaks, scored.picture.proposals, classes)
+    # The detector makes proposals of its own.
+    covered[choice.candidates.labels[choice.candidates.by_detector]] = True
     return Evidence(
         seen=features.tag_scores >= np.array(bundle.thresholds.classifier, np.float32),
-        covered=covered_classes(scored.peaks, scored.picture.proposals, classes),
+        covered=covered,
         best_scores=best_scores,
         enough=np.bincount(choice.enough.labels, minlength=classes),
         returned=np.bincount(choice.found.labels, minlength=classes),

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from service.metrics import Metrics
+from service.spans import stage_span
 
 
 class Timings:
-    """Adds up the time of each stage, and tells the metrics of each run."""
+    """Adds up the time of each stage, and tells the metrics and the trace of each run."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -21,7 +22,8 @@ class Timings:
     def stage(self, name: str) -> Iterator[None]:
         started_s = time.perf_counter()
         try:
-            yield
+            with stage_span(name):
+                yield
         finally:
             spent_s = time.perf_counter() - started_s
             self._spent_s[name] = self._spent_s.get(name, 0.0) + spent_s

@@ -15,12 +15,16 @@ import typer
 from rich.console import Console
 
 from models.bundle import DEFAULT_BUNDLE, load_bundle
+from tests.bench.capacity import measure_capacity
 from tests.bench.decoder_runs import measure_decoder_runs
 from tests.bench.detect import measure_detect
+from tests.bench.overload import measure_overload
 from tests.bench.pictures import draw_scenes, read_photographs
 from tests.bench.proposals import measure_proposals
 from tests.bench.repeat import measure_repeat
 from tests.bench.report import tables
+from tests.bench.triton import measure_triton
+from tests.support.triton_server import INSTALLED as TRITON_INSTALLED
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PHOTOGRAPHS = REPOSITORY.parent / "shared" / "data" / "fod-a"
@@ -33,6 +37,9 @@ class Part(StrEnum):
     REPEAT = "repeat"
     DECODER_RUNS = "decoder_runs"
     PROPOSALS = "proposals"
+    CAPACITY = "capacity"
+    OVERLOAD = "overload"
+    TRITON = "triton"
 
 
 def main(
@@ -48,6 +55,9 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of the decoder's table.")] = 10,
     data: Annotated[Path, typer.Option(help="Photographs with boxes, besides the scenes, if there.")] = PHOTOGRAPHS,
     threads: Annotated[int, typer.Option(min=0, help="Threads within one operator; 0 is one per core.")] = 0,
+    minutes: Annotated[
+        float, typer.Option(min=0.1, help="Length of the overload, which is measured with --only.")
+    ] = 10.0,
     only: Annotated[list[Part] | None, typer.Option(help="Measure this part; may be repeated.")] = None,
 ) -> None:
     """Measure, print tables and write the report."""
@@ -65,9 +75,13 @@ def main(
         Part.DETECT: lambda: measure_detect(bundle, threads, requests),
         Part.REPEAT: lambda: measure_repeat(bundle, threads, max(1, requests // 4)),
         Part.DECODER_RUNS: lambda: measure_decoder_runs(bundle, threads, rounds),
+        Part.CAPACITY: lambda: measure_capacity(bundle, threads, requests),
+        Part.OVERLOAD: lambda: measure_overload(bundle, threads, minutes),
+        Part.TRITON: lambda: measure_triton(bundle, threads, max(1, requests // 2)),
         Part.PROPOSALS: lambda: measure_proposals(bundle, sam_run, threads, _data_sets(data, pictures)),
     }
-    for part in only or parts:
+    left_out = {Part.OVERLOAD} if TRITON_INSTALLED.is_file() else {Part.OVERLOAD, Part.TRITON}
+    for part in only or (part for part in parts if part not in left_out):
         report[part.value] = parts[part]()
     json_out.parent.mkdir(parents=True, exist_ok=True)
     json_out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -51,7 +51,8 @@ def measure_detect(bundle_dir: Path, threads: int, count: int) -> dict[str, Any]
 
     Raises AssertionError where the server did other work than was recorded.
     """
-    recorded = asyncio.run(_record(bundle_dir, threads, draw_scenes(WARM_UP + count)))
+    backend = RecordingBackend(OrtBackend(load_bundle(bundle_dir), intra_op_threads=threads))
+    recorded = asyncio.run(record(bundle_dir, backend, draw_scenes(WARM_UP + count)))
     bare = BareLoop(load_bundle(bundle_dir), threads)
     with served(bundle_dir, threads) as client:
         for row in recorded[:WARM_UP]:
@@ -65,8 +66,8 @@ def measure_detect(bundle_dir: Path, threads: int, count: int) -> dict[str, Any]
     return _summary(pairs, recorded[WARM_UP:])
 
 
-async def _record(bundle_dir: Path, threads: int, pictures: Sequence[BenchPicture]) -> list[Recorded]:
-    backend = RecordingBackend(OrtBackend(load_bundle(bundle_dir), intra_op_threads=threads))
+async def record(bundle_dir: Path, backend: RecordingBackend, pictures: Sequence[BenchPicture]) -> list[Recorded]:
+    """What the pipeline asks of a backend for each picture; closes the backend."""
     pipeline = create_pipeline(load_settings(bundle=bundle_dir), backend)
     recorded, prompts_before = [], 0.0
     for picture in track(pictures, "record calls"):

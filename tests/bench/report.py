@@ -10,6 +10,8 @@ from rich.table import Table
 MOST_DETECT_RATIO = 1.10
 LEAST_PROPOSAL_SPEEDUP = 6.0
 MOST_RECALL_LOSS = 0.01
+MOST_TRITON_RATIO = 1.25
+MOST_MEMORY_GROWTH = 0.05
 
 
 def tables(report: dict[str, Any]) -> Iterator[Table]:
@@ -17,6 +19,14 @@ def tables(report: dict[str, Any]) -> Iterator[Table]:
     yield _targets(report)
     if "detect" in report:
         yield _pairs("POST /detect, medians", "stage", report["detect"]["stage_p50_ms"])
+    if "capacity" in report:
+        found = report["capacity"]
+        yield _pairs("A picture, means", "of", {"processor time": found["cpu_ms"], **found["stage_ms"]})
+    if "triton" in report:
+        yield _pairs("POST /detect with Triton, medians", "way", report["triton"]["p50_ms"])
+        yield _pairs("One embedding to Triton, medians", "way", report["triton"]["transfer"]["p50_ms"])
+    if "overload" in report:
+        yield _overload(report["overload"])
     if "proposals" in report:
         yield _recall(report["proposals"]["by_data"])
     if "decoder_runs" in report:
@@ -38,6 +48,19 @@ def _judged(report: dict[str, Any]) -> Iterator[tuple[str, str, str, bool]]:
         speedup, loss = report["proposals"]["proposal_speedup"], most_recall_loss(report["proposals"])
         yield "proposal_speedup", f"{speedup:.1f}", f">= {LEAST_PROPOSAL_SPEEDUP:g}", speedup >= LEAST_PROPOSAL_SPEEDUP
         yield "its largest loss of recall", f"{loss:.4f}", f"<= {MOST_RECALL_LOSS:g}", loss <= MOST_RECALL_LOSS
+    if "triton" in report:
+        ratio = report["triton"]["triton_p50_ratio"]
+        yield "triton_p50_ratio", f"{ratio:.3f}", f"<= {MOST_TRITON_RATIO:.2f}", ratio <= MOST_TRITON_RATIO
+    if "overload" in report:
+        growth, statuses = report["overload"]["memory_growth"], report["overload"]["statuses"]
+        yield (
+            "memory growth at twice the capacity",
+            f"{growth:.3f}",
+            f"< {MOST_MEMORY_GROWTH:g}",
+            growth < MOST_MEMORY_GROWTH,
+        )
+        shown = ", ".join(f"{status} {count}" for status, count in statuses.items())
+        yield "answers at twice the capacity", shown, "200 and 503", set(statuses) == {"200", "503"}
     if "repeat" in report:
         encodes = report["repeat"]["repeat_encodes"]
         shown = ", ".join(f"{name} {runs}" for name, runs in encodes.items())
@@ -58,6 +81,13 @@ def _pairs(title: str, of: str, values: dict[str, float]) -> Table:
     table = Table(of, "ms", title=title)
     for name, value in values.items():
         table.add_row(name, f"{value:.2f}")
+    return table
+
+
+def _overload(found: dict[str, Any]) -> Table:
+    table = Table("requests", "p50 ms", "p95 ms", "p99 ms", title=f"{found['minutes']} minutes at twice the capacity")
+    for name in ("full_queue", "answered", "refused"):
+        table.add_row(name.replace("_", " "), *(f"{value:.1f}" for value in found[f"{name}_ms"].values()))
     return table
 
 

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +25,56 @@ ANSWER_TIMEOUT_S = 300.0
 PROMPTS_METRIC = "weaksam_prompts_total"
 
 
+@dataclass(frozen=True)
+class Started:
+    """A server of its own.
+
+    Attributes:
+        client: with one kept connection to it.
+    """
+
+    url: str
+    client: httpx.Client
+    pid: int
+
+    def resident_bytes(self) -> int:
+        """Memory of the server that is not swapped out, as Linux counts it."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 @contextmanager
 def served(bundle_dir: Path, threads: int) -> Iterator[httpx.Client]:
-    """A client with one kept connection to a server of its own on a free port; RuntimeError if it does not start."""
+    """A client of a server on a free port; RuntimeError if it does not start."""
+    with started(bundle_dir, threads) as server:
+        yield server.client
+
+
+@contextmanager
+def started(bundle_dir: Path, threads: int, *options: str) -> Iterator[Started]:
+    """A server with further options of `weaksam serve`; RuntimeError if it does not start."""
     port = _free_port()
     command = [sys.executable, "weaksam.py", "serve", "--port", str(port), "--bundle", str(bundle_dir.resolve())]
-    command += ["--intra-op-threads", str(threads), "--deadline-s", str(ANSWER_TIMEOUT_S), "--log-level", "warning"]
+    command += [
+        "--intra-op-threads",
+        str(threads),
+        "--deadline-s",
+        str(ANSWER_TIMEOUT_S),
+        "--log-level",
+        "warning",
+        *options,
+    ]
+    url = f"http://127.0.0.1:{port}"
     with (
         tempfile.TemporaryFile() as log,
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=ANSWER_TIMEOUT_S) as client,
+        httpx.Client(base_url=url, timeout=ANSWER_TIMEOUT_S) as client,
     ):
         process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log, env=_environment())
         try:
             if not _becomes_ready(client, process):
                 log.seek(0)
                 raise RuntimeError(f"the server did not start: {log.read().decode(errors='replace')[-2000:]}")
-            yield client
+            yield Started(url, client, process.pid)
         finally:
             process.terminate()
             process.wait()

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 
 import pytest
 
 from service.cache import Key, ResultCache
+from service.deadline import seconds_left
 from service.metrics import Metrics
+from service.queue import deadline
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,28 @@ async def test_when_all_give_up_the_work_is_cancelled_and_can_start_anew() -> No
     work.go.set()
     assert await again == Blob(10)
     assert work.calls - work.cancelled == 1
+
+
+async def test_shared_work_has_the_deadline_of_the_last_that_waits() -> None:
+    cache, work = ResultCache(100, Metrics()), Work(Blob(10), held=True)
+    left_s: list[float] = []
+
+    async def compute() -> Blob:
+        found = await work()
+        left_s.append(seconds_left())
+        return found
+
+    async def get(seconds: float) -> Blob:
+        async with deadline(seconds):
+            return await cache.get(key("a"), compute)
+
+    waiting = [asyncio.create_task(get(seconds)) for seconds in (100, 300, 200)]
+    await settle()
+    work.go.set()
+    await asyncio.gather(*waiting)
+    assert 200 < left_s[0] <= 300
+    await cache.get(key("b"), compute)
+    assert left_s[1] == math.inf, "nobody who waits has a deadline"
 
 
 def _lookups(metrics: Metrics) -> dict[str, float]:

@@ -11,7 +11,7 @@ from service.schemas import BundleInfo
 from tests.support.answers import detect_result
 
 STAMP = Stamp(3, 4, ("Bolt",))
-IDENTITY = RunIdentity(BundleInfo(name="fake", version="1", digest="d" * 64), {"min_score": None})
+IDENTITY = RunIdentity(BundleInfo(name="fake", version="1", digest="d" * 64), {"min_score": None}, ("Bolt",))
 
 
 def add(journal: Journal, *images: str) -> None:
@@ -82,8 +82,9 @@ def test_reading_between_writing_does_not_move_the_end(path: Path) -> None:
         ]
 
 
-OTHER_BUNDLE = RunIdentity(BundleInfo(name="mine", version="2", digest="e" * 64), {"min_score": None})
-OTHER_OPTIONS = RunIdentity(IDENTITY.bundle, {"min_score": 0.5})
+OTHER_BUNDLE = RunIdentity(BundleInfo(name="mine", version="2", digest="e" * 64), {"min_score": None}, ("Bolt",))
+OTHER_OPTIONS = RunIdentity(IDENTITY.bundle, {"min_score": 0.5}, ("Bolt",))
+OTHER_SHARD = RunIdentity(IDENTITY.bundle, IDENTITY.options, ("Bolt",), "1/4")
 
 
 @pytest.mark.parametrize(
@@ -93,6 +94,7 @@ OTHER_OPTIONS = RunIdentity(IDENTITY.bundle, {"min_score": 0.5})
             OTHER_BUNDLE, r"bundle fake 1 \(dddddddddddd\), the server has mine 2 .* another --out", id="bundle"
         ),
         pytest.param(OTHER_OPTIONS, "'min_score': None}, now they are {'min_score': 0.5}", id="options"),
+        pytest.param(OTHER_SHARD, "shard none, all pictures, now it is 1/4: .* another --out", id="shard"),
     ],
 )
 def test_answers_of_different_runs_do_not_mix(path: Path, identity: RunIdentity, sentence: str) -> None:

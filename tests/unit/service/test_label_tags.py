@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.label_tags import Failure, find_images, split_tags, worklist_from_csv, worklist_from_names
+from service.label_tags import Failure, find_images, worklist_from_csv, worklist_from_names
 
 
 def make_files(folder: Path, *paths: str) -> Path:
@@ -20,20 +20,6 @@ def make_csv(folder: Path, text: str) -> Path:
     path = folder / "tags.csv"
     path.write_text(text, encoding="utf-8")
     return path
-
-
-@pytest.mark.parametrize(
-    ("text", "tags"),
-    [
-        pytest.param("bolt", ("bolt",), id="one"),
-        pytest.param(" bolt , wrench;nut\nclip ", ("bolt", "wrench", "nut", "clip"), id="every separator"),
-        pytest.param("bolt,bolt,,", ("bolt",), id="doubled and empty"),
-        pytest.param("adjustable clamp", ("adjustable clamp",), id="a space is part of the tag"),
-        pytest.param("", (), id="nothing"),
-    ],
-)
-def test_split_tags(text: str, tags: tuple[str, ...]) -> None:
-    assert split_tags(text) == tags
 
 
 def test_pictures_of_all_folders_are_found_in_order(tmp_path: Path) -> None:

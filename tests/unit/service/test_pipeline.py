@@ -248,8 +248,8 @@ def test_a_backend_for_which_the_bundle_has_no_sizes_is_refused(tiny_bundle: Bun
     async def never(*_: object) -> dict[str, Any]:
         raise AssertionError
 
-    with pytest.raises(BackendMismatch, match="names onnxruntime, not triton"):
-        tiny_pipeline(tiny_bundle.folder, FakeBackend(never, kind="triton"))
+    with pytest.raises(BackendMismatch, match="names triton, onnxruntime, not openvino"):
+        tiny_pipeline(tiny_bundle.folder, FakeBackend(never, kind="openvino"))
 
 
 def test_many_detections_with_masks_use_full_runs(tiny_bundle: Bundle) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,11 +15,15 @@ import onnxruntime
 import pytest
 
 from models.bundle import DEFAULT_BUNDLE, Bundle
+from service.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
 from service.app import create_app, create_pipeline, create_server
 from service.backends.ort import PROVIDERS
+from service.backends.triton import TritonBackend
 from service.errors import BackendMismatch
 from service.pipeline import Pipeline
+from service.server import Server
 from service.settings import Settings, load_settings
+from service.spans import TraceScope
 from tests.support.service_parts import (
     PATIENCE_S,
     TWO_BOLTS_AND_A_NUT,
@@ -53,6 +58,32 @@ def test_a_wrong_value_is_named_at_the_start(
 def test_a_setting_that_does_not_exist_is_named() -> None:
     with pytest.raises(ValueError, match="WEAKSAM_WORKER is 3: Extra inputs are not permitted"):
         load_settings(worker=3)
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        pytest.param(["WEAKSAM_WORKER"], "WEAKSAM_WORKER is no setting: did you mean WEAKSAM_WORKERS[?]", id="one"),
+        pytest.param(["weaksam_prot"], "WEAKSAM_PROT is no setting: did you mean WEAKSAM_PORT[?]", id="small letters"),
+        pytest.param(
+            ["WEAKSAM_HOSTS", "WEAKSAM_BUNDEL"], "WEAKSAM_BUNDLE[?]; WEAKSAM_HOSTS is no setting", id="several"
+        ),
+    ],
+)
+def test_a_misspelt_variable_is_met_with_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, names: list[str], sentence: str
+) -> None:
+    for name in names:
+        monkeypatch.setenv(name, "1")
+    with pytest.raises(ValueError, match=sentence):
+        load_settings()
+
+
+def test_variables_of_others_and_of_the_client_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEAKSAM_API_KEY", "secret")
+    monkeypatch.setenv("WEAK_WORKER", "1")
+    monkeypatch.setenv("weaksam_workers", "3")
+    assert load_settings().workers == 3
 
 
 def test_what_is_given_goes_before_the_environment_and_that_before_the_default(
@@ -168,6 +199,43 @@ async def check_device(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
         tiny_pipeline(bundle.folder, device="cuda")
 
 
+async def check_backend_and_urls(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="WEAKSAM_TRITON_URLS is '': Value error, backend is triton: name at least"):
+        tiny_settings(bundle.folder, backend="triton")
+    with pytest.raises(ValueError, match="'http://triton:8001' is no address: name each as host:port"):
+        tiny_settings(bundle.folder, backend="triton", triton_urls="http://triton:8001")
+    backend = triton_backend(bundle)
+    assert (backend.kind, backend._urls) == ("triton", ("127.0.0.1:1", "127.0.0.1:2"))
+    assert not await backend.ready(), "nothing listens there"
+    await backend.aclose()
+    assert tiny_pipeline(bundle.folder).backend.kind == "onnxruntime"
+
+
+async def check_triton_probe_s(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    assert triton_backend(bundle, triton_probe_s=0.25)._probe_s == 0.25
+
+
+async def check_triton_breaker(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    assert triton_backend(bundle, triton_breaker_after=3, triton_breaker_open_s=0.5)._breaker == (3, 0.5)
+
+
+async def check_triton_memory_bytes(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    assert triton_backend(bundle)._memory is None
+    backend = triton_backend(bundle, triton_memory_bytes=4096)
+    assert backend._memory is not None
+    name = backend._memory.name
+    assert os.stat(f"/dev/shm/{name}").st_size == 4096  # noqa: PTH116
+    await backend.aclose()
+    assert name not in os.listdir("/dev/shm")  # noqa: PTH208
+
+
+def triton_backend(bundle: Bundle, **changes: Any) -> TritonBackend:
+    settings = {"backend": "triton", "triton_urls": "127.0.0.1:1, 127.0.0.1:2", **changes}
+    backend = create_pipeline(tiny_settings(bundle.folder, **settings)).backend
+    assert isinstance(backend, TritonBackend)
+    return backend
+
+
 async def check_bundle(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
     async with client_of(bundle) as (client, _pipeline):
         assert (await client.get("/labels")).json()["bundle"]["name"] == "tiny"
@@ -184,12 +252,69 @@ async def check_shutdown_grace_s(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
     assert create_server(tiny_settings(bundle.folder, shutdown_grace_s=3)).config.timeout_graceful_shutdown == 3
 
 
+async def check_drain_s(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    server = create_server(tiny_settings(bundle.folder, drain_s=0.75))
+    assert isinstance(server, Server)
+    assert server._drain_s == 0.75
+
+
+async def check_api_keys(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    secret = new_key()
+    path = bundle.folder.parent / "keys_of_settings.json"
+    write_key_file(path, KeyFile(keys=(ApiKey(name="a", sha256=key_sha256(secret)),)))
+    headers = {"Authorization": f"Bearer {secret}"}
+    for burst in (1, 2):
+        changes: dict[str, Any] = {"api_keys_file": path, "api_key_rate_per_s": 0.001, "api_key_burst": burst}
+        async with client_of(bundle, **changes) as (client, _pipeline):
+            statuses = [(await client.get("/labels", headers=headers)).status_code for _ in range(3)]
+            assert statuses == [200] * burst + [429] * (3 - burst)
+            assert (await client.get("/labels")).status_code == 401
+    async with client_of(bundle, api_keys_file=path) as (client, _pipeline):
+        assert [(await client.get("/labels", headers=headers)).status_code for _ in range(30)] == [200] * 30
+    for open_metrics, status in ((False, 401), (True, 200)):
+        async with client_of(bundle, api_keys_file=path, open_metrics=open_metrics) as (client, _pipeline):
+            assert (await client.get("/metrics")).status_code == status
+
+
+async def check_cors_origins(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    for wrong in ("*", "label.example", "https://label.example/page", "https://*.example"):
+        with pytest.raises(ValueError, match="is no origin: name each as https://host"):
+            tiny_settings(bundle.folder, cors_origins=wrong)
+    origin = "https://label.example"
+    for named in ("", f"http://10.0.0.1:3000,{origin}"):
+        async with client_of(bundle, cors_origins=named) as (client, _pipeline):
+            answer = await client.get("/livez", headers={"Origin": origin})
+            assert answer.headers.get("access-control-allow-origin") == (origin if named else None)
+
+
+async def check_otlp_endpoint(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="WEAKSAM_OTLP_ENDPOINT is 'collector:4318': .* give the URL of a collector"):
+        tiny_settings(bundle.folder, otlp_endpoint="collector:4318")
+    for endpoint in (None, "http://127.0.0.1:9"):
+        app = create_app(tiny_settings(bundle.folder, otlp_endpoint=endpoint))
+        layers: list[object] = [layer.cls for layer in app.user_middleware]
+        assert (TraceScope in layers) == (endpoint is not None)
+
+
 async def check_log_level(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
     create_server(tiny_settings(bundle.folder, log_level="error"))
     assert logging.getLogger().level == logging.ERROR
 
 
 CHECKS: dict[str, Check] = {
+    "api_key_burst": check_api_keys,
+    "api_key_rate_per_s": check_api_keys,
+    "api_keys_file": check_api_keys,
+    "cors_origins": check_cors_origins,
+    "drain_s": check_drain_s,
+    "open_metrics": check_api_keys,
+    "otlp_endpoint": check_otlp_endpoint,
+    "backend": check_backend_and_urls,
+    "triton_breaker_after": check_triton_breaker,
+    "triton_breaker_open_s": check_triton_breaker,
+    "triton_probe_s": check_triton_probe_s,
+    "triton_memory_bytes": check_triton_memory_bytes,
+    "triton_urls": check_backend_and_urls,
     "bundle": check_bundle,
     "cache_bytes": check_cache_bytes,
     "deadline_s": check_deadline_s,

@@ -1,0 +1,196 @@
+"""A served process and its signals: it stops without losing a request, and reloads without stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from models.bundle import Bundle, load_bundle, write_manifest
+from tests.support.service_parts import PATIENCE_S, TWO_BOLTS_AND_A_NUT
+from tests.support.tiny_bundle import encoded, write_tiny_bundle
+
+PICTURE = encoded(TWO_BOLTS_AND_A_NUT)
+CLIENTS = 8
+SERVE = """
+from service.app import create_server
+from service.settings import load_settings
+create_server(load_settings()).run()
+"""
+
+
+@dataclass
+class Process:
+    """A service of its own and the log that it writes."""
+
+    popen: subprocess.Popen[bytes]
+    log: Path
+
+    def rows(self) -> list[dict[str, Any]]:
+        whole = self.log.read_bytes().rpartition(b"\n")[0]
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def answered(self) -> dict[str, int]:
+        """Status by request id of every POST /detect that the service has seen to its end."""
+        return {row["request_id"]: row["status"] for row in self.rows() if row.get("path") == "/detect"}
+
+    def url(self) -> str:
+        give_up_s = time.monotonic() + PATIENCE_S
+        while time.monotonic() < give_up_s:
+            assert self.popen.poll() is None, self.log.read_text()
+            for row in self.rows():
+                if "running on" in row["message"]:
+                    return str(row["message"].split()[3])
+            time.sleep(0.05)
+        raise AssertionError("the service does not say where it listens")
+
+    def wait_until_ready(self) -> str:
+        url, give_up_s = self.url(), time.monotonic() + PATIENCE_S
+        while httpx.get(f"{url}/readyz", timeout=PATIENCE_S).status_code != 200:
+            assert time.monotonic() < give_up_s
+            time.sleep(0.05)
+        return url
+
+
+@contextmanager
+def served(bundle: Path, log: Path, **environment: str) -> Iterator[Process]:
+    given = {"BUNDLE": str(bundle), "PORT": "0", "INTRA_OP_THREADS": "1", "CACHE_BYTES": "0", **environment}
+    root = Path(__file__).resolve().parents[2]
+    variables = {**os.environ, **{f"WEAKSAM_{name}": value for name, value in given.items()}}
+    with log.open("wb") as file:
+        popen = subprocess.Popen([sys.executable, "-c", SERVE], cwd=root, env=variables, stderr=file)
+        try:
+            yield Process(popen, log)
+        finally:
+            popen.kill()
+            popen.wait()
+
+
+@dataclass
+class Load:
+    """Eight clients that each send one request after the other until nobody listens any more.
+
+    Attributes:
+        statuses: of the answers, by request id.
+        refused: requests whose connection was not accepted.
+        broken: requests whose connection was lost without an answer.
+        in_flight: requests on their way.
+    """
+
+    url: str
+    statuses: dict[str, int] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    in_flight: set[str] = field(default_factory=set)
+
+    async def run(self, client: httpx.AsyncClient, name: str) -> None:
+        for number in range(100_000):
+            id_ = f"{name}-{number}"
+            self.in_flight.add(id_)
+            try:
+                answer = await client.post(
+                    "/detect", headers={"X-Request-Id": id_}, files={"image": PICTURE}, data={"tags": "red-bolt"}
+                )
+            except httpx.ConnectError:
+                self.refused.append(id_)
+                return
+            except httpx.TransportError:
+                self.broken.append(id_)
+                return
+            finally:
+                self.in_flight.discard(id_)
+            self.statuses[id_] = answer.status_code
+
+    async def start(self, client: httpx.AsyncClient, answers: int) -> list[asyncio.Task[None]]:
+        """Begin, and return once so many answers have come and all clients wait for one."""
+        tasks = [asyncio.create_task(self.run(client, f"c{number}")) for number in range(CLIENTS)]
+        async with asyncio.timeout(PATIENCE_S):
+            while len(self.statuses) < answers or len(self.in_flight) < CLIENTS:  # noqa: ASYNC110 - a load has no events
+                await asyncio.sleep(0.001)
+        return tasks
+
+
+async def stop_under_load(process: Process, answers: int) -> tuple[Load, set[str], list[int]]:
+    """SIGTERM under load: the load, what was on its way at that moment, and what /readyz said from then on."""
+    url = await asyncio.to_thread(process.wait_until_ready)
+    load, readiness = Load(url), []
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client:
+        tasks = await load.start(client, answers)
+        on_their_way = set(load.in_flight)
+        process.popen.send_signal(signal.SIGTERM)
+        while not all(task.done() for task in tasks):
+            try:
+                readiness.append((await client.get("/readyz")).status_code)
+            except httpx.TransportError:
+                break
+            await asyncio.sleep(0.02)
+        await asyncio.gather(*tasks)
+    await asyncio.to_thread(process.popen.wait, PATIENCE_S)
+    return load, on_their_way, readiness
+
+
+@pytest.mark.parametrize("drain_s", ["1.5", "0"], ids=["with a drain", "at once"])
+async def test_sigterm_loses_no_request(tiny_bundle: Bundle, tmp_path: Path, drain_s: str) -> None:
+    # One worker, so that most requests wait in the queue when the signal comes.
+    with served(tiny_bundle.folder, tmp_path / "log", WORKERS="1", DRAIN_S=drain_s) as process:
+        load, on_their_way, readiness = await stop_under_load(process, answers=16)
+        answered = process.answered()
+    assert process.popen.returncode in (0, -signal.SIGTERM)
+    assert Counter(load.statuses.values()) == {200: len(load.statuses)}
+    assert on_their_way <= set(load.statuses), "what was in work or waiting has been finished"
+    # What has no answer never came in: its connection was not accepted.
+    assert answered == load.statuses
+    assert len(load.refused) + len(load.broken) == CLIENTS
+    if drain_s != "0":
+        assert load.broken == []
+        assert 503 in readiness
+        assert len(load.statuses) > 16 + len(on_their_way), "while it drains, the service goes on answering"
+
+
+async def test_when_the_grace_is_over_the_rest_is_refused_not_cut_off(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    settings = {"WORKERS": "1", "DRAIN_S": "0", "SHUTDOWN_GRACE_S": "0"}
+    with served(tiny_bundle.folder, tmp_path / "log", **settings) as process:
+        load, on_their_way, _ = await stop_under_load(process, answers=16)
+    assert set(load.statuses.values()) <= {200, 503}
+    assert on_their_way <= set(load.statuses)
+
+
+async def test_sighup_reloads_the_bundle_and_a_failure_leaves_the_old_one(tmp_path: Path) -> None:
+    for version in ("1", "2"):
+        (tmp_path / version).mkdir()
+        write_manifest(replace(write_tiny_bundle(tmp_path / version), version=version))
+    link = tmp_path / "current"
+    link.symlink_to(tmp_path / "1")
+    with served(link, tmp_path / "log") as process:
+        url = await asyncio.to_thread(process.wait_until_ready)
+        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client:
+            link.unlink()
+            process.popen.send_signal(signal.SIGHUP)
+            async with asyncio.timeout(PATIENCE_S):
+                while 'weaksam_reloads_total{outcome="failed"} 1.0' not in (await client.get("/metrics")).text:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            assert (await client.get("/labels")).json()["bundle"]["version"] == "1"
+            link.symlink_to(tmp_path / "2")
+            process.popen.send_signal(signal.SIGHUP)
+            async with asyncio.timeout(PATIENCE_S):
+                while (await client.get("/labels")).json()["bundle"]["version"] != "2":  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            answer = await client.post("/detect", files={"image": PICTURE}, data={"tags": "red-bolt"})
+            assert answer.json()["bundle"]["digest"] == load_bundle(tmp_path / "2").digest
+        rows = process.rows()
+    (failed,) = [row for row in rows if row["message"].startswith("the bundle stays as it was")]
+    assert "bundle.json does not exist" in failed["message"]
+    assert [row["outcome"] for row in rows if row["message"] == "reloaded"] == ["swapped"]
