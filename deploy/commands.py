@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from deploy.export_bundle import BundleConfig, export_bundle, open_run, open_sam
+from deploy.export_bundle import export_bundle, open_run, open_sam
 from models.config import load_config
+from models.settings import BundleConfig
 
 RunOption = typer.Option(help="Folder of the finished run.")
 
@@ -18,13 +19,18 @@ def export_command(
     config: Annotated[Path, typer.Option(help="TOML file: name, version, prompt and post-processing settings.")],
     out: Annotated[Path, typer.Option(help="Folder of the bundle.")],
     sam: Annotated[
-        Path | None, typer.Option(help="Folder of a finished run or of a bundle; by default the default bundle.")
+        Path | None,
+        typer.Option(help="A finished run, a bundle, or Segment Anything's own .pth; by default the default bundle."),
     ] = None,
     wsod: Annotated[Path | None, typer.Option(help="Folder of the finished run; without it, proposals only.")] = None,
+    detector: Annotated[
+        Path | None, typer.Option(help="Folder of a finished `weaksam train detector`, which then answers first.")
+    ] = None,
     override: Annotated[list[str] | None, typer.Option("--set", help="key=value that wins over the config.")] = None,
 ) -> None:
     """Export finished runs as a bundle of ONNX graphs, each compared with torch."""
-    detector = None if wsod is None else open_run(wsod, "wsod")
+    of_proposals = None if wsod is None else open_run(wsod, "wsod")
+    retrained = None if detector is None else open_run(detector, "detector")
     settings = load_config(BundleConfig, config, override or ())
-    export_bundle(open_sam(sam), open_run(cam, "cam"), detector, settings, out)
+    export_bundle(open_sam(sam), open_run(cam, "cam"), of_proposals, settings, out, retrained)
     typer.echo(f"wrote {out}")

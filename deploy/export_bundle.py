@@ -15,37 +15,42 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from deploy.detector_plan import detector_plan
 from deploy.graph_plans import cam_plan, sam_decoder_plan, sam_encoder_plan, wsod_plan
 from deploy.onnx_graph import GraphPlan, export_graph
-from models.bundle import DEFAULT_BUNDLE, MANIFEST, Bundle, GraphSpec, Thresholds, load_bundle, write_manifest
+from models.bundle import (
+    AVERAGED_CAM,
+    DEFAULT_BUNDLE,
+    MANIFEST,
+    SAM_GRAPHS,
+    Bundle,
+    GraphSpec,
+    Thresholds,
+    file_sha256,
+    load_bundle,
+    write_manifest,
+)
+from models.config import config_from_values
+from models.labels import LabelSet
 from models.labels_file import read_labels
-from models.nets.cam import build_cnn_cam
-from models.nets.compact_sam import build_compact_sam
+from models.nets.cam_nets import AveragedCam, CamNet, build_cam_of_run
+from models.nets.compact_sam import CompactSam, build_compact_sam
+from models.nets.official_sam import OfficialSam, load_official_sam
+from models.nets.rcnn import RcnnSettings, build_rcnn
 from models.nets.wsod import build_wsod
-from models.settings import PostSettings, PromptSettings
+from models.settings import BundleConfig
 
 CHECK_SEED = 20240212
-MAP_KINDS = ("coarse",)
-SAM_GRAPHS = ("sam_encoder", "sam_decoder")
 LICENCES = {
     "bundle": "Apache-2.0",
     "backbone": "MobileNetV2 ImageNet weights, Apache-2.0, fine-tuned",
     "photographs": "FOD-A, MIT (tags used, no picture included)",
 }
+OFFICIAL_SAM_LICENCE = {"segment_anything": "Segment Anything checkpoint, Apache-2.0"}
 
 
 class ExportError(ValueError):
     """A run that cannot be exported; the message names the file and the remedy."""
-
-
-@dataclass(frozen=True)
-class BundleConfig:
-    """What a bundle holds beside its graphs."""
-
-    name: str
-    version: str
-    prompts: PromptSettings
-    post: PostSettings
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,18 @@ class Run:
     config: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class OfficialCheckpoint:
+    """A checkpoint as published with Segment Anything: ``vit_b``, ``vit_l`` or ``vit_h``, or one of their format."""
+
+    path: Path
+    kind: str
+    net: OfficialSam
+
+
+SamSource = Run | Bundle | OfficialCheckpoint
+
+
 def open_run(folder: Path, name: str) -> Run:
     """Read a training's folder; raises ExportError where its checkpoint or settings are missing."""
     checkpoint, config = folder / f"{name}.safetensors", folder / "config.json"
@@ -66,28 +83,38 @@ def open_run(folder: Path, name: str) -> Run:
     return Run(folder, checkpoint, json.loads(config.read_text(encoding="utf-8")))
 
 
-def open_sam(folder: Path | None) -> Run | Bundle:
-    """The compact SAM to export: of a training's folder, or of a bundle (the default one where none is given).
+def open_sam(path: Path | None) -> SamSource:
+    """The SAM to export: a training's folder, a bundle (the default one where none is given), or an official `.pth`.
 
     It knows no classes, so that every set of classes can be served with the same one.
     """
-    folder = folder or DEFAULT_BUNDLE
-    return load_bundle(folder, SAM_GRAPHS) if (folder / MANIFEST).is_file() else open_run(folder, "sam")
+    path = path or DEFAULT_BUNDLE
+    if path.is_file():
+        net, sizes = load_official_sam(path)
+        return OfficialCheckpoint(path, sizes.name, net)
+    return load_bundle(path, SAM_GRAPHS) if (path / MANIFEST).is_file() else open_run(path, "sam")
 
 
-def export_bundle(sam: Run | Bundle, cam: Run, wsod: Run | None, config: BundleConfig, out_dir: Path) -> None:
+def export_bundle(
+    sam: SamSource, cam: Run, wsod: Run | None, config: BundleConfig, out_dir: Path, detector: Run | None = None
+) -> None:
     """Write a bundle of the given runs.
 
-    Without ``wsod`` it can make proposals only: that is what `weaksam train wsod` learns from.
+    Without ``wsod`` it can make proposals only: that is what `weaksam train wsod` learns from. With ``detector`` that
+    one answers, and ``wsod`` looks for what it missed.
 
     Raises:
         ExportError: runs that do not fit together.
     """
     labels = read_labels(cam.folder / "labels.json")
-    side_px = _shared_side(sam, cam, wsod)
+    side_px = _shared_side(cam, wsod, detector)
     out_dir.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(CHECK_SEED)
-    plans = _class_plans(cam, wsod, len(labels), side_px, rng)
+    cam_net = build_cam_of_run(cam.config, len(labels))
+    _load(cam_net, cam)
+    plans = _class_plans(cam_net, wsod, config, len(labels), side_px, rng)
+    if detector is not None:
+        plans.append(_detector_plan(detector, labels))
     graphs = {plan.name: export_graph(plan, out_dir, side_px) for plan in plans}
     bundle = Bundle(
         folder=out_dir,
@@ -96,34 +123,55 @@ def export_bundle(sam: Run | Bundle, cam: Run, wsod: Run | None, config: BundleC
         digest="",
         labels=labels,
         graphs=graphs | _sam_graphs(sam, out_dir, rng),
-        map_kinds=MAP_KINDS,
-        thresholds=_thresholds(wsod, len(labels)),
+        map_kinds=cam_net.map_kinds,
+        thresholds=_thresholds(wsod, detector, len(labels)),
         prompts=config.prompts,
         post=config.post,
-        provenance=_provenance(sam, cam, wsod),
+        provenance=_provenance(sam, cam, wsod, detector),
     )
     write_manifest(bundle)
 
 
-def _class_plans(cam: Run, wsod: Run | None, classes: int, side_px: int, rng: np.random.Generator) -> list[GraphPlan]:
-    cam_net = build_cnn_cam(cam.config["backbone"], classes)
-    _load(cam_net, cam)
+def _class_plans(
+    cam_net: CamNet, wsod: Run | None, config: BundleConfig, classes: int, side_px: int, rng: np.random.Generator
+) -> list[GraphPlan]:
     if wsod is None:
-        return [cam_plan(cam_net, side_px, rng)]
-    wsod_net = build_wsod(wsod.config["backbone"], classes)
+        plans = [cam_plan(cam_net, side_px, rng)]
+        if config.averages_maps:
+            averaged = AveragedCam(cam_net, side_px, config.map_scales, config.map_flip)
+            plans.append(cam_plan(averaged, side_px, rng, AVERAGED_CAM))
+        return plans
+    # runs of the first release have no method in their settings: it was OICR
+    wsod_net = build_wsod(wsod.config["backbone"], classes, method=wsod.config.get("method", "oicr"))
     _load(wsod_net, wsod)
     return [cam_plan(cam_net, side_px, rng), wsod_plan(wsod_net, side_px, rng)]
 
 
-def _sam_graphs(sam: Run | Bundle, out_dir: Path, rng: np.random.Generator) -> dict[str, GraphSpec]:
+def _detector_plan(run: Run, labels: LabelSet) -> GraphPlan:
+    own = read_labels(run.folder / "labels.json")
+    if own != labels:
+        raise ExportError(f"{run.folder} has other labels than the classifier: train both on the same data")
+    net = build_rcnn(
+        config_from_values(RcnnSettings, run.config["net"], f"{run.folder / 'config.json'}: net"), len(own)
+    )
+    _load(net, run)
+    return detector_plan(net.eval(), np.load(run.folder / "pictures.npy", allow_pickle=False), len(own))
+
+
+def _sam_graphs(sam: SamSource, out_dir: Path, rng: np.random.Generator) -> dict[str, GraphSpec]:
     if isinstance(sam, Bundle):
         for name in SAM_GRAPHS:
             shutil.copyfile(sam.path(name), out_dir / sam.graphs[name].file)
         return {name: sam.graphs[name] for name in SAM_GRAPHS}
-    net = build_compact_sam(sam.config["backbone"], sam.config["side_px"])
-    _load(net, sam)
+    net = sam.net if isinstance(sam, OfficialCheckpoint) else _compact_sam(sam)
     plans = (sam_encoder_plan(net, rng), sam_decoder_plan(net, rng))
     return {plan.name: export_graph(plan, out_dir, net.side_px) for plan in plans}
+
+
+def _compact_sam(run: Run) -> CompactSam:
+    net = build_compact_sam(run.config["backbone"], run.config["side_px"])
+    _load(net, run)
+    return net
 
 
 def _load(net: nn.Module, run: Run) -> None:
@@ -133,24 +181,34 @@ def _load(net: nn.Module, run: Run) -> None:
         raise ExportError(f"{run.checkpoint} is of another network than {run.folder / 'config.json'} says") from error
 
 
-def _shared_side(sam: Run | Bundle, cam: Run, wsod: Run | None) -> int:
-    sides = {run.folder.name: int(run.config["side_px"]) for run in (cam, wsod) if run is not None}
-    sides["sam"] = sam.graphs["sam_encoder"].side_px if isinstance(sam, Bundle) else int(sam.config["side_px"])
+def _shared_side(cam: Run, *others: Run | None) -> int:
+    sides = {run.folder.name: int(run.config["side_px"]) for run in (cam, *others) if run is not None}
     if len(set(sides.values())) > 1:
         raise ExportError(f"side_px differs between the parts ({sides}): train them at one size")
-    return sides["sam"]
+    return sides[cam.folder.name]
 
 
-def _thresholds(wsod: Run | None, classes: int) -> Thresholds:
+def _thresholds(wsod: Run | None, detector: Run | None, classes: int) -> Thresholds:
+    of_detector = () if detector is None else tuple(_read_thresholds(detector)["score"])
     if wsod is None:
-        return Thresholds((0.5,) * classes, (0.0,) * classes)
-    values = json.loads((wsod.folder / "thresholds.json").read_text(encoding="utf-8"))
-    return Thresholds(tuple(values["classifier"]), tuple(values["score"]))
+        return Thresholds((0.5,) * classes, (0.0,) * classes, of_detector)
+    values = _read_thresholds(wsod)
+    return Thresholds(tuple(values["classifier"]), tuple(values["score"]), of_detector)
 
 
-def _provenance(sam: Run | Bundle, cam: Run, wsod: Run | None) -> dict[str, Any]:
-    records = {run.checkpoint.stem: _run_record(run) for run in (cam, wsod) if run is not None}
-    records["sam"] = sam.provenance["runs"]["sam"] if isinstance(sam, Bundle) else _run_record(sam)
+def _read_thresholds(run: Run) -> dict[str, list[float]]:
+    path = run.folder / "thresholds.json"
+    if not path.is_file():
+        raise ExportError(
+            f"{path} does not exist: finish `weaksam train {run.checkpoint.stem}` into {run.folder} first"
+        )
+    values: dict[str, list[float]] = json.loads(path.read_text(encoding="utf-8"))
+    return values
+
+
+def _provenance(sam: SamSource, *runs: Run | None) -> dict[str, Any]:
+    records = {run.checkpoint.stem: _run_record(run) for run in runs if run is not None}
+    records["sam"] = _sam_record(sam)
     return {
         "runs": records,
         "exported_with": {
@@ -158,8 +216,17 @@ def _provenance(sam: Run | Bundle, cam: Run, wsod: Run | None) -> dict[str, Any]
             "onnxruntime": onnxruntime.__version__,
             "python": platform.python_version(),
         },
-        "licences": LICENCES,
+        "licences": LICENCES | (OFFICIAL_SAM_LICENCE if "checkpoint" in records["sam"] else {}),
     }
+
+
+def _sam_record(sam: SamSource) -> dict[str, Any]:
+    if isinstance(sam, Bundle):
+        record: dict[str, Any] = sam.provenance["runs"]["sam"]
+        return record
+    if isinstance(sam, OfficialCheckpoint):
+        return {"checkpoint": sam.path.name, "kind": sam.kind, "sha256": file_sha256(sam.path)}
+    return _run_record(sam)
 
 
 def _run_record(run: Run) -> dict[str, Any]:

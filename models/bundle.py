@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -20,6 +21,12 @@ MANIFEST = "bundle.json"
 DEFAULT_BUNDLE = Path(__file__).parent / "default_bundle"
 PROPOSAL_GRAPHS = ("cam", "sam_encoder", "sam_decoder")
 SERVED_GRAPHS = (*PROPOSAL_GRAPHS, "wsod")
+SAM_GRAPHS = ("sam_encoder", "sam_decoder")
+DETECTOR = "detector"
+# `cam` averaged over scales and flips, for training's proposals; where a bundle's settings ask for it.
+AVERAGED_CAM = "cam_averaged"
+CLASS_GRAPHS = ("cam", "wsod", DETECTOR)
+KNOWN_KINDS = re.compile(r"coarse|fine|cross_\d+_\d+")  # the last: a block and a head
 
 
 class BundleError(ValueError):
@@ -64,11 +71,13 @@ class Thresholds:
 
     Attributes:
         classifier: least classifier score at which a tag counts as seen.
-        score: least detection score that is returned where the request gives none.
+        score: least score of a detection by `wsod` that is returned where the request gives none.
+        detector: the same of the graph `detector`; empty in a bundle without one.
     """
 
     classifier: tuple[float, ...]
     score: tuple[float, ...]
+    detector: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,8 +96,14 @@ class Bundle:
 
     @cached_property
     def side_px(self) -> int:
-        """Side of the square input that all graphs share."""
-        return self.graphs["cam"].side_px
+        """Side of the segmenter's square input: peaks, prompts, proposals and detections are in its pixels."""
+        return self.graphs["sam_encoder"].side_px
+
+    @cached_property
+    def detector_masks(self) -> bool:
+        """Whether there is a graph `detector` that gives masks."""
+        graph = self.graphs.get(DETECTOR)
+        return graph is not None and any(tensor.name == "masks" for tensor in graph.outputs)
 
     def path(self, graph: str) -> Path:
         return self.folder / self.graphs[graph].file
@@ -156,9 +171,7 @@ def _bundle_of(values: Mapping[str, Any], folder: Path, digest: str) -> Bundle:
         labels=LabelSet(tuple(Label(row["name"], tuple(row.get("aliases", ()))) for row in values["labels"])),
         graphs={name: _graph_of(spec) for name, spec in values["graphs"].items()},
         map_kinds=tuple(values["map_kinds"]),
-        thresholds=Thresholds(
-            **{name: tuple(map(float, values["thresholds"][name])) for name in ("classifier", "score")}
-        ),
+        thresholds=Thresholds(**{name: tuple(map(float, found)) for name, found in values["thresholds"].items()}),
         prompts=config_from_values(PromptSettings, values["prompts"], "prompts"),
         post=config_from_values(PostSettings, values["post"], "post"),
         provenance=values["provenance"],
@@ -186,22 +199,40 @@ def _check(bundle: Bundle, required: Sequence[str]) -> None:
     missing = [name for name in required if name not in bundle.graphs]
     if missing:
         raise BundleError(f"{bundle.folder / MANIFEST}: graphs lacks {', '.join(missing)}: export the bundle again")
-    # One letterboxed picture goes to all graphs.
-    for name in ("side_px", "fill_rgb"):
-        values = {getattr(spec, name) for spec in bundle.graphs.values()}
-        if len(values) > 1:
-            raise BundleError(
-                f"{bundle.folder / MANIFEST}: graphs differ in {name} {sorted(values)}: export them together"
-            )
-    for name in ("classifier", "score"):
+    # One letterboxed picture goes to the segmenter's graphs, and one to those that know classes.
+    for together in (SAM_GRAPHS, CLASS_GRAPHS):
+        for name in ("side_px", "fill_rgb"):
+            values = {getattr(bundle.graphs[graph], name) for graph in together if graph in bundle.graphs}
+            if len(values) > 1:
+                raise BundleError(
+                    f"{bundle.folder / MANIFEST}: {' and '.join(together)} differ in {name} {sorted(values)}: "
+                    "export them together"
+                )
+    _check_map_kinds(bundle)
+    for name in ("classifier", "score", *(("detector",) if DETECTOR in bundle.graphs else ())):
         values = getattr(bundle.thresholds, name)
         if len(values) != len(bundle.labels) or not all(math.isfinite(value) for value in values):
             raise BundleError(
                 f"{bundle.folder / MANIFEST}: thresholds.{name} must be {len(bundle.labels)} finite numbers, "
                 f"one for each label, got {len(values)}"
             )
+    if bundle.post.mask_source == "detector" and not bundle.detector_masks:
+        raise BundleError(
+            f"{bundle.folder / MANIFEST}: post.mask_source is 'detector', but no graph detector gives masks: "
+            "export one with a mask head, or choose 'proposal' or 'box'"
+        )
     for spec in bundle.graphs.values():
         _check_file(bundle.folder / spec.file, spec.sha256)
+
+
+def _check_map_kinds(bundle: Bundle) -> None:
+    where = f"{bundle.folder / MANIFEST}: map_kinds"
+    for kind in bundle.map_kinds:
+        if not KNOWN_KINDS.fullmatch(kind):
+            raise BundleError(f"{where} names {kind!r}, known are coarse, fine and cross_<block>_<head>: export again")
+    for tensor in bundle.graphs["cam"].outputs if "cam" in bundle.graphs else ():
+        if tensor.name == "maps" and tensor.shape[1] != len(bundle.map_kinds):
+            raise BundleError(f"{where} names {len(bundle.map_kinds)} kinds, cam has {tensor.shape[1]}: export again")
 
 
 def _check_file(path: Path, sha256: str) -> None:

@@ -24,13 +24,18 @@ def load_config(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -
     Raises:
         ConfigError: unreadable file, unknown key (with the nearest name), wrong type or missing value.
     """
+    return config_from_values(kind, read_values(path, overrides), str(path))
+
+
+def read_values(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The plain values of a TOML file under ``key=value`` texts that win over it; raises ConfigError."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
     for text in overrides:
         values = _merged(values, _parse_override(text))
-    return config_from_values(kind, values, str(path))
+    return values
 
 
 def config_from_values(kind: type[Config], values: Mapping[str, Any], where: str) -> Config:

@@ -19,7 +19,8 @@ class Detections:
         boxes_xyxy: [N,4] float32, half-open, in the frame the producer states.
         scores: [N] float32.
         labels: [N] int64, class indices.
-        sources: [N] int64, index of the proposal each came from; -1 where there is none.
+        sources: [N] int64, the row each came from, of the proposals or of the detector's own answer.
+        by_detector: [N] bool, which of the two.
 
     Raises ValueError where shapes disagree.
     """
@@ -28,12 +29,13 @@ class Detections:
     scores: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
     sources: npt.NDArray[np.int64]
+    by_detector: npt.NDArray[np.bool_]
 
     def __post_init__(self) -> None:
         count = len(self.scores)
         if self.boxes_xyxy.shape != (count, 4):
             raise ValueError(f"boxes_xyxy must have shape ({count}, 4), got {self.boxes_xyxy.shape}")
-        for name in ("labels", "sources"):
+        for name in ("labels", "sources", "by_detector"):
             if getattr(self, name).shape != (count,):
                 raise ValueError(f"{name} must have shape ({count},), got {getattr(self, name).shape}")
 
@@ -45,8 +47,9 @@ class Detections:
 
     @staticmethod
     def empty() -> Detections:
+        nothing = np.zeros(0, np.int64)
         return Detections(
-            np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(0, np.int64)
+            np.zeros((0, 4), np.float32), np.zeros(0, np.float32), nothing, nothing, nothing.astype(np.bool_)
         )
 
     @staticmethod

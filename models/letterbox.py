@@ -61,6 +61,12 @@ class Letterbox:
         height, width = self.image_hw
         return np.clip(boxes, 0, np.array([width, height, width, height], np.float32)).astype(np.float32)
 
+    def boxes_for(self, other: Letterbox, boxes_xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Boxes [N,4] from pixels of this input to pixels of ``other``, which holds the same picture."""
+        factor_xy = np.array(other.scale_xy) / np.array(self.scale_xy)
+        boxes: npt.NDArray[np.float32] = (boxes_xyxy.reshape(-1, 2, 2) * factor_xy).reshape(-1, 4).astype(np.float32)
+        return boxes
+
     def mask_to_image(self, logits_hw: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
         """Mask logits [h,h] over the whole square, at any stride, to a mask [H,W] of the picture (logit above 0).
 

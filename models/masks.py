@@ -38,6 +38,32 @@ def encode_mask_png(mask_hw: Mask) -> bytes:
     return encoded.tobytes()
 
 
+def paste_mask(
+    logits_hw: npt.NDArray[np.floating], box_xyxy: npt.NDArray[np.float32], size_hw: tuple[int, int]
+) -> Mask:
+    """A mask [H,W], column-major, from logits [M,M] over a box [4] in its pixels (logit above 0).
+
+    The box may reach over the picture's edges; nothing outside it is in the mask.
+    """
+    mask_hw = np.zeros(size_hw, np.bool_, order="F")
+    corners_xy = box_xyxy.astype(np.float64).reshape(2, 2)
+    # The pixels whose centres lie inside the box.
+    first_xy, end_xy = np.clip(np.ceil(corners_xy - 0.5).astype(np.int64), 0, size_hw[::-1])
+    if (first_xy >= end_xy).any():
+        return mask_hw
+    step_xy = logits_hw.shape[0] / (corners_xy[1] - corners_xy[0])
+    (step_x, step_y), (shift_x, shift_y) = step_xy, step_xy * (first_xy + 0.5 - corners_xy[0]) - 0.5
+    warped = cv2.warpAffine(
+        logits_hw.astype(np.float32),
+        np.array([[step_x, 0, shift_x], [0, step_y, shift_y]]),
+        (int(end_xy[0] - first_xy[0]), int(end_xy[1] - first_xy[1])),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    mask_hw[first_xy[1] : end_xy[1], first_xy[0] : end_xy[0]] = warped > 0
+    return mask_hw
+
+
 def mask_box(mask_hw: Mask) -> npt.NDArray[np.float32]:
     """Tight half-open box [4] of a mask [H,W] in its pixels; zeros where the mask is empty."""
     rows, columns = np.flatnonzero(mask_hw.any(axis=1)), np.flatnonzero(mask_hw.any(axis=0))

@@ -57,6 +57,29 @@ def select_detections(
         refined = clip_boxes(apply_deltas(boxes_xyxy, deltas[:, min(label, deltas.shape[1] - 1)]), valid_hw)
         kept = nms(refined, scores[:, label], settings.nms_iou)
         labels = np.full(len(kept), label, np.int64)
-        parts.append(Detections(refined[kept], scores[kept, label], labels, kept))
+        parts.append(Detections(refined[kept], scores[kept, label], labels, kept, np.zeros(len(kept), np.bool_)))
+    return best_first(parts)
+
+
+def detector_detections(
+    boxes_xyxy: Float32, scores: Float32, labels: npt.NDArray[np.int64], valid_hw: tuple[int, int]
+) -> Detections:
+    """The answer of the graph `detector` as detections, in its order and frame.
+
+    Boxes [D,4] are cut to the part of the input that holds the picture; those that lie in the padding go.
+    """
+    cut = clip_boxes(boxes_xyxy, valid_hw)
+    inside = np.flatnonzero((cut[:, 2:] > cut[:, :2]).all(axis=1))
+    return Detections(cut[inside], scores[inside], labels[inside], inside, np.ones(len(inside), np.bool_))
+
+
+def missed_classes(found: Detections, classes: Sequence[int], min_scores: Float32) -> tuple[int, ...]:
+    """Those of the classes of which no detection reaches its class's least score; ``min_scores`` is [C]."""
+    seen = set(found.labels[found.scores >= min_scores[found.labels]].tolist())
+    return tuple(label for label in classes if label not in seen)
+
+
+def best_first(parts: Sequence[Detections]) -> Detections:
+    """All parts in one, by falling score."""
     found = Detections.concat(parts)
     return found[np.argsort(-found.scores, kind="stable")]

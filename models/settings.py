@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-MaskSource = Literal["proposal", "box"]
+MaskSource = Literal["proposal", "box", "detector"]
+PeakGrid = Literal["map", "input"]
+# For bundles that name no sizes of their own for Triton: few for the masks of an answer, many for a grid on a GPU.
+TRITON_BUCKETS = (4, 16, 64)
 
 
 @dataclass(frozen=True)
@@ -15,10 +18,14 @@ class PromptSettings:
     Attributes:
         peak_window_px: side of the window, in pixels of the graph's input, within which a peak is the highest.
         peak_min_value: least value of a peak in its min-max normalised map.
-        peak_max_count: most peaks of one class.
+        peak_max_count: most peaks of one map of a class.
+        peak_grid: ``input`` enlarges maps to the pixels of the graph's input before peaks are looked for, ``map``
+            looks at their own cells.
+        cross_peak_window_px: as ``peak_window_px``, for maps of single attention heads.
+        cross_clusters_share: clusters that the peaks of these maps are merged into, as a share of their number.
         grid_sides: points per side of each grid round, coarse to fine.
         max_prompts: most prompts spent on one picture.
-        prompt_buckets: sizes that a run of `sam_decoder` is padded to, by backend.
+        prompt_buckets: sizes that a run of `sam_decoder` is padded to, by backend; see `buckets_of`.
         proposal_bucket: multiple to which the number of proposals is padded for `wsod`.
         mask_levels: mask levels of the decoder that become proposals.
         grid_min_iou: least predicted IoU of a grid prompt's mask.
@@ -34,7 +41,9 @@ class PromptSettings:
     peak_max_count: int = 25
     grid_sides: tuple[int, ...] = (8, 16)
     max_prompts: int = 256
-    prompt_buckets: dict[str, tuple[int, ...]] = field(default_factory=lambda: {"onnxruntime": (4, 8)})
+    prompt_buckets: dict[str, tuple[int, ...]] = field(
+        default_factory=lambda: {"onnxruntime": (4, 8), "triton": TRITON_BUCKETS}
+    )
     proposal_bucket: int = 32
     mask_levels: tuple[int, ...] = (0, 1, 2)
     grid_min_iou: float = 0.5
@@ -43,6 +52,24 @@ class PromptSettings:
     cover_max_area_share: float = 0.25
     duplicate_iou: float = 0.9
     max_proposals: int = 150
+    peak_grid: PeakGrid = "map"
+    cross_peak_window_px: int = 129
+    cross_clusters_share: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.cross_clusters_share <= 1:
+            raise ValueError(f"cross_clusters_share is {self.cross_clusters_share}: take a share above 0, at most 1")
+
+    def buckets_of(self, backend: str) -> tuple[int, ...]:
+        """Sizes of runs for a kind of backend.
+
+        Raises:
+            ValueError: there are none for it.
+        """
+        known = {"triton": TRITON_BUCKETS, **self.prompt_buckets}
+        if backend not in known:
+            raise ValueError(f"prompt_buckets of the bundle names {', '.join(known)}, not {backend}: add it")
+        return known[backend]
 
 
 @dataclass(frozen=True)
@@ -53,9 +80,40 @@ class PostSettings:
         quality_power: a proposal's predicted IoU to this power multiplies its class scores: the detector says which
             class, the segmenter how well the mask fits a thing (Mask Scoring R-CNN, arXiv 1903.00241).
         nms_iou: of two detections of one class with a higher IoU, the lower score goes.
-        mask_source: ``proposal``, the mask that the box came from, or ``box``, a box prompt on the final box.
+        mask_source: ``proposal``, the mask that the box came from; ``box``, a box prompt on the final box; or
+            ``detector``, the mask of the detector's own head. A detector's box without such a mask gets a box prompt,
+            a proposal's keeps the mask that it came from.
     """
 
     quality_power: float = 3.0
     nms_iou: float = 0.3
     mask_source: MaskSource = "proposal"
+
+
+@dataclass(frozen=True)
+class BundleConfig:
+    """What a bundle holds beside its graphs.
+
+    Attributes:
+        name, version: stated in every answer.
+        prompts, post: see there.
+        map_scales: factors of the picture's size over which the maps are averaged that training's proposals start
+            from. Only a bundle without detector has them, as the graph `cam_averaged`; one scale is served.
+        map_flip: whether these maps are averaged over the mirrored picture as well.
+    """
+
+    name: str
+    version: str
+    prompts: PromptSettings
+    post: PostSettings
+    map_scales: tuple[float, ...] = (1.0,)
+    map_flip: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.map_scales or min(self.map_scales) <= 0:
+            raise ValueError(f"map_scales is {list(self.map_scales)}: take factors above 0, such as [1.0, 0.8, 1.2]")
+
+    @property
+    def averages_maps(self) -> bool:
+        """Whether training's proposals start from other maps than the served ones."""
+        return self.map_scales != (1.0,) or self.map_flip

@@ -107,10 +107,31 @@ sys.meta_path.insert(0, Absent())
         pytest.param("import service.client", id="client"),
         pytest.param("import service.label_command", id="label"),
         pytest.param("import service.commands", id="serve and detect"),
+        pytest.param("import deploy.triton_command", id="triton"),
     ],
 )
 def test_the_base_install_needs_no_torch(repository_dir: Path, statement: str) -> None:
     code = f"{BLOCK_HEAVY}\n{statement}\nassert 'training' not in sys.modules"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=repository_dir, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("absent", "statement"),
+    [
+        pytest.param(
+            ("tritonclient", "grpc"), "import service.app, service.backends.ort", id="embedded without Triton"
+        ),
+        pytest.param(("onnxruntime",), "import service.app, service.backends.triton", id="Triton without onnxruntime"),
+        pytest.param(("onnxruntime", "tritonclient"), "import deploy.triton_command", id="repository without either"),
+    ],
+)
+def test_one_backend_does_not_need_the_library_of_the_other(
+    repository_dir: Path, absent: tuple[str, ...], statement: str
+) -> None:
+    code = f"import sys\nsys.modules.update(dict.fromkeys({absent!r}))\n{statement}"
     ended = subprocess.run(
         [sys.executable, "-c", code], cwd=repository_dir, capture_output=True, text=True, check=False
     )

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 LEAST_THRESHOLD = 0.005
+# WSDDN divides a class among the proposals of a picture, so its good scores are lower.
+LEAST_WSDDN_THRESHOLD = 0.0005
 TAG_RECALL = 0.9
 
 Choose = Callable[[npt.NDArray[np.float32], npt.NDArray[np.bool_]], float]
@@ -30,9 +32,11 @@ def thresholds_by_class(scores: npt.NDArray[np.float32], tags: npt.NDArray[np.fl
     return [round(middle if threshold is None else threshold, 4) for threshold in found]
 
 
-def tag_recall_threshold(scores: npt.NDArray[np.float32], positive: npt.NDArray[np.bool_]) -> float:
+def tag_recall_threshold(
+    scores: npt.NDArray[np.float32], positive: npt.NDArray[np.bool_], least: float = LEAST_THRESHOLD
+) -> float:
     """The score that nine in ten pictures with the tag reach: whoever gives a tag knows that the thing is there."""
-    return max(LEAST_THRESHOLD, float(np.quantile(scores[positive], 1 - TAG_RECALL)))
+    return max(least, float(np.quantile(scores[positive], 1 - TAG_RECALL)))
 
 
 def best_f1_threshold(scores: npt.NDArray[np.float32], positive: npt.NDArray[np.bool_]) -> float:

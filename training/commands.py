@@ -1,25 +1,58 @@
-"""``weaksam train``: one command for each stage."""
+"""``weaksam train``: the whole path from a config, or one stage by its name."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from models.config import load_config
-from models.labels import Label, LabelSet
 from training.data.open_dataset import open_dataset
-from training.data.tagged import TaggedImage
+from training.data.open_together import open_together
 
-train_app = typer.Typer(help="Train each stage from tagged pictures.", no_args_is_help=True)
+WHOLE_PATH = "run"
+
+
+class PathOrStage(TyperGroup):
+    """`weaksam train CONFIG.toml` runs the whole path; the name of a stage in its place, that stage."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        given = [WHOLE_PATH, *args] if args[0].endswith(".toml") else args
+        return super().resolve_command(ctx, given)
+
+
+train_app = typer.Typer(
+    cls=PathOrStage,
+    help="Train from tagged pictures: the whole path with `weaksam train CONFIG.toml --out RUN`, or a single stage.",
+    no_args_is_help=True,
+)
 console = Console(stderr=True)
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="TOML file with the stage's settings.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the run; a killed run in it is resumed.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="key=value that wins over the config; repeatable.")]
 DataOption = Annotated[list[Path], typer.Option("--data", help="Folder of tagged pictures; repeatable.")]
+
+
+@train_app.command(WHOLE_PATH)
+def run_command(
+    context: typer.Context,
+    config: Annotated[Path, typer.Argument(help="TOML file with a section for each stage.")],
+    out: OutOption,
+    override: SetOption = None,
+) -> None:
+    """Run the whole path: classifier, proposals, detectors, evaluation, bundle, report. What is done is skipped."""
+    from training.pipeline import run_pipeline
+    from training.pipeline_config import load_pipeline
+    from training.ranks import is_first_rank
+
+    report = run_pipeline(load_pipeline(config, override or ()), out, context.obj)
+    if is_first_rank():
+        console.print(f"wrote {report}")
 
 
 @train_app.command("sam")
@@ -54,6 +87,24 @@ def cam_command(config: ConfigOption, data: DataOption, out: OutOption, override
     console.print(f"wrote {train_cam(settings, images, held_out, labels, out)}")
 
 
+@train_app.command("cam-compare")
+def cam_compare_command(
+    run: Annotated[list[Path], typer.Option(help="Folder of a finished `weaksam train cam`; repeatable.")],
+    data: DataOption,
+    json_out: Annotated[Path, typer.Option("--json", help="Where the figures go.")],
+    split: Annotated[str, typer.Option(help="Pictures to measure on.")] = "test",
+    scale: Annotated[list[float] | None, typer.Option(help="Scale that maps are averaged over; repeatable.")] = None,
+    flip: Annotated[bool, typer.Option(help="Average over mirrored pictures as well.")] = False,
+) -> None:
+    """Compare classifiers, CNN CAM and WeakTr say: tags, where their maps point, and their peaks."""
+    from training.cam_compare import compare_cams
+
+    images, _ = open_together(data, split)
+    report = compare_cams(run, images, scale or [1.0], flip)
+    json_out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    console.print_json(data=report)
+
+
 @train_app.command("wsod")
 def wsod_command(
     config: ConfigOption,
@@ -66,7 +117,7 @@ def wsod_command(
     ),
     override: SetOption = None,
 ) -> None:
-    """Train the weakly supervised detector (OICR), or its supervised twin with --set supervision=boxes."""
+    """Train the weakly supervised detector: --set method=wsddn, oicr or mist; its twin with --set supervision=boxes."""
     from training.train_wsod import WsodConfig, train_wsod
 
     images, labels = open_together(data, "fit")
@@ -76,17 +127,45 @@ def wsod_command(
     console.print(f"wrote {checkpoint}")
 
 
-def open_together(folders: list[Path], split: str) -> tuple[list[TaggedImage], LabelSet]:
-    """The pictures of several data sets and the union of their labels, in order of first appearance.
+@train_app.command("pgt")
+def pgt_command(
+    config: ConfigOption,
+    data: DataOption,
+    bundle: Annotated[Path, typer.Option(help="Bundle whose detector labels the pictures (`weaksam export --wsod`).")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the COCO data set; a killed run in it is resumed.")],
+    split: Annotated[str, typer.Option(help="Pictures to label: fit leaves the validation pictures out.")] = "fit",
+    store: Annotated[
+        Path | None, typer.Option(help="Folder where detections are kept, for further modes; default: in --out.")
+    ] = None,
+    override: SetOption = None,
+) -> None:
+    """Turn tagged pictures into pseudo ground truth, a COCO data set that any trainer reads."""
+    from training.pgt import PgtConfig, make_pgt
 
-    Problems that the readers found are printed; raises ValueError where no usable picture is left.
-    """
-    data_sets = [open_dataset(folder, split) for folder in folders]
-    for data_set in data_sets:
-        for problem in data_set.problems:
-            console.print(f"{problem.file}: {problem.field}: {problem.message}", style="yellow", highlight=False)
-    images = [image for data_set in data_sets for image in data_set.images if image.tags]
-    if not images:
-        raise ValueError(f"data: no usable picture with tags in {', '.join(map(str, folders))} (split {split})")
-    names = dict.fromkeys(name for data_set in data_sets for name in data_set.labels)
-    return images, LabelSet(tuple(Label(name) for name in names))
+    images, labels = open_together(data, split)
+    settings = load_config(PgtConfig, config, override or ())
+    console.print(f"wrote {make_pgt(settings, bundle, images, labels, out, store)}")
+
+
+@train_app.command("detector")
+def detector_command(
+    config: ConfigOption,
+    data: DataOption,
+    out: OutOption,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(help="COCO file of `weaksam train pgt`; without it the true boxes, for the supervised twin."),
+    ] = None,
+    override: SetOption = None,
+) -> None:
+    """Retrain a detector, or with masks an instance segmenter, on pseudo ground truth with RoI drop."""
+    from training.detector_report import report_detector
+    from training.ranks import is_first_rank
+    from training.train_detector import DetectorConfig, train_detector
+
+    images, labels = open_together(data, "fit")
+    held_out, _ = open_together(data, "val")
+    settings = load_config(DetectorConfig, config, override or ())
+    console.print(f"wrote {train_detector(settings, images, labels, annotations, out)}")
+    if is_first_rank():
+        console.print(f"wrote {report_detector(out, held_out)}")

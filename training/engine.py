@@ -4,25 +4,58 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import platform
 import subprocess
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import nn
+from torch.utils.tensorboard import SummaryWriter
 
 from models.config import config_values
+from training.ranks import is_first_rank, rank_count
+
+LONGEST_WAIT = timedelta(hours=12)
 
 
 def start_fabric(precision: str, seed: int) -> Fabric:
-    """Launch Lightning Fabric on the best device at hand and seed torch."""
-    fabric = Fabric(accelerator="auto", devices="auto", precision=precision)  # type: ignore[arg-type]
+    """Launch Lightning Fabric on the best device at hand and seed torch; under ``torchrun`` or SLURM, as a rank."""
+    nodes, ranks_of_node = _launched_ranks()
+    # The others wait for as long as the first rank exports and reports.
+    together = DDPStrategy(find_unused_parameters=True, timeout=LONGEST_WAIT)
+    fabric = Fabric(
+        accelerator="auto",
+        devices=ranks_of_node,
+        num_nodes=nodes,
+        strategy=together if nodes * ranks_of_node > 1 else "auto",
+        precision=precision,  # type: ignore[arg-type]
+    )
     fabric.launch()
     fabric.seed_everything(seed, verbose=False)
     return fabric
+
+
+def _launched_ranks() -> tuple[int, int]:
+    """Machines, and processes on each, that ``torchrun`` or SLURM has started; 1 and 1 without either."""
+    asked = os.environ
+    if "LOCAL_WORLD_SIZE" in asked:
+        return int(asked.get("GROUP_WORLD_SIZE", "1")), int(asked["LOCAL_WORLD_SIZE"])
+    if "SLURM_PROCID" in asked and "SLURM_NTASKS_PER_NODE" in asked:
+        return int(asked.get("SLURM_NNODES", "1")), int(asked["SLURM_NTASKS_PER_NODE"])
+    return 1, 1
+
+
+def share_of_batch(batch: int, name: str) -> int:
+    """A rank's part of a global batch; raises ValueError where the ranks cannot share it evenly."""
+    if batch % rank_count():
+        raise ValueError(f"{name} is {batch}: take a multiple of the {rank_count()} ranks")
+    return batch // rank_count()
 
 
 def scheduled_lr(base_lr: float, step: int, steps: int, warmup_steps: int) -> float:
@@ -47,13 +80,25 @@ def require_finite(losses: dict[str, torch.Tensor], step: int) -> None:
 
 
 class JsonlLog:
-    """One JSON object a line, appended and closed each time, so that a killed run keeps its history."""
+    """One JSON object a line, appended and closed each time, so that a killed run keeps its history.
+
+    Numbers of a step go to TensorBoard as well, into a folder ``tensorboard`` beside the file. Only the first rank
+    writes.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._started_s = time.monotonic()
+        self._board = SummaryWriter(str(path.parent / "tensorboard")) if is_first_rank() else None
 
     def write(self, **values: Any) -> None:
+        if self._board is None:
+            return
+        if "step" in values:
+            for name, value in values.items():
+                if name != "step" and isinstance(value, int | float):
+                    self._board.add_scalar(name, value, values["step"])
+            self._board.flush()  # or a kill would lose the last minutes
         rounded = {key: round(value, 5) if isinstance(value, float) else value for key, value in values.items()}
         elapsed_s = round(time.monotonic() - self._started_s, 1)
         with self._path.open("a", encoding="utf-8") as file:
@@ -62,6 +107,8 @@ class JsonlLog:
 
 def save_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
     """Write what a killed run needs to go on; atomic, so that a kill in the middle leaves the previous one."""
+    if not is_first_rank():
+        return
     partial = path.with_suffix(".part")
     torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, partial)
     partial.replace(path)
@@ -79,6 +126,8 @@ def resume_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optim
 
 def prepare_run(config: Any, out_dir: Path) -> None:
     """Make a run's folder with its resolved settings and the environment that its result depends on."""
+    if not is_first_rank():
+        return
     out_dir.mkdir(parents=True, exist_ok=True)
     for name, values in (("config", config_values(config)), ("environment", _environment())):
         (out_dir / f"{name}.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")

@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from rich.progress import track
 
 from models.bundle import Bundle, load_bundle
 from models.image import decode_image
@@ -20,16 +19,30 @@ from service.cache import ResultCache
 from service.metrics import Metrics
 from service.pipeline import Limits, Pipeline
 from service.schemas import DetectOptions, DetectResult, RleMask
+from training.answers import answers_path, read_answers, write_answers
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage
+from training.ranks import my_share, track_first, wait_for_ranks
 from training.scorecard import NOTHING, Found, Proposed, Scorecard
 
 # enough for the features of the picture at hand, so that its second run (without tags) encodes nothing anew
 _CACHE_BYTES = 64 * 2**20
 
 
+class Answers(NamedTuple):
+    """The service's answers to one picture, asked with its tags and without."""
+
+    tagged: DetectResult
+    predicted: DetectResult
+
+
 def evaluate(
-    bundle_dir: Path, data_dir: Path, split: str, limit: int | None = None, threads: int = 0
+    bundle_dir: Path,
+    data_dir: Path,
+    split: str,
+    limit: int | None = None,
+    threads: int = 0,
+    answers_dir: Path | None = None,
 ) -> dict[str, Any]:
     """Run every picture of a split through the served pipeline, with its tags and without, and report.
 
@@ -42,6 +55,8 @@ def evaluate(
         split: `train`, `val`, `fit` or `test`.
         limit: measure the first so many pictures only.
         threads: of onnxruntime within one operator; 0 takes one per core.
+        answers_dir: keeps each picture's answers, so that a killed run goes on and ranks share the pictures. It must
+            be of this bundle and these pictures alone.
 
     Raises:
         BundleError, ValueError: the bundle or the data set cannot be used.
@@ -51,7 +66,9 @@ def evaluate(
     if not images:
         raise ValueError(f"data: {data_dir} has no usable picture in split {split!r}; see `weaksam data check`")
     bundle = load_bundle(bundle_dir)
-    scorecard = asyncio.run(_score_all(bundle, images, threads))
+    if answers_dir is not None:
+        answers_dir.mkdir(parents=True, exist_ok=True)
+    scorecard = asyncio.run(_score_all(bundle, images, threads, answers_dir))
     unknown = [name for name in dataset.labels if bundle.labels.index(name) is None]
     return {
         "bundle": {"name": bundle.name, "version": bundle.version, "digest": bundle.digest},
@@ -63,25 +80,47 @@ def evaluate(
     }
 
 
-async def _score_all(bundle: Bundle, images: Sequence[TaggedImage], threads: int) -> Scorecard:
+async def _score_all(
+    bundle: Bundle, images: Sequence[TaggedImage], threads: int, answers_dir: Path | None
+) -> Scorecard:
     metrics = Metrics()
     backend = OrtBackend(bundle, intra_op_threads=threads)
     try:
         pipeline = Pipeline(bundle, backend, ResultCache(_CACHE_BYTES, metrics), Limits(), metrics)
-        return await score_pictures(pipeline, images)
+        return await score_pictures(pipeline, images, answers_dir)
     finally:
         await backend.aclose()
 
 
-async def score_pictures(pipeline: Pipeline, images: Sequence[TaggedImage]) -> Scorecard:
+async def score_pictures(
+    pipeline: Pipeline, images: Sequence[TaggedImage], answers_dir: Path | None = None
+) -> Scorecard:
     """Send each picture through `pipeline` twice, with its tags and without, and add up what came back."""
+    if answers_dir is not None:
+        for image in track_first(my_share(images), "evaluate"):
+            await _kept_answers(pipeline, image, answers_dir)
+        wait_for_ranks()
     scorecard = Scorecard()
-    for image in track(images, description="evaluate"):
-        await _score_picture(pipeline, image, scorecard)
+    for image in track_first(images, "evaluate" if answers_dir is None else "scores"):
+        if answers_dir is None:
+            answers = await _ask(pipeline, image)
+        else:
+            answers = await _kept_answers(pipeline, image, answers_dir)
+        _add_picture(scorecard, image, answers, pipeline.bundle.labels)
     return scorecard
 
 
-async def _score_picture(pipeline: Pipeline, image: TaggedImage, scorecard: Scorecard) -> None:
+async def _kept_answers(pipeline: Pipeline, image: TaggedImage, answers_dir: Path) -> Answers:
+    path = answers_path(answers_dir, image.id)
+    if path.exists():
+        kept = read_answers(path)
+        return Answers(*(DetectResult.model_validate(kept[name]) for name in Answers._fields))
+    answers = await _ask(pipeline, image)
+    write_answers({name: answer.model_dump(mode="json") for name, answer in answers._asdict().items()}, path)
+    return answers
+
+
+async def _ask(pipeline: Pipeline, image: TaggedImage) -> Answers:
     picture = decode_image(image.path.read_bytes())
     # masks of a hundred candidates take longer than all else, so they are drawn only where there are true ones
     has_masks = any(thing.mask_rle is not None for thing in image.objects)
@@ -90,9 +129,14 @@ async def _score_picture(pipeline: Pipeline, image: TaggedImage, scorecard: Scor
     )
     tagged = await pipeline.detect(picture, image.tags, options)
     predicted = await pipeline.detect(picture, (), DetectOptions(min_score=0.0, mask_format="none"))
-    truth = [replace(thing, label=_served_name(thing.label, pipeline.bundle.labels)) for thing in image.objects]
+    return Answers(tagged=tagged, predicted=predicted)
+
+
+def _add_picture(scorecard: Scorecard, image: TaggedImage, answers: Answers, labels: LabelSet) -> None:
+    tagged = answers.tagged
+    truth = [replace(thing, label=_served_name(thing.label, labels)) for thing in image.objects]
     # asked without tags the pipeline proposes some, but a picture known to have none shows none of the classes
-    scorecard.add(truth, _found(tagged) if image.tags else NOTHING, _found(predicted), _proposed(tagged))
+    scorecard.add(truth, _found(tagged) if image.tags else NOTHING, _found(answers.predicted), _proposed(tagged))
 
 
 def _served_name(label: str, labels: LabelSet) -> str:

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from models.bundle import Bundle
+from models.bundle import AVERAGED_CAM, Bundle
 from models.image import read_image
 from models.letterbox import Letterbox
 from models.peaks import find_peaks
 from models.prompts import DecodedBatch, PromptBatch
 from models.proposals import ProposedPicture, propose, run_proposing
+from models.settings import PromptSettings
 from training.data.tagged import TaggedImage
+from training.ranks import rank_count
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 
 class GraphRunner:
-    """One onnxruntime session for each graph of a bundle."""
+    """One onnxruntime session for each graph of a bundle.
+
+    Args:
+        bundle: whose graphs run.
+        threads: threads within one operator; 0 is one per core, or one alone where ranks share the machine.
+    """
 
     def __init__(self, bundle: Bundle, threads: int = 0) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = threads or (1 if rank_count() > 1 else 0)
         self.bundle = bundle
         self._sessions = {
             name: onnxruntime.InferenceSession(
@@ -32,27 +40,53 @@ class GraphRunner:
             )
             for name in bundle.graphs
         }
+        # of the last picture: its proposals, scores and masks are asked for one after the other
+        self._square: tuple[Path, int, tuple[int, int, int], npt.NDArray[np.uint8]] | None = None
+        self._embedded: tuple[Path, npt.NDArray[np.float32]] | None = None
 
     def run(self, graph: str, inputs: Arrays, outputs: Sequence[str]) -> list[npt.NDArray[np.float32]]:
         """Answers of one graph in the order of ``outputs``."""
         answers: list[npt.NDArray[np.float32]] = self._sessions[graph].run(list(outputs), dict(inputs))
         return answers
 
-    def letterboxed(self, image: TaggedImage) -> tuple[Letterbox, npt.NDArray[np.uint8]]:
-        """The geometry of a picture and the graphs' input [1,S,S,3]."""
-        spec = self.bundle.graphs["cam"]
+    def letterboxed(self, image: TaggedImage, graph: str = "cam") -> tuple[Letterbox, npt.NDArray[np.uint8]]:
+        """The geometry of a picture and a graph's input [1,S,S,3]; a segmenter's may differ from all others'."""
+        spec = self.bundle.graphs[graph]
         letterbox = Letterbox(image.size_hw, spec.side_px)
-        return letterbox, letterbox.apply(read_image(image.path), spec.fill_rgb)[None]
+        side_px, fill_rgb = spec.side_px, spec.fill_rgb
+        if self._square is None or self._square[:3] != (image.path, side_px, fill_rgb):
+            square = letterbox.apply(read_image(image.path), fill_rgb)[None]
+            self._square = image.path, side_px, fill_rgb, square
+        return letterbox, self._square[3]
+
+    def embedding(self, image: TaggedImage) -> npt.NDArray[np.float32]:
+        """The segmenter's embedding [1,D,e,e] of a picture."""
+        if self._embedded is None or self._embedded[0] != image.path:
+            (embedding,) = self.run("sam_encoder", {"image": self.letterboxed(image, "sam_encoder")[1]}, ("embedding",))
+            self._embedded = image.path, embedding
+        return self._embedded[1]
 
     def propose(
-        self, image: TaggedImage, class_indices: Sequence[int]
+        self,
+        image: TaggedImage,
+        class_indices: Sequence[int],
+        settings: PromptSettings | None = None,
+        *,
+        averaged: bool = False,
     ) -> tuple[ProposedPicture, npt.NDArray[np.float32]]:
-        """Proposals of one picture for the given classes, and its tag scores [C]."""
-        letterbox, square = self.letterboxed(image)
-        tag_scores, maps = self.run("cam", {"image": square}, ("scores", "maps"))
-        (embedding,) = self.run("sam_encoder", {"image": square}, ("embedding",))
-        settings = self.bundle.prompts
-        peaks = find_peaks(maps[0], class_indices, letterbox.side_px, letterbox.valid_hw, settings)
+        """Proposals of one picture for the given classes, in the segmenter's pixels, and its tag scores [C].
+
+        ``settings`` are the bundle's own where none are given. ``averaged`` takes peaks from the maps averaged over
+        scales and flips where the bundle has such a graph, and tag scores with them.
+        """
+        letterbox, square = Letterbox(image.size_hw, self.bundle.side_px), self.letterboxed(image)[1]
+        graph = AVERAGED_CAM if averaged and AVERAGED_CAM in self.bundle.graphs else "cam"
+        tag_scores, maps = self.run(graph, {"image": square}, ("scores", "maps"))
+        embedding = self.embedding(image)
+        settings = settings or self.bundle.prompts
+        peaks = find_peaks(
+            maps[0], class_indices, letterbox.side_px, letterbox.valid_hw, settings, self.bundle.map_kinds
+        )
         valid_hw = np.array(letterbox.valid_hw, np.float32)
 
         def decode(batch: PromptBatch) -> DecodedBatch:

@@ -47,6 +47,29 @@ def judge_detections(
     return verdicts
 
 
+def judge_as_coco(
+    scores: Float32, ious: Float32, ignored: npt.NDArray[np.bool_], iou_threshold: float
+) -> npt.NDArray[np.int8]:
+    """As `judge_detections`, by COCO's rule: each detection goes to the best object that no better one has taken.
+
+    Args:
+        scores: [D].
+        ious: [D,G] with the image's true objects of the class.
+        ignored: [G] crowds, which may be met many times; an object that counts goes before them.
+        iou_threshold: least IoU of a hit.
+    """
+    verdicts = np.full(len(scores), MISS, np.int8)
+    free = ~ignored
+    for index in np.argsort(-scores, kind="stable"):
+        reached = ious[index] >= iou_threshold
+        if (reached & free).any():
+            verdicts[index] = HIT
+            free[int(np.where(reached & free, ious[index], -1).argmax())] = False
+        elif (reached & ignored).any():
+            verdicts[index] = IGNORED
+    return verdicts
+
+
 def average_precision(
     scores: Float32, verdicts: npt.NDArray[np.int8], positives: int, interpolation: Interpolation = "area"
 ) -> float:

@@ -59,10 +59,14 @@ def mine_seeds(
         rule: how seeds are chosen and weighed.
     """
     labels = tags.nonzero()[:, 0]
-    merit = scores[:, labels].clamp(min=1e-8) ** rule.score_power * predicted_iou[:, None] ** rule.prior_power
-    best = merit.argmax(dim=0)
+    best = seed_merit(scores[:, labels], predicted_iou, rule).argmax(dim=0)
     weights = scores[best, labels]
     return Seeds(boxes[best], labels, weights if rule.weigh_by_score else torch.ones_like(weights))
+
+
+def seed_merit(scores: torch.Tensor, predicted_iou: torch.Tensor, rule: SeedRule) -> torch.Tensor:
+    """By what proposals are chosen as seeds [P,T], from scores [P,T] of the tags and predicted IoU [P]."""
+    return scores.clamp(min=1e-8) ** rule.score_power * predicted_iou[:, None] ** rule.prior_power
 
 
 def assign_targets(seeds: Seeds, boxes: torch.Tensor) -> RoiTargets:
@@ -88,10 +92,14 @@ def refinement_loss(logits: torch.Tensor, targets: RoiTargets) -> torch.Tensor:
 
 
 def box_loss(deltas: torch.Tensor, boxes: torch.Tensor, targets: RoiTargets) -> torch.Tensor:
-    """Smooth L1 from the class-agnostic deltas [P,1,4] of positive proposals to their seeds, mean over proposals."""
+    """Smooth L1 from the class-agnostic deltas [P,K,4] of positive proposals to their seeds.
+
+    The mean over proposals, and over the K regressors.
+    """
     positive = targets.labels > 0
-    wanted = encode_deltas(boxes[positive], targets.boxes[positive])
-    loss = functional.smooth_l1_loss(deltas[positive, 0], wanted, reduction="none", beta=1.0).sum(dim=1)
+    wanted = encode_deltas(boxes[positive], targets.boxes[positive])[:, None].expand(-1, deltas.shape[1], -1)
+    terms = functional.smooth_l1_loss(deltas[positive], wanted, reduction="none", beta=1.0)
+    loss = terms.sum(dim=2).mean(dim=1)
     return (targets.weights[positive] * loss).sum() / max(1, len(boxes))
 
 

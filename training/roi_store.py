@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -37,6 +37,9 @@ class RoiExample:
     tags: torch.Tensor
     true_boxes: torch.Tensor
     true_labels: torch.Tensor
+
+    def to(self, device: torch.device) -> RoiExample:
+        return RoiExample(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 @dataclass(frozen=True)

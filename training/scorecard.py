@@ -15,13 +15,18 @@ from pycocotools import mask as coco_mask
 from models.boxes import pairwise_iou
 from models.masks import Rle
 from training.data.tagged import TrueObject
-from training.metrics import Interpolation, average_precision, is_localised, judge_detections, recall_at
+from training.metrics import Interpolation, average_precision, is_localised, judge_as_coco, judge_detections, recall_at
 
 Float32 = npt.NDArray[np.float32]
 Report = dict[str, Any]
 
+Judge = Callable[[Float32, Float32, npt.NDArray[np.bool_], float], npt.NDArray[np.int8]]
+
 HIT_IOU = 0.5
 RECALL_IOUS = (0.5, 0.75, 0.9)
+COCO_IOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+# besides 0.5: those that papers on weakly supervised segmentation give
+MASK_IOUS = (0.25, 0.7, 0.75)
 
 
 @dataclass(frozen=True)
@@ -59,12 +64,22 @@ class Proposed:
 
 
 class PrecisionTally:
-    """Detections and true objects by class, for average precision at IoU 0.5 of boxes or of masks."""
+    """Detections and true objects by class, for average precision of boxes or of masks at the given IoUs.
 
-    def __init__(self, overlaps: Callable[[Found, Sequence[TrueObject]], Float32]) -> None:
+    ``judge`` is VOC's rule, `judge_detections`, or COCO's.
+    """
+
+    def __init__(
+        self,
+        overlaps: Callable[[Found, Sequence[TrueObject]], Float32],
+        ious: Sequence[float] = (HIT_IOU,),
+        judge: Judge = judge_detections,
+    ) -> None:
         self._overlaps = overlaps
+        self._ious = ious
+        self._judge = judge
         self._scores: dict[str, list[Float32]] = defaultdict(list)
-        self._verdicts: dict[str, list[npt.NDArray[np.int8]]] = defaultdict(list)
+        self._verdicts: dict[tuple[str, float], list[npt.NDArray[np.int8]]] = defaultdict(list)
         self._positives: dict[str, int] = defaultdict(int)
 
     def add(self, found: Found, truth: Sequence[TrueObject]) -> None:
@@ -74,18 +89,26 @@ class PrecisionTally:
             difficult = np.array([thing.difficult for thing in things], np.bool_)
             self._positives[label] += int(np.count_nonzero(~difficult))
             self._scores[label].append(mine.scores)
-            verdicts = judge_detections(mine.scores, self._overlaps(mine, things), difficult, HIT_IOU)
-            self._verdicts[label].append(verdicts)
+            overlaps = self._overlaps(mine, things)
+            for iou in self._ious:
+                self._verdicts[label, iou].append(self._judge(mine.scores, overlaps, difficult, iou))
 
-    def by_class(self, interpolation: Interpolation = "area") -> dict[str, float]:
+    def by_class(self, interpolation: Interpolation = "area", iou: float = HIT_IOU) -> dict[str, float]:
         """Average precision of each class that has true objects."""
         return {
             label: average_precision(
-                np.concatenate(self._scores[label]), np.concatenate(self._verdicts[label]), positives, interpolation
+                np.concatenate(self._scores[label]),
+                np.concatenate(self._verdicts[label, iou]),
+                positives,
+                interpolation,
             )
             for label, positives in sorted(self._positives.items())
             if positives
         }
+
+    def mean(self, ious: Sequence[float]) -> float:
+        """Average precision, averaged over classes and then over IoUs."""
+        return _mean(float(np.mean(list(self.by_class(iou=iou).values()))) for iou in ious)
 
 
 def box_overlaps(found: Found, things: Sequence[TrueObject]) -> Float32:
@@ -111,7 +134,9 @@ class Scorecard:
             "ap50_tagged": PrecisionTally(box_overlaps),
             "naive_ap50_tagged": PrecisionTally(box_overlaps),
         }
-        self._masks = PrecisionTally(mask_overlaps)
+        self._masks = PrecisionTally(mask_overlaps, (HIT_IOU, *MASK_IOUS))
+        self._coco = PrecisionTally(box_overlaps, COCO_IOUS, judge_as_coco)
+        self._coco_masks = PrecisionTally(mask_overlaps, COCO_IOUS, judge_as_coco)
         self._localised: dict[str, dict[str, list[bool]]] = {
             "corloc": defaultdict(list),
             "naive_corloc": defaultdict(list),
@@ -134,7 +159,10 @@ class Scorecard:
         self._precision["ap50_tagged"].add(tagged, truth)
         self._precision["naive_ap50_tagged"].add(naive, truth)
         if tagged.masks is not None:
-            self._masks.add(tagged, [thing for thing in truth if thing.mask_rle is not None])
+            masked = [thing for thing in truth if thing.mask_rle is not None]
+            self._masks.add(tagged, masked)
+            self._coco_masks.add(tagged, masked)
+        self._coco.add(predicted, truth)
         self._add_localisation("corloc", tagged, truth)
         self._add_localisation("naive_corloc", naive, truth)
         self._proposal_counts.append(len(proposed.boxes_xyxy))
@@ -147,8 +175,9 @@ class Scorecard:
     def report(self) -> Report:
         """Overall figures and `per_class`.
 
-        Precision is averaged over classes; all else over objects, or pictures and tags. `mask_ap50` is there only
-        where true masks are. Raises ValueError where no picture had a true object.
+        Precision is averaged over classes; all else over objects, or pictures and tags. `ap50_to_95` is by
+        COCO's rule over its ten IoUs and, as `ap50`, of what is found without tags. Figures of masks, all with tags,
+        are there only where true masks are. Raises ValueError where no picture had a true object.
         """
         if not self._best_ious:
             raise ValueError("data: no picture has a true object; evaluation needs boxes beside the tags")
@@ -157,6 +186,8 @@ class Scorecard:
         return {
             **{name: _mean(tally.by_class().values()) for name, tally in tallies.items()},
             **eleven,
+            "ap50_to_95": self._coco.mean(COCO_IOUS),
+            **(self._at_other_ious() if "mask_ap50" in tallies else {}),
             **{name: _mean(chain(*rows.values())) for name, rows in self._localised.items()},
             "proposal_recall": _recall(list(chain(*self._best_ious.values()))),
             "proposals_per_image": _mean(self._proposal_counts),
@@ -164,6 +195,10 @@ class Scorecard:
             "objects": sum(map(len, self._best_ious.values())),
             "per_class": self._per_class(tallies),
         }
+
+    def _at_other_ious(self) -> dict[str, float]:
+        at_one = {f"mask_ap{iou * 100:.0f}": self._masks.mean([iou]) for iou in MASK_IOUS}
+        return at_one | {"mask_ap50_to_95": self._coco_masks.mean(COCO_IOUS)}
 
     def _per_class(self, tallies: dict[str, PrecisionTally]) -> dict[str, Report]:
         precision = {name: tally.by_class() for name, tally in tallies.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -12,11 +11,13 @@ import numpy.typing as npt
 import torch
 from rich.progress import track
 from safetensors.torch import load_file, save_file
+from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from models.nets.backbone import MEAN_RGB
-from models.nets.compact_sam import CompactSam, build_compact_sam, decode_prompts
+from models.nets.compact_sam import CompactSam, build_compact_sam
+from models.nets.many_prompts import decode_many
 from training.engine import (
     JsonlLog,
     prepare_run,
@@ -168,53 +169,71 @@ def sam_losses(logits: torch.Tensor, predicted_iou: torch.Tensor, masks: torch.T
     }
 
 
+class SamLosses(nn.Module):
+    """The network with its loss in one forward pass, which is what gradients are averaged over ranks around."""
+
+    def __init__(self, net: CompactSam) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Losses of a batch as `PromptedShapes` makes it."""
+        net = self.net
+        embeddings = net.encode(batch["image"])
+        answers = [
+            decode_many(net.prompt_encoder, net.mask_decoder, embeddings[i : i + 1], coords, labels)
+            for i, (coords, labels) in enumerate(zip(batch["coords"], batch["labels"], strict=True))
+        ]
+        logits = torch.cat([logits for logits, _ in answers]).float()
+        predicted_iou = torch.cat([iou for _, iou in answers]).float()
+        return sam_losses(logits, predicted_iou, batch["masks"].flatten(0, 1))
+
+
 def train_sam(config: SamConfig, out_dir: Path) -> Path:
-    """Train, resuming a killed run; returns the checkpoint ``sam.safetensors`` beside its settings and log."""
-    prepare_run(config, out_dir)
+    """Train, resuming a killed run; returns the checkpoint ``sam.safetensors`` beside its settings and log.
+
+    Under ``torchrun`` each rank takes its share of every batch; batch normalisation sees that share alone.
+    """
     fabric = start_fabric(config.precision, config.seed)
+    if fabric.is_global_zero:
+        prepare_run(config, out_dir)
     net = build_compact_sam(config.backbone, config.side_px, config.backbone_weights)
     if config.initial is not None:
         net.load_state_dict(load_file(config.initial))
     net.image_encoder.to(memory_format=torch.channels_last)
     raw_optimizer = torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     done = resume_checkpoint(out_dir / "resume.pt", net, raw_optimizer)
-    model, optimizer = fabric.setup(net, raw_optimizer)
-    model.mark_forward_method("encode")
+    model, optimizer = fabric.setup(SamLosses(net), raw_optimizer)
+    batches = fabric.setup_dataloaders(_loader(config, done, fabric.world_size))
     log = JsonlLog(out_dir / "log.jsonl")
-    first, last = done * config.batch_pictures, config.steps * config.batch_pictures
-    loader = DataLoader(
-        PromptedShapes(config, range(first, last)), config.batch_pictures, num_workers=config.loader_workers
-    )
-    batches = fabric.setup_dataloaders(loader)
     model.train()
     for step, batch in zip(range(done, config.steps), track(batches, "compact SAM"), strict=True):
         set_lr(optimizer, scheduled_lr(config.lr, step, config.steps, config.warmup_steps))
-        losses = _train_step(fabric, model, optimizer, batch)
+        losses = model(batch)
+        optimizer.zero_grad()
+        fabric.backward(sum(losses.values()))
+        fabric.clip_gradients(model, optimizer, max_norm=1.0)
+        optimizer.step()
         require_finite(losses, step)
+        if not fabric.is_global_zero:
+            continue
         if step % 20 == 0:
             log.write(step=step, **{name: loss.item() for name, loss in losses.items()})
         if (step + 1) % config.checkpoint_steps == 0:
             save_checkpoint(out_dir / "resume.pt", net, raw_optimizer, step + 1)
     checkpoint = out_dir / "sam.safetensors"
-    save_file({key: value.contiguous() for key, value in net.state_dict().items()}, checkpoint)
+    if fabric.is_global_zero:
+        save_file({key: value.contiguous() for key, value in net.state_dict().items()}, checkpoint)
+    fabric.barrier()
     return checkpoint
 
 
-def _train_step(fabric: Any, model: Any, optimizer: Any, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    with fabric.autocast():
-        embeddings = model.encode(batch["image"])
-        answers = [
-            decode_prompts(model.prompt_encoder, model.mask_decoder, embeddings[i : i + 1], coords, labels)
-            for i, (coords, labels) in enumerate(zip(batch["coords"], batch["labels"], strict=True))
-        ]
-    logits = torch.cat([logits for logits, _ in answers]).float()
-    predicted_iou = torch.cat([iou for _, iou in answers]).float()
-    losses = sam_losses(logits, predicted_iou, batch["masks"].flatten(0, 1))
-    optimizer.zero_grad()
-    fabric.backward(sum(losses.values()))
-    fabric.clip_gradients(model, optimizer, max_norm=1.0)
-    optimizer.step()
-    return losses
+def _loader(config: SamConfig, done: int, ranks: int) -> DataLoader[dict[str, torch.Tensor]]:
+    if config.batch_pictures % ranks:
+        raise ValueError(f"batch_pictures is {config.batch_pictures}: take a multiple of the {ranks} ranks")
+    first, last = done * config.batch_pictures, config.steps * config.batch_pictures
+    pictures = PromptedShapes(config, range(first, last))
+    return DataLoader(pictures, config.batch_pictures // ranks, num_workers=config.loader_workers)
 
 
 def load_compact_sam(checkpoint: Path, backbone: str, side_px: int) -> CompactSam:

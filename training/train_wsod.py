@@ -1,24 +1,31 @@
-"""The weakly supervised detector (OICR) on stored proposals, and its fully supervised twin."""
+"""The weakly supervised detector (WSDDN, OICR or MIST) on stored proposals, and its fully supervised twin."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from rich.progress import track
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from models.bundle import PROPOSAL_GRAPHS, load_bundle
 from models.labels import LabelSet
 from models.labels_file import write_labels
-from models.nets.wsod import RoiHead, Wsod, build_wsod
-from training.calibrate import best_f1_threshold, tag_recall_threshold, thresholds_by_class
+from models.nets.wsod import Method, RoiHead, Wsod, build_wsod
+from training.calibrate import (
+    LEAST_THRESHOLD,
+    LEAST_WSDDN_THRESHOLD,
+    best_f1_threshold,
+    tag_recall_threshold,
+    thresholds_by_class,
+)
 from training.data.tagged import TaggedImage
 from training.engine import (
     JsonlLog,
@@ -28,10 +35,13 @@ from training.engine import (
     save_checkpoint,
     scheduled_lr,
     set_lr,
+    share_of_batch,
     start_fabric,
 )
-from training.oicr import SeedRule, box_supervised_losses, tag_supervised_losses
+from training.mist import MistSettings, mist_losses
+from training.oicr import SeedRule, box_supervised_losses, tag_supervised_losses, wsddn_loss
 from training.proposal_store import store_proposals
+from training.ranks import is_first_rank, my_share, track_first, wait_for_ranks
 from training.roi_store import RoiExample, pool_examples
 from training.tiles import tag_vector
 
@@ -45,6 +55,10 @@ class WsodConfig:
         score_power, prior_power, weigh_by_score: see `training.oicr.SeedRule`.
         every: use every n-th picture; neighbouring frames of one video look alike.
         epochs: rounds over all examples, ``batch`` of them a step.
+        method: ``wsddn`` alone, or with the refinements of ``oicr`` or ``mist`` on top.
+        mist: settings of ``mist``, see `training.mist.MistSettings`.
+
+    Raises ValueError for ``wsddn`` from boxes: it has nothing that could learn from them.
     """
 
     backbone: str
@@ -62,6 +76,12 @@ class WsodConfig:
     precision: str
     seed: int
     checkpoint_steps: int
+    method: Method = "oicr"
+    mist: MistSettings = field(default_factory=MistSettings)
+
+    def __post_init__(self) -> None:
+        if self.method == "wsddn" and self.supervision == "boxes":
+            raise ValueError("supervision: WSDDN learns from tags alone; the twin takes method=oicr or method=mist")
 
 
 def train_wsod(
@@ -77,45 +97,54 @@ def train_wsod(
     """Train the RoI head on frozen features of the CAM classifier; returns the checkpoint ``wsod.safetensors``.
 
     Writes beside it the settings, ``labels.json``, ``log.jsonl`` and ``thresholds.json``, chosen on ``held_out`` from
-    its tags alone.
+    its tags alone. Under ``torchrun`` each rank takes its share of every batch.
     """
-    prepare_run(config, out_dir)
-    write_labels(labels, out_dir / "labels.json")
     fabric = start_fabric(config.precision, config.seed)
-    net = build_wsod(config.backbone, len(labels))
+    prepare_run(config, out_dir)
+    if is_first_rank():
+        write_labels(labels, out_dir / "labels.json")
+    net = build_wsod(config.backbone, len(labels), method=config.method, drop_share=config.mist.drop_share)
     net.features.load_state_dict(cam_features(cam_checkpoint))
     net.eval()
     chosen = images[:: config.every]
-    stored = store_proposals(proposal_bundle, chosen, store_dir)
+    stored = store_proposals(proposal_bundle, chosen, store_dir, averaged=True)
     examples = pool_examples(net, chosen, stored, labels, config.side_px, config.seed)
     _train_head(fabric, net.head, examples, config, out_dir)
+    net.cpu().eval()
     checkpoint = out_dir / "wsod.safetensors"
-    save_file({key: value.contiguous() for key, value in net.state_dict().items()}, checkpoint)
-    _write_thresholds(net.eval(), proposal_bundle, held_out, labels, store_dir, config, out_dir / "thresholds.json")
+    if is_first_rank():
+        save_file({key: value.contiguous() for key, value in net.state_dict().items()}, checkpoint)
+    _write_thresholds(net, proposal_bundle, held_out, labels, store_dir, config, out_dir / "thresholds.json")
     return checkpoint
 
 
 def cam_features(checkpoint: Path) -> dict[str, torch.Tensor]:
-    """The feature pyramid's part of a CAM checkpoint."""
+    """The feature pyramid's part of a CNN CAM's checkpoint; raises ValueError for one without, such as WeakTr's."""
     prefix = "features."
     state = load_file(checkpoint)
-    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    features = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    if not features:
+        raise ValueError(
+            f"{checkpoint} has no feature pyramid: WeakTr gives maps and proposals, the detector's features come from "
+            'a classifier trained with architecture = "cnn"'
+        )
+    return features
 
 
 def _train_head(fabric: Any, head: RoiHead, examples: Sequence[RoiExample], config: WsodConfig, out_dir: Path) -> None:
     raw_optimizer = torch.optim.AdamW(head.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     done = resume_checkpoint(out_dir / "resume.pt", head, raw_optimizer)
-    model, optimizer = fabric.setup(head, raw_optimizer)
-    model.mark_forward_method("embed_pooled")
+    model, optimizer = fabric.setup(WsodLosses(head, config), raw_optimizer)
+    share_of_batch(config.batch, "batch")
     usable = [example for example in examples if len(example.boxes)]
     steps = config.epochs * len(usable) // config.batch
     log = JsonlLog(out_dir / "log.jsonl")
     model.train()
-    for step in track(range(done, steps), f"WSOD from {config.supervision}"):
+    for step in track_first(range(done, steps), f"{config.method} from {config.supervision}"):
         set_lr(optimizer, scheduled_lr(config.lr, step, steps, config.warmup_steps))
         torch.manual_seed(config.seed + step)  # dropout: a resumed run must draw what an unbroken one draws
-        batch = [usable[i] for i in _batch_indices(step, len(usable), config)]
-        losses = _train_step(fabric, model, optimizer, batch, config)
+        batch = [usable[i].to(fabric.device) for i in my_share(_batch_indices(step, len(usable), config))]
+        losses = _train_step(fabric, model, optimizer, batch)
         require_finite(losses, step)
         if step % 50 == 0:
             log.write(step=step, **{name: loss.item() for name, loss in losses.items()})
@@ -125,18 +154,36 @@ def _train_head(fabric: Any, head: RoiHead, examples: Sequence[RoiExample], conf
 
 def _batch_indices(step: int, count: int, config: WsodConfig) -> list[int]:
     """Examples of a step: a permutation per epoch, a function of seed and step alone so that a resumed run agrees."""
-    epoch, first = divmod(step * config.batch, count)
-    order = np.random.default_rng([config.seed, epoch]).permutation(count)
-    return [int(order[i]) for i in range(first, min(first + config.batch, count))]
+    places = range(step * config.batch, (step + 1) * config.batch)
+    orders = {
+        epoch: np.random.default_rng([config.seed, epoch]).permutation(count)
+        for epoch in {place // count for place in places}
+    }
+    return [int(orders[place // count][place % count]) for place in places]
 
 
-def _train_step(
-    fabric: Any, model: Any, optimizer: Any, batch: Sequence[RoiExample], config: WsodConfig
-) -> dict[str, torch.Tensor]:
-    vectors = model.embed_pooled(torch.cat([example.pooled for example in batch]).float())
-    per_picture = vectors.float().split([len(example.boxes) for example in batch])
-    terms = [_picture_losses(model(v), example, config) for v, example in zip(per_picture, batch, strict=True)]
-    losses = {name: torch.stack([term[name] for term in terms]).mean() for name in terms[0]}
+class WsodLosses(nn.Module):
+    """The head with its losses in one forward pass, which is what gradients are averaged over ranks around."""
+
+    def __init__(self, head: RoiHead, config: WsodConfig) -> None:
+        super().__init__()
+        self.head = head
+        self._config = config
+
+    def forward(self, batch: Sequence[RoiExample]) -> dict[str, torch.Tensor]:
+        """Losses of the pictures, each term averaged over them."""
+        vectors = self.head.embed_pooled(torch.cat([example.pooled for example in batch]).float()).float()
+        per_picture = torch.split(vectors, [len(example.boxes) for example in batch])
+        with torch.autocast(vectors.device.type, enabled=False):  # losses of half precision would be rough
+            terms = [
+                _picture_losses(self.head(rows), example, self._config)
+                for rows, example in zip(per_picture, batch, strict=True)
+            ]
+        return {name: torch.stack([term[name] for term in terms]).mean() for name in terms[0]}
+
+
+def _train_step(fabric: Any, model: Any, optimizer: Any, batch: Sequence[RoiExample]) -> dict[str, torch.Tensor]:
+    losses: dict[str, torch.Tensor] = model(batch)
     optimizer.zero_grad()
     fabric.backward(sum(losses.values()))
     fabric.clip_gradients(model, optimizer, max_norm=5.0)
@@ -147,7 +194,11 @@ def _train_step(
 def _picture_losses(output: Any, example: RoiExample, config: WsodConfig) -> dict[str, torch.Tensor]:
     if config.supervision == "boxes":
         return box_supervised_losses(output, example.boxes, example.tags, example.true_boxes, example.true_labels)
+    if config.method == "wsddn":
+        return {"loss_wsddn": wsddn_loss(output.wsddn, example.tags)}
     rule = SeedRule(config.score_power, config.prior_power, config.weigh_by_score)
+    if config.method == "mist":
+        return mist_losses(output, example.boxes, example.predicted_iou, example.tags, rule, config.mist)
     return tag_supervised_losses(output, example.boxes, example.predicted_iou, example.tags, rule)
 
 
@@ -167,11 +218,14 @@ def _write_thresholds(
     best = np.stack([_best_scores(net.head, example, quality_power) for example in examples])
     tags = np.stack([tag_vector(image.tags, labels) for image in chosen])
     tag_scores = np.stack([proposals.tag_scores for proposals in stored])
+    least = LEAST_WSDDN_THRESHOLD if config.method == "wsddn" else LEAST_THRESHOLD
     thresholds = {
         "classifier": thresholds_by_class(tag_scores, tags, best_f1_threshold),
-        "score": thresholds_by_class(best, tags, tag_recall_threshold),
+        "score": thresholds_by_class(best, tags, partial(tag_recall_threshold, least=least)),
     }
-    path.write_text(json.dumps(thresholds, indent=1) + "\n", encoding="utf-8")
+    if is_first_rank():
+        path.write_text(json.dumps(thresholds, indent=1) + "\n", encoding="utf-8")
+    wait_for_ranks()
 
 
 def _best_scores(head: RoiHead, example: RoiExample, quality_power: float) -> npt.NDArray[np.float32]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from models.nets.backbone import FeaturePyramid, create_backbone, normalise_image
+from models.nets.backbone import STRIDE_PX, FeaturePyramid, create_backbone, normalise_image
 
 
 class CnnCam(nn.Module):
@@ -13,7 +13,14 @@ class CnnCam(nn.Module):
 
     Stride 8 rather than the backbone's 32: a cell of the last stage is larger than most small debris, so that its
     maps could not point at it.
+
+    Attributes:
+        stride_px: of the maps.
+        side_multiple_px: pictures' sides must be a multiple of this, the coarsest stride, for strides to be summed.
     """
+
+    stride_px = STRIDE_PX
+    side_multiple_px = 32
 
     def __init__(self, backbone: nn.Module, classes: int, channels: int = 128, sharpness: float = 1.0) -> None:
         super().__init__()
@@ -24,10 +31,24 @@ class CnnCam(nn.Module):
         nn.init.constant_(self.classifier.bias, -4.6)
         self.sharpness = sharpness
 
+    @property
+    def map_kinds(self) -> tuple[str, ...]:
+        """Names of the maps of `tag_maps`, in their order."""
+        return ("coarse",)
+
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        """What may come from pre-training."""
+        return list(self.features.backbone.parameters())
+
     def forward(self, image_bhwc_u8: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Pictures uint8 [B,S,S,3] to tag logits [B,C] and activation maps (logits) [B,C,S/8,S/8]."""
         maps = self.classifier(self.features(normalise_image(image_bhwc_u8)))
         return smooth_max(maps, self.sharpness), maps
+
+    def tag_maps(self, image_bhwc_u8: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pictures uint8 [B,S,S,3] to tag logits [B,C] and maps [B,K,C,h,w] in the order of `map_kinds`."""
+        pooled, maps = self(image_bhwc_u8)
+        return pooled, maps[:, None]
 
 
 def smooth_max(maps: torch.Tensor, sharpness: float) -> torch.Tensor:

@@ -6,7 +6,7 @@ import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
 from torch import nn
 
-from models.nets.backbone import STRIDE_PX, FeaturePyramid, create_backbone, normalise_image
+from models.nets.backbone import MEAN_RGB, STRIDE_PX, FeaturePyramid, create_backbone, normalise_image
 
 MASK_LEVELS = 3
 
@@ -16,12 +16,13 @@ class CompactSam(nn.Module):
 
     Attributes:
         side_px: side S of the square input, a multiple of 32.
+        fill_rgb: colour of the padding.
         image_encoder: pictures float [B,3,S,S] to embeddings [B,D,e,e], e = S / 8.
     """
 
     def __init__(self, backbone: nn.Module, side_px: int, channels: int = 128, mlp_dim: int = 512) -> None:
         super().__init__()
-        self.side_px = side_px
+        self.side_px, self.fill_rgb = side_px, MEAN_RGB
         self.embedding_side = side_px // STRIDE_PX
         self.image_encoder = FeaturePyramid(backbone, channels)
         self.prompt_encoder = PromptEncoder(

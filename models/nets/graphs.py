@@ -8,9 +8,11 @@ import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder
 from torch import nn
 
-from models.nets.cam import CnnCam
+from models.nets.cam_nets import AveragedCam, CamNet
 from models.nets.compact_sam import CompactSam
 from models.nets.many_prompts import decode_many
+from models.nets.official_sam import OfficialSam
+from models.nets.rcnn import Rcnn
 from models.nets.wsod import Wsod
 
 STABILITY_OFFSET = 1.0  # as SamAutomaticMaskGenerator's default
@@ -18,21 +20,21 @@ OUTSIDE_LOGIT = -32.0
 
 
 class CamGraph(nn.Module):
-    """``image`` uint8 [B,S,S,3] to ``scores`` [B,C] in 0..1 and ``maps`` [B,1,C,h,w] (logits)."""
+    """``image`` uint8 [B,S,S,3] to ``scores`` [B,C] in 0..1 and ``maps`` [B,K,C,h,w] (logits, or attention)."""
 
-    def __init__(self, net: CnnCam) -> None:
+    def __init__(self, net: CamNet | AveragedCam) -> None:
         super().__init__()
         self.net = net
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        pooled, maps = self.net(image)
-        return pooled.sigmoid(), maps[:, None]
+        logits, maps = self.net.tag_maps(image)
+        return logits.sigmoid(), maps
 
 
 class SamEncoderGraph(nn.Module):
     """``image`` uint8 [B,S,S,3] to ``embedding`` [B,D,e,e]."""
 
-    def __init__(self, net: CompactSam) -> None:
+    def __init__(self, net: CompactSam | OfficialSam) -> None:
         super().__init__()
         self.net = net
 
@@ -81,8 +83,25 @@ class WsodGraph(nn.Module):
     def forward(
         self, image: torch.Tensor, boxes: torch.Tensor, valid: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        scores, deltas = self.net.score(self.net.encode(image), boxes)
+        scores, deltas = self.net.score(self.net.encode(image), boxes, valid)
         return scores * valid[..., None], deltas
+
+
+class DetectorGraph(nn.Module):
+    """``image`` uint8 [1,H,W,3] and ``allowed`` [C] to ``boxes`` [D,4], ``labels`` [D], ``scores`` [D] and ``masks``.
+
+    ``masks`` float16 [D,28,28] are logits over each box; a network without a mask head gives none. H and W are
+    multiples of 32.
+    """
+
+    def __init__(self, net: Rcnn) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: torch.Tensor, allowed: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        found = self.net.detect(image, allowed)
+        masks = (found.masks.half(),) if self.net.settings.mask_channels else ()
+        return (found.boxes, found.labels, found.scores, *masks)
 
 
 def _pixels_above(logits: torch.Tensor, threshold: float) -> torch.Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -13,21 +12,10 @@ import httpx
 import pytest
 
 from service.client import ClientError, RequestRefused, RetryPolicy, ServerFailed, ServerUnreachable, WeakSamClient
-from tests.support.fake_service import BUSY, CUT, FakeService, Reply, fake_app
+from tests.support.fake_service import BUSY, CUT, FakeService, Reply
 from tests.support.live_server import live_server
 
 FAST = RetryPolicy(attempts=3, first_wait_s=0.01)
-
-
-@pytest.fixture
-def fake() -> FakeService:
-    return FakeService()
-
-
-@pytest.fixture
-def url(fake: FakeService) -> Iterator[str]:
-    with live_server(fake_app(fake)) as address:
-        yield address
 
 
 async def test_bytes_and_files_are_answered_alike(url: str, tmp_path: Path) -> None:

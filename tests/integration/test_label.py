@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -24,17 +23,6 @@ from tests.support.live_server import live_server
 
 DONE, TOO_MANY_FAILED, REFUSED = 0, 1, 2
 WRITTEN = ("dataset.json", "failures.csv", "ledger.csv", "results.json")
-
-
-@pytest.fixture
-def fake() -> FakeService:
-    return FakeService()
-
-
-@pytest.fixture
-def url(fake: FakeService) -> Iterator[str]:
-    with live_server(fake_app(fake)) as address:
-        yield address
 
 
 @pytest.fixture

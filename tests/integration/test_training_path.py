@@ -11,9 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from deploy.export_bundle import BundleConfig, ExportError, export_bundle, open_run, open_sam
+from deploy.export_bundle import ExportError, export_bundle, open_run, open_sam
 from models.bundle import PROPOSAL_GRAPHS, BundleError, load_bundle
 from models.config import load_config
+from models.settings import BundleConfig
 from tests.support.tiny_runs import make_scenes, run_cam, run_sam, run_wsod
 from training.evaluate import evaluate
 from training.scenes.tools import TOOL_NAMES
@@ -180,10 +181,10 @@ def test_the_compact_sam_of_a_bundle_serves_other_classes(runs: Path, tmp_path: 
 
 def test_runs_of_different_sizes_are_not_exported_together(runs: Path, tmp_path: Path) -> None:
     config = load_config(BundleConfig, BUNDLE_CONFIG)
-    sam, cam = open_run(runs / "sam", "sam"), open_run(runs / "cam", "cam")
+    sam, cam, wsod = (open_run(runs / name, name) for name in ("sam", "cam", "wsod"))
     other = type(cam)(cam.folder, cam.checkpoint, cam.config | {"side_px": 96})
     with pytest.raises(ExportError, match="side_px differs"):
-        export_bundle(sam, other, None, config, tmp_path / "bundle")
+        export_bundle(sam, other, wsod, config, tmp_path / "bundle")
 
 
 def test_closed_world_holds_for_a_real_bundle(runs: Path, data: Path) -> None:

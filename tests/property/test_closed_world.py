@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
+import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from models.bundle import Bundle
 from models.labels import fold_label
+from models.settings import PostSettings
 from tests.support.service_parts import detect_once
-from tests.support.tiny_bundle import LABELS, picture
+from tests.support.tiny_bundle import DETECTOR_SCORE_LEAST, LABELS, SCORE_LEAST, picture, write_tiny_bundle
 
 TAGS = st.sampled_from(["red-bolt", "Red Bolt", "rivet", "green_nut", "BLUE WRENCH", "gasket", "washer", " "])
 
@@ -39,6 +43,14 @@ def pictures(draw: st.DrawFn) -> npt.NDArray[np.uint8]:
     )
 
 
+@pytest.fixture(scope="session")
+def folders(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    post = PostSettings(quality_power=0.0, mask_source="detector")
+    with_detector = write_tiny_bundle(tmp_path_factory.mktemp("with_detector"), post=post, detector=True)
+    return {"wsod": tiny_bundle.folder, "detector": with_detector.folder}
+
+
+@pytest.mark.parametrize("first", ["wsod", "detector"])
 @given(
     image=pictures(),
     tags=st.lists(TAGS, max_size=6),
@@ -47,10 +59,15 @@ def pictures(draw: st.DrawFn) -> npt.NDArray[np.uint8]:
 )
 @hypothesis_settings(max_examples=100)
 def test_the_world_is_closed_and_the_ledger_complete(
-    tiny_bundle: Bundle, image: npt.NDArray[np.uint8], tags: list[str], min_score: float | None, max_detections: int
+    folders: dict[str, Path],
+    first: str,
+    image: npt.NDArray[np.uint8],
+    tags: list[str],
+    min_score: float | None,
+    max_detections: int,
 ) -> None:
     result = detect_once(
-        tiny_bundle.folder,
+        folders[first],
         image,
         tags,
         min_score=min_score,
@@ -79,4 +96,8 @@ def test_the_world_is_closed_and_the_ledger_complete(
         x0, y0, x1, y1 = detection.box_xyxy
         assert 0 <= x0 <= x1 <= width
         assert 0 <= y0 <= y1 <= height
-        assert detection.score >= (0.8 if min_score is None else min_score) - 1e-6
+        least = DETECTOR_SCORE_LEAST if detection.source == "detector" else SCORE_LEAST
+        assert detection.score >= (least if min_score is None else min_score) - 1e-6
+    for label in set(found):
+        # One model answers for a class, never both.
+        assert len({detection.source for detection in result.detections if detection.label == label}) == 1

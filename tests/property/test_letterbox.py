@@ -23,6 +23,16 @@ def test_boxes_survive_the_round_trip(height: int, width: int, side: int, seed: 
     np.testing.assert_allclose(letterbox.boxes_to_image(there), boxes, atol=max(height, width) * 1e-5)
 
 
+@given(height=sides, width=sides, seed=st.integers(0, 2**31))
+def test_boxes_of_one_input_are_found_in_another(height: int, width: int, seed: int) -> None:
+    small, large = Letterbox((height, width), 320), Letterbox((height, width), 1024)
+    corners = np.sort(np.random.default_rng(seed).random((5, 2, 2)), axis=1) * [width, height]
+    boxes = corners.reshape(5, 4).astype(np.float32)
+    moved = small.boxes_for(large, small.boxes_to_input(boxes))
+    np.testing.assert_allclose(moved, large.boxes_to_input(boxes), atol=1e-3)
+    assert np.array_equal(small.boxes_for(small, boxes), boxes)
+
+
 @given(height=sides, width=sides)
 def test_the_picture_fills_the_square_along_its_longer_side(height: int, width: int) -> None:
     valid_hw = Letterbox((height, width), 320).valid_hw

@@ -7,6 +7,8 @@ exceeds the sum of the other two, so that grey speaks for nothing.
     sam_encoder  the evidence in cells of 4 px
     sam_decoder  level 0: connected cells over `INK_LEAST` under the prompt; levels 1 and 2: grown by 1 and 2 cells
     wsod         mean evidence inside the box, 1 for a tight box around a pure colour; no deltas
+    detector     optional: one box around all ink of a colour whose strongest pixel has over `DETECTOR_LEAST`, its mask
+                 the whole box; it has never learnt blue
 """
 
 from __future__ import annotations
@@ -31,9 +33,10 @@ FILL_RGB = (124, 116, 104)
 LABELS = LabelSet((Label("red-bolt", ("rivet",)), Label("green-nut"), Label("blue-wrench")))
 INK_LEAST = 0.45
 CLASSIFIER_LEAST, SCORE_LEAST = 0.3, 0.8
+DETECTOR_LEAST, DETECTOR_SCORE_LEAST = 0.5, 0.7
 FLOOD_STEPS = 24
 Patch = tuple[Sequence[int], Sequence[int]]
-ELEMENT_NAMES = {1: "float32", 2: "uint8", 10: "float16"}
+ELEMENT_NAMES = {1: "float32", 2: "uint8", 7: "int64", 10: "float16"}
 
 EVIDENCE = """
     pixels = Cast <to=1> (image)
@@ -205,12 +208,48 @@ wsod (uint8[B,64,64,3] image, float[B,P,4] boxes, float[B,P] valid) => (float[B,
 }}
 """
 
+DETECTOR_TEXT = f"""
+detector (uint8[1,H,W,3] image, float[3] allowed)
+    => (float[D,4] boxes, int64[D] labels, float[D] scores, float16[D,28,28] masks)
+<{EVIDENCE_CONSTANTS}, float ink_least = {{{INK_LEAST}}}, float least = {{{DETECTOR_LEAST}}},
+ float[3] learnt = {{1.0,1.0,0.0}}, int64[3] classes = {{0,1,2}}, int64 one = {{1}}, int64[1] at_0 = {{0}},
+ float sure = {{8.0}}, int64[3] mask_shape = {{3,28,28}}>
+{{
+    {EVIDENCE}
+    strongest_b = ReduceMax <axes=[2,3], keepdims=0> (evidence)
+    strongest = Squeeze (strongest_b, at_0)
+    known = Mul (strongest, learnt)
+    asked = Mul (known, allowed)
+    is_ink = Greater (evidence, ink_least)
+    ink = Cast <to=1> (is_ink)
+    columns = ReduceMax <axes=[2], keepdims=0> (ink)
+    rows = ReduceMax <axes=[3], keepdims=0> (ink)
+    x0 = ArgMax <axis=2, keepdims=0> (columns)
+    y0 = ArgMax <axis=2, keepdims=0> (rows)
+    x_last = ArgMax <axis=2, keepdims=0, select_last_index=1> (columns)
+    y_last = ArgMax <axis=2, keepdims=0, select_last_index=1> (rows)
+    x1 = Add (x_last, one)
+    y1 = Add (y_last, one)
+    corners_by_side = Concat <axis=0> (x0, y0, x1, y1)
+    corners = Transpose <perm=[1,0]> (corners_by_side)
+    corners_px = Cast <to=1> (corners)
+    chosen = Greater (asked, least)
+    boxes = Compress <axis=0> (corners_px, chosen)
+    labels = Compress <axis=0> (classes, chosen)
+    scores = Compress <axis=0> (asked, chosen)
+    all_logits = Expand (sure, mask_shape)
+    half_logits = Cast <to=10> (all_logits)
+    masks = Compress <axis=0> (half_logits, chosen)
+}}
+"""
+
 GRAPHS = {"cam": CAM, "sam_encoder": SAM_ENCODER, "sam_decoder": SAM_DECODER, "wsod": WSOD}
 
 
-def write_tiny_bundle(folder: Path, *, post: PostSettings | None = None) -> Bundle:
+def write_tiny_bundle(folder: Path, *, post: PostSettings | None = None, detector: bool = False) -> Bundle:
     """Write the bundle into an existing empty folder and load it."""
-    specs = {name: _write_graph(folder, name, text) for name, text in GRAPHS.items()}
+    texts = GRAPHS | ({"detector": DETECTOR_TEXT} if detector else {})
+    specs = {name: _write_graph(folder, name, text) for name, text in texts.items()}
     bundle = Bundle(
         folder=folder,
         name="tiny",
@@ -219,7 +258,11 @@ def write_tiny_bundle(folder: Path, *, post: PostSettings | None = None) -> Bund
         labels=LABELS,
         graphs=specs,
         map_kinds=("coarse",),
-        thresholds=Thresholds((CLASSIFIER_LEAST,) * len(LABELS), (SCORE_LEAST,) * len(LABELS)),
+        thresholds=Thresholds(
+            (CLASSIFIER_LEAST,) * len(LABELS),
+            (SCORE_LEAST,) * len(LABELS),
+            (DETECTOR_SCORE_LEAST,) * len(LABELS) if detector else (),
+        ),
         prompts=PromptSettings(
             grid_sides=(4, 8), prompt_buckets={"onnxruntime": (4, 8)}, proposal_bucket=8, max_proposals=50
         ),

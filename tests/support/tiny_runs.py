@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.config import load_config
-from training.commands import open_together
+from training.data.open_together import open_together
 from training.scenes.generate import generate_scenes
 from training.train_cam import CamConfig, train_cam
 from training.train_sam import SamConfig, train_sam

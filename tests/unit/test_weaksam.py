@@ -75,9 +75,9 @@ def test_every_command_has_its_own_help(name: str) -> None:
 
 
 def test_a_misspelt_command_is_met_with_the_nearest(repository_dir: Path) -> None:
-    ended = run(repository_dir, "trian")
+    ended = run(repository_dir, "srve")
     assert ended.returncode == 2
-    assert "No such command 'trian'. Did you mean 'train'?" in ended.stderr
+    assert "No such command 'srve'. Did you mean 'serve'?" in ended.stderr
 
 
 def test_a_missing_extra_is_one_sentence_with_the_remedy(repository_dir: Path) -> None:

@@ -8,12 +8,9 @@ Tags come from the first of these that the folder has:
 
 from __future__ import annotations
 
-import csv
-import json
-import re
-from collections.abc import Callable
 from pathlib import Path
 
+from models.tag_files import TagFileError, read_sidecar, read_tag_table, sidecar_of
 from training.data.checks import KnownLabels, Report, merged_labels, read_labels_txt, usable_size_hw
 from training.data.image_files import IMAGE_SUFFIXES
 from training.data.tagged import TaggedDataset, TaggedImage
@@ -60,27 +57,19 @@ def _read_tags(root: Path, pictures: list[Path], report: Report) -> _TagsOfFile:
     table = root / "tags.csv"
     if table.is_file():
         return _tags_from_csv(root, table, pictures, report)
-    if any(_sidecar(path) for path in pictures):
-        return _tags_of_each(pictures, _tags_from_sidecar, report)
+    if any(sidecar_of(path) for path in pictures):
+        return {path: _tags_from_sidecar(path, report) for path in pictures}
     return {path: path.relative_to(root).parts[:-1][:1] for path in pictures}
 
 
-def _tags_of_each(pictures: list[Path], read: Callable[[Path, Report], tuple[str, ...]], report: Report) -> _TagsOfFile:
-    return {path: read(path, report) for path in pictures}
-
-
 def _tags_from_csv(root: Path, table: Path, pictures: list[Path], report: Report) -> _TagsOfFile:
-    with table.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
-        rows = list(csv.DictReader(stream))
-    if not rows or not {"file", "tags"} <= {str(key) for key in rows[0]}:
-        raise ValueError(f"{table}: the first line must name the columns file and tags, and rows must follow")
     tags_of: _TagsOfFile = {}
-    for number, row in enumerate(rows, start=2):
-        path = root / (row["file"] or "")
+    for row in read_tag_table(table):
+        path = root / row.file
         if path in tags_of:
-            report.add(table, f"line {number}", f"file {row['file']!r} stands there twice; the first line counts")
-            continue
-        tags_of[path] = _split_tags(row["tags"] or "")
+            report.add(table, f"line {row.number}", f"file {row.file!r} stands there twice; the first line counts")
+        else:
+            tags_of[path] = row.tags
     for path in pictures:
         if path not in tags_of:
             report.add(path, "tags", "the picture is not in tags.csv; it is left out")
@@ -88,30 +77,12 @@ def _tags_from_csv(root: Path, table: Path, pictures: list[Path], report: Report
 
 
 def _tags_from_sidecar(picture: Path, report: Report) -> tuple[str, ...]:
-    sidecar = _sidecar(picture)
+    sidecar = sidecar_of(picture)
     if sidecar is None:
         report.add(picture, "tags", "there is no .txt or .json beside the picture; it has no tags")
         return ()
-    text = sidecar.read_text(encoding="utf-8", errors="replace")
-    return _split_tags(text) if sidecar.suffix == ".txt" else _tags_from_json(text, sidecar, report)
-
-
-def _tags_from_json(text: str, sidecar: Path, report: Report) -> tuple[str, ...]:
     try:
-        document = json.loads(text)
-    except ValueError as error:
-        report.add(sidecar, "json", f"is not JSON ({error}); the picture has no tags")
+        return read_sidecar(sidecar)
+    except TagFileError as error:
+        report.add(sidecar, error.field, f"{error}; the picture has no tags")
         return ()
-    tags = document.get("tags") if isinstance(document, dict) else document
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        report.add(sidecar, "tags", "must be a list of names; the picture has no tags")
-        return ()
-    return tuple(tag.strip() for tag in tags if tag.strip())
-
-
-def _sidecar(picture: Path) -> Path | None:
-    return next((path for suffix in (".txt", ".json") if (path := picture.with_suffix(suffix)).is_file()), None)
-
-
-def _split_tags(text: str) -> tuple[str, ...]:
-    return tuple(tag.strip() for tag in re.split(r"[;,\n]", text) if tag.strip())

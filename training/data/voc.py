@@ -1,5 +1,8 @@
 """Reader for the Pascal VOC layout: JPEGImages, Annotations, ImageSets/Main, SegmentationObject (optional).
 
+Splits are the lists in ImageSets/Main; one of another folder is named with it, such as `Segmentation/val`, VOC 2012's
+pictures with instance masks.
+
 Boxes. VOC's are 1-based and inclusive, so half-open x0 = xmin - 1, x1 = xmax. Some sets in this layout (FOD-A) write
 0-based continuous edges instead (0.0 .. 300.0 in a picture of 300 pixels), which are half-open as they stand.
 Rule: where at least half of a split's boxes have a coordinate written with a decimal point, all are taken as 0-based
@@ -73,7 +76,7 @@ def _read_split(root: Path, split: str, report: Report) -> dict[str, _Annotation
     if _list_path(root, split).is_file():
         return _read_annotations(root, split, report)
     if split not in ("val", "fit") or not _list_path(root, "train").is_file():
-        found = sorted(path.stem for path in (root / "ImageSets" / "Main").glob("*.txt"))
+        found = _split_names(root)
         raise ValueError(f"split: {root} has no {split!r}; it has {', '.join(found) or 'no split lists'}")
     train = _read_annotations(root, "train", report)
     if _list_path(root, "val").is_file():  # `fit` beside a validation list of the data set's own
@@ -84,7 +87,14 @@ def _read_split(root: Path, split: str, report: Report) -> dict[str, _Annotation
 
 
 def _list_path(root: Path, split: str) -> Path:
-    return root / "ImageSets" / "Main" / f"{split}.txt"
+    return root / "ImageSets" / (f"{split}.txt" if "/" in split else f"Main/{split}.txt")
+
+
+def _split_names(root: Path) -> list[str]:
+    """Lists in ImageSets/Main, without those of single classes (`aeroplane_train`), of which VOC has sixty."""
+    names = sorted(path.stem for path in (root / "ImageSets" / "Main").glob("*.txt"))
+    whole = {name for name in names if "_" not in name}
+    return [name for name in names if name in whole or name.rpartition("_")[2] not in whole]
 
 
 def _tags(annotations: dict[str, _Annotation]) -> dict[str, list[str]]:

@@ -13,11 +13,11 @@ from training.scenes.outlines import random_outline
 from training.scenes.sprite import Outline, Points, Sprite
 from training.scenes.textures import emboss, paint_surface, random_colour
 
-SMALLEST_PX = 6.0
+SMALLEST_PX = 8.0
 
 
 def random_size_px(rng: np.random.Generator, largest_px: float) -> float:
-    """Square root of an object's area: log-uniform between 6 px and `largest_px`, leaning to the small side."""
+    """Square root of an object's area: log-uniform between 8 px and `largest_px`, leaning to the small side."""
     return float(SMALLEST_PX * (largest_px / SMALLEST_PX) ** (rng.random() ** 1.35))
 
 

@@ -8,7 +8,7 @@ from models.detections import Detections
 
 def some(count: int) -> Detections:
     rows = np.arange(count)
-    return Detections(np.tile(rows[:, None], (1, 4)).astype(np.float32), rows.astype(np.float32), rows, rows)
+    return Detections(np.tile(rows[:, None], (1, 4)).astype(np.float32), rows.astype(np.float32), rows, rows, rows > 0)
 
 
 def test_indexing_takes_masks_indices_and_slices() -> None:
@@ -25,7 +25,7 @@ def test_concat_keeps_the_order() -> None:
     assert Detections.concat([some(2), Detections.empty(), some(1)]).labels.tolist() == [0, 1, 0]
 
 
-@pytest.mark.parametrize("column", ["boxes_xyxy", "labels", "sources"])
+@pytest.mark.parametrize("column", ["boxes_xyxy", "labels", "sources", "by_detector"])
 def test_columns_of_another_length_are_refused(column: str) -> None:
     columns = dict(vars(some(3)))
     columns[column] = columns[column][:2]

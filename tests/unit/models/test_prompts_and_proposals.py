@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.peaks import Peaks, find_peaks
+from models.peaks import Peaks
 from models.prompts import PADDING, DecodedBatch, PromptBatch, grid_points, group_prompt, point_prompts, split_prompts
 from models.proposals import prompt_of, propose, run_proposing
 from models.settings import PromptSettings
@@ -125,39 +125,3 @@ def test_prompt_of_finds_prompts_across_batches() -> None:
     assert prompt_of(asked, 2).coords[0, 0].tolist() == [1, 1]
     with pytest.raises(ValueError, match="past the last"):
         prompt_of(asked, 3)
-
-
-def bump(maps: np.ndarray, label: int, row: int, column: int, height: float) -> None:
-    maps[0, label, row, column] = height
-
-
-def test_peaks_are_local_maxima_of_the_asked_classes_strongest_first() -> None:
-    maps = np.zeros((1, 3, 40, 40), np.float32)
-    for label, row, column, height in [(0, 5, 7, 10.0), (0, 30, 31, 9.5), (0, 20, 20, 5.0), (1, 2, 2, 8.0)]:
-        bump(maps, label, row, column, height)
-    found = find_peaks(maps, [0], 320, (320, 320), PromptSettings())
-    assert found.points_xy.tolist() == [[60, 44], [252, 244]]
-    assert found.labels.tolist() == [0, 0]
-    assert found.values.tolist() == pytest.approx([1.0, 0.95])
-
-
-def test_padding_has_no_peaks_and_no_say_in_normalisation() -> None:
-    maps = np.zeros((1, 1, 40, 40), np.float32)
-    bump(maps, 0, 10, 10, 1.0)
-    bump(maps, 0, 39, 39, 100.0)
-    found = find_peaks(maps, [0], 320, (160, 320), PromptSettings())
-    assert found.points_xy.tolist() == [[84, 84]]
-
-
-def test_a_flat_map_has_no_peaks() -> None:
-    assert len(find_peaks(np.ones((1, 1, 40, 40), np.float32), [0], 320, (320, 320), PromptSettings())) == 0
-
-
-def test_peaks_keep_their_distance_and_their_number() -> None:
-    maps = np.zeros((1, 1, 40, 40), np.float32)
-    maps[0, 0, ::4, ::4] = np.linspace(9.5, 10, 100).reshape(10, 10)
-    found = find_peaks(maps, [0], 320, (320, 320), PromptSettings())
-    assert len(found) == 25
-    maps[:] = 0
-    maps[0, 0, 10, 10:12] = 10
-    assert len(find_peaks(maps, [0], 320, (320, 320), PromptSettings(peak_window_px=25))) == 1

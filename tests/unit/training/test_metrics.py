@@ -14,6 +14,7 @@ from training.metrics import (
     Interpolation,
     average_precision,
     is_localised,
+    judge_as_coco,
     judge_detections,
     recall_at,
 )
@@ -160,3 +161,20 @@ def test_is_localised(scores: list[float], ious: object, expected: bool) -> None
 
 def test_recall_at() -> None:
     assert recall_at(_floats(0.5, 0.74, 0.76, 0.95), (0.5, 0.75, 0.9)) == {"0.5": 1.0, "0.75": 0.5, "0.9": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("ious", "ignored", "expected"),
+    [
+        pytest.param([[0.9, 0.6], [0.8, 0.7]], [False, False], [HIT, HIT], id="the-second-takes-the-next-best"),
+        pytest.param([[0.9], [0.8]], [False], [HIT, MISS], id="nothing-left"),
+        pytest.param([[0.9], [0.8]], [True], [IGNORED, IGNORED], id="a-crowd-is-met-many-times"),
+        pytest.param([[0.9, 0.6], [0.9, 0.6]], [True, False], [HIT, IGNORED], id="what-counts-goes-before-a-crowd"),
+        pytest.param([[0.4], [0.5]], [False], [MISS, HIT], id="below-the-threshold"),
+    ],
+)
+def test_coco_gives_each_detection_the_best_object_left(
+    ious: list[list[float]], ignored: list[bool], expected: list[int]
+) -> None:
+    verdicts = judge_as_coco(_floats(0.9, 0.8), np.array(ious, np.float32), np.array(ignored), 0.5)
+    assert verdicts.tolist() == expected

@@ -1,7 +1,15 @@
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from models.masks import encode_rle
 from training.data.tagged import TrueObject
@@ -118,3 +126,61 @@ def test_nothing_to_measure_is_an_error() -> None:
 
     with pytest.raises(ValueError, match="no picture has a true object"):
         card.report()
+
+
+def test_precision_over_ious_agrees_with_pycocotools(tmp_path: Path) -> None:
+    """An independent reference; COCO samples the curve at 101 recalls, here it is integrated, hence the tolerance."""
+    rng = np.random.default_rng(3)
+    card, truth_rows, found_rows = Scorecard(), [], []
+    for image in range(1, 41):
+        corners = rng.uniform(0, 60, (4, 2))
+        boxes = np.concatenate([corners, corners + rng.uniform(10, 40, (4, 2))], axis=1)
+        labels = rng.integers(0, 2, 4)
+        things = [
+            TrueObject("Nut" if label == 0 else "Bolt", tuple(box), encode_rle(_filled(box)))
+            for label, box in zip(labels, boxes, strict=True)
+        ]
+        guesses = np.concatenate([boxes + rng.normal(0, 3, boxes.shape), rng.permutation(boxes)])
+        names = [things[i % 4].label for i in range(8)]
+        masks = tuple(encode_rle(_filled(guess)) for guess in guesses)
+        found = Found(tuple(names), rng.random(8).astype(np.float32), guesses.astype(np.float32), masks)
+        card.add(things, tagged=found, predicted=found, proposed=_proposed((0.5, NUT_XYXY)))
+        ids = {"Nut": 1, "Bolt": 2}
+        truth_rows += [_coco_row(image, ids[thing.label], thing.box_xyxy, thing.mask_rle) for thing in things]
+        rows = zip(names, guesses, masks, found.scores, strict=True)
+        found_rows += [_coco_row(image, ids[n], box, rle) | {"score": float(score)} for n, box, rle, score in rows]
+
+    report = card.report()
+
+    for name, kind in (("ap50_to_95", "bbox"), ("mask_ap50_to_95", "segm")):
+        expected = _coco_ap(truth_rows, found_rows, kind, tmp_path)
+        assert 0.05 < expected[0] < 0.95
+        assert report[name] == pytest.approx(expected[0], abs=0.01)
+    assert report["mask_ap25"] > report["mask_ap50"] > report["mask_ap70"] > report["mask_ap75"]
+
+
+def _filled(box_xyxy: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    mask = np.zeros((110, 110), np.bool_)
+    x0, y0, x1, y1 = np.clip(np.round(box_xyxy), 0, 110).astype(int)
+    mask[y0:y1, x0:x1] = True
+    return mask
+
+
+def _coco_row(image: int, category: int, box: Sequence[float], rle: Any) -> dict[str, Any]:
+    x0, y0, x1, y1 = (float(edge) for edge in box)
+    row = {"image_id": image, "category_id": category, "bbox": [x0, y0, x1 - x0, y1 - y0], "segmentation": rle}
+    return row | {"area": (x1 - x0) * (y1 - y0), "iscrowd": 0}
+
+
+def _coco_ap(truth: list[dict[str, Any]], found: list[dict[str, Any]], kind: str, folder: Path) -> list[float]:
+    images = [{"id": image, "height": 110, "width": 110} for image in range(1, 41)]
+    numbered = [row | {"id": number} for number, row in enumerate(truth, 1)]
+    document = {"images": images, "annotations": numbered, "categories": [{"id": 1}, {"id": 2}]}
+    (folder / "truth.json").write_text(json.dumps(document))
+    coco = COCO(folder / "truth.json")
+    scored = [row if kind == "segm" else {k: v for k, v in row.items() if k != "segmentation"} for row in found]
+    evaluation = COCOeval(coco, coco.loadRes(scored), kind)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    return [float(value) for value in evaluation.stats]

@@ -1,0 +1,192 @@
+"""Segment Anything as published: any checkpoint of `segment_anything`'s own format, ViT-B, ViT-L or ViT-H.
+
+The sizes of a network are read from the shapes in its file, so that the name of the file is of no matter.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, TwoWayTransformer
+from torch import nn
+
+from models.nets.compact_sam import MASK_LEVELS
+
+# https://github.com/facebookresearch/segment-anything/blob/dca509fe/segment_anything/build_sam.py#L103
+PIXEL_MEAN = (123.675, 116.28, 103.53)
+PIXEL_STD = (58.395, 57.12, 57.375)
+FILL_RGB = (124, 116, 104)
+DECODER_HEADS = 8
+NAMES = {(768, 12): "vit_b", (1024, 24): "vit_l", (1280, 32): "vit_h"}
+
+State = Mapping[str, torch.Tensor]
+
+
+class CheckpointError(ValueError):
+    """A file that is no Segment Anything checkpoint; the message names it and the remedy."""
+
+
+@dataclass(frozen=True)
+class SamSizes:
+    """Constructor arguments of the image encoder and of what hangs on them.
+
+    Attributes:
+        side_px: side S of the square input.
+        patch_px: side of one patch; the embedding has side e = S / patch.
+        width: channels of the transformer.
+        depth: blocks.
+        heads: attention heads of a block.
+        window: side of the window of blocks with local attention, in patches.
+        global_blocks: blocks that attend to the whole picture.
+        channels: D of the embedding.
+        decoder_mlp: hidden channels of the mask decoder's transformer.
+        mask_channels: hidden channels of the mask prompt's encoder, which serving does not use.
+    """
+
+    side_px: int
+    patch_px: int
+    width: int
+    depth: int
+    heads: int
+    window: int
+    global_blocks: tuple[int, ...]
+    channels: int
+    decoder_mlp: int
+    mask_channels: int
+
+    @property
+    def name(self) -> str:
+        return NAMES.get((self.width, self.depth), f"vit of width {self.width} and depth {self.depth}")
+
+
+class OfficialSam(nn.Module):
+    """The published modules under their published names, so that a checkpoint's keys fit.
+
+    Attributes:
+        side_px: side S of the square input.
+        fill_rgb: colour of the padding.
+        image_encoder: pictures float [B,3,S,S] to embeddings [B,D,e,e].
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+    fill: torch.Tensor
+
+    def __init__(self, sizes: SamSizes) -> None:
+        super().__init__()
+        self.side_px, self.fill_rgb = sizes.side_px, FILL_RGB
+        grid = sizes.side_px // sizes.patch_px
+        self.image_encoder = ImageEncoderViT(
+            img_size=sizes.side_px,
+            patch_size=sizes.patch_px,
+            embed_dim=sizes.width,
+            depth=sizes.depth,
+            num_heads=sizes.heads,
+            out_chans=sizes.channels,
+            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+            use_rel_pos=True,
+            window_size=sizes.window,
+            global_attn_indexes=sizes.global_blocks,
+        )
+        self.prompt_encoder = PromptEncoder(
+            embed_dim=sizes.channels,
+            image_embedding_size=(grid, grid),
+            input_image_size=(sizes.side_px, sizes.side_px),
+            mask_in_chans=sizes.mask_channels,
+        )
+        self.mask_decoder = MaskDecoder(
+            transformer_dim=sizes.channels,
+            transformer=TwoWayTransformer(
+                depth=2, embedding_dim=sizes.channels, mlp_dim=sizes.decoder_mlp, num_heads=DECODER_HEADS
+            ),
+            num_multimask_outputs=MASK_LEVELS,
+            iou_head_depth=3,
+            iou_head_hidden_dim=sizes.channels,
+        )
+        for name, values in (("mean", PIXEL_MEAN), ("std", PIXEL_STD), ("fill", FILL_RGB)):
+            self.register_buffer(name, torch.tensor(values).reshape(1, 3, 1, 1), persistent=False)
+
+    def encode(self, image_bhwc_u8: torch.Tensor) -> torch.Tensor:
+        """Pictures uint8 [B,S,S,3] to embeddings [B,D,e,e]."""
+        embedding: torch.Tensor = self.image_encoder(self.normalise(image_bhwc_u8))
+        return embedding
+
+    def normalise(self, image_bhwc_u8: torch.Tensor) -> torch.Tensor:
+        """Pictures uint8 [B,S,S,3] to float [B,3,S,S] as published, the fill colour to exactly 0.
+
+        Segment Anything pads after normalising, with zeros. The mean is no whole colour, so padding in the nearest
+        one is sent to zero here; a pixel of the picture that has this very colour moves by less than 0.01.
+        """
+        pixels = image_bhwc_u8.permute(0, 3, 1, 2).float()
+        is_fill = (pixels == self.fill).all(dim=1, keepdim=True)
+        return torch.where(is_fill, torch.zeros_like(pixels), (pixels - self.mean) / self.std)
+
+
+def load_official_sam(path: Path) -> tuple[OfficialSam, SamSizes]:
+    """Read a checkpoint in the official format, tensors only: nothing in the file is executed.
+
+    Raises:
+        CheckpointError: the file is of another format, or keys are missing or too many.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(
+            f"{path} cannot be read as a PyTorch checkpoint of plain tensors ({reason}): "
+            "give a file such as `weaksam weights pull sam-vit-b` brings"
+        ) from error
+    sizes = sizes_of(state, path)
+    net = OfficialSam(sizes)
+    try:
+        # The file's tensors become the network's own: ViT-H alone is 2.5 GB.
+        net.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{path} differs from Segment Anything's {sizes.name} ({_one_line(error)}): give an unchanged checkpoint"
+        ) from error
+    return net.float().eval(), sizes
+
+
+def sizes_of(state: object, path: Path) -> SamSizes:
+    """Sizes of the network that a checkpoint's tensors belong to; raises CheckpointError where they fit none."""
+    try:
+        return _read_sizes(state)  # type: ignore[arg-type]  # whatever the file held; what does not fit is caught
+    except (KeyError, AttributeError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise CheckpointError(
+            f"{path} is no Segment Anything checkpoint in the official format (looked for {error}): "
+            "keys must begin with image_encoder., prompt_encoder. and mask_decoder."
+        ) from error
+
+
+def _read_sizes(state: State) -> SamSizes:
+    position = state["image_encoder.pos_embed"]  # [1,e,e,width]
+    patch_px = state["image_encoder.patch_embed.proj.weight"].shape[-1]
+    grid, width = position.shape[1], position.shape[-1]
+    depth = sum(key.startswith("image_encoder.blocks.") and key.endswith(".norm1.weight") for key in state)
+    relative = [
+        state[f"image_encoder.blocks.{i}.attn.rel_pos_h"] for i in range(depth)
+    ]  # [2 x window - 1, width/heads]
+    windows = [(len(table) + 1) // 2 for table in relative]
+    return SamSizes(
+        side_px=grid * patch_px,
+        patch_px=patch_px,
+        width=width,
+        depth=depth,
+        heads=width // relative[0].shape[1],
+        window=min(windows),
+        global_blocks=tuple(i for i, window in enumerate(windows) if window == grid),
+        channels=state["image_encoder.neck.0.weight"].shape[0],
+        decoder_mlp=state["mask_decoder.transformer.layers.0.mlp.lin1.weight"].shape[0],
+        mask_channels=state["prompt_encoder.mask_downscaling.3.weight"].shape[0],
+    )
+
+
+def _one_line(error: Exception) -> str:
+    """Torch's list of misfits, which runs over hundreds of lines, cut to its beginning."""
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,305 @@
+"""Faster R-CNN and Mask R-CNN from torchvision's parts, for any timm backbone, with RoI drop.
+
+Box regression and masks are class-agnostic: pseudo ground truth has few boxes of a rare class, and graphs stay small.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+import torch
+from timm.models import FeatureInfo
+from torch import nn
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import TwoMLPHead
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.roi_heads import RoIHeads, project_masks_on_boxes
+from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead, concat_box_prediction_layers
+from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, clip_boxes_to_image, nms
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+from models.nets.backbone import create_backbone, normalise_image
+from models.nets.roi_drop import DropRule, box_losses, mask_loss, rpn_losses
+
+MOST_STRIDE_PX = 32
+ASPECT_RATIOS = (0.5, 1.0, 2.0)
+POOLED_SIDE, POOLED_MASK_SIDE = 7, 14
+LEAST_SIDE_PX = 1.0
+# Input of all networks here is in [-1, 1] with padding at 0; ImageNet's usual weights were trained at this contrast.
+IMAGENET_CONTRAST = (0.5 / 0.229, 0.5 / 0.224, 0.5 / 0.225)
+
+
+@dataclass(frozen=True)
+class RcnnSettings:
+    """Size and anchors of an R-CNN, and what it returns at test.
+
+    Attributes:
+        backbone: a timm model with strides 4 to 32.
+        channels: of the feature pyramid.
+        hidden: width of the box head's two layers.
+        anchor_sides_px: sides of the anchors of each pyramid level; the levels end at stride 32, and five of them
+            add one of stride 64.
+        roi_scale_px: boxes from this side up to twice it are pooled at stride 16, smaller ones at finer levels.
+        mask_channels: of the mask head, which is left out at 0.
+        mask_layers: 3x3 convolutions of the mask head.
+        frozen_norm: keep the backbone's batch normalisation as it was loaded, for batches too small to measure it.
+        rois: RoIs of each picture that the box head learns from; a quarter at most is foreground.
+        proposals: most proposals of a picture in training and at test.
+        min_score: least score of a detection.
+        nms_iou: of two detections of one class with a higher IoU, the lower score goes.
+        max_detections: most detections of a picture.
+    """
+
+    backbone: str
+    channels: int
+    hidden: int
+    anchor_sides_px: tuple[tuple[int, ...], ...]
+    roi_scale_px: int
+    mask_channels: int
+    mask_layers: int
+    frozen_norm: bool
+    rois: int
+    proposals: int
+    min_score: float = 0.05
+    nms_iou: float = 0.5
+    max_detections: int = 100
+
+
+class Target(NamedTuple):
+    """What is to be found in one picture: boxes [N,4] in input pixels, labels [N] from 1, masks uint8 [N or 0,H,W]."""
+
+    boxes: torch.Tensor
+    labels: torch.Tensor
+    masks: torch.Tensor
+
+
+class Foreground(NamedTuple):
+    """The foreground RoIs of one step, for the log: F of them.
+
+    Attributes:
+        pictures: [F] index in the batch.
+        boxes: [F,4] in input pixels.
+        labels: [F] from 1, as the targets have it.
+        losses: [F,2] classification and regression.
+        dropped: [F] bool.
+        dropped_anchors: scalar, of the RPN.
+    """
+
+    pictures: torch.Tensor
+    boxes: torch.Tensor
+    labels: torch.Tensor
+    losses: torch.Tensor
+    dropped: torch.Tensor
+    dropped_anchors: torch.Tensor
+
+
+class Detected(NamedTuple):
+    """D detections of one picture, best first: boxes [D,4] in input pixels, labels [D] from 0, scores [D], mask logits.
+
+    ``masks`` is [D,28,28] over each box, or [D,0,0] without a mask head.
+    """
+
+    boxes: torch.Tensor
+    labels: torch.Tensor
+    scores: torch.Tensor
+    masks: torch.Tensor
+
+
+class BoxHead(nn.Module):
+    """Pooled features [R,D,7,7] to logits [R,1+C], background first, and deltas [R,4]."""
+
+    def __init__(self, channels: int, hidden: int, classes: int) -> None:
+        super().__init__()
+        self.layers = TwoMLPHead(channels * POOLED_SIDE**2, hidden)
+        self.logits = nn.Linear(hidden, 1 + classes)
+        self.deltas = nn.Linear(hidden, 4)
+
+    def forward(self, pooled: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        vectors = self.layers(pooled)
+        return self.logits(vectors).float(), self.deltas(vectors).float()
+
+
+class Pyramid(nn.Module):
+    """Pictures uint8 [B,H,W,3] to feature maps [B,D,h,w] by level, the finest first."""
+
+    contrast: torch.Tensor
+
+    def __init__(self, backbone: nn.Module, settings: RcnnSettings) -> None:
+        super().__init__()
+        self.backbone = backbone
+        levels = len(settings.anchor_sides_px)
+        extra = LastLevelMaxPool() if levels == 5 else None
+        self.widths = cast("FeatureInfo", backbone.feature_info).channels()[-min(levels, 4) :]
+        self.merge = FeaturePyramidNetwork(self.widths, settings.channels, extra)
+        contrast = (1.0, 1.0, 1.0) if settings.backbone.startswith("mobilenetv2") else IMAGENET_CONTRAST
+        self.register_buffer("contrast", torch.tensor(contrast)[:, None, None], persistent=False)
+
+    def forward(self, image_bhwc_u8: torch.Tensor) -> dict[str, torch.Tensor]:
+        maps = self.backbone(normalise_image(image_bhwc_u8) * self.contrast)[-len(self.widths) :]
+        merged: dict[str, torch.Tensor] = self.merge({str(i): features for i, features in enumerate(maps)})
+        return merged
+
+
+class Rcnn(nn.Module):
+    """The retrained detector, and with a mask head the instance segmenter; sides of pictures are multiples of 32."""
+
+    def __init__(self, settings: RcnnSettings, backbone: nn.Module, classes: int) -> None:
+        super().__init__()
+        self.settings = settings
+        self.pyramid = Pyramid(backbone, settings)
+        self.rpn = _build_rpn(settings)
+        levels = [str(i) for i in range(len(self.pyramid.widths))]
+        self.box_head = BoxHead(settings.channels, settings.hidden, classes)
+        pool = MultiScaleRoIAlign(levels, POOLED_SIDE, sampling_ratio=2, canonical_scale=settings.roi_scale_px)
+        # torchvision's object for sampling RoIs and coding boxes; the heads are run, and their losses taken, here.
+        self.rois = RoIHeads(pool, None, None, 0.5, 0.5, settings.rois, 0.25, None, 0.0, settings.nms_iou, 0)
+        if settings.mask_channels:
+            self.mask_pool = MultiScaleRoIAlign(
+                levels, POOLED_MASK_SIDE, sampling_ratio=2, canonical_scale=settings.roi_scale_px
+            )
+            widths = (settings.mask_channels,) * settings.mask_layers
+            self.mask_head = nn.Sequential(
+                MaskRCNNHeads(settings.channels, widths, dilation=1),
+                MaskRCNNPredictor(settings.mask_channels, settings.mask_channels, 1),
+            )
+
+    def train(self, mode: bool = True) -> Rcnn:
+        super().train(mode)
+        if self.settings.frozen_norm:
+            for module in self.pyramid.backbone.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+    def forward(
+        self, image_bhwc_u8: torch.Tensor, targets: Sequence[Target], rule: DropRule | None
+    ) -> tuple[dict[str, torch.Tensor], Foreground]:
+        """Losses of a batch [B,S,S,3]; ``rule`` None drops nothing."""
+        features = self.pyramid(image_bhwc_u8)
+        wanted = [{"boxes": target.boxes, "labels": target.labels} for target in targets]
+        images = _as_image_list(image_bhwc_u8)
+        proposals, losses, dropped_anchors = self._propose(images, features, wanted, rule)
+        boxes, matched, labels, deltas = self.rois.select_training_samples(proposals, wanted)
+        logits, found_deltas = self.box_head(self.rois.box_roi_pool(features, boxes, images.image_sizes))
+        found = box_losses(logits, found_deltas, torch.cat(labels), torch.cat(deltas), rule)
+        losses |= {"loss_class": found.classification, "loss_box": found.regression}
+        chosen = [rows > 0 for rows in labels]
+        boxes = [rows[mine] for rows, mine in zip(boxes, chosen, strict=True)]
+        if self.settings.mask_channels:
+            matched = [rows[mine] for rows, mine in zip(matched, chosen, strict=True)]
+            masks = [target.masks for target in targets]
+            losses["loss_mask"] = self._mask_loss(features, boxes, matched, masks, images, found.dropped)
+        counts = torch.tensor([len(rows) for rows in boxes], device=image_bhwc_u8.device)
+        foreground = Foreground(
+            pictures=torch.repeat_interleave(counts),
+            boxes=torch.cat(boxes),
+            labels=torch.cat([rows[mine] for rows, mine in zip(labels, chosen, strict=True)]),
+            losses=found.of_foreground,
+            dropped=found.dropped,
+            dropped_anchors=dropped_anchors,
+        )
+        return losses, foreground
+
+    def detect(self, image_bhwc_u8: torch.Tensor, allowed: torch.Tensor) -> Detected:
+        """Detections of the allowed classes in one picture uint8 [1,H,W,3]; no other class takes part in anything.
+
+        ``allowed`` [C] is above 0.5 where a class is allowed. The others leave the logits before the softmax, so that
+        they take no score from an allowed class, before suppression and before the bound on numbers.
+        """
+        features = self.pyramid(image_bhwc_u8)
+        images = _as_image_list(image_bhwc_u8)
+        proposals, _ = self.rpn(images, features)
+        logits, deltas = self.box_head(self.rois.box_roi_pool(features, proposals, images.image_sizes))
+        boxes = self.rois.box_coder.decode(deltas, proposals)[:, 0]
+        boxes = clip_boxes_to_image(boxes, images.image_sizes[0])
+        forbidden = torch.cat([torch.zeros_like(allowed[:1]), (allowed < 0.5).to(allowed.dtype)]) > 0.5
+        scores = logits.masked_fill(forbidden, -math.inf).softmax(dim=1)[:, 1:]  # [R,C]
+        boxes, labels, scores = self._best(boxes, scores, image_bhwc_u8.shape)
+        return Detected(boxes, labels, scores, self._mask_logits(features, boxes, images))
+
+    def _best(
+        self, boxes: torch.Tensor, scores: torch.Tensor, shape: Sequence[int]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Boxes [R,4] with scores [R,C] to the rows that are returned: suppression by class, then the best."""
+        large = ((boxes[:, 2:] - boxes[:, :2]) >= LEAST_SIDE_PX).all(dim=1)
+        row, label = torch.where((scores > self.settings.min_score) & large[:, None])
+        boxes, scores = boxes[row], scores[row, label]
+        # Each class in a place of its own: one suppression for all.
+        apart = boxes + (label * (shape[1] + shape[2])).to(boxes.dtype)[:, None]
+        kept = nms(apart, scores, self.settings.nms_iou)[: self.settings.max_detections]
+        return boxes[kept], label[kept], scores[kept]
+
+    def _mask_logits(self, features: dict[str, torch.Tensor], boxes: torch.Tensor, images: ImageList) -> torch.Tensor:
+        if not self.settings.mask_channels:
+            return boxes.new_zeros((len(boxes), 0, 0))
+        logits: torch.Tensor = self.mask_head(self.mask_pool(features, [boxes], images.image_sizes))
+        return logits[:, 0]
+
+    def _propose(
+        self,
+        images: ImageList,
+        features: dict[str, torch.Tensor],
+        wanted: list[dict[str, torch.Tensor]],
+        rule: DropRule | None,
+    ) -> tuple[list[torch.Tensor], dict[str, torch.Tensor], torch.Tensor]:
+        """Proposals of each picture, the RPN's losses and the number of anchors dropped from them."""
+        rpn, levels = self.rpn, list(features.values())
+        # Anchors and boxes in single precision: half has steps of a pixel and more at the far side of a picture.
+        objectness, deltas = ([found.float() for found in part] for part in rpn.head(levels))
+        anchors = rpn.anchor_generator(images, objectness)
+        counts = [math.prod(scores[0].shape) for scores in objectness]
+        objectness, deltas = concat_box_prediction_layers(objectness, deltas)
+        decoded = rpn.box_coder.decode(deltas.detach(), anchors).view(len(anchors), -1, 4)
+        proposals, _ = rpn.filter_proposals(decoded, objectness, images.image_sizes, counts)
+        labels, matched = rpn.assign_targets_to_anchors(anchors, wanted)
+        targets = torch.cat(rpn.box_coder.encode(matched, anchors))
+        positive, negative = rpn.fg_bg_sampler(labels)
+        sampled = torch.where(torch.cat(positive) | torch.cat(negative))[0]
+        loss_objectness, loss_box, dropped = rpn_losses(
+            objectness.flatten()[sampled], deltas[sampled], torch.cat(labels)[sampled], targets[sampled], rule
+        )
+        return proposals, {"loss_objectness": loss_objectness, "loss_rpn_box": loss_box}, dropped
+
+    def _mask_loss(
+        self,
+        features: dict[str, torch.Tensor],
+        boxes: list[torch.Tensor],
+        matched: list[torch.Tensor],
+        masks: list[torch.Tensor],
+        images: ImageList,
+        dropped: torch.Tensor,
+    ) -> torch.Tensor:
+        logits = self.mask_head(self.mask_pool(features, boxes, images.image_sizes))[:, 0].float()
+        parts = zip(masks, boxes, matched, strict=True)
+        targets = [project_masks_on_boxes(*part, logits.shape[-1]) for part in parts if len(part[1])]
+        return mask_loss(logits, torch.cat([logits[:0], *targets]), dropped)
+
+
+def build_rcnn(settings: RcnnSettings, classes: int, weights: str = "none") -> Rcnn:
+    """An R-CNN with fresh heads on a backbone with ``weights`` as `create_backbone` takes them."""
+    backbone = create_backbone(settings.backbone, weights)
+    if settings.frozen_norm:
+        for module in backbone.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.requires_grad_(False)
+    return Rcnn(settings, backbone, classes)
+
+
+def _build_rpn(settings: RcnnSettings) -> RegionProposalNetwork:
+    sides = settings.anchor_sides_px
+    if len({len(level) for level in sides}) != 1 or not 3 <= len(sides) <= 5:
+        raise ValueError(f"anchor_sides_px must have 3 to 5 levels of equally many sides, got {sides}")
+    anchors = AnchorGenerator(sides, (ASPECT_RATIOS,) * len(sides))
+    head = RPNHead(settings.channels, anchors.num_anchors_per_location()[0])
+    most = {"training": 2 * settings.proposals, "testing": settings.proposals}
+    return RegionProposalNetwork(anchors, head, 0.7, 0.3, 256, 0.5, most, most, nms_thresh=0.7)
+
+
+def _as_image_list(image_bhwc_u8: torch.Tensor) -> ImageList:
+    """The form in which torchvision's parts take sizes; they look at nothing else of the pictures."""
+    batch, height, width, _ = image_bhwc_u8.shape
+    return ImageList(image_bhwc_u8.permute(0, 3, 1, 2), [(height, width)] * batch)

@@ -1,0 +1,118 @@
+"""Losses of R-CNN heads with RoI drop: what looks most like a wrong pseudo label gets no weight.
+
+RoI drop is WeakSAM's (arXiv 2402.14812, section 3.4). Pseudo ground truth has wrong boxes; a network that has learnt
+the right ones first meets the wrong ones with large losses in class and place at once. All regression losses are L1
+(smooth L1 with beta 0), as in WeakSAM's code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class DropRule:
+    """Which foreground RoIs and anchors to drop.
+
+    Attributes:
+        unit: ``absolute``: the thresholds are losses. ``quantile``: they are quantiles of the batch's foreground,
+            for schedules whose losses have another scale than the paper's.
+        classification, regression: a foreground RoI whose losses exceed both is dropped.
+        rpn: a foreground anchor whose regression loss exceeds it is dropped from the RPN's regression.
+    """
+
+    unit: Literal["absolute", "quantile"]
+    classification: float
+    regression: float
+    rpn: float
+
+
+class BoxLosses(NamedTuple):
+    """Losses of R sampled RoIs of which F are foreground.
+
+    Attributes:
+        classification, regression: scalars, sums over what was not dropped divided by R.
+        of_foreground: [F,2] each foreground RoI's own classification and regression loss, without gradient.
+        dropped: [F] bool.
+    """
+
+    classification: torch.Tensor
+    regression: torch.Tensor
+    of_foreground: torch.Tensor
+    dropped: torch.Tensor
+
+
+def box_losses(
+    logits: torch.Tensor, deltas: torch.Tensor, labels: torch.Tensor, targets: torch.Tensor, rule: DropRule | None
+) -> BoxLosses:
+    """Losses of the box head.
+
+    Args:
+        logits: [R,1+C], background first.
+        deltas: [R,4] class-agnostic, in the box coder's weights (10, 10, 5, 5).
+        labels: [R] 0 for background.
+        targets: [R,4] as ``deltas``.
+        rule: None drops nothing.
+    """
+    entropy = functional.cross_entropy(logits, labels, reduction="none")  # [R]
+    foreground = labels > 0
+    distance = (deltas - targets).abs().sum(dim=1)[foreground]  # [F]
+    of_foreground = torch.stack([entropy[foreground], distance], dim=1).detach()
+    dropped = _exceeds_both(of_foreground, rule)
+    weights = torch.ones_like(entropy)
+    weights[foreground] = (~dropped).to(weights.dtype)
+    # The normaliser counts what was dropped: else the remaining RoIs would pull harder the more is dropped.
+    count = max(len(labels), 1)
+    return BoxLosses(
+        classification=(weights * entropy).sum() / count,
+        regression=(weights[foreground] * distance).sum() / count,
+        of_foreground=of_foreground,
+        dropped=dropped,
+    )
+
+
+def rpn_losses(
+    objectness: torch.Tensor, deltas: torch.Tensor, labels: torch.Tensor, targets: torch.Tensor, rule: DropRule | None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Objectness and regression loss of A sampled anchors, and how many foreground anchors were dropped.
+
+    Args:
+        objectness: [A] logits.
+        deltas: [A,4], box coder's weights 1.
+        labels: [A] 1 for foreground, 0 for background.
+        targets: [A,4] as ``deltas``.
+        rule: None drops nothing; its ``rpn`` is compared with the sum of an anchor's four L1 terms.
+    """
+    distance = (deltas - targets).abs().sum(dim=1)[labels > 0]
+    dropped = torch.zeros_like(distance, dtype=torch.bool)
+    if rule is not None:
+        dropped = distance.detach() > _threshold(distance.detach(), rule.rpn, rule.unit)
+    count = max(len(labels), 1)
+    entropy = functional.binary_cross_entropy_with_logits(objectness, labels, reduction="sum") / count
+    return entropy, (distance * ~dropped).sum() / count, dropped.sum()
+
+
+def mask_loss(logits: torch.Tensor, targets: torch.Tensor, dropped: torch.Tensor) -> torch.Tensor:
+    """Binary cross entropy of mask logits [F,M,M] with ``targets`` [F,M,M] in 0..1; ``dropped`` [F] have no weight."""
+    entropy = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=(1, 2))
+    return (entropy * ~dropped).sum() / max(len(dropped), 1)
+
+
+def _exceeds_both(losses: torch.Tensor, rule: DropRule | None) -> torch.Tensor:
+    """Which of [F,2] losses, classification and regression, exceed both thresholds."""
+    if rule is None:
+        return torch.zeros(len(losses), dtype=torch.bool, device=losses.device)
+    classification, regression = losses.unbind(dim=1)
+    too_unlike = classification > _threshold(classification, rule.classification, rule.unit)
+    too_far = regression > _threshold(regression, rule.regression, rule.unit)
+    return too_unlike & too_far
+
+
+def _threshold(losses: torch.Tensor, value: float, unit: str) -> float:
+    if unit == "absolute" or not len(losses):
+        return value
+    return float(torch.quantile(losses.float(), value))

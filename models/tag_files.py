@@ -1,0 +1,88 @@
+"""Files that say which tags a picture carries: a CSV for all of them, or a small file beside each."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+TAG_COLUMNS = ("file", "tags")
+
+
+class TagFileError(ValueError):
+    """A file of tags that cannot be used; ``field`` is the part of it that is at fault."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+@dataclass(frozen=True)
+class TagRow:
+    """One row of the CSV: its number as a spreadsheet shows it, the picture's path with `/`, and its tags."""
+
+    number: int
+    file: str
+    tags: tuple[str, ...]
+
+
+def read_tag_table(path: Path) -> tuple[TagRow, ...]:
+    """Rows of a CSV with the columns `file` and `tags`; further columns are ignored.
+
+    Raises:
+        TagFileError: the file is no CSV in UTF-8 or lacks a column.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            absent = [name for name in TAG_COLUMNS if name not in (reader.fieldnames or ())]
+            if absent:
+                raise TagFileError(
+                    absent[0],
+                    f"{path} lacks the column {absent[0]!r}: its first line must name the columns file and tags",
+                )
+            return tuple(
+                TagRow(number, str(PurePosixPath((row["file"] or "").strip())), split_tags(row["tags"] or ""))
+                for number, row in enumerate(reader, start=2)
+            )
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise TagFileError("csv", f"{path} cannot be read as a CSV in UTF-8 ({error})") from error
+
+
+def sidecar_of(picture: Path) -> Path | None:
+    """The file with the tags of `x.jpg`: `x.txt` or `x.json` beside it."""
+    return next((path for suffix in (".txt", ".json") if (path := picture.with_suffix(suffix)).is_file()), None)
+
+
+def read_sidecar(path: Path) -> tuple[str, ...]:
+    """Tags of a text file, or of a JSON list, or of the list `tags` of a JSON object.
+
+    Raises:
+        TagFileError: no JSON, or no list of names in it.
+    """
+    # Bytes that are no text become a tag that nothing knows, so that this one picture is reported as such.
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    return split_tags(text) if path.suffix == ".txt" else _tags_of_json(text)
+
+
+def split_tags(text: str) -> tuple[str, ...]:
+    """Tags of a text that separates them by commas, semicolons or line ends; doubles and empty ones dropped."""
+    return _distinct(re.split(r"[,;\n]", text))
+
+
+def _tags_of_json(text: str) -> tuple[str, ...]:
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise TagFileError("json", f"is not JSON ({error})") from error
+    tags = document.get("tags") if isinstance(document, dict) else document
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise TagFileError("tags", "must be a list of names")
+    return _distinct(tags)
+
+
+def _distinct(parts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(tag for part in parts if (tag := part.strip())))

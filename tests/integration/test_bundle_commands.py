@@ -1,0 +1,72 @@
+"""`weaksam bundle check` and `show` on whole, partial and damaged bundles."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from models.bundle import MANIFEST, PROPOSAL_GRAPHS, Bundle, BundleError, Thresholds, write_manifest
+from service.bundle_commands import bundle_app
+from service.errors import BackendMismatch
+from tests.support.tiny_bundle import write_tiny_bundle
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return write_tiny_bundle(tmp_path)
+
+
+def run(command: str, bundle: Bundle) -> str:
+    ended = CliRunner(env={"COLUMNS": "160"}).invoke(bundle_app, [command, str(bundle.folder)], catch_exceptions=False)
+    assert ended.exit_code == 0
+    return ended.output
+
+
+def test_a_whole_bundle(bundle: Bundle) -> None:
+    assert run("check", bundle) == "tiny 1 is whole: 4 graphs, 3 labels\n"
+
+
+def test_thresholds_are_shown_class_by_class(bundle: Bundle) -> None:
+    write_manifest(replace(bundle, thresholds=Thresholds((0.11, 0.22, 0.33), (0.44, 0.55, 0.66))))
+    rows = [line.replace("│", " ").split() for line in run("show", bundle).splitlines()]
+    assert ["red-bolt", "rivet", "0.110", "0.440"] in rows
+    assert ["green-nut", "0.220", "0.550"] in rows
+    assert ["blue-wrench", "0.330", "0.660"] in rows
+    assert any(row[:3] == ["cam", "64", "px"] for row in rows)
+
+
+def test_a_bundle_for_proposals_is_whole_but_not_served(bundle: Bundle) -> None:
+    write_manifest(replace(bundle, graphs={name: bundle.graphs[name] for name in PROPOSAL_GRAPHS}))
+    assert "tiny 1 is whole: 3 graphs" in run("check", bundle)
+    assert "cannot be served: there is no wsod." in run("check", bundle)
+    assert "red-bolt" in run("show", bundle)
+
+
+def test_a_graph_other_than_stated_is_found_though_its_digest_is_right(bundle: Bundle) -> None:
+    manifest = json.loads((bundle.folder / MANIFEST).read_text())
+    manifest["graphs"]["cam"]["outputs"][0]["shape"] = ["B", 4]
+    (bundle.folder / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(BackendMismatch, match=r"graph cam has outputs .+,3\].+ bundle.json says .+,4\]"):
+        run("check", bundle)
+
+
+def test_a_changed_file_is_named(bundle: Bundle) -> None:
+    bundle.path("wsod").write_bytes(b"x")
+    with pytest.raises(BundleError, match="wsod.onnx has sha256"):
+        run("check", bundle)
+
+
+def test_sides_may_differ_between_segmenter_and_classifier_and_nowhere_else(bundle: Bundle) -> None:
+    graphs = dict(bundle.graphs)
+    for name in ("sam_encoder", "sam_decoder"):
+        graphs[name] = replace(graphs[name], side_px=128, fill_rgb=(1, 2, 3))
+    write_manifest(replace(bundle, graphs=graphs))
+    assert "128 px" in run("show", bundle)
+    graphs["wsod"] = replace(graphs["wsod"], side_px=32)
+    write_manifest(replace(bundle, graphs=graphs))
+    with pytest.raises(BundleError, match=r"cam and wsod.* differ in side_px \[32, 64\]"):
+        run("check", bundle)

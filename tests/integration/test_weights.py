@@ -1,0 +1,220 @@
+"""`weaksam weights pull` against a server over a socket that misbehaves in every way a server can."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from deploy.weights import ATTEMPTS, WEIGHTS, WeightsError, WeightsFile, find_weights, pull_weights
+
+CONTENT = bytes(range(256)) * 1200
+CUT_AFTER = 100_000
+
+
+@dataclass
+class FileServer:
+    """What the server does; `ranges` are the Range headers that came in.
+
+    Attributes:
+        content: what it serves.
+        cuts: so many answers are cut off after `CUT_AFTER` bytes.
+        length: the length it states, where it lies about it.
+        statuses: taken for the first answers.
+        with_ranges: whether it honours Range.
+        shift: by how much it begins elsewhere than asked.
+    """
+
+    content: bytes = CONTENT
+    cuts: int = 0
+    length: int | None = None
+    statuses: list[int] = field(default_factory=list)
+    with_ranges: bool = True
+    shift: int = 0
+    ranges: list[str | None] = field(default_factory=list)
+
+
+class Handler(BaseHTTPRequestHandler):
+    behaviour: FileServer
+
+    def do_GET(self) -> None:
+        mine, asked = self.behaviour, self.headers.get("Range")
+        mine.ranges.append(asked)
+        if mine.statuses:
+            self.send_response(mine.statuses.pop(0))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        start = 0
+        if asked is not None and mine.with_ranges:
+            start = int(asked.removeprefix("bytes=").removesuffix("-")) + mine.shift
+            self.send_response(206)
+            total = mine.length or len(mine.content)
+            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
+        else:
+            self.send_response(200)
+        body = mine.content[start:]
+        self.send_header("Content-Length", str((mine.length or len(mine.content)) - start))
+        self.end_headers()
+        if mine.cuts:
+            mine.cuts -= 1
+            body = body[:CUT_AFTER]
+        self.wfile.write(body)
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> FileServer:
+    return FileServer()
+
+
+@pytest.fixture
+def weights(server: FileServer) -> Iterator[WeightsFile]:
+    """The content as a published file at the server's address."""
+    handler = type("HandlerOfTest", (Handler,), {"behaviour": server})
+    http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    http.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that gives up is part of the test
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    url = f"http://127.0.0.1:{http.server_port}/net.pth"
+    yield WeightsFile("net", url, len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), "MIT")
+    http.shutdown()
+    thread.join()
+    http.server_close()
+
+
+def pull(weights: WeightsFile, folder: Path) -> Path:
+    return pull_weights(weights, folder, first_wait_s=0.001)
+
+
+def test_the_file_arrives_and_is_not_asked_for_again(weights: WeightsFile, server: FileServer, tmp_path: Path) -> None:
+    seen: list[int] = []
+    path = pull_weights(weights, tmp_path / "new", on_bytes=seen.append)
+    assert path == tmp_path / "new" / "net.pth"
+    assert path.read_bytes() == CONTENT
+    assert (seen[-1], seen) == (len(CONTENT), sorted(seen))
+    assert pull(weights, tmp_path / "new") == path
+    assert server.ranges == [None]
+    assert [entry.name for entry in path.parent.iterdir()] == ["net.pth"]
+
+
+def test_a_connection_that_is_cut_is_resumed(weights: WeightsFile, server: FileServer, tmp_path: Path) -> None:
+    server.cuts = 2
+    assert pull(weights, tmp_path).read_bytes() == CONTENT
+    assert server.ranges == [None, f"bytes={CUT_AFTER}-", f"bytes={2 * CUT_AFTER}-"]
+
+
+def test_another_run_goes_on_where_the_last_was_killed(
+    weights: WeightsFile, server: FileServer, tmp_path: Path
+) -> None:
+    (tmp_path / "net.pth.part").write_bytes(CONTENT[:1234])
+    assert pull(weights, tmp_path).read_bytes() == CONTENT
+    assert server.ranges == ["bytes=1234-"]
+
+
+def test_a_server_without_ranges_begins_anew(weights: WeightsFile, server: FileServer, tmp_path: Path) -> None:
+    server.with_ranges = False
+    server.cuts = 1
+    assert pull(weights, tmp_path).read_bytes() == CONTENT
+    assert server.ranges == [None, f"bytes={CUT_AFTER}-"]
+
+
+@pytest.mark.parametrize("length", [len(CONTENT) - 1, len(CONTENT) + 1], ids=["too short", "too long"])
+def test_a_length_that_is_not_the_published_one_is_refused(
+    weights: WeightsFile, server: FileServer, tmp_path: Path, length: int
+) -> None:
+    server.length = length
+    with pytest.raises(WeightsError, match=f"says that the file has {length} bytes, net has {len(CONTENT)}"):
+        pull(weights, tmp_path)
+    assert not (tmp_path / "net.pth").exists()
+
+
+def test_a_body_shorter_than_stated_is_asked_for_again(
+    weights: WeightsFile, server: FileServer, tmp_path: Path
+) -> None:
+    server.content, server.length = CONTENT[:-10], len(CONTENT)
+    with pytest.raises(WeightsError, match=rf"{len(CONTENT) - 10} of {len(CONTENT)} bytes are kept in"):
+        pull(weights, tmp_path)
+    assert len(server.ranges) == 1 + ATTEMPTS
+    server.content, server.length = CONTENT, None
+    assert pull(weights, tmp_path).read_bytes() == CONTENT
+
+
+def test_wrong_bytes_are_thrown_away(weights: WeightsFile, server: FileServer, tmp_path: Path) -> None:
+    server.content = CONTENT[:-1] + b"x"
+    with pytest.raises(WeightsError, match=r"gave a file with sha256 \w{64}, net has \w{64}: it was thrown away"):
+        pull(weights, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_part_of_another_file_is_not_finished(weights: WeightsFile, tmp_path: Path) -> None:
+    (tmp_path / "net.pth.part").write_bytes(b"x" * 1000)
+    with pytest.raises(WeightsError, match="it was thrown away"):
+        pull(weights, tmp_path)
+    assert pull(weights, tmp_path).read_bytes() == CONTENT
+
+
+def test_a_part_that_is_too_long_is_not_used(weights: WeightsFile, tmp_path: Path) -> None:
+    (tmp_path / "net.pth.part").write_bytes(CONTENT + b"more")
+    assert pull(weights, tmp_path).read_bytes() == CONTENT
+
+
+def test_bytes_from_elsewhere_are_not_taken(weights: WeightsFile, server: FileServer, tmp_path: Path) -> None:
+    (tmp_path / "net.pth.part").write_bytes(CONTENT[:1000])
+    server.shift = 7
+    with pytest.raises(WeightsError, match="it sent bytes from 1007 on where 1000 were asked for"):
+        pull(weights, tmp_path)
+
+
+def test_a_server_in_trouble_is_tried_again(weights: WeightsFile, server: FileServer, tmp_path: Path) -> None:
+    server.statuses = [503, 429, 500]
+    assert pull(weights, tmp_path).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("statuses", "sentence"),
+    [
+        pytest.param([404], "answers 404: check the address", id="absent"),
+        pytest.param([503] * ATTEMPTS, r"could not be read \(status 503\): 0 of", id="trouble that stays"),
+    ],
+)
+def test_trouble_that_stays_is_one_sentence(
+    weights: WeightsFile, server: FileServer, tmp_path: Path, statuses: list[int], sentence: str
+) -> None:
+    server.statuses = statuses
+    with pytest.raises(WeightsError, match=sentence):
+        pull(weights, tmp_path)
+
+
+def test_no_server_is_one_sentence(weights: WeightsFile, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"^http://127.0.0.1:9/x could not be read \("):
+        pull_weights(weights, tmp_path, url="http://127.0.0.1:9/x", first_wait_s=0.001)
+
+
+def test_a_file_of_that_name_is_not_overwritten(weights: WeightsFile, tmp_path: Path) -> None:
+    (tmp_path / "net.pth").write_bytes(b"mine")
+    with pytest.raises(WeightsError, match="is not net as published: move it away"):
+        pull(weights, tmp_path)
+    assert (tmp_path / "net.pth").read_bytes() == b"mine"
+
+
+def test_a_misspelt_name_is_met_with_the_nearest() -> None:
+    with pytest.raises(WeightsError, match="'sam-vit-g' names no weights: did you mean 'sam-vit-"):
+        find_weights("sam-vit-g")
+
+
+def test_published_files_are_pinned_to_the_byte() -> None:
+    assert [weights.name for weights in WEIGHTS] == ["sam-vit-b", "sam-vit-l", "sam-vit-h"]
+    for weights in WEIGHTS:
+        assert re.fullmatch(r"https://[^/]+/segment_anything/sam_vit_[blh]_[0-9a-f]{6}\.pth", weights.url)
+        assert re.fullmatch(r"[0-9a-f]{64}", weights.sha256)
+        assert weights.size_bytes > 3e8

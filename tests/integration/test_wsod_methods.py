@@ -1,0 +1,144 @@
+"""WSDDN and MIST from tags to a graph, on patches of colour with the tiny bundle's proposals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from deploy.graph_plans import wsod_plan
+from deploy.onnx_graph import export_graph
+from models.bundle import Bundle
+from models.config import load_config
+from models.nets.wsod import Method, build_wsod
+from tests.support.tiny_bundle import LABELS, SIDE_PX, encoded, picture
+from training.data.tagged import TaggedImage
+from training.train_wsod import WsodConfig, train_wsod
+
+CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
+BACKBONE = "mobilenetv2_100"
+TINY = [f"side_px={SIDE_PX}", "every=1", "epochs=2", "batch=4", "warmup_steps=1", "checkpoint_steps=4"]
+TERMS = {
+    "wsddn": {"loss_wsddn"},
+    "mist": {"loss_wsddn"} | {f"loss_{part}_{k}" for part in ("refine", "box") for k in (1, 2, 3)},
+}
+SHAPES = {
+    "image": ("B", SIDE_PX, SIDE_PX, 3),
+    "boxes": ("B", "P", 4),
+    "valid": ("B", "P"),
+    "scores": ("B", "P", len(LABELS)),
+    "deltas": ("B", "P", 1, 4),
+}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[TaggedImage]:
+    """Six pictures, each of two patches of one colour and that colour's tag."""
+    folder = tmp_path_factory.mktemp("photos")
+    found = []
+    for number in range(6):
+        channel, shift = number % 3, 2 * number
+        rgb = tuple(255 * (channel == i) for i in range(3))
+        patches = [((4 + shift, 4, 20 + shift, 24), rgb), ((30 + shift, 36, 44 + shift, 52), rgb)]
+        path = folder / f"{number}.png"
+        path.write_bytes(encoded(picture(*patches)))
+        found.append(TaggedImage(str(number), path, (SIDE_PX, SIDE_PX), (LABELS.names[channel],)))
+    return found
+
+
+@pytest.fixture(scope="module")
+def cam_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Features as a classifier's run leaves them, untrained."""
+    torch.manual_seed(0)
+    state = build_wsod(BACKBONE, len(LABELS)).features.state_dict()
+    path = tmp_path_factory.mktemp("cam") / "cam.safetensors"
+    save_file({f"features.{name}": tensor.contiguous() for name, tensor in state.items()}, path)
+    return path
+
+
+def train(method: str, cam: Path, images: list[TaggedImage], bundle: Bundle, folder: Path, *overrides: str) -> Path:
+    config = load_config(WsodConfig, CONFIGS / f"wsod_{method}.toml", [*TINY, *overrides])
+    return train_wsod(config, cam, bundle.folder, images, images, LABELS, folder.parent / "proposals", folder)
+
+
+@pytest.mark.parametrize("method", ["wsddn", "mist"])
+def test_a_method_trains_calibrates_and_exports(
+    method: Method, images: list[TaggedImage], cam_checkpoint: Path, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    checkpoint = train(method, cam_checkpoint, images, tiny_bundle, tmp_path / "run")
+    row = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[0])
+    assert {name for name in row if name.startswith("loss_")} == TERMS[method]
+    thresholds = json.loads((tmp_path / "run" / "thresholds.json").read_text())["score"]
+    assert len(thresholds) == len(LABELS)
+
+    torch.manual_seed(7)  # as the run begins
+    net = build_wsod(BACKBONE, len(LABELS), method=method)
+    untrained = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    trained = load_file(checkpoint)
+    net.load_state_dict(trained)
+    learnt = {name.split(".")[1] for name in trained if not torch.equal(trained[name], untrained[name])}
+    assert {"of_classes", "of_proposals", "layers"} <= learnt
+    assert ("drop_block" in learnt) == (method == "mist")
+
+    # the last box of each picture is padding there, also for the comparison with torch
+    spec = export_graph(wsod_plan(net.eval(), SIDE_PX, np.random.default_rng(0)), tmp_path, SIDE_PX)
+    assert {tensor.name: tensor.shape for tensor in (*spec.inputs, *spec.outputs)} == SHAPES
+    assert max(spec.max_abs_difference.values()) < 0.01
+
+
+def test_calibrated_thresholds_are_reached_by_nine_in_ten_tagged_pictures(
+    images: list[TaggedImage], cam_checkpoint: Path, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    """WSDDN's scores shrink with the number of proposals; their thresholds must follow."""
+    from training.proposal_store import store_proposals
+    from training.roi_store import pool_examples
+
+    checkpoint = train("wsddn", cam_checkpoint, images, tiny_bundle, tmp_path / "run")
+    least = json.loads((tmp_path / "run" / "thresholds.json").read_text())["score"]
+    net = build_wsod(BACKBONE, len(LABELS), method="wsddn")
+    net.load_state_dict(load_file(checkpoint))
+    net.eval()
+    stored = store_proposals(tiny_bundle.folder, images, tmp_path / "proposals")
+    examples = pool_examples(net, images, stored, LABELS, SIDE_PX, 7)[: len(images)]
+    with torch.no_grad():
+        best = [net.head.scores(net.head.embed_pooled(example.pooled.float())).amax(dim=0) for example in examples]
+    for label, threshold in enumerate(least):
+        tagged = [float(scores[label]) for scores, example in zip(best, examples, strict=True) if example.tags[label]]
+        # two pictures have each tag: the threshold lies a tenth of the way from the lower score to the higher
+        assert threshold == pytest.approx(min(tagged) + 0.1 * (max(tagged) - min(tagged)), abs=1e-4)
+
+
+def test_a_mist_run_cut_off_at_a_checkpoint_ends_with_the_same_weights(
+    images: list[TaggedImage],
+    cam_checkpoint: Path,
+    tiny_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def cut_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.train_wsod.save_file", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            train("mist", cam_checkpoint, images, tiny_bundle, tmp_path / "broken")
+    step = torch.load(tmp_path / "broken" / "resume.pt", weights_only=True)["step"]
+    assert step > 0
+    resumed, unbroken = (
+        load_file(train("mist", cam_checkpoint, images, tiny_bundle, tmp_path / name))
+        for name in ("broken", "unbroken")
+    )
+    assert any(name.startswith("head.drop_block.") for name in unbroken)
+    for name, tensor in unbroken.items():
+        torch.testing.assert_close(resumed[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_wsddn_has_no_supervised_twin(
+    images: list[TaggedImage], cam_checkpoint: Path, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="supervision: WSDDN learns from tags alone; the twin takes method=oicr"):
+        train("wsddn", cam_checkpoint, images, tiny_bundle, tmp_path / "run", "supervision=boxes")

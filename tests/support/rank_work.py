@@ -1,0 +1,36 @@
+"""What a test starts on one rank or several: the stages that run networks over pictures, on the tiny bundle.
+
+python -m tests.support.rank_work BUNDLE DATA OUT        (or by torchrun, --nproc-per-node 2 -m ...)
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from training.data.open_together import open_together
+from training.engine import start_fabric
+from training.evaluate import evaluate
+from training.pgt import PgtConfig
+from training.pipeline import make_pgt_together
+from training.proposal_store import store_proposals
+from training.ranks import is_first_rank, rank, rank_count
+
+
+def main(bundle: Path, data: Path, out: Path) -> None:
+    start_fabric("32-true", 0)
+    images, labels = open_together([data], "train")
+    stored = store_proposals(bundle, images, out / "proposals")
+    report = evaluate(bundle, data, "train", threads=1, answers_dir=out / "answers")
+    make_pgt_together(PgtConfig(masks=True), bundle, images, labels, out / "pgt")
+    (out / f"rank-{rank()}-of-{rank_count()}").touch()
+    if is_first_rank():
+        np.savez(out / "proposals.npz", *(boxes for proposals in stored for boxes in vars(proposals).values()))
+        (out / "metrics.json").write_text(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

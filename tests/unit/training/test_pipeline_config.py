@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from models.config import ConfigError, load_config
+from training.pgt import PgtConfig
+from training.pipeline_config import PipelineConfig, load_pipeline
+from training.train_cam import CamConfig
+from training.train_detector import DetectorConfig
+from training.train_sam import SamConfig
+from training.train_wsod import WsodConfig
+
+CONFIGS = Path(__file__).resolve().parents[3] / "training" / "configs"
+STAGES = {
+    "sam": SamConfig,
+    "cam": CamConfig,
+    "wsod": WsodConfig,
+    "pgt": PgtConfig,
+    "detector": DetectorConfig,
+    "segmenter": DetectorConfig,
+}
+WHOLE = {"smoke", "fod_a", "fod_a_mosaics", "scenes", "voc07", "voc12", "coco14", "coco17"}
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_config_can_be_loaded_by_its_stage(path: Path) -> None:
+    if path.stem in WHOLE:
+        assert isinstance(load_pipeline(path), PipelineConfig)
+    else:
+        assert load_config(STAGES[path.stem.partition("_")[0]], path) is not None
+
+
+def test_all_configs_of_the_whole_path_are_there() -> None:
+    assert {path.stem for path in CONFIGS.glob("*.toml")} >= WHOLE
+
+
+def test_one_seed_for_all_stages_that_have_none_of_their_own() -> None:
+    config = load_pipeline(CONFIGS / "smoke.toml", ["seed=3", "wsod.seed=11"])
+    assert config.detector is not None
+    assert [config.seed, config.cam.seed, config.wsod.seed, config.detector.seed] == [3, 3, 11, 3]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        pytest.param("cam.stpes=3", "cam: unknown key 'stpes': did you mean 'steps'", id="misspelt"),
+        pytest.param("detectr.steps=3", "unknown key 'detectr': did you mean 'detector'", id="misspelt-section"),
+        pytest.param("cam.steps='many'", "cam: steps: expected int, got 'many'", id="type"),
+        pytest.param("segmenter.net.mask_channels=0", r"segmenter\.net\.mask_channels: is 0", id="no-masks"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_pipeline(CONFIGS / "smoke.toml", [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        pytest.param("bundle.post.mask_source='detector'", "'detector' needs masks, give a section", id="no-segmenter"),
+        pytest.param("cam.architecture='weaktr'", "features: WeakTr has none", id="no-features"),
+    ],
+)
+def test_parts_that_need_another_say_so(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_pipeline(CONFIGS / "fod_a.toml", [override])
+
+
+@pytest.mark.parametrize(
+    ("cut", "message"),
+    [
+        pytest.param("[data.scenes]\ncount = 25\nheight_px = 96\nwidth_px = 128", r"data\.folders: give", id="no-data"),
+        pytest.param('[pgt]\nmode = "adaptive"\nkeep_share = 0.3', "detector: it learns from pseudo", id="no-pgt"),
+    ],
+)
+def test_a_section_that_is_missing_is_named(cut: str, message: str, tmp_path: Path) -> None:
+    text = (CONFIGS / "smoke.toml").read_text()
+    assert cut in text
+    empty = "[data]\n" if "data" in cut else ""
+    (tmp_path / "x.toml").write_text(text.replace(cut, empty))
+    with pytest.raises(ConfigError, match=message):
+        load_pipeline(tmp_path / "x.toml")

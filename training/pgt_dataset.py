@@ -1,0 +1,122 @@
+"""Pseudo ground truth as a COCO data set: annotations/instances_train.json beside images/."""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from pycocotools import mask as coco_mask
+
+from models.labels import LabelSet
+from training.data.tagged import TaggedImage
+from training.pseudo_masks import PseudoMask
+
+Json = dict[str, Any]
+# Edges are rounded to a power of two: x + width is then exactly the right edge, also where that is the picture's.
+EDGE_STEPS_PER_PX = 16
+
+
+@dataclass(frozen=True)
+class PseudoObject:
+    """A pseudo label: class index of the data set, box in image pixels, the detector's score, a mask where drawn."""
+
+    label: int
+    box_xyxy: tuple[float, float, float, float]
+    score: float
+    mask: PseudoMask | None = None
+
+
+@dataclass(frozen=True)
+class LabelledPicture:
+    image: TaggedImage
+    objects: tuple[PseudoObject, ...]
+
+
+def write_pgt_dataset(
+    pictures: Sequence[LabelledPicture], labels: LabelSet, out_dir: Path, place: Literal["link", "copy"]
+) -> Path:
+    """Write the data set and return the path of its JSON file, which comes last: where it is, the rest is complete.
+
+    `pycocotools` loads it, and so does `training.data.coco`. Beyond COCO, images have their ``tags`` and annotations a
+    ``score``, and a ``mask_score`` where they have a mask. Annotations without a mask have no ``segmentation``.
+    """
+    (out_dir / "images").mkdir(parents=True, exist_ok=True)
+    (out_dir / "annotations").mkdir(exist_ok=True)
+    names = _file_names([picture.image for picture in pictures])
+    for picture, name in zip(pictures, names, strict=True):
+        _place(picture.image.path.resolve(), out_dir / "images" / name, place)
+    document = {
+        "info": {"description": "pseudo ground truth from image tags"},
+        "licenses": [],
+        "images": [
+            _image_row(number, picture.image, name)
+            for number, (picture, name) in enumerate(zip(pictures, names, strict=True), 1)
+        ],
+        "categories": [{"id": i, "name": name, "supercategory": ""} for i, name in enumerate(labels.names, 1)],
+        "annotations": _annotations(pictures),
+    }
+    path = out_dir / "annotations" / "instances_train.json"
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(document) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def _file_names(images: Sequence[TaggedImage]) -> list[str]:
+    """Each picture's id with its suffix; ids that several data sets have in common are numbered from the second on."""
+    taken: set[str] = set()
+    names = []
+    for image in images:
+        stem = "/".join(part for part in PurePosixPath(image.id).parts if part not in ("/", ".."))
+        name, count = f"{stem}{image.path.suffix}", 1
+        while name in taken:
+            count += 1
+            name = f"{stem}~{count}{image.path.suffix}"
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def _place(source: Path, target: Path, place: Literal["link", "copy"]) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_symlink():
+        target.unlink()
+    if target.exists():
+        if not filecmp.cmp(source, target, shallow=False):
+            raise ValueError(f"out: {target} is there already and is another picture than {source}: give a new folder")
+    elif place == "link":
+        target.symlink_to(source)
+    else:
+        shutil.copyfile(source, target)
+
+
+def _image_row(number: int, image: TaggedImage, file_name: str) -> Json:
+    height, width = image.size_hw
+    return {"id": number, "file_name": file_name, "height": height, "width": width, "tags": list(image.tags)}
+
+
+def _annotations(pictures: Sequence[LabelledPicture]) -> list[Json]:
+    owned = [(number, thing) for number, picture in enumerate(pictures, 1) for thing in picture.objects]
+    return [
+        {"id": identity, "image_id": number} | _object_row(thing) for identity, (number, thing) in enumerate(owned, 1)
+    ]
+
+
+def _object_row(thing: PseudoObject) -> Json:
+    x0, y0, x1, y1 = (round(float(edge) * EDGE_STEPS_PER_PX) / EDGE_STEPS_PER_PX for edge in thing.box_xyxy)
+    row: Json = {
+        "category_id": thing.label + 1,
+        "bbox": [x0, y0, x1 - x0, y1 - y0],
+        "area": (x1 - x0) * (y1 - y0),
+        "iscrowd": 0,
+        "score": round(thing.score, 6),
+    }
+    if thing.mask is None:
+        return row
+    area = int(coco_mask.area(thing.mask.rle))
+    return row | {"area": area, "segmentation": dict(thing.mask.rle), "mask_score": thing.mask.predicted_iou}

@@ -1,0 +1,235 @@
+"""The whole path in one run: classifier, proposals, weak detector, pseudo ground truth, retraining, evaluation, bundle.
+
+Every stage has a folder named by its settings and inputs (`training.stage`); a finished one is skipped, an unfinished
+one goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from models.bundle import DEFAULT_BUNDLE, MANIFEST, file_sha256, load_bundle
+from models.labels import LabelSet
+from models.settings import BundleConfig
+from training.data.open_dataset import open_dataset
+from training.data.tagged import TaggedImage
+from training.detector_report import report_detector
+from training.engine import prepare_run, start_fabric
+from training.evaluate import evaluate
+from training.pgt import PgtConfig, label_pictures, make_pgt
+from training.pgt_store import DetectionStore
+from training.picture_digests import PictureDigests
+from training.pipeline_config import PipelineConfig
+from training.pipeline_data import RunData, open_data
+from training.proposal_store import store_proposals
+from training.ranks import is_first_rank, my_share, rank_count, wait_for_ranks
+from training.report import Evaluated, ReportInputs, write_report
+from training.stage import Done, digest_of, run_stage
+from training.train_cam import CamConfig, train_cam
+from training.train_detector import DetectorConfig, train_detector
+from training.train_wsod import train_wsod
+
+WEAK = "wsod"
+SEGMENTER = "segmenter"
+PGT_JSON = "annotations/instances_train.json"
+METRICS = "metrics.json"
+
+
+class Exporter(Protocol):
+    """Writes a bundle of finished runs: `deploy.export_runs.export_runs`, handed in since training knows no deploy."""
+
+    def __call__(self, runs: Mapping[str, Path], sam: Path | None, config: BundleConfig, out_dir: Path) -> None:
+        """``runs`` are folders of finished trainings: ``cam``, and ``wsod`` and ``detector`` where there are."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What every stage of one run needs."""
+
+    dir: Path
+    config: PipelineConfig
+    data: RunData
+    digests: PictureDigests
+    export: Exporter
+    fit_digest: str
+    val_digest: str
+
+
+def run_pipeline(config: PipelineConfig, out_dir: Path, export: Exporter) -> Path:
+    """Run what is not done yet; returns the report ``report.html``, beside ``bundle/`` and ``metrics.json``.
+
+    Under ``torchrun`` or SLURM every rank calls it; ``out_dir`` must be a folder that all of them see.
+    """
+    start_fabric("32-true", config.seed)
+    prepare_run(config, out_dir)
+    wait_for_ranks()
+    digests = PictureDigests(out_dir / "pictures.json")
+    data = open_data(config.data, config.seed, out_dir, digests)
+    labels_digest = digest_of(list(data.labels.names))
+    fit_digest, val_digest = (labels_digest + digests.of_images(images) for images in (data.fit, data.val))
+    run = _Run(out_dir, config, data, digests, export, fit_digest, val_digest)
+    stages = {"cam": _cam(run, "cam", config.cam)}
+    features = stages["cam"]
+    if config.features is not None:
+        features = stages["features"] = _cam(run, "features", config.features)
+    proposer = _bundle(run, "proposer", {"cam": stages["cam"]})
+    stages[WEAK] = _wsod(run, features, proposer, _proposals(run, proposer))
+    parts = {"cam": stages["cam"], WEAK: stages[WEAK]}
+    bundles = {WEAK: _bundle(run, f"bundle-{WEAK}", parts)}
+    if config.pgt is not None:
+        pgt = _pgt(run, bundles[WEAK])
+        for name, settings in (("detector", config.detector), (SEGMENTER, config.segmenter)):
+            if settings is not None:
+                stages[name] = _detector(run, name, settings, features, pgt)
+                bundles[name] = _bundle(run, f"bundle-{name}", parts | {"detector": stages[name]})
+    evaluated = [_evaluate(run, name, bundle, *test) for test in data.tests for name, bundle in bundles.items()]
+    return _finish(run, stages, bundles, evaluated)
+
+
+def _cam(run: _Run, name: str, config: CamConfig) -> Done:
+    def make(folder: Path) -> None:
+        train_cam(config, run.data.fit, run.data.val, run.data.labels, folder)
+
+    inputs = {"fit": run.fit_digest, "val": run.val_digest}
+    return run_stage(run.dir, name, config, inputs, make, ("cam.safetensors", "labels.json", "config.json"))
+
+
+def _bundle(run: _Run, name: str, parts: Mapping[str, Done]) -> Done:
+    config = run.config.bundle
+    if config.post.mask_source == "detector" and name != f"bundle-{SEGMENTER}":
+        config = replace(config, post=replace(config.post, mask_source="proposal"))
+
+    def make(folder: Path) -> None:
+        if is_first_rank():
+            run.export({part: done.folder for part, done in parts.items()}, run.config.sam, config, folder)
+
+    inputs = {part: done.digest for part, done in parts.items()} | {"sam": _sam_digest(run.config.sam)}
+    return run_stage(run.dir, name, config, inputs, make, (MANIFEST,))
+
+
+def _sam_digest(sam: Path | None) -> str:
+    path = sam or DEFAULT_BUNDLE
+    candidates = (path, path / MANIFEST, path / "sam.safetensors")
+    found = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if found is None:
+        raise ValueError(f"sam: {path} is no checkpoint, bundle or finished run of `weaksam train sam`")
+    return file_sha256(found)
+
+
+def _proposals(run: _Run, proposer: Done) -> Done:
+    """Proposals of the pictures that the weak detector uses; under several ranks, each makes its part."""
+    every = run.config.wsod.every
+
+    def make(folder: Path) -> None:
+        store_proposals(proposer.folder, run.data.fit[::every], folder, averaged=True)
+        store_proposals(proposer.folder, run.data.val[::every], folder)
+
+    inputs = {"bundle": proposer.digest, "fit": run.fit_digest, "val": run.val_digest}
+    return run_stage(run.dir, "proposals", {"every": every}, inputs, make)
+
+
+def _wsod(run: _Run, features: Done, proposer: Done, proposals: Done) -> Done:
+    def make(folder: Path) -> None:
+        train_wsod(
+            run.config.wsod,
+            features.folder / "cam.safetensors",
+            proposer.folder,
+            run.data.fit,
+            run.data.val,
+            run.data.labels,
+            proposals.folder,
+            folder,
+        )
+
+    inputs = {"features": features.digest, "proposals": proposals.digest, "bundle": proposer.digest}
+    products = ("wsod.safetensors", "thresholds.json", "config.json")
+    return run_stage(run.dir, WEAK, run.config.wsod, inputs, make, products)
+
+
+def _pgt(run: _Run, bundle: Done) -> Done:
+    config = run.config.pgt
+    assert config is not None, "the caller looks"
+    settings = replace(config, masks=config.masks or run.config.segmenter is not None)
+
+    def make(folder: Path) -> None:
+        make_pgt_together(settings, bundle.folder, run.data.fit, run.data.labels, folder)
+
+    inputs = {"bundle": bundle.digest, "fit": run.fit_digest}
+    return run_stage(run.dir, "pgt", settings, inputs, make, (PGT_JSON,))
+
+
+def make_pgt_together(
+    config: PgtConfig, bundle_dir: Path, images: Sequence[TaggedImage], labels: LabelSet, out_dir: Path
+) -> None:
+    """`make_pgt` by all ranks: each fills its part of the store, and the first one writes the data set from it."""
+    store_dir = out_dir / "store"
+    if rank_count() > 1:
+        bundle = load_bundle(bundle_dir)
+        label_pictures(config, bundle, my_share(images), labels, DetectionStore(bundle, store_dir))
+        wait_for_ranks()
+    if is_first_rank():
+        make_pgt(config, bundle_dir, images, labels, out_dir, store_dir)
+    wait_for_ranks()
+
+
+def _detector(run: _Run, name: str, config: DetectorConfig, features: Done, pgt: Done) -> Done:
+    if run.config.heads_from_cam:
+        config = replace(config, cam_checkpoint=features.folder / "cam.safetensors")
+
+    def make(folder: Path) -> None:
+        train_detector(config, run.data.fit, run.data.labels, pgt.folder / PGT_JSON, folder)
+        if is_first_rank():
+            report_detector(folder, run.data.val)
+
+    inputs = {"pgt": pgt.digest, "fit": run.fit_digest, "val": run.val_digest}
+    return run_stage(run.dir, name, config, inputs, make, ("detector.safetensors", "thresholds.json", "config.json"))
+
+
+def _evaluate(run: _Run, name: str, bundle: Done, data_dir: Path, split: str) -> Evaluated:
+    limit = run.config.test_limit
+    images = open_dataset(data_dir, split).images[:limit]
+
+    def make(folder: Path) -> None:
+        report = evaluate(bundle.folder, data_dir, split, limit, answers_dir=folder / "answers")
+        if is_first_rank():
+            (folder / METRICS).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+    inputs = {"bundle": bundle.digest, "pictures": run.digests.of_images(images)}
+    done = run_stage(run.dir, f"evaluate-{name}", {"limit": limit}, inputs, make, (METRICS,))
+    metrics = json.loads((done.folder / METRICS).read_text(encoding="utf-8"))
+    return Evaluated(name, data_dir.name, images, done.folder / "answers", metrics)
+
+
+def _finish(run: _Run, stages: Mapping[str, Done], bundles: Mapping[str, Done], evaluated: list[Evaluated]) -> Path:
+    """Gather bundle, figures and report at the top of the run's folder."""
+    path = run.dir / "report.html"
+    if is_first_rank():
+        final = list(bundles)[-1]
+        _replace_folder(bundles[final].folder, run.dir / "bundle")
+        metrics: dict[str, dict[str, Any]] = {}
+        for entry in evaluated:
+            metrics.setdefault(entry.data, {})[entry.bundle] = entry.metrics
+        (run.dir / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+        inputs = ReportInputs(
+            run_dir=run.dir,
+            config=run.config,
+            stages={name: done.folder for name, done in stages.items()},
+            weak_bundle=bundles[WEAK].folder,
+            evaluated=evaluated,
+        )
+        write_report(inputs, path)
+    wait_for_ranks()
+    return path
+
+
+def _replace_folder(source: Path, target: Path) -> None:
+    partial = target.with_name(f"{target.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(source, partial)
+    shutil.rmtree(target, ignore_errors=True)
+    partial.rename(target)
