@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
+TRITON := .venv-triton
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 PYTHONS := $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14
 HOST ?= 127.0.0.1
@@ -13,10 +14,11 @@ RUNS ?= runs/default
 DATA ?= data/fod-a
 # A file of ImageNet weights instead of timm's hub: make train-default WEIGHTS=path/to/mobilenetv2_100.safetensors
 BACKBONE := $(if $(WEIGHTS),--set backbone_weights=$(WEIGHTS))
+MONITORING := deploy/monitoring
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help serve demo test check format bench install train-default clean
+.PHONY: help serve demo test test-triton triton-server check check-deploy docker up-cpu format bench install train-default clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -28,12 +30,37 @@ demo: $(VENV)/.serve ## find the tagged things in a sample picture, write demo.p
 	@$(BIN)/weaksam detect samples/runway.jpg --tags 'adjustable wrench,bolt nut set,fuel cap,wire' --overlay demo.png
 
 test: $(VENV)/.all ## run the tests: make test PYTEST_ARGS="-k labels"
+	@$(MAKE) --no-print-directory triton-server || echo "There is no tritonserver: the tests that need it are skipped." >&2
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: $(VENV)/.all ## formatting, lint and types
+test-triton: $(VENV)/.all triton-server ## run the tests against a real tritonserver
+	@$(BIN)/python -m pytest tests/contract tests/integration/test_triton_*.py $(PYTEST_ARGS)
+
+triton-server: $(TRITON)/.installed ## install the tests' tritonserver, 450 MB, into an environment of its own
+
+check: $(VENV)/.all check-deploy ## formatting, lint, types and the files of deploy/
 	@$(BIN)/ruff format --check --quiet . || { echo "run 'make format'" >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
+
+check-deploy: $(VENV)/.all ## lint the Dockerfile, validate the files of compose, Prometheus and Kubernetes
+	@$(BIN)/hadolint Dockerfile
+	@$(BIN)/python -m tests.support.manifests
+	@if command -v promtool >/dev/null; then \
+	  found=$$(promtool check config $(MONITORING)/prometheus.yml 2>&1 && promtool test rules $(MONITORING)/alerts_test.yml 2>&1) \
+	    || { echo "$$found" >&2; exit 1; }; \
+	else echo "There is no promtool: deploy/monitoring is not checked." >&2; fi
+	@if docker compose version >/dev/null 2>&1; then \
+	  docker compose config --quiet; \
+	  docker compose --profile cpu config --quiet; \
+	  API_KEYS_FILE=keys.json docker compose -f docker-compose.yml -f deploy/compose/keys.yml config --quiet; \
+	else echo "There is no docker compose: docker-compose.yml is not checked." >&2; fi
+
+docker: ## build the gateway's image, weaksam-gateway
+	@docker build --target gateway --tag weaksam-gateway .
+
+up-cpu: ## the service in Docker, without a GPU
+	@docker compose --profile cpu up --build --detach --wait
 
 format: $(VENV)/.all ## rewrite the code in the house format
 	@$(BIN)/ruff format --quiet .
@@ -46,8 +73,8 @@ install: $(VENV)/.all ## install everything: service, training, tools
 
 train-default: $(VENV)/.all ## train the default bundle anew from DATA (hours without an accelerator)
 	$(BIN)/weaksam data scenes --out $(RUNS)/scenes --count 700 --seed 1 --size 480x640
-	$(BIN)/weaksam train sam --config training/configs/sam_256.toml $(BACKBONE) --out $(RUNS)/sam_256
-	$(BIN)/weaksam train sam --config training/configs/sam.toml --set initial=$(RUNS)/sam_256/sam.safetensors --out $(RUNS)/sam
+	$(BIN)/weaksam train sam --config training/configs/sam_160.toml $(BACKBONE) --out $(RUNS)/sam_160
+	$(BIN)/weaksam train sam --config training/configs/sam.toml --set initial=$(RUNS)/sam_160/sam.safetensors --out $(RUNS)/sam
 	$(BIN)/weaksam train cam --config training/configs/cam.toml $(BACKBONE) --data $(DATA) --data $(RUNS)/scenes --out $(RUNS)/cam
 	$(BIN)/weaksam export --sam $(RUNS)/sam --cam $(RUNS)/cam --config deploy/configs/default.toml --out $(RUNS)/proposer
 	$(BIN)/weaksam train wsod --config training/configs/wsod.toml --data $(DATA) --data $(RUNS)/scenes \
@@ -80,5 +107,15 @@ $(VENV)/.serve: $(VENV)/.python pyproject.toml constraints.txt
 
 $(VENV)/.all: $(VENV)/.python pyproject.toml constraints.txt
 	@echo "Installing everything into $(VENV): about two minutes and 6 GB ..." >&2
-	@$(INSTALL) -e '.[cpu,triton,train,dev]'
+	@$(INSTALL) -e '.[cpu,triton,otel,train,dev]'
 	@touch $(VENV)/.serve $@
+
+# Its Python backend needs numpy 1, for which there are no wheels beyond Python 3.12.
+$(TRITON)/.installed: tests/support/triton-requirements.txt
+	@echo "Installing a tritonserver for the tests into $(TRITON) ..." >&2
+	@for python in $(PYTHONS); do \
+	  "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null || continue; \
+	  "$$python" -m venv --clear $(TRITON) && break; \
+	done
+	@$(TRITON)/bin/python -m pip install -qq --disable-pip-version-check -r $<
+	@touch $@

@@ -25,22 +25,35 @@ SUB_COMMANDS = {
     "serve": SubCommand("service.commands", "serve", "Answer POST /detect over HTTP."),
     "detect": SubCommand("service.commands", "detect", "Find the tagged things in one picture, without a server."),
     "label": SubCommand("service.label_command", "label", "Label a folder of tagged pictures through a server."),
+    "label-merge": SubCommand("service.label_command", "label_merge", "Put the shards of a labelling run together."),
+    "label-ray": SubCommand(
+        "service.label_ray_commands", "label_ray", "Label a folder on a Ray cluster, without a server."
+    ),
+    "keys": SubCommand("service.key_commands", "keys_app", "Make, list and remove the API keys of a service."),
     "bundle": SubCommand("service.bundle_commands", "bundle_app", "Show or check a bundle of exported models."),
-    "train": SubCommand("training.commands", "train_app", "Train a stage from tagged pictures."),
+    "train": SubCommand("training.commands", "train_app", "Train from tagged pictures, the whole path or a stage."),
     "evaluate": SubCommand("training.evaluate_command", "evaluate", "Measure a bundle on annotated pictures."),
+    "evaluate-proposals": SubCommand(
+        "training.proposal_recall_command", "evaluate_proposals", "Measure what a bundle's proposals find."
+    ),
     "data": SubCommand("training.data_commands", "data_app", "Check data sets, draw scenes, make mosaics."),
+    "weights": SubCommand("deploy.weights_commands", "weights_app", "List published weights, download them."),
     "export": SubCommand("deploy.commands", "export_command", "Turn trained stages into a bundle."),
+    "triton": SubCommand("deploy.triton_command", "triton_command", "Write a bundle as a Triton model repository."),
 }
 
 # The package that is missing tells which extra of pyproject.toml was not installed.
 EXTRA_OF_PACKAGE = {
     "onnxruntime": "cpu",
+    "ray": "ray",
     "tritonclient": "triton",
     "lightning_fabric": "train",
+    "matplotlib": "train",
     "onnx": "train",
     "onnxscript": "train",
     "safetensors": "train",
     "segment_anything": "train",
+    "tensorboard": "train",
     "timm": "train",
     "torch": "train",
     "torchvision": "train",
@@ -67,9 +80,14 @@ app = typer.Typer(
 
 @app.callback()
 def options(
-    traceback: Annotated[bool, typer.Option(TRACEBACK, help="Show where in the code an error arose.")] = False,
+    context: typer.Context,
+    traceback: Annotated[  # noqa: ARG001
+        bool, typer.Option(TRACEBACK, help="Show where in the code an error arose.")
+    ] = False,
 ) -> None:
     """Declares the options before the sub-command; `_stop`, outside of any context, looks for them itself."""
+    # `weaksam train` ends in a bundle, and training must not know deploy: who knows both hands the exporter over.
+    context.obj = _export_runs
 
 
 def main() -> None:
@@ -81,6 +99,12 @@ def main() -> None:
     except (ValueError, OSError) as error:
         # The project's rule: ValueError is the caller's input, and its message says what to do about it.
         _stop(str(error), error)
+
+
+def _export_runs(*arguments: Any) -> None:
+    from deploy.export_runs import export_runs
+
+    export_runs(*arguments)
 
 
 def _load(name: str) -> Any:
