@@ -25,19 +25,31 @@ from service.shard import Shard, parse_shard, shard_worklist
 BATCH_RETRY = RetryPolicy(attempts=10)
 INTERRUPTED_STATUS = 130
 
+# `weaksam label-ray` has these too.
+TagsOption = Annotated[Path | None, typer.Option(help="CSV with the columns file (path below the folder) and tags.")]
+TagsFromOption = Annotated[
+    TagPlace | None,
+    typer.Option(help="Tags from the first folder's name, or from a .txt or .json file beside each picture."),
+]
+MinScoreOption = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Least score of a detection; default: calibrated per class.")
+]
+UnknownTagsOption = Annotated[
+    Literal["error", "skip"], typer.Option(help="A tag that is no label fails its picture, or is left out.")
+]
+MaxErrorRateOption = Annotated[
+    float, typer.Option(min=0, max=1, help="Share of failed pictures above which the exit status is 1.")
+]
+OutOption = Annotated[Path, typer.Option(help="Folder for the journal and the results; the same one resumes a run.")]
+
 _KEY = re.compile(r"[!-~]+")
 
 
 def label(
     folder: Annotated[Path, typer.Argument(help="Folder of pictures, with all folders below it.")],
-    out: Annotated[Path, typer.Option(help="Folder for the journal and the results; the same one resumes a run.")],
-    tags: Annotated[
-        Path | None, typer.Option(help="CSV with the columns file (path below the folder) and tags.")
-    ] = None,
-    tags_from: Annotated[
-        TagPlace | None,
-        typer.Option(help="Tags from the first folder's name, or from a .txt or .json file beside each picture."),
-    ] = None,
+    out: OutOption,
+    tags: TagsOption = None,
+    tags_from: TagsFromOption = None,
     shard: Annotated[
         str | None,
         typer.Option(help="Only part i of n, counted from 0: i/n. Each part has an --out of its own; see label-merge."),
@@ -45,19 +57,13 @@ def label(
     server: Annotated[str, typer.Option(help="Address of the service.")] = "http://127.0.0.1:8000",
     concurrency: Annotated[int, typer.Option(min=1, help="Most requests at once; fewer while the server is busy.")] = 4,
     timeout_s: Annotated[float, typer.Option(min=0.001, help="Longest wait for one answer, in seconds.")] = 60.0,
-    min_score: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Least score of a detection; default: calibrated per class.")
-    ] = None,
-    unknown_tags: Annotated[
-        Literal["error", "skip"], typer.Option(help="A tag that is no label fails its picture, or is left out.")
-    ] = "error",
+    min_score: MinScoreOption = None,
+    unknown_tags: UnknownTagsOption = "error",
     api_key_file: Annotated[
         Path | None,
         typer.Option(help="File with the API key of the server, if it wants one; or in WEAKSAM_API_KEY."),
     ] = None,
-    max_error_rate: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of failed pictures above which the exit status is 1.")
-    ] = 0.0,
+    max_error_rate: MaxErrorRateOption = 0.0,
 ) -> None:
     """Label a folder of tagged pictures through a server. A killed run goes on where it was: give the same command."""
     part = None if shard is None else parse_shard(shard)

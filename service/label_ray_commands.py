@@ -10,36 +10,34 @@ import typer
 from rich.console import Console
 
 from service.label import LabelJob
-from service.label_command import print_summary, progress, read_worklist
-from service.label_tags import TagPlace
+from service.label_command import (
+    MaxErrorRateOption,
+    MinScoreOption,
+    OutOption,
+    TagsFromOption,
+    TagsOption,
+    UnknownTagsOption,
+    print_summary,
+    progress,
+    read_worklist,
+)
 from service.settings import load_settings
 
 
 def label_ray(
     folder: Annotated[Path, typer.Argument(help="Folder of pictures, at the same path on every machine.")],
-    out: Annotated[Path, typer.Option(help="Folder for the journal and the results; the same one resumes a run.")],
-    tags: Annotated[
-        Path | None, typer.Option(help="CSV with the columns file (path below the folder) and tags.")
-    ] = None,
-    tags_from: Annotated[
-        TagPlace | None,
-        typer.Option(help="Tags from the first folder's name, or from a .txt or .json file beside each picture."),
-    ] = None,
+    out: OutOption,
+    tags: TagsOption = None,
+    tags_from: TagsFromOption = None,
     bundle: Annotated[Path | None, typer.Option(help="Folder of the bundle.", show_default="the one installed")] = None,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where onnxruntime runs the graphs.")] = "cpu",
     workers: Annotated[int, typer.Option(min=1, help="Copies of the pipeline, each a process of the cluster.")] = 1,
     cpus_per_worker: Annotated[float, typer.Option(min=0.1, help="Cores that each worker may use.")] = 1.0,
     gpus_per_worker: Annotated[float, typer.Option(min=0, help="GPUs of each worker, parts of one allowed.")] = 0.0,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures handed to a worker at a time.")] = 16,
-    min_score: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Least score of a detection; default: calibrated per class.")
-    ] = None,
-    unknown_tags: Annotated[
-        Literal["error", "skip"], typer.Option(help="A tag that is no label fails its picture, or is left out.")
-    ] = "error",
-    max_error_rate: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of failed pictures above which the exit status is 1.")
-    ] = 0.0,
+    min_score: MinScoreOption = None,
+    unknown_tags: UnknownTagsOption = "error",
+    max_error_rate: MaxErrorRateOption = 0.0,
 ) -> None:
     """Label a folder of tagged pictures on a Ray cluster, without a server. A killed run goes on where it was."""
     # Ray reports its use to its makers unless told not to.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,22 +18,10 @@ from service.label_journal import JournalError
 from service.label_merge import merge_shards
 from service.label_tags import worklist_from_csv
 from service.shard import Shard, shard_worklist
-from tests.support.fake_service import LABELS, FakeService, Reply, fake_app
-from tests.support.live_server import live_server
+from tests.support.fake_service import LABELS, FakeService, Reply
 
 FILES = (DATASET, RESULTS, LEDGER, FAILURES)
 SHARDS = 4
-
-
-@pytest.fixture
-def fake() -> FakeService:
-    return FakeService()
-
-
-@pytest.fixture
-def url(fake: FakeService) -> Iterator[str]:
-    with live_server(fake_app(fake)) as address:
-        yield address
 
 
 @pytest.fixture

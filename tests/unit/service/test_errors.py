@@ -13,7 +13,8 @@ from service.problems import CODE_OF_STATUS
 
 
 def leaves(parent: type[ServiceError]) -> Iterator[type[ServiceError]]:
-    children = parent.__subclasses__()
+    """The errors of the tree; a backend tells some of them apart for itself."""
+    children = [child for child in parent.__subclasses__() if child.__module__ == errors.__name__]
     if not children:
         yield parent
     for child in children:
