@@ -106,7 +106,7 @@ def test_the_bundle_holds_the_users_classes_and_their_thresholds(outputs: dict[s
     ):
         assert [label["name"], *(f"{value:.3f}" for value in thresholds)] in shown
     assert "it makes proposals" in _output(outputs, "weaksam bundle check runs/proposer").lower()
-    assert "mine v2 is whole" in _output(outputs, "weaksam bundle check bundles/2")
+    assert "mine 2 is whole" in _output(outputs, "weaksam bundle check bundles/2")
 
 
 def test_it_is_measured_and_looked_at(outputs: dict[str, str], workplace: Path) -> None:
@@ -147,7 +147,7 @@ def test_the_next_bundle_is_swapped_in_without_a_stop(
     subprocess.run(shlex.split(link), cwd=workplace, check=True)
     assert any(line.startswith("pkill -HUP ") for line in lines)
     process.send_signal(signal.SIGHUP)
-    assert _served_version(url, "v2") == {"name": "mine", "version": "v2"}
+    assert _served_version(url, "2") == {"name": "mine", "version": "2"}
     assert process.poll() is None
 
 
