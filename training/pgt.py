@@ -38,6 +38,7 @@ class PgtConfig:
         least_score: of ``threshold``; left out, the bundle's thresholds per class, calibrated on tags.
         masks: draw each box's mask with the bundle's segmenter.
         pictures: ``link`` the pictures into the data set, or ``copy`` them, so that it can be moved elsewhere.
+        every: label every n-th picture; neighbouring frames of one video look alike.
     """
 
     mode: Literal["adaptive", "top1", "threshold"] = "adaptive"
@@ -46,6 +47,7 @@ class PgtConfig:
     least_score: float | None = None
     masks: bool = False
     pictures: Literal["link", "copy"] = "link"
+    every: int = 1
 
 
 def make_pgt(
@@ -76,6 +78,7 @@ def make_pgt(
     """
     _require_free(out_dir)
     bundle = load_bundle(bundle_dir)
+    images = images[:: config.every]
     _require_known_tags(images, labels, bundle)
     prepare_run(config, out_dir)
     store = DetectionStore(bundle, store_dir or out_dir / "store")

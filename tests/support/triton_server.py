@@ -93,8 +93,13 @@ class TritonServer:
         self._reap()
 
     def freeze(self) -> None:
-        """Stop all of its processes where they are (SIGSTOP): connections stay open and nothing answers."""
-        self._signal(signal.SIGSTOP)
+        """Stop the server where it is (SIGSTOP): connections stay open and nothing answers.
+
+        Its Python backends stay awake: stopped with a lock of the shared memory in hand, one makes the server abort
+        after it is thawed.
+        """
+        assert self._process is not None, "this tritonserver does not run"
+        self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let a frozen one go on (SIGCONT)."""
@@ -105,10 +110,6 @@ class TritonServer:
         if self._process is not None:
             self.kill()
         self.start()
-
-    def has_ended(self) -> bool:
-        """Whether it was started and has ended by itself since."""
-        return self._process is not None and self._process.poll() is not None
 
     def log(self) -> str:
         """The end of what it wrote."""
