@@ -14,9 +14,12 @@ from service.schemas import DetectOptions
 Float32 = npt.NDArray[np.float32]
 
 
-def unanswered(bundle: Bundle, answer: DetectorAnswer, classes: Classes, options: DetectOptions) -> Classes:
-    """Those of the classes that the detector did not find well enough; all of them in a bundle without one."""
-    return missed_classes(answer.found, classes, _detector_min_scores(bundle, options))
+def unanswered(bundle: Bundle, answer: DetectorAnswer, classes: Classes) -> Classes:
+    """Those of the classes that the detector did not find well enough; all of them in a bundle without one.
+
+    By its calibrated thresholds, whatever a request asks for: `min_score` says what is shown, not what is trusted.
+    """
+    return missed_classes(answer.found, classes, np.array(_detector_thresholds(bundle), np.float32))
 
 
 def choose(
@@ -29,7 +32,7 @@ def choose(
     most: int,
 ) -> Choice:
     """The detections of a request, ``most`` of them at most."""
-    missed = unanswered(bundle, answer, classes, options)
+    missed = unanswered(bundle, answer, classes)
     proposals = scored.picture.proposals
     filling = select_detections(
         proposals.boxes_xyxy,
@@ -40,8 +43,9 @@ def choose(
         letterbox.valid_hw,
         bundle.post,
     )
-    candidates = best_first([answer.found, filling])
-    of_detector = _detector_min_scores(bundle, options)
+    filled = np.isin(answer.found.labels, filling.labels)  # one model answers for a class, or things come back twice
+    candidates = best_first([answer.found[~filled], filling])
+    of_detector = _min_scores(_detector_thresholds(bundle), options)
     of_proposals = _min_scores(bundle.thresholds.score, options)
     least = np.where(candidates.by_detector, of_detector[candidates.labels], of_proposals[candidates.labels])
     enough = candidates[candidates.scores >= least]
@@ -50,8 +54,8 @@ def choose(
     return Choice(classes, applied, candidates, enough, enough[:most])
 
 
-def _detector_min_scores(bundle: Bundle, options: DetectOptions) -> Float32:
-    return _min_scores(bundle.thresholds.detector or bundle.thresholds.score, options)
+def _detector_thresholds(bundle: Bundle) -> tuple[float, ...]:
+    return bundle.thresholds.detector or bundle.thresholds.score
 
 
 def _min_scores(calibrated: tuple[float, ...], options: DetectOptions) -> Float32:

@@ -104,7 +104,7 @@ class Pipeline:
         classes = known_classes(asked)
         answer = await self._answer(image, features, classes, letterbox, timings)
         # Of all classes asked for, whichever were missed: the answer must not depend on who wants an explanation.
-        needed = classes if options.explain or unanswered(self.bundle, answer, classes, options) else ()
+        needed = classes if options.explain or unanswered(self.bundle, answer, classes) else ()
         scored = await self._scored(image, features, needed, letterbox, timings)
         most = min(options.max_detections or self._limits.max_detections, self._limits.max_detections)
         with timings.stage("select"):
