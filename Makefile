@@ -14,6 +14,9 @@ RUNS ?= runs/default
 DATA ?= data/fod-a
 # A file of ImageNet weights instead of timm's hub: make train-default WEIGHTS=path/to/mobilenetv2_100.safetensors
 BACKBONE := $(if $(WEIGHTS),--set backbone_weights=$(WEIGHTS))
+LICENCES := --set licences.bundle=Apache-2.0 \
+  --set 'licences.backbone=MobileNetV2 ImageNet weights, Apache-2.0, fine-tuned' \
+  --set 'licences.photographs=FOD-A, MIT (tags used, no picture included)'
 MONITORING := deploy/monitoring
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
@@ -80,7 +83,14 @@ train-default: $(VENV)/.all ## train the default bundle anew from DATA (hours wi
 	$(BIN)/weaksam train wsod --config training/configs/wsod.toml --data $(DATA) --data $(RUNS)/scenes \
 	  --cam $(RUNS)/cam --proposals $(RUNS)/proposer --out $(RUNS)/wsod
 	$(BIN)/weaksam export --sam $(RUNS)/sam --cam $(RUNS)/cam --wsod $(RUNS)/wsod --config deploy/configs/default.toml \
-	  --out models/default_bundle
+	  --out $(RUNS)/weak
+	$(BIN)/weaksam train pgt --config training/configs/pgt.toml --set keep_share=0.5 --set every=2 \
+	  --data $(RUNS)/scenes --data $(DATA) --bundle $(RUNS)/weak --out $(RUNS)/pgt
+	$(BIN)/weaksam train detector --config training/configs/detector.toml --set cam_checkpoint=$(RUNS)/cam/cam.safetensors \
+	  --set backbone_weights=none --data $(DATA) --data $(RUNS)/scenes \
+	  --annotations $(RUNS)/pgt/annotations/instances_train.json --out $(RUNS)/detector
+	$(BIN)/weaksam export --sam $(RUNS)/sam --cam $(RUNS)/cam --wsod $(RUNS)/wsod --detector $(RUNS)/detector \
+	  --config deploy/configs/default.toml $(LICENCES) --out models/default_bundle
 
 clean: ## remove caches and build leftovers; .venv and runs/ stay
 	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis demo.png

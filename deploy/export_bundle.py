@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,11 +42,6 @@ from models.nets.wsod import build_wsod
 from models.settings import BundleConfig
 
 CHECK_SEED = 20240212
-LICENCES = {
-    "bundle": "Apache-2.0",
-    "backbone": "MobileNetV2 ImageNet weights, Apache-2.0, fine-tuned",
-    "photographs": "FOD-A, MIT (tags used, no picture included)",
-}
 OFFICIAL_SAM_LICENCE = {"segment_anything": "Segment Anything checkpoint, Apache-2.0"}
 
 
@@ -127,7 +123,7 @@ def export_bundle(
         thresholds=_thresholds(wsod, detector, len(labels)),
         prompts=config.prompts,
         post=config.post,
-        provenance=_provenance(sam, cam, wsod, detector),
+        provenance=_provenance(sam, (cam, wsod, detector), config.licences),
     )
     write_manifest(bundle)
 
@@ -206,7 +202,7 @@ def _read_thresholds(run: Run) -> dict[str, list[float]]:
     return values
 
 
-def _provenance(sam: SamSource, *runs: Run | None) -> dict[str, Any]:
+def _provenance(sam: SamSource, runs: Sequence[Run | None], licences: dict[str, str]) -> dict[str, Any]:
     records = {run.checkpoint.stem: _run_record(run) for run in runs if run is not None}
     records["sam"] = _sam_record(sam)
     return {
@@ -216,7 +212,7 @@ def _provenance(sam: SamSource, *runs: Run | None) -> dict[str, Any]:
             "onnxruntime": onnxruntime.__version__,
             "python": platform.python_version(),
         },
-        "licences": LICENCES | (OFFICIAL_SAM_LICENCE if "checkpoint" in records["sam"] else {}),
+        "licences": licences | (OFFICIAL_SAM_LICENCE if "checkpoint" in records["sam"] else {}),
     }
 
 

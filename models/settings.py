@@ -100,6 +100,7 @@ class BundleConfig:
         map_scales: factors of the picture's size over which the maps are averaged that training's proposals start
             from. Only a bundle without detector has them, as the graph `cam_averaged`; one scale is served.
         map_flip: whether these maps are averaged over the mirrored picture as well.
+        licences: of the bundle and of what it was made from, by name; stated in its provenance.
     """
 
     name: str
@@ -108,6 +109,7 @@ class BundleConfig:
     post: PostSettings
     map_scales: tuple[float, ...] = (1.0,)
     map_flip: bool = False
+    licences: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.map_scales or min(self.map_scales) <= 0:
