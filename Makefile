@@ -84,11 +84,14 @@ train-default: $(VENV)/.all ## train the default bundle anew from DATA (hours wi
 	  --cam $(RUNS)/cam --proposals $(RUNS)/proposer --out $(RUNS)/wsod
 	$(BIN)/weaksam export --sam $(RUNS)/sam --cam $(RUNS)/cam --wsod $(RUNS)/wsod --config deploy/configs/default.toml \
 	  --out $(RUNS)/weak
+	$(BIN)/weaksam train pgt --config training/configs/pgt.toml --set keep_share=0.7 --set every=4 \
+	  --data $(DATA) --bundle $(RUNS)/weak --out $(RUNS)/pgt
 	$(BIN)/weaksam train pgt --config training/configs/pgt.toml --set keep_share=0.5 --set every=2 \
-	  --data $(RUNS)/scenes --data $(DATA) --bundle $(RUNS)/weak --out $(RUNS)/pgt
+	  --data $(RUNS)/scenes --bundle $(RUNS)/weak --out $(RUNS)/pgt_scenes
 	$(BIN)/weaksam train detector --config training/configs/detector.toml --set cam_checkpoint=$(RUNS)/cam/cam.safetensors \
 	  --set backbone_weights=none --data $(DATA) --data $(RUNS)/scenes \
-	  --annotations $(RUNS)/pgt/annotations/instances_train.json --out $(RUNS)/detector
+	  --annotations $(RUNS)/pgt/annotations/instances_train.json \
+	  --annotations $(RUNS)/pgt_scenes/annotations/instances_train.json --out $(RUNS)/detector
 	$(BIN)/weaksam export --sam $(RUNS)/sam --cam $(RUNS)/cam --wsod $(RUNS)/wsod --detector $(RUNS)/detector \
 	  --config deploy/configs/default.toml $(LICENCES) --out models/default_bundle
 

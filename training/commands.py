@@ -153,8 +153,10 @@ def detector_command(
     data: DataOption,
     out: OutOption,
     annotations: Annotated[
-        Path | None,
-        typer.Option(help="COCO file of `weaksam train pgt`; without it the true boxes, for the supervised twin."),
+        list[Path] | None,
+        typer.Option(
+            help="COCO file of `weaksam train pgt`, repeatable; without it the true boxes, for the supervised twin."
+        ),
     ] = None,
     override: SetOption = None,
 ) -> None:
@@ -166,6 +168,6 @@ def detector_command(
     images, labels = open_together(data, "fit")
     held_out, _ = open_together(data, "val")
     settings = load_config(DetectorConfig, config, override or ())
-    console.print(f"wrote {train_detector(settings, images, labels, annotations, out)}")
+    console.print(f"wrote {train_detector(settings, images, labels, annotations or (), out)}")
     if is_first_rank():
         console.print(f"wrote {report_detector(out, held_out)}")

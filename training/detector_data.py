@@ -70,24 +70,27 @@ class ScenePlan:
     seed: int
 
 
-def labelled_images(images: Sequence[TaggedImage], annotations_json: Path | None, masks: bool) -> list[LabelledImage]:
+def labelled_images(
+    images: Sequence[TaggedImage], annotation_files: Sequence[Path], masks: bool
+) -> list[LabelledImage]:
     """The pictures that have objects to learn from.
 
     Args:
         images: all pictures, with their true objects where known.
-        annotations_json: COCO file ``FOLDER/annotations/instances_SPLIT.json`` of these pictures, found by file or by
-            id; None: the pictures' own true objects.
+        annotation_files: COCO files ``FOLDER/annotations/instances_SPLIT.json`` of these pictures, found by file or by
+            id; none: the pictures' own true objects.
         masks: every object must have one.
 
     Raises:
         ValueError: a file that is none such, none of whose pictures is among ``images``, or that lacks masks.
     """
-    found = (
-        list(_paired(images, annotations_json)) if annotations_json else [LabelledImage(i, i.objects) for i in images]
-    )
+    if annotation_files:
+        found = [row for path in annotation_files for row in _paired(images, path)]
+    else:
+        found = [LabelledImage(image, image.objects) for image in images]
     usable = [LabelledImage(row.image, tuple(o for o in row.objects if not o.difficult)) for row in found]
     usable = [row for row in usable if row.objects]
-    where = annotations_json or "data"
+    where = ", ".join(map(str, annotation_files)) or "data"
     if not usable:
         raise ValueError(f"{where}: none of the {len(images)} pictures has an object to learn from")
     bare = next((row.image.id for row in usable if masks and any(o.mask_rle is None for o in row.objects)), None)

@@ -182,7 +182,7 @@ def _detector(run: _Run, name: str, config: DetectorConfig, features: Done, pgt:
         config = replace(config, cam_checkpoint=features.folder / "cam.safetensors")
 
     def make(folder: Path) -> None:
-        train_detector(config, run.data.fit, run.data.labels, pgt.folder / PGT_JSON, folder)
+        train_detector(config, run.data.fit, run.data.labels, [pgt.folder / PGT_JSON], folder)
         if is_first_rank():
             report_detector(folder, run.data.val)
 

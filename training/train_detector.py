@@ -84,7 +84,7 @@ def train_detector(
     config: DetectorConfig,
     images: Sequence[TaggedImage],
     labels: LabelSet,
-    annotations_json: Path | None,
+    annotation_files: Sequence[Path],
     out_dir: Path,
 ) -> Path:
     """Train, resuming a killed run; returns the checkpoint ``detector.safetensors``.
@@ -97,7 +97,7 @@ def train_detector(
         config: settings.
         images: pictures; those without an object to learn from are left out.
         labels: classes, in the order of the network's.
-        annotations_json: pseudo ground truth of these pictures, ``FOLDER/annotations/instances_SPLIT.json``; None:
+        annotation_files: pseudo ground truth of these pictures, ``FOLDER/annotations/instances_SPLIT.json``; none:
             their own true objects, which makes the fully supervised twin.
         out_dir: the run's folder.
 
@@ -105,7 +105,7 @@ def train_detector(
         ValueError: settings or annotations that cannot be used.
     """
     _check(config)
-    rows = labelled_images(images, annotations_json, masks=config.net.mask_channels > 0)
+    rows = labelled_images(images, annotation_files, masks=config.net.mask_channels > 0)
     fabric = start_fabric(config.precision, config.seed)
     prepare_run(config, out_dir)
     if is_first_rank():

@@ -60,7 +60,7 @@ def write_pseudo_labels(images: list[TaggedImage], folder: Path, labels: LabelSe
 
 def run_detector(images: list[TaggedImage], annotations_json: Path | None, out: Path, *overrides: str) -> Path:
     config = load_config(DetectorConfig, CONFIG, [*TINY, *overrides])
-    return train_detector(config, images, LABELS, annotations_json, out)
+    return train_detector(config, images, LABELS, [annotations_json] if annotations_json else (), out)
 
 
 def _make_picture(path: Path, rng: np.random.Generator) -> TaggedImage:

@@ -27,7 +27,7 @@ def plan(four_share: float, masks: bool = True) -> ScenePlan:
 def test_boxes_and_masks_lie_on_their_objects_whatever_was_done_to_the_pictures(
     images: list[TaggedImage], four_share: float
 ) -> None:
-    scenes = LabelledScenes(labelled_images(images, None, masks=True), LABELS, plan(four_share), range(12))
+    scenes = LabelledScenes(labelled_images(images, (), masks=True), LABELS, plan(four_share), range(12))
     sides = set()
     for i in range(12):
         scene = scenes[i]
@@ -47,7 +47,7 @@ def test_boxes_and_masks_lie_on_their_objects_whatever_was_done_to_the_pictures(
 
 
 def test_a_canvas_is_a_function_of_its_number_alone(images: list[TaggedImage]) -> None:
-    rows = labelled_images(images, None, masks=False)
+    rows = labelled_images(images, (), masks=False)
     whole = LabelledScenes(rows, LABELS, plan(0.5, masks=False), range(8))
     rest = LabelledScenes(rows, LABELS, plan(0.5, masks=False), range(4, 8))
     for i in range(4):
@@ -60,19 +60,25 @@ def test_a_canvas_is_a_function_of_its_number_alone(images: list[TaggedImage]) -
 
 def test_labels_are_found_by_the_file_and_those_of_copies_by_id(images: list[TaggedImage], tmp_path: Path) -> None:
     annotations = write_pseudo_labels(images[:4], tmp_path / "pgt")
-    linked = labelled_images(images, annotations, masks=True)
+    linked = labelled_images(images, [annotations], masks=True)
     assert [row.image.id for row in linked] == [image.id for image in images[:4]]
     assert [row.objects for row in linked] == [image.objects for image in images[:4]]
     moved = tmp_path / "moved"
     moved.mkdir()
     copies = [replace(image, path=Path(shutil.copy(image.path, moved))) for image in images]
-    assert len(labelled_images(copies, annotations, masks=True)) == 4
+    assert len(labelled_images(copies, [annotations], masks=True)) == 4
+
+
+def test_labels_of_several_files_are_learnt_together(images: list[TaggedImage], tmp_path: Path) -> None:
+    files = [write_pseudo_labels(part, tmp_path / str(i)) for i, part in enumerate((images[:2], images[3:5]))]
+    rows = labelled_images(images, files, masks=False)
+    assert [row.image.id for row in rows] == [images[i].id for i in (0, 1, 3, 4)]
 
 
 def test_true_objects_of_the_pictures_are_kept_beside_pseudo_ones(images: list[TaggedImage], tmp_path: Path) -> None:
     wrong = [replace(image, objects=image.objects[:1]) for image in images]
     annotations = write_pseudo_labels(wrong, tmp_path / "pgt")
-    rows = labelled_images(images, annotations, masks=False)
+    rows = labelled_images(images, [annotations], masks=False)
     assert [len(row.objects) for row in rows] == [1] * len(images)
     assert [row.image.objects for row in rows] == [image.objects for image in images]
 
@@ -80,9 +86,9 @@ def test_true_objects_of_the_pictures_are_kept_beside_pseudo_ones(images: list[T
 def test_what_cannot_be_learnt_from_is_named(images: list[TaggedImage], tmp_path: Path) -> None:
     annotations = write_pseudo_labels(images[:2], tmp_path / "pgt")
     with pytest.raises(ValueError, match="none of the 2 pictures has an object"):
-        labelled_images(images[4:], annotations, masks=False)
+        labelled_images(images[4:], [annotations], masks=False)
     with pytest.raises(ValueError, match=r"give a file FOLDER/annotations/instances_SPLIT\.json"):
-        labelled_images(images, tmp_path / "boxes.json", masks=False)
+        labelled_images(images, [tmp_path / "boxes.json"], masks=False)
     bare = [replace(images[0], objects=tuple(replace(thing, mask_rle=None) for thing in images[0].objects))]
     with pytest.raises(ValueError, match="an object of picture '00' has no mask"):
-        labelled_images(bare, None, masks=True)
+        labelled_images(bare, (), masks=True)
