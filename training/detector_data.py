@@ -71,7 +71,7 @@ class ScenePlan:
 
 
 def labelled_images(
-    images: Sequence[TaggedImage], annotation_files: Sequence[Path], masks: bool
+    images: Sequence[TaggedImage], annotation_files: Sequence[Path], masks: bool, *, true_objects: bool = False
 ) -> list[LabelledImage]:
     """The pictures that have objects to learn from.
 
@@ -80,6 +80,7 @@ def labelled_images(
         annotation_files: COCO files ``FOLDER/annotations/instances_SPLIT.json`` of these pictures, found by file or by
             id; none: the pictures' own true objects.
         masks: every object must have one.
+        true_objects: take the pictures that the files name, with their own true objects.
 
     Raises:
         ValueError: a file that is none such, none of whose pictures is among ``images``, or that lacks masks.
@@ -88,6 +89,8 @@ def labelled_images(
         found = [row for path in annotation_files for row in _paired(images, path)]
     else:
         found = [LabelledImage(image, image.objects) for image in images]
+    if true_objects:
+        found = [LabelledImage(row.image, row.image.objects) for row in found]
     usable = [LabelledImage(row.image, tuple(o for o in row.objects if not o.difficult)) for row in found]
     usable = [row for row in usable if row.objects]
     where = ", ".join(map(str, annotation_files)) or "data"

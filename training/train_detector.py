@@ -56,6 +56,8 @@ class DetectorConfig:
         drop_from_step: its warm-up; nothing is dropped before. At ``steps`` or more RoI drop is off.
         test_sides_px: sides of the test-time augmentation that the report compares with the plain answer.
         cam_checkpoint: ``cam.safetensors`` of the same backbone, whose backbone is gone on from.
+        supervision: ``tags``, or ``boxes`` for the fully supervised twin on the pictures of the same pseudo ground
+            truth.
     """
 
     net: RcnnSettings
@@ -78,6 +80,7 @@ class DetectorConfig:
     loader_workers: int
     checkpoint_steps: int
     cam_checkpoint: Path | None = None
+    supervision: Literal["tags", "boxes"] = "tags"
 
 
 def train_detector(
@@ -105,7 +108,12 @@ def train_detector(
         ValueError: settings or annotations that cannot be used.
     """
     _check(config)
-    rows = labelled_images(images, annotation_files, masks=config.net.mask_channels > 0)
+    rows = labelled_images(
+        images,
+        annotation_files,
+        masks=config.net.mask_channels > 0,
+        true_objects=config.supervision == "boxes",
+    )
     fabric = start_fabric(config.precision, config.seed)
     prepare_run(config, out_dir)
     if is_first_rank():
@@ -124,8 +132,8 @@ def train_detector(
         set_lr(optimizer, scheduled_lr(config.lr, step, config.steps, config.warmup_steps))
         # Sampling of RoIs and anchors: a resumed run must draw what an unbroken one draws.
         torch.manual_seed((config.seed + step) * 1000 + rank())
-        rule = config.drop if step >= config.drop_from_step else None
-        log.write(step=step, **_train_step(fabric, model, optimizer, batch, rule, step))
+        net.drop_rule = config.drop if step >= config.drop_from_step else None
+        log.write(step=step, **_train_step(fabric, model, optimizer, batch, step))
         if (step + 1) % config.checkpoint_steps == 0:
             save_checkpoint(out_dir / "resume.pt", net, raw_optimizer, step + 1)
     checkpoint = out_dir / "detector.safetensors"
@@ -135,11 +143,9 @@ def train_detector(
     return checkpoint
 
 
-def _train_step(
-    fabric: Any, model: Any, optimizer: Any, batch: Any, rule: DropRule | None, step: int
-) -> dict[str, Any]:
+def _train_step(fabric: Any, model: Any, optimizer: Any, batch: Any, step: int) -> dict[str, Any]:
     pictures, targets, true_boxes, true_labels = batch
-    losses, foreground = model(pictures, targets, rule)
+    losses, foreground = model(pictures, targets)
     require_finite(losses, step)
     optimizer.zero_grad()
     fabric.backward(sum(losses.values()))

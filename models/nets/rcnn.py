@@ -145,11 +145,17 @@ class Pyramid(nn.Module):
 
 
 class Rcnn(nn.Module):
-    """The retrained detector, and with a mask head the instance segmenter; sides of pictures are multiples of 32."""
+    """The retrained detector, and with a mask head the instance segmenter; sides of pictures are multiples of 32.
+
+    Attributes:
+        drop_rule: RoI drop in the next forward passes; None drops nothing. It is no argument of `forward`, because
+            Lightning Fabric casts those to the precision of a run and refuses frozen dataclasses.
+    """
 
     def __init__(self, settings: RcnnSettings, backbone: nn.Module, classes: int) -> None:
         super().__init__()
         self.settings = settings
+        self.drop_rule: DropRule | None = None
         self.pyramid = Pyramid(backbone, settings)
         self.rpn = _build_rpn(settings)
         levels = [str(i) for i in range(len(self.pyramid.widths))]
@@ -176,16 +182,16 @@ class Rcnn(nn.Module):
         return self
 
     def forward(
-        self, image_bhwc_u8: torch.Tensor, targets: Sequence[Target], rule: DropRule | None
+        self, image_bhwc_u8: torch.Tensor, targets: Sequence[Target]
     ) -> tuple[dict[str, torch.Tensor], Foreground]:
-        """Losses of a batch [B,S,S,3]; ``rule`` None drops nothing."""
+        """Losses of a batch [B,S,S,3]."""
         features = self.pyramid(image_bhwc_u8)
         wanted = [{"boxes": target.boxes, "labels": target.labels} for target in targets]
         images = _as_image_list(image_bhwc_u8)
-        proposals, losses, dropped_anchors = self._propose(images, features, wanted, rule)
+        proposals, losses, dropped_anchors = self._propose(images, features, wanted)
         boxes, matched, labels, deltas = self.rois.select_training_samples(proposals, wanted)
         logits, found_deltas = self.box_head(self.rois.box_roi_pool(features, boxes, images.image_sizes))
-        found = box_losses(logits, found_deltas, torch.cat(labels), torch.cat(deltas), rule)
+        found = box_losses(logits, found_deltas, torch.cat(labels), torch.cat(deltas), self.drop_rule)
         losses |= {"loss_class": found.classification, "loss_box": found.regression}
         chosen = [rows > 0 for rows in labels]
         boxes = [rows[mine] for rows, mine in zip(boxes, chosen, strict=True)]
@@ -240,11 +246,7 @@ class Rcnn(nn.Module):
         return logits[:, 0]
 
     def _propose(
-        self,
-        images: ImageList,
-        features: dict[str, torch.Tensor],
-        wanted: list[dict[str, torch.Tensor]],
-        rule: DropRule | None,
+        self, images: ImageList, features: dict[str, torch.Tensor], wanted: list[dict[str, torch.Tensor]]
     ) -> tuple[list[torch.Tensor], dict[str, torch.Tensor], torch.Tensor]:
         """Proposals of each picture, the RPN's losses and the number of anchors dropped from them."""
         rpn, levels = self.rpn, list(features.values())
@@ -260,7 +262,11 @@ class Rcnn(nn.Module):
         positive, negative = rpn.fg_bg_sampler(labels)
         sampled = torch.where(torch.cat(positive) | torch.cat(negative))[0]
         loss_objectness, loss_box, dropped = rpn_losses(
-            objectness.flatten()[sampled], deltas[sampled], torch.cat(labels)[sampled], targets[sampled], rule
+            objectness.flatten()[sampled],
+            deltas[sampled],
+            torch.cat(labels)[sampled],
+            targets[sampled],
+            self.drop_rule,
         )
         return proposals, {"loss_objectness": loss_objectness, "loss_rpn_box": loss_box}, dropped
 

@@ -198,11 +198,12 @@ def test_a_run_cut_off_at_a_checkpoint_ends_with_the_same_weights(
         torch.testing.assert_close(resumed[name], tensor, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_roi_drop_begins_after_its_warm_up_and_takes_weight_from_all_heads(
-    images: list[TaggedImage], labels_json: Path, tmp_path: Path
+    images: list[TaggedImage], labels_json: Path, tmp_path: Path, precision: str
 ) -> None:
     none = ("drop.unit=absolute", "drop.classification=-1.0", "drop.regression=-1.0", "drop.rpn=-1.0")
-    run_detector(images, labels_json, tmp_path, *SHORT, "steps=4", *none)
+    run_detector(images, labels_json, tmp_path, *SHORT, "steps=4", f"precision={precision}", *none)
     for row in log_of(tmp_path):
         drops = row["step"] >= 2
         assert row["foreground"] > 0

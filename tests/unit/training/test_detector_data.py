@@ -83,6 +83,12 @@ def test_true_objects_of_the_pictures_are_kept_beside_pseudo_ones(images: list[T
     assert [row.image.objects for row in rows] == [image.objects for image in images]
 
 
+def test_the_twin_learns_true_objects_of_the_same_pictures(images: list[TaggedImage], tmp_path: Path) -> None:
+    wrong = [replace(image, objects=image.objects[:1]) for image in images[:3]]
+    rows = labelled_images(images, [write_pseudo_labels(wrong, tmp_path / "pgt")], masks=False, true_objects=True)
+    assert [row.objects for row in rows] == [image.objects for image in images[:3]]
+
+
 def test_what_cannot_be_learnt_from_is_named(images: list[TaggedImage], tmp_path: Path) -> None:
     annotations = write_pseudo_labels(images[:2], tmp_path / "pgt")
     with pytest.raises(ValueError, match="none of the 2 pictures has an object"):
