@@ -21,9 +21,10 @@ def evaluate(
     split: Annotated[str, typer.Option("--split", help="train, val, fit or test.")] = "test",
     json_out: Annotated[Path | None, typer.Option("--json", help="Where the whole report goes.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Measure the first so many pictures.")] = None,
+    threads: Annotated[int, typer.Option(min=0, help="Threads within one operator; 0 is one per core.")] = 0,
 ) -> None:
     """Measure a bundle on annotated pictures, through the pipeline that serves it."""
-    report = evaluate_bundle(bundle, data, split, limit)
+    report = evaluate_bundle(bundle, data, split, limit, threads)
     if json_out is not None:
         json_out.parent.mkdir(parents=True, exist_ok=True)
         json_out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
