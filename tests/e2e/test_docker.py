@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from models.bundle import DEFAULT_BUNDLE, load_bundle
 from service.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
 
 PATIENCE_S = 1800.0
@@ -113,7 +114,7 @@ def test_the_gateways_image_holds_no_torch_and_no_root(compose: Compose) -> None
 def test_the_gateways_image_writes_a_model_repository(compose: Compose) -> None:
     written = in_image("sh", "-c", "weaksam triton --out /tmp/models --platform ort-trt && find /tmp/models -type f")
     files = {line.removeprefix("/tmp/models/") for line in written.splitlines()[1:]}
-    graphs = {"cam", "sam_encoder", "sam_decoder", "wsod"}
+    graphs = load_bundle(DEFAULT_BUNDLE).graphs
     assert files >= {f"{graph}/config.pbtxt" for graph in graphs}
     assert sum(name.endswith("/model.onnx") for name in files) == len(graphs)
 
