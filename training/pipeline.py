@@ -170,7 +170,7 @@ def make_pgt_together(
     store_dir = out_dir / "store"
     if rank_count() > 1:
         bundle = load_bundle(bundle_dir)
-        label_pictures(config, bundle, my_share(images), labels, DetectionStore(bundle, store_dir))
+        label_pictures(config, bundle, my_share(images[:: config.every]), labels, DetectionStore(bundle, store_dir))
         wait_for_ranks()
     if is_first_rank():
         make_pgt(config, bundle_dir, images, labels, out_dir, store_dir)

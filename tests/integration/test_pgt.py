@@ -203,6 +203,11 @@ def test_where_the_segmenter_sees_nothing_the_box_is_the_mask(images: list[Tagge
     assert mask_hw[8:16, 4:20].all()
 
 
+def test_every_second_picture_is_labelled(images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path) -> None:
+    make_pgt(PgtConfig(mode="top1", every=2), tiny_bundle.folder, images, LABELS, tmp_path)
+    assert [image.id for image in open_dataset(tmp_path, "train").images] == [image.id for image in images[::2]]
+
+
 def test_copies_do_not_overwrite_other_pictures(images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path) -> None:
     config = PgtConfig(mode="top1", pictures="copy")
     for _ in range(2):

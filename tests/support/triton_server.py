@@ -105,12 +105,6 @@ class TritonServer:
         """Let a frozen one go on (SIGCONT)."""
         self._signal(signal.SIGCONT)
 
-    def restart(self) -> None:
-        """Kill it if it runs and start it again on the same ports."""
-        if self._process is not None:
-            self.kill()
-        self.start()
-
     def log(self) -> str:
         """The end of what it wrote."""
         return self._log.read_text(errors="replace")[-6000:]
