@@ -7,15 +7,13 @@ from typing import Annotated
 
 import typer
 
-from deploy.export_bundle import export_bundle, open_run, open_sam
+from deploy.export_bundle import export_bundle, open_classes, open_run, open_sam
 from models.config import load_config
 from models.settings import BundleConfig
 
-RunOption = typer.Option(help="Folder of the finished run.")
-
 
 def export_command(
-    cam: Annotated[Path, RunOption],
+    cam: Annotated[Path, typer.Option(help="A finished run, or a bundle, whose detectors come with it.")],
     config: Annotated[Path, typer.Option(help="TOML file: name, version, prompt and post-processing settings.")],
     out: Annotated[Path, typer.Option(help="Folder of the bundle.")],
     sam: Annotated[
@@ -32,5 +30,5 @@ def export_command(
     of_proposals = None if wsod is None else open_run(wsod, "wsod")
     retrained = None if detector is None else open_run(detector, "detector")
     settings = load_config(BundleConfig, config, override or ())
-    export_bundle(open_sam(sam), open_run(cam, "cam"), of_proposals, settings, out, retrained)
+    export_bundle(open_sam(sam), open_classes(cam), of_proposals, settings, out, retrained)
     typer.echo(f"wrote {out}")

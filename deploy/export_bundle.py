@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from deploy.graph_plans import cam_plan, sam_decoder_plan, sam_encoder_plan, wso
 from deploy.onnx_graph import GraphPlan, export_graph
 from models.bundle import (
     AVERAGED_CAM,
+    CLASS_GRAPHS,
     DEFAULT_BUNDLE,
+    DETECTOR,
     MANIFEST,
     SAM_GRAPHS,
     Bundle,
@@ -68,6 +70,7 @@ class OfficialCheckpoint:
 
 
 SamSource = Run | Bundle | OfficialCheckpoint
+ClassSource = Run | Bundle
 
 
 def open_run(folder: Path, name: str) -> Run:
@@ -91,41 +94,90 @@ def open_sam(path: Path | None) -> SamSource:
     return load_bundle(path, SAM_GRAPHS) if (path / MANIFEST).is_file() else open_run(path, "sam")
 
 
+def open_classes(path: Path) -> ClassSource:
+    """The classifier to export: a training's folder, or a bundle, whose detectors come with it."""
+    return load_bundle(path) if (path / MANIFEST).is_file() else open_run(path, "cam")
+
+
+@dataclass(frozen=True)
+class _Classes:
+    """What knows the classes: graphs, and what of the manifest belongs to them."""
+
+    labels: LabelSet
+    graphs: Mapping[str, GraphSpec]
+    map_kinds: tuple[str, ...]
+    thresholds: Thresholds
+    records: Mapping[str, Any]
+
+
 def export_bundle(
-    sam: SamSource, cam: Run, wsod: Run | None, config: BundleConfig, out_dir: Path, detector: Run | None = None
+    sam: SamSource, cam: ClassSource, wsod: Run | None, config: BundleConfig, out_dir: Path, detector: Run | None = None
 ) -> None:
     """Write a bundle of the given runs.
 
     Without ``wsod`` it can make proposals only: that is what `weaksam train wsod` learns from. With ``detector`` that
-    one answers, and ``wsod`` looks for what it missed.
+    one answers, and ``wsod`` looks for what it missed. Where ``cam`` is a bundle, its classifier, detectors and
+    thresholds are taken as they are, but for a ``detector`` that is given.
 
     Raises:
         ExportError: runs that do not fit together.
     """
-    labels = read_labels(cam.folder / "labels.json")
-    side_px = _shared_side(cam, wsod, detector)
     out_dir.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(CHECK_SEED)
-    cam_net = build_cam_of_run(cam.config, len(labels))
-    _load(cam_net, cam)
-    plans = _class_plans(cam_net, wsod, config, len(labels), side_px, rng)
-    if detector is not None:
-        plans.append(_detector_plan(detector, labels))
-    graphs = {plan.name: export_graph(plan, out_dir, side_px) for plan in plans}
+    if isinstance(cam, Bundle):
+        classes = _classes_of_bundle(cam, wsod, detector, out_dir)
+    else:
+        classes = _classes_of_runs(cam, wsod, detector, config, out_dir, rng)
     bundle = Bundle(
         folder=out_dir,
         name=config.name,
         version=config.version,
         digest="",
-        labels=labels,
-        graphs=graphs | _sam_graphs(sam, out_dir, rng),
-        map_kinds=cam_net.map_kinds,
-        thresholds=_thresholds(wsod, detector, len(labels)),
+        labels=classes.labels,
+        graphs={**classes.graphs, **_sam_graphs(sam, out_dir, rng)},
+        map_kinds=classes.map_kinds,
+        thresholds=classes.thresholds,
         prompts=config.prompts,
         post=config.post,
-        provenance=_provenance(sam, (cam, wsod, detector), config.licences),
+        provenance=_provenance(sam, classes.records, config.licences),
     )
     write_manifest(bundle)
+
+
+def _classes_of_bundle(bundle: Bundle, wsod: Run | None, detector: Run | None, out_dir: Path) -> _Classes:
+    if wsod is not None:
+        raise ExportError(f"wsod: {bundle.folder} brings its own, give the run of its classifier as cam instead")
+    kept = [name for name in CLASS_GRAPHS if name in bundle.graphs and not (name == DETECTOR and detector)]
+    graphs = _copied_graphs(bundle, kept, out_dir)
+    thresholds, records = bundle.thresholds, dict(bundle.provenance["runs"])
+    if detector is not None:
+        side_px = bundle.graphs["cam"].side_px
+        _require_shared_side({bundle.folder.name: side_px, detector.folder.name: int(detector.config["side_px"])})
+        graphs[DETECTOR] = export_graph(_detector_plan(detector, bundle.labels), out_dir, side_px)
+        thresholds = replace(thresholds, detector=tuple(_read_thresholds(detector)["score"]))
+        records[DETECTOR] = _run_record(detector)
+    return _Classes(bundle.labels, graphs, bundle.map_kinds, thresholds, records)
+
+
+def _classes_of_runs(
+    cam: Run, wsod: Run | None, detector: Run | None, config: BundleConfig, out_dir: Path, rng: np.random.Generator
+) -> _Classes:
+    labels = read_labels(cam.folder / "labels.json")
+    runs = [run for run in (cam, wsod, detector) if run is not None]
+    _require_shared_side({run.folder.name: int(run.config["side_px"]) for run in runs})
+    side_px = int(cam.config["side_px"])
+    cam_net = build_cam_of_run(cam.config, len(labels))
+    _load(cam_net, cam)
+    plans = _class_plans(cam_net, wsod, config, len(labels), side_px, rng)
+    if detector is not None:
+        plans.append(_detector_plan(detector, labels))
+    return _Classes(
+        labels=labels,
+        graphs={plan.name: export_graph(plan, out_dir, side_px) for plan in plans},
+        map_kinds=cam_net.map_kinds,
+        thresholds=_thresholds(wsod, detector, len(labels)),
+        records={run.checkpoint.stem: _run_record(run) for run in runs},
+    )
 
 
 def _class_plans(
@@ -151,17 +203,21 @@ def _detector_plan(run: Run, labels: LabelSet) -> GraphPlan:
         config_from_values(RcnnSettings, run.config["net"], f"{run.folder / 'config.json'}: net"), len(own)
     )
     _load(net, run)
-    return detector_plan(net.eval(), np.load(run.folder / "pictures.npy", allow_pickle=False), len(own))
+    return detector_plan(net, np.load(run.folder / "pictures.npy", allow_pickle=False), len(own))
 
 
 def _sam_graphs(sam: SamSource, out_dir: Path, rng: np.random.Generator) -> dict[str, GraphSpec]:
     if isinstance(sam, Bundle):
-        for name in SAM_GRAPHS:
-            shutil.copyfile(sam.path(name), out_dir / sam.graphs[name].file)
-        return {name: sam.graphs[name] for name in SAM_GRAPHS}
+        return _copied_graphs(sam, SAM_GRAPHS, out_dir)
     net = sam.net if isinstance(sam, OfficialCheckpoint) else _compact_sam(sam)
     plans = (sam_encoder_plan(net, rng), sam_decoder_plan(net, rng))
     return {plan.name: export_graph(plan, out_dir, net.side_px) for plan in plans}
+
+
+def _copied_graphs(bundle: Bundle, names: Sequence[str], out_dir: Path) -> dict[str, GraphSpec]:
+    for name in names:
+        shutil.copyfile(bundle.path(name), out_dir / bundle.graphs[name].file)
+    return {name: bundle.graphs[name] for name in names}
 
 
 def _compact_sam(run: Run) -> CompactSam:
@@ -171,17 +227,16 @@ def _compact_sam(run: Run) -> CompactSam:
 
 
 def _load(net: nn.Module, run: Run) -> None:
+    net.eval()  # before anything runs it: in training mode each picture would move the statistics of its batch norms
     try:
         net.load_state_dict(load_file(run.checkpoint))
     except RuntimeError as error:
         raise ExportError(f"{run.checkpoint} is of another network than {run.folder / 'config.json'} says") from error
 
 
-def _shared_side(cam: Run, *others: Run | None) -> int:
-    sides = {run.folder.name: int(run.config["side_px"]) for run in (cam, *others) if run is not None}
-    if len(set(sides.values())) > 1:
-        raise ExportError(f"side_px differs between the parts ({sides}): train them at one size")
-    return sides[cam.folder.name]
+def _require_shared_side(sides_px: Mapping[str, int]) -> None:
+    if len(set(sides_px.values())) > 1:
+        raise ExportError(f"side_px differs between the parts ({sides_px}): train them at one size")
 
 
 def _thresholds(wsod: Run | None, detector: Run | None, classes: int) -> Thresholds:
@@ -202,9 +257,8 @@ def _read_thresholds(run: Run) -> dict[str, list[float]]:
     return values
 
 
-def _provenance(sam: SamSource, runs: Sequence[Run | None], licences: dict[str, str]) -> dict[str, Any]:
-    records = {run.checkpoint.stem: _run_record(run) for run in runs if run is not None}
-    records["sam"] = _sam_record(sam)
+def _provenance(sam: SamSource, of_classes: Mapping[str, Any], licences: dict[str, str]) -> dict[str, Any]:
+    records = dict(of_classes) | {"sam": _sam_record(sam)}
     return {
         "runs": records,
         "exported_with": {

@@ -89,7 +89,8 @@ def store_weights_in_half(source: Path, target: Path) -> None:
     casts = []
     for tensor in graph.initializer:
         values = numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < HALF_MIN_ELEMENTS:
+        # Vectors take little room, and a variance of batch normalisation can be out of half precision's range.
+        if values.dtype != np.float32 or values.size < HALF_MIN_ELEMENTS or values.ndim < 2:
             continue
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name=f"{name}_half"))
@@ -142,6 +143,9 @@ def _trace(plan: GraphPlan, path: Path) -> None:
             str(path),
             dynamo=False,
             opset_version=OPSET,
+            # Nothing folded: parameters keep their names and training can go on from a bundle. Runtimes fold at load.
+            do_constant_folding=False,
+            training=torch.onnx.TrainingMode.PRESERVE,
             input_names=list(plan.trace),
             output_names=list(plan.output_names),
             dynamic_axes={name: dict(axes) for name, axes in plan.axes.items()},

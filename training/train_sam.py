@@ -28,19 +28,27 @@ from training.engine import (
     set_lr,
     start_fabric,
 )
+from training.sam_weights import load_initial_weights
 from training.scenes.shapes_picture import shapes_picture
 
 MASK_STRIDE_PX = 2
 GROUP_POINTS = 3
-FOCAL_WEIGHT = 20.0
 FOCAL_GAMMA = 2.0
+# Cells added to an object's area before its focal loss is divided by it, or specks would count most of all.
+AREA_OFFSET = 128.0
+# Of a single point's loss, the share that all levels have, not the best alone.
+SHARED_LOSS = 0.1
+# Which level is ranked first decides as much as how good the levels are.
+IOU_WEIGHT = 4.0
+# A picture is drawn this much larger than it is learnt and then shrunk, as photographs are when they are letterboxed.
+SHRINKS = (1.0, 1.0, 1.5, 2.0)
 
 
 @dataclass(frozen=True)
 class SamConfig:
     """Settings of `train_sam`; `steps` optimiser steps of `batch_pictures` pictures of `side_px` pixels.
 
-    ``initial`` is a checkpoint to go on from, at any ``side_px``: no weight depends on the size.
+    ``initial`` is a checkpoint or a bundle to go on from, at any ``side_px``: no weight depends on the size.
     """
 
     backbone: str
@@ -81,27 +89,33 @@ class PromptedShapes(Dataset[dict[str, torch.Tensor]]):
         chosen = masks[rng.integers(len(masks), size=config.prompts_per_picture)]
         sample = sample_group if grouped else (lambda rng, mask: sample_prompt(rng, mask, config.point_share))
         prompts = [sample(rng, mask) for mask in chosen]
-        targets = np.stack([_shrink_mask(mask) for mask in chosen])
+        targets = np.stack([_shrink_mask(mask, config.side_px // MASK_STRIDE_PX) for mask in chosen])
+        scale = np.float32(config.side_px / masks.shape[-1])
         return {
             "image": torch.from_numpy(image_hwc_u8),
-            "coords": torch.from_numpy(np.stack([coords for coords, _ in prompts])),
+            "coords": torch.from_numpy(scale * np.stack([coords for coords, _ in prompts])),
             "labels": torch.from_numpy(np.stack([labels for _, labels in prompts])),
             "masks": torch.from_numpy(targets),
         }
 
 
 def _padded_picture(rng: np.random.Generator, side_px: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """A picture with at least one object; one in four is not square, so that padding is known."""
+    """A picture [S,S,3] with at least one object; one in four is not square, so that padding is known.
+
+    The masks [N,T,T] are those of the picture as it was drawn, T up to twice S.
+    """
     while True:
-        short_px = side_px if rng.random() < 0.75 else int(rng.integers(side_px // 2, side_px))
+        shrink = SHRINKS[rng.integers(len(SHRINKS))]
+        short_px = side_px if rng.random() < 0.75 else 4 * int(rng.integers(side_px // 8, side_px // 4))
         size_hw = (side_px, short_px) if rng.random() < 0.5 else (short_px, side_px)
-        image_hwc_u8, masks = shapes_picture(rng, size_hw)
+        drawn_hw = (round(size_hw[0] * shrink), round(size_hw[1] * shrink))
+        drawn_hwc_u8, masks = shapes_picture(rng, drawn_hw)
         if len(masks):
             break
     padded = np.full((side_px, side_px, 3), MEAN_RGB, np.uint8)
-    padded[: size_hw[0], : size_hw[1]] = image_hwc_u8
-    bottom_right = ((0, 0), (0, side_px - size_hw[0]), (0, side_px - size_hw[1]))
-    return padded, np.pad(masks, bottom_right)
+    padded[: size_hw[0], : size_hw[1]] = cv2.resize(drawn_hwc_u8, size_hw[::-1], interpolation=cv2.INTER_AREA)
+    drawn_side = round(side_px * shrink)
+    return padded, np.pad(masks, ((0, 0), (0, drawn_side - drawn_hw[0]), (0, drawn_side - drawn_hw[1])))
 
 
 def sample_prompt(
@@ -136,36 +150,45 @@ def interior_points(rng: np.random.Generator, mask_hw: npt.NDArray[np.bool_], co
     return np.asarray(jittered_xy, np.float32)
 
 
-def _shrink_mask(mask_hw: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-    """Share of each 2x2 cell that the mask covers: soft targets place an edge between cells."""
-    height, width = mask_hw.shape
-    cells = mask_hw.reshape(height // MASK_STRIDE_PX, MASK_STRIDE_PX, width // MASK_STRIDE_PX, MASK_STRIDE_PX)
-    return np.asarray(cells.mean(axis=(1, 3)), np.float32)
+def _shrink_mask(mask_hw: npt.NDArray[np.bool_], cells: int) -> npt.NDArray[np.float32]:
+    """Share of each of ``cells`` x ``cells`` that a square mask covers: soft targets place an edge between cells."""
+    return np.asarray(cv2.resize(mask_hw.astype(np.float32), (cells, cells), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def sam_losses(logits: torch.Tensor, predicted_iou: torch.Tensor, masks: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Losses of Segment Anything (arXiv 2304.02643, appendix A): best of the three levels, and all IoU predictions.
+def sam_losses(
+    logits: torch.Tensor, predicted_iou: torch.Tensor, masks: torch.Tensor, ambiguous: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Losses after Segment Anything (arXiv 2304.02643, appendix A).
+
+    A single point may mean a part or the whole, so that the best of the three levels learns; a box or several points
+    mean one thing, so that all do. Unlike there the focal loss is divided by the object's area instead of the
+    picture's: things of a few pixels count as much as large ones.
 
     Args:
         logits: [P,3,h,w] mask logits.
         predicted_iou: [P,3].
         masks: [P,h,w] covered share of each cell, 0 to 1.
+        ambiguous: bool [P], the prompts of which only the best level learns.
     """
     target = masks[:, None].expand_as(logits)
     probability = logits.sigmoid()
     entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    focal = ((probability - target).abs() ** FOCAL_GAMMA * entropy).mean((2, 3))  # [P,3]
+    area = target.sum((2, 3))
+    focal = ((probability - target).abs() ** FOCAL_GAMMA * entropy).sum((2, 3)) / (area + AREA_OFFSET)  # [P,3]
     overlap = (probability * target).sum((2, 3))
-    dice = 1 - (2 * overlap + 1) / (probability.sum((2, 3)) + target.sum((2, 3)) + 1)
-    best = (FOCAL_WEIGHT * focal + dice).argmin(dim=1, keepdim=True)
+    dice = 1 - (2 * overlap + 1) / (probability.sum((2, 3)) + area + 1)
+    levels = logits.shape[1]
+    best = functional.one_hot((focal + dice).argmin(dim=1), levels)
+    even = torch.full_like(focal, 1 / levels)
+    weights = torch.where(ambiguous[:, None], best + SHARED_LOSS * (even - best), even)
     with torch.no_grad():
         inside, wanted = logits > 0, target > 0.5
         intersection = (inside & wanted).sum((2, 3)).float()
         true_iou = intersection / (inside | wanted).sum((2, 3)).clamp(min=1)
     return {
-        "loss_focal": FOCAL_WEIGHT * focal.gather(1, best).mean(),
-        "loss_dice": dice.gather(1, best).mean(),
-        "loss_iou": functional.mse_loss(predicted_iou, true_iou),
+        "loss_focal": (weights * focal).sum(dim=1).mean(),
+        "loss_dice": (weights * dice).sum(dim=1).mean(),
+        "loss_iou": IOU_WEIGHT * functional.mse_loss(predicted_iou, true_iou),
     }
 
 
@@ -186,7 +209,9 @@ class SamLosses(nn.Module):
         ]
         logits = torch.cat([logits for logits, _ in answers]).float()
         predicted_iou = torch.cat([iou for _, iou in answers]).float()
-        return sam_losses(logits, predicted_iou, batch["masks"].flatten(0, 1))
+        # A point and a row of padding; the other prompts are two corners, or three points.
+        ambiguous = (batch["labels"] == -1).any(dim=2).flatten()
+        return sam_losses(logits, predicted_iou, batch["masks"].flatten(0, 1), ambiguous)
 
 
 def train_sam(config: SamConfig, out_dir: Path) -> Path:
@@ -199,7 +224,7 @@ def train_sam(config: SamConfig, out_dir: Path) -> Path:
         prepare_run(config, out_dir)
     net = build_compact_sam(config.backbone, config.side_px, config.backbone_weights)
     if config.initial is not None:
-        net.load_state_dict(load_file(config.initial))
+        load_initial_weights(net, config.initial)
     net.image_encoder.to(memory_format=torch.channels_last)
     raw_optimizer = torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     done = resume_checkpoint(out_dir / "resume.pt", net, raw_optimizer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import timm
@@ -16,18 +17,21 @@ STRIDE_PX = 8
 MEAN_RGB = (128, 128, 128)
 SCALE = 1 / 127.5
 
+Fine = tuple[torch.Tensor, torch.Tensor]
+
 
 def normalise_image(image_bhwc_u8: torch.Tensor) -> torch.Tensor:
     """Pictures uint8 [B,H,W,3] to float [B,3,H,W] in [-1, 1], exactly 0 at `MEAN_RGB` so that padding vanishes."""
     return (image_bhwc_u8.permute(0, 3, 1, 2).float() - float(MEAN_RGB[0])) * SCALE
 
 
-def create_backbone(name: str, weights: str = "none") -> nn.Module:
+def create_backbone(name: str, weights: str = "none", *, with_stride_2: bool = False) -> nn.Module:
     """timm feature extractor for strides 4, 8, 16 and 32.
 
     Args:
         name: a timm model.
         weights: ``none`` (random), ``hub`` (timm downloads its own) or the path of a safetensors file of ``name``.
+        with_stride_2: stride 2 comes before the others.
 
     Raises:
         RuntimeError: the file's keys are not those of the network.
@@ -35,7 +39,11 @@ def create_backbone(name: str, weights: str = "none") -> nn.Module:
     """
     padding: dict[str, Any] = {"pad_type": "same"} if name.startswith("mobilenetv2") else {}
     features = timm.create_model(
-        name, pretrained=weights == "hub", features_only=True, out_indices=(1, 2, 3, 4), **padding
+        name,
+        pretrained=weights == "hub",
+        features_only=True,
+        out_indices=(0, 1, 2, 3, 4) if with_stride_2 else (1, 2, 3, 4),
+        **padding,
     )
     if weights not in ("none", "hub"):
         # Through the whole network, so that a file of another one is refused and not half loaded.
@@ -44,6 +52,11 @@ def create_backbone(name: str, weights: str = "none") -> nn.Module:
         wanted = features.state_dict()
         features.load_state_dict({key: value for key, value in whole.state_dict().items() if key in wanted})
     return features
+
+
+def feature_widths(backbone: nn.Module) -> list[int]:
+    """Channels of a backbone's feature maps, finest first."""
+    return list(cast("FeatureInfo", backbone.feature_info).channels())
 
 
 class FeaturePyramid(nn.Module):
@@ -56,7 +69,7 @@ class FeaturePyramid(nn.Module):
     def __init__(self, backbone: nn.Module, channels: int) -> None:
         super().__init__()
         self.backbone = backbone
-        fine, *coarse = cast("FeatureInfo", backbone.feature_info).channels()
+        fine, *coarse = feature_widths(backbone)[-4:]
         self.fine = nn.Conv2d(fine, channels, kernel_size=2, stride=2)
         self.lateral = nn.ModuleList(nn.Conv2d(width, channels, kernel_size=1) for width in coarse)
         self.smooth = nn.Sequential(
@@ -66,10 +79,71 @@ class FeaturePyramid(nn.Module):
         )
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        fine, *coarse = self.backbone(image)
+        return self.merge(self.backbone(image))
+
+    def merge(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Feature maps of strides 4, 8, 16 and 32 to the one of stride 8."""
+        fine, *coarse = features
         merged = None
-        for lateral, features in zip(reversed(self.lateral), reversed(coarse), strict=True):
-            here = lateral(features)
+        for lateral, of_stride in zip(reversed(self.lateral), reversed(coarse), strict=True):
+            here = lateral(of_stride)
             merged = here if merged is None else here + functional.interpolate(merged, scale_factor=2.0)
         smoothed: torch.Tensor = self.smooth(merged + self.fine(fine))  # [B,D,S/8,S/8]
         return smoothed
+
+
+class FineMap(nn.Module):
+    """A map of twice the resolution of a coarser one, from both: one step of a U-Net's way up (arXiv 1505.04597).
+
+    ``out`` starts at zero, so that a decoder that has learnt without this map goes on from where it was.
+    """
+
+    def __init__(self, width: int, coarser_width: int, hidden: int, channels: int) -> None:
+        super().__init__()
+        self.lateral = nn.Conv2d(width, hidden, kernel_size=1)
+        self.coarser = nn.Conv2d(coarser_width, hidden, kernel_size=1)
+        self.mix = nn.Sequential(
+            LayerNorm2d(hidden), nn.GELU(), nn.Conv2d(hidden, hidden, kernel_size=3, padding=1), nn.GELU()
+        )
+        self.out = nn.Conv2d(hidden, channels, kernel_size=1)
+        nn.init.zeros_(self.out.weight)
+        assert self.out.bias is not None
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, features: torch.Tensor, coarser: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features [B,width,2h,2w] and the coarser map [B,_,h,w] to [B,channels,2h,2w] and [B,hidden,2h,2w]."""
+        mixed = self.mix(self.lateral(features) + functional.interpolate(self.coarser(coarser), scale_factor=2.0))
+        return self.out(mixed), mixed
+
+
+class FinePyramid(FeaturePyramid):
+    """`FeaturePyramid` with maps of strides 4 and 2 beside its own, packed into one tensor [B,4D,S/8,S/8].
+
+    A mask decoder that draws at stride 2 from stride 8 alone must guess thin things and holes. As in SAM 2 (arXiv
+    2408.00714, section 4) finer maps are added where it enlarges: D/4 channels of stride 4, D/8 of stride 2. They are
+    made once a picture and travel in the embedding, whose first D channels are the embedding proper.
+    """
+
+    def __init__(self, backbone: nn.Module, channels: int) -> None:
+        super().__init__(backbone, channels)
+        finest, fine = feature_widths(backbone)[:2]
+        self.stride_4 = FineMap(fine, channels, 3 * channels // 8, channels // 4)
+        self.stride_2 = FineMap(finest, 3 * channels // 8, 3 * channels // 16, channels // 8)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        finest, *features = self.backbone(image)
+        embedding = self.merge(features)
+        fine_4, mixed = self.stride_4(features[0], embedding)
+        fine_2, _ = self.stride_2(finest, mixed)
+        packed = [functional.pixel_unshuffle(fine_4, 2), functional.pixel_unshuffle(fine_2, 4)]
+        return torch.cat([embedding, *packed], dim=1)
+
+
+def split_embedding(packed: torch.Tensor, channels: int) -> tuple[torch.Tensor, Fine | None]:
+    """What `FinePyramid` packed: the embedding [B,D,e,e], and the unshuffled maps [B,D,e,e] and [B,2D,e,e].
+
+    The maps are None where there is nothing but the embedding, as Segment Anything's own encoder gives it.
+    """
+    if packed.shape[1] == channels:
+        return packed, None
+    return packed[:, :channels], (packed[:, channels : 2 * channels], packed[:, 2 * channels :])

@@ -21,6 +21,7 @@ from segment_anything.modeling.transformer import Attention, TwoWayAttentionBloc
 from torch import nn
 from torch.nn import functional
 
+from models.nets.backbone import Fine, split_embedding
 from models.nets.compact_sam import MASK_LEVELS, embed_points
 
 # Token 0 answers for IoU, token 1 is the single mask that several prompts share; 2.. are the three levels.
@@ -39,6 +40,7 @@ def decode_many(
     labels: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Arguments and answers of `compact_sam.decode_prompts`: logits [P,3,4e,4e] and predicted IoU [P,3]."""
+    embedding, fine = split_embedding(embedding, mask_decoder.transformer_dim)
     output_tokens = torch.cat([mask_decoder.iou_token.weight, mask_decoder.mask_tokens.weight])
     sizes = (coords.shape[0], coords.shape[1] + len(output_tokens))
     sparse = embed_points(prompt_encoder, coords, labels)
@@ -54,7 +56,7 @@ def decode_many(
     read = _read_pixels(last, answers + tokens, pixels + places, pixels, (sizes[0], len(ANSWERING)))
     answers = norm(answers + read).reshape(sizes[0], len(ANSWERING), -1)
     weights = [mask_decoder.output_hypernetworks_mlps[1 + level](answers[:, 1 + level]) for level in range(MASK_LEVELS)]
-    logits = _draw(mask_decoder.output_upscaling, pixels, torch.stack(weights, dim=1), embedding.shape[-1])
+    logits = _draw(mask_decoder.output_upscaling, pixels, torch.stack(weights, dim=1), fine, embedding.shape[-1])
     return logits, mask_decoder.iou_prediction_head(answers[:, 0])[:, 1:]
 
 
@@ -144,7 +146,9 @@ def _softmax_over_tokens(scores: torch.Tensor) -> torch.Tensor:
     return grown / grown.sum(dim=2, keepdim=True)
 
 
-def _draw(upscaling: nn.Sequential, pixels: torch.Tensor, weights: torch.Tensor, side: int) -> torch.Tensor:
+def _draw(
+    upscaling: nn.Sequential, pixels: torch.Tensor, weights: torch.Tensor, fine: Fine | None, side: int
+) -> torch.Tensor:
     """Pixels [P,L,D] upscaled twice, times the mask weights [P,3,D/8]: logits [P,3,4e,4e]."""
     first, norm, _, second, _ = upscaling
     assert isinstance(first, nn.ConvTranspose2d)
@@ -156,9 +160,19 @@ def _draw(upscaling: nn.Sequential, pixels: torch.Tensor, weights: torch.Tensor,
     # Kernels by row of the 2x2 patch, so that each product's rows are runs of pixels along x.
     upper = first.weight.permute(2, 0, 3, 1).reshape(2, 1, -1, 2 * wide)  # [dy,1,D,(dx,wide)]
     lower = second.weight.permute(2, 0, 3, 1).reshape(2, 1, 1, wide, 2 * narrow)  # [dy,1,1,wide,(dx,narrow)]
-    rows = _add_bias(pixels @ upper, first.bias).reshape(2, -1, 2 * side * side, wide)
-    rows = functional.gelu(functional.layer_norm(rows, (wide,), norm.weight, norm.bias, norm.eps))
-    rows = functional.gelu(_add_bias(rows @ lower, second.bias).reshape(2, 2, -1, 4 * side * side, narrow))
+    rows = pixels @ upper  # [dy,P,L,(dx,wide)]
+    if fine is None:
+        rows = _add_bias(rows, first.bias).reshape(2, -1, 2 * side * side, wide)
+    else:
+        of_picture = fine[0].reshape(wide, 2, 2, side, side).permute(1, 3, 4, 2, 0)  # [dy,y,x,dx,wide]
+        rows = rows.reshape(2, -1, 2 * side * side, wide) + (of_picture.reshape(2, 1, -1, wide) + first.bias)
+    rows = functional.gelu(functional.layer_norm(rows, (wide,), norm.weight, norm.bias, norm.eps)) @ lower
+    if fine is None:
+        rows = _add_bias(rows, second.bias).reshape(2, 2, -1, 4 * side * side, narrow)
+    else:
+        of_picture = fine[1].reshape(narrow, 2, 2, 2, 2, side, side).permute(2, 1, 5, 6, 3, 4, 0)
+        rows = rows.reshape(2, 2, -1, 4 * side * side, narrow) + (of_picture.reshape(2, 2, 1, -1, narrow) + second.bias)
+    rows = functional.gelu(rows)
     logits = (weights @ rows.transpose(3, 4)).reshape(2, 2, -1, MASK_LEVELS, side, 4 * side)
     return logits.permute(2, 3, 4, 1, 0, 5).reshape(-1, MASK_LEVELS, 4 * side, 4 * side)
 

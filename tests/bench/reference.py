@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from segment_anything import SamPredictor
-from segment_anything.modeling import Sam
+from segment_anything.modeling import MaskDecoder, Sam
 from torch import nn
 
 from models.bundle import Bundle
 from models.letterbox import Letterbox
 from models.masks import mask_box
-from models.nets.backbone import MEAN_RGB, SCALE
-from models.nets.compact_sam import CompactSam, build_compact_sam
+from models.nets.backbone import MEAN_RGB, SCALE, Fine, split_embedding
+from models.nets.compact_sam import CompactSam, build_compact_sam, upscale
 from models.nets.graphs import STABILITY_OFFSET
 from models.peaks import Peaks
 from models.prompts import PADDING, DecodedBatch, PromptBatch
@@ -45,6 +47,32 @@ class _EncoderAsPublished(nn.Module):
         return features
 
 
+class _FineUpscaling(nn.Module):
+    """The mask decoder's upscaling with one picture's fine maps."""
+
+    def __init__(self, published: nn.Sequential, fine: Fine | None) -> None:
+        super().__init__()
+        self.published = published
+        self.fine = fine
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return upscale(self.published, pixels, self.fine)
+
+
+class _DecoderAsPublished(nn.Module):
+    """The published mask decoder for embeddings that have fine maps packed in."""
+
+    def __init__(self, decoder: MaskDecoder) -> None:
+        super().__init__()
+        self.decoder = deepcopy(decoder)
+        self.upscaling = decoder.output_upscaling
+
+    def forward(self, image_embeddings: torch.Tensor, **others: Any) -> Any:
+        embedding, fine = split_embedding(image_embeddings, self.decoder.transformer_dim)
+        self.decoder.output_upscaling = _FineUpscaling(self.upscaling, fine)
+        return self.decoder(image_embeddings=embedding, **others)
+
+
 def read_compact_sam(run: Path) -> CompactSam:
     """The network of a run folder of `weaksam train sam`."""
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
@@ -61,7 +89,7 @@ def sam_predictor(net: CompactSam) -> SamPredictor:
     sam = Sam(
         image_encoder=_EncoderAsPublished(net),
         prompt_encoder=net.prompt_encoder,
-        mask_decoder=net.mask_decoder,
+        mask_decoder=_DecoderAsPublished(net.mask_decoder),
         pixel_mean=[float(value) for value in MEAN_RGB],
         pixel_std=[1 / SCALE] * 3,
     )

@@ -21,7 +21,7 @@ from tests.support.tiny_bundle import repaired, write_tiny_bundle
 from tests.support.triton_server import running_triton
 
 # The embedding that goes along with every run of the default bundle's `sam_decoder`.
-SHAPE = (1, 128, 40, 40)
+SHAPE = (1, 512, 40, 40)
 GRAPH = f"""
 transfer (float[{",".join(map(str, SHAPE))}] embedding) => (float[1,1,1,1] most)
 {{

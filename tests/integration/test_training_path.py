@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from deploy.export_bundle import ExportError, export_bundle, open_run, open_sam
+from deploy.export_bundle import ExportError, export_bundle, open_classes, open_run, open_sam
 from models.bundle import PROPOSAL_GRAPHS, BundleError, load_bundle
 from models.config import load_config
+from models.nets.compact_sam import build_compact_sam
 from models.settings import BundleConfig
 from tests.support.tiny_runs import make_scenes, run_cam, run_sam, run_wsod
 from training.evaluate import evaluate
+from training.sam_weights import NOT_SERVED, load_initial_weights
 from training.scenes.tools import TOOL_NAMES
 from training.train_cam import load_cnn_cam
 
@@ -24,9 +27,9 @@ BUNDLE_CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "configs" / "de
 CLASSES = len(TOOL_NAMES)
 EXPECTED_SHAPES = {
     "cam": {"image": ("B", 64, 64, 3), "scores": ("B", CLASSES), "maps": ("B", 1, CLASSES, 8, 8)},
-    "sam_encoder": {"image": ("B", 64, 64, 3), "embedding": ("B", 128, 8, 8)},
+    "sam_encoder": {"image": ("B", 64, 64, 3), "embedding": ("B", 512, 8, 8)},
     "sam_decoder": {
-        "embedding": (1, 128, 8, 8),
+        "embedding": (1, 512, 8, 8),
         "coords": ("P", "N", 2),
         "labels": ("P", "N"),
         "valid_hw": (2,),
@@ -177,6 +180,43 @@ def test_the_compact_sam_of_a_bundle_serves_other_classes(runs: Path, tmp_path: 
     borrowed = load_bundle(tmp_path / "bundle", PROPOSAL_GRAPHS)
     assert borrowed.graphs["sam_decoder"] == source.graphs["sam_decoder"]
     assert borrowed.provenance["runs"]["sam"] == source.provenance["runs"]["sam"]
+
+
+def test_the_classes_of_a_bundle_are_served_with_another_sam(runs: Path, tmp_path: Path) -> None:
+    config = load_config(BundleConfig, BUNDLE_CONFIG, ['version="12"'])
+    source = load_bundle(runs / "bundle")
+    other = replace(open_run(runs / "sam", "sam"), config=open_run(runs / "sam", "sam").config | {"side_px": 96})
+    export_bundle(other, open_classes(runs / "bundle"), None, config, tmp_path / "bundle")
+    found = load_bundle(tmp_path / "bundle")
+    assert found.version == "12"
+    assert found.graphs["sam_encoder"].side_px == 96
+    assert {name: found.graphs[name] for name in ("cam", "wsod")} == {
+        name: source.graphs[name] for name in ("cam", "wsod")
+    }
+    assert (found.labels, found.map_kinds, found.thresholds) == (source.labels, source.map_kinds, source.thresholds)
+    assert found.provenance["runs"]["wsod"] == source.provenance["runs"]["wsod"]
+
+
+def test_a_bundle_brings_its_own_weak_detector(runs: Path, tmp_path: Path) -> None:
+    config = load_config(BundleConfig, BUNDLE_CONFIG)
+    sam, wsod = open_run(runs / "sam", "sam"), open_run(runs / "wsod", "wsod")
+    with pytest.raises(ExportError, match="brings its own"):
+        export_bundle(sam, open_classes(runs / "bundle"), wsod, config, tmp_path / "bundle")
+
+
+def test_a_compact_sam_goes_on_from_a_bundle(runs: Path) -> None:
+    trained = load_file(runs / "sam" / "sam.safetensors")
+    net = build_compact_sam("mobilenetv2_100", 64)
+    load_initial_weights(net, runs / "bundle")
+    served = {key: value for key, value in net.state_dict().items() if not key.startswith(NOT_SERVED)}
+    for key, value in served.items():
+        if not key.endswith("num_batches_tracked"):
+            torch.testing.assert_close(value, trained[key], rtol=1e-3, atol=1e-6, msg=key)
+
+
+def test_a_bundle_of_another_network_is_not_gone_on_from(runs: Path) -> None:
+    with pytest.raises(ValueError, match="initial: .* has no image_encoder"):
+        load_initial_weights(build_compact_sam("mobilenetv2_050", 64), runs / "bundle")
 
 
 def test_runs_of_different_sizes_are_not_exported_together(runs: Path, tmp_path: Path) -> None:

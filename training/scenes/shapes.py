@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from training.scenes.noise import Floats
-from training.scenes.outlines import random_outline
+from training.scenes.outlines import bar, bracket, capsule, random_outline, strand
 from training.scenes.sprite import Outline, Points, Sprite
 from training.scenes.textures import emboss, paint_surface, random_colour
 
@@ -28,7 +28,8 @@ def draw_shape(
 
     `ground_rgb` (float32 [3]) is what it lies on: some objects take on most of that colour and can barely be seen.
     """
-    parts = _fitted(_compound(rng), rng.uniform(0, 2 * np.pi), sqrt_area_px, longest_px)
+    build = BUILDS[int(rng.choice(len(BUILDS), p=BUILD_SHARES))]
+    parts = _fitted(build(rng), rng.uniform(0, 2 * np.pi), sqrt_area_px, longest_px)
     high = np.max([part.bounds()[1] for part in parts], axis=0)
     size_hw = (int(np.ceil(high[1])) + 3, int(np.ceil(high[0])) + 3)
     contrast = float(rng.choice([rng.uniform(0.08, 0.3), rng.uniform(0.3, 1.0), 1.0], p=[0.12, 0.33, 0.55]))
@@ -61,6 +62,45 @@ def _compound(rng: np.random.Generator) -> list[Outline]:
         scale = float(np.exp(rng.uniform(np.log(0.25), np.log(1.2))))
         parts.append(random_outline(rng).moved(scale, rng.uniform(0, 2 * np.pi), _pick(rng, anchor)))
     return parts
+
+
+def _strung(rng: np.random.Generator) -> list[Outline]:
+    """Two to four parts end to end along one line, of different thickness: long things change from part to part."""
+    parts, end = [], 0.0
+    for _ in range(int(rng.integers(2, 5))):
+        scale = float(np.exp(rng.uniform(np.log(0.15), np.log(1.2))))
+        parts.append(random_outline(rng).moved(scale, rng.normal(0, 0.1), np.array([end + 0.9 * scale, 0.0])))
+        end += 1.8 * scale
+    return parts
+
+
+def _spread(rng: np.random.Generator) -> list[Outline]:
+    """Two to five long parts that leave one place in several directions: branching and tangled things."""
+    draw = LONG_OUTLINES[int(rng.integers(len(LONG_OUTLINES)))]
+    spread, parts = rng.uniform(0.15, 1.6), []
+    for _ in range(int(rng.integers(2, 6))):
+        angle, scale = rng.normal(0, spread), rng.uniform(0.5, 1.0)
+        out = 0.85 * scale * np.array([np.cos(angle), -np.sin(angle)]) + rng.normal(0, 0.06, 2)
+        parts.append(draw(rng).moved(scale, -angle, out))
+    if rng.random() < 0.4:
+        parts.append(random_outline(rng).moved(rng.uniform(0.1, 0.4), rng.uniform(0, 2 * np.pi), np.zeros(2)))
+    return parts
+
+
+def _nested(rng: np.random.Generator) -> list[Outline]:
+    """A part with one to three smaller ones on top of it: things with a rim, a face or a print of another colour."""
+    parts = [random_outline(rng)]
+    scale = 1.0
+    for _ in range(int(rng.integers(1, 4))):
+        scale *= rng.uniform(0.4, 0.85)
+        inner = parts[0] if rng.random() < 0.5 else random_outline(rng)
+        parts.append(inner.moved(scale, 0.0, rng.normal(0, 0.08, 2)))
+    return parts
+
+
+BUILDS = (_compound, _strung, _spread, _nested)
+BUILD_SHARES = (0.45, 0.22, 0.18, 0.15)
+LONG_OUTLINES = (bar, capsule, strand, strand, bracket)
 
 
 def _pick(rng: np.random.Generator, points: Points) -> Points:

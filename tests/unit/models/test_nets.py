@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional
 
 from models.letterbox import Letterbox
 from models.masks import mask_box
@@ -13,6 +17,7 @@ from models.nets.compact_sam import CompactSam, build_compact_sam, decode_prompt
 from models.nets.graphs import SamDecoderGraph, profile_extent
 from models.nets.many_prompts import decode_many
 from models.nets.wsod import RoiHead, build_wsod, pool_rois
+from tests.bench.reference import sam_predictor
 
 SIDE = 64
 
@@ -51,11 +56,64 @@ def test_many_prompts_at_once_equal_the_published_decoder_one_by_one(sam: Compac
             torch.testing.assert_close(iou[i : i + 1], expected_iou, rtol=1e-4, atol=1e-5)
 
 
+def test_fine_maps_start_without_any_say_and_get_one(sam: CompactSam) -> None:
+    torch.manual_seed(1)
+    picture = torch.randint(0, 256, (1, SIDE, SIDE, 3), dtype=torch.uint8)
+    net = deepcopy(sam)
+    with torch.no_grad():
+        packed = net.encode(picture)
+        plain = decode_many(net.prompt_encoder, net.mask_decoder, packed[:, :128], COORDS, LABELS)[0]
+        torch.testing.assert_close(decode_many(net.prompt_encoder, net.mask_decoder, packed, COORDS, LABELS)[0], plain)
+        for fine_map in (net.image_encoder.stride_4, net.image_encoder.stride_2):
+            nn.init.normal_(fine_map.out.weight)
+            fine = decode_many(net.prompt_encoder, net.mask_decoder, net.encode(picture), COORDS, LABELS)[0]
+            assert (fine - plain).abs().max() > 0.01
+            plain = fine
+
+
+def test_a_fine_map_is_seen_where_it_was_drawn(sam: CompactSam) -> None:
+    """A change of one pixel of stride 2 changes the mask logits of that pixel alone."""
+    embedding = torch.randn(1, 128, SIDE // 8, SIDE // 8)
+    fine_4, fine_2 = torch.zeros(1, 128, SIDE // 8, SIDE // 8), torch.zeros(1, 16, SIDE // 2, SIDE // 2)
+    changed = fine_2.clone()
+    changed[0, :, 21, 10] = 5.0
+    with torch.no_grad():
+        before, after = (
+            decode_many(
+                sam.prompt_encoder,
+                sam.mask_decoder,
+                torch.cat([embedding, fine_4, functional.pixel_unshuffle(fine, 4)], dim=1),
+                COORDS,
+                LABELS,
+            )[0]
+            for fine in (fine_2, changed)
+        )
+    moved = ((before - after).abs() > 1e-4).any(dim=1)
+    assert moved[:, 21, 10].all()
+    assert moved.sum() == len(COORDS)
+
+
+def test_the_published_predictor_answers_alike_with_fine_maps(sam: CompactSam) -> None:
+    torch.manual_seed(2)
+    net = deepcopy(sam)
+    for fine_map in (net.image_encoder.stride_4, net.image_encoder.stride_2):
+        nn.init.normal_(fine_map.out.weight)
+    picture = torch.randint(0, 256, (SIDE, SIDE, 3), dtype=torch.uint8)
+    predictor = sam_predictor(net)
+    predictor.set_image(picture.numpy())
+    _, iou, logits = predictor.predict(np.array([[9.0, 30.0]]), np.array([1]), multimask_output=True)
+    with torch.no_grad():
+        found = decode_many(net.prompt_encoder, net.mask_decoder, net.encode(picture[None]), COORDS[:1], LABELS[:1])
+    np.testing.assert_allclose(logits, found[0][0], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(iou, found[1][0], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("channels", [pytest.param(128, id="plain"), pytest.param(512, id="fine")])
 @pytest.mark.parametrize("points", [1, 2, 5])
 @pytest.mark.parametrize("prompts", [1, 6])
-def test_the_arrangement_for_serving_answers_alike(sam: CompactSam, prompts: int, points: int) -> None:
+def test_the_arrangement_for_serving_answers_alike(sam: CompactSam, prompts: int, points: int, channels: int) -> None:
     generator = torch.Generator().manual_seed(prompts * 10 + points)
-    embedding = torch.randn(1, 128, SIDE // 8, SIDE // 8, generator=generator)
+    embedding = torch.randn(1, channels, SIDE // 8, SIDE // 8, generator=generator)
     coords = torch.rand(prompts, points, 2, generator=generator) * SIDE
     labels = torch.randint(-1, 4, (prompts, points), generator=generator).float()
     with torch.no_grad():

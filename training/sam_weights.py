@@ -1,0 +1,52 @@
+"""Weights of a compact SAM to go on from: a checkpoint, or the graphs of a bundle, which keep them by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from safetensors.torch import load_file
+
+from models.bundle import MANIFEST, SAM_GRAPHS, load_bundle
+from models.nets.compact_sam import CompactSam
+
+# What no graph has, since no answer depends on it; the biases are the same for all pixels, and softmax drops them.
+NOT_SERVED = (
+    "prompt_encoder.mask_downscaling.",
+    "mask_decoder.output_hypernetworks_mlps.0.",
+    "mask_decoder.transformer.layers.1.cross_attn_token_to_image.k_proj.bias",
+    "mask_decoder.transformer.final_attn_token_to_image.k_proj.bias",
+)
+
+
+def load_initial_weights(net: CompactSam, source: Path) -> None:
+    """Copy the weights of ``source``, a ``sam.safetensors`` or a bundle's folder, into ``net``.
+
+    Raises:
+        ValueError: they are of another network, or of a bundle whose graphs do not name their parameters.
+    """
+    if not (source / MANIFEST).is_file():
+        net.load_state_dict(load_file(source))
+        return
+    bundle = load_bundle(source, SAM_GRAPHS)
+    state = {key: value for name in SAM_GRAPHS for key, value in _graph_weights(bundle.path(name)).items()}
+    wanted = net.state_dict()
+    served = [key for key in wanted if not key.startswith(NOT_SERVED) and not key.endswith("num_batches_tracked")]
+    missing = [key for key in served if key not in state or state[key].shape != wanted[key].shape]
+    if missing:
+        raise ValueError(
+            f"initial: {source} has no {missing[0]} of this size ({len(missing)} of {len(served)} parameters): "
+            "its compact SAM is of another release, give a checkpoint of this one"
+        )
+    net.load_state_dict(wanted | {key: state[key] for key in served})
+
+
+def _graph_weights(path: Path) -> dict[str, torch.Tensor]:
+    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
+    return {
+        name.removeprefix("net.").removesuffix("_half"): torch.from_numpy(values.astype(np.float32))
+        for name, values in tensors.items()
+    }
