@@ -140,7 +140,8 @@ def _warm_up(inputs: Sequence[TensorSpec], sizes: Sizes, *, batched: bool) -> di
     ]
     return {
         "name": " ".join(f"{letter}={size}" for letter, size in sizes.items()) or "fixed",
-        "batch_size": sizes[BATCH_AXIS] if batched else 0,
+        # Triton skips a sample of batch size 0 without a word; a model without batches takes 1.
+        "batch_size": sizes[BATCH_AXIS] if batched else 1,
         "inputs": filled,
     }
 

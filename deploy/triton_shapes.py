@@ -39,9 +39,8 @@ def axis_sizes(bundle: Bundle, graph: str, max_batch: int) -> dict[str, tuple[in
 
 
 def warm_up_sizes(sizes: Mapping[str, Sequence[int]]) -> list[dict[str, int]]:
-    """Every combination of the sizes, the points of a prompt at their usual number only."""
-    used = {letter: found[:1] if letter == "N" else found for letter, found in sizes.items()}
-    return [dict(zip(used, chosen, strict=True)) for chosen in product(*used.values())]
+    """Every combination of the sizes, so that TensorRT in onnxruntime has seen both ends of each axis."""
+    return [dict(zip(sizes, chosen, strict=True)) for chosen in product(*sizes.values())]
 
 
 def engine_profiles(sizes: Mapping[str, Sequence[int]], graph: str) -> list[tuple[Sizes, Sizes, Sizes]]:

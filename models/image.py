@@ -15,6 +15,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 ImageErrorCode = Literal["not_an_image", "image_too_large", "image_broken"]
 DEFAULT_MAX_PIXELS = 100_000_000
+# Others would be decoded by outside programs (EPS), or before their size can be looked at (ICO, ICNS).
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+STRIP_ROWS = 256
 
 
 class ImageError(ValueError):
@@ -40,7 +43,7 @@ class DecodedImage:
 
 
 def decode_image(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> DecodedImage:
-    """Decode any format Pillow reads: EXIF upright, first frame, alpha over white, 16-bit scaled to 8.
+    """Decode a file in one of `FORMATS`: EXIF upright, first frame, alpha over white, 16-bit scaled to 8.
 
     Raises:
         ImageError: ``not_an_image``, ``image_too_large`` (from the header, before decoding) or ``image_broken``.
@@ -48,8 +51,8 @@ def decode_image(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Decode
     opened = _open(data, max_pixels)
     try:
         opened.load()
-        upright = ImageOps.exif_transpose(opened)
-        image_hwc_u8 = np.ascontiguousarray(_to_rgb(upright))
+        ImageOps.exif_transpose(opened, in_place=True)
+        image_hwc_u8 = np.ascontiguousarray(_to_rgb(opened))
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
         raise ImageError("image_broken", f"image is damaged or cut short ({error}): send the whole file") from error
     return DecodedImage(image_hwc_u8, opened.format or "unknown", pixels_sha256(image_hwc_u8))
@@ -72,7 +75,7 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
         with warnings.catch_warnings():
             # Our own limit below replaces Pillow's warning and its doubled error threshold.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            opened = Image.open(io.BytesIO(data))
+            opened = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise ImageError("image_too_large", f"image has more than {max_pixels} pixels: send a smaller one") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
@@ -90,13 +93,17 @@ def _to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
     if image.mode.startswith("I") or image.mode == "F":
         return _wide_grey_to_rgb(np.asarray(image))
     if image.has_transparency_data:
-        with_alpha = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), with_alpha)
-    return np.asarray(image.convert("RGB"))
+        seen = image if image.mode == "RGBA" else image.convert("RGBA")
+        image = Image.new("RGB", image.size, "white")
+        image.paste(seen, mask=seen)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _wide_grey_to_rgb(grey_hw: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     # Pillow's own conversion clips 16-bit values at 255, which turns such pictures white.
-    grey = grey_hw.astype(np.float64)
-    eight_bit = grey if grey.max(initial=0) <= 255 else grey / 257
-    return np.repeat(np.clip(eight_bit, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+    divisor = 1.0 if grey_hw.max(initial=0) <= 255 else 257.0
+    eight_bit = np.empty(grey_hw.shape, np.uint8)
+    for first in range(0, len(grey_hw), STRIP_ROWS):  # as a whole it would be eight bytes a pixel, three times over
+        rows = slice(first, first + STRIP_ROWS)
+        eight_bit[rows] = np.clip(grey_hw[rows].astype(np.float64) / divisor, 0, 255)
+    return np.repeat(eight_bit[..., None], 3, axis=2)

@@ -91,6 +91,7 @@ def create_server(settings: Settings) -> uvicorn.Server:
         host=settings.host,
         port=settings.port,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
+        timeout_keep_alive=settings.keep_alive_s,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -102,7 +103,7 @@ def _add_middleware(
     app: FastAPI, settings: Settings, operations: Operations, metrics: Metrics, tracer: Tracer | None
 ) -> None:
     """From the innermost outwards; a page of another origin must be able to read that its key is wrong."""
-    app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes, upload_bytes=settings.upload_bytes)
     if operations.keys is not None:
         open_paths = PROBES | {"/metrics"} if settings.open_metrics else PROBES
         app.add_middleware(KeyGuard, ring=operations.keys, metrics=metrics, open_paths=open_paths)

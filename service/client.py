@@ -32,8 +32,8 @@ from service.schemas import DetectResult, LabelsAnswer, MaskFormat
 UnknownTags = Literal["error", "skip"]
 Document = TypeVar("Document", bound=BaseModel)
 
-# Key used up for now, restarting behind a proxy, busy, past its deadline: worth asking again a moment later.
-WORTH_ANOTHER_ATTEMPT = frozenset({429, 502, 503, 504})
+# A slow line, key used up for now, restarting behind a proxy, busy, past its deadline: worth asking again later.
+WORTH_ANOTHER_ATTEMPT = frozenset({408, 429, 502, 503, 504})
 
 
 class ClientError(Exception):
@@ -197,9 +197,8 @@ class WeakSamClient:
 
 
 async def _content(image: Path | bytes) -> tuple[str, bytes]:
-    if isinstance(image, bytes):
-        return "image", image
-    return image.name, await asyncio.to_thread(image.read_bytes)
+    # Not the file's own name, which need not be text and is nothing to the service.
+    return "image", image if isinstance(image, bytes) else await asyncio.to_thread(image.read_bytes)
 
 
 def _document(response: httpx.Response, kind: type[Document]) -> Document:

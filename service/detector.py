@@ -35,6 +35,11 @@ class Detector:
         """The one that answers the next request."""
         return self._served.pipeline
 
+    @property
+    def upload_s(self) -> float:
+        """Longest time for a request's body to arrive."""
+        return self._settings.upload_s
+
     async def detect(self, asked: AnyRequest, *, overlay: bool) -> bytes:
         """The answer as JSON, or as PNG with `overlay`.
 

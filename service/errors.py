@@ -10,6 +10,7 @@
     │   ├── UnsupportedMediaType    unsupported_media_type  415
     │   ├── ImageTooLarge           image_too_large         413
     │   ├── BodyTooLarge            body_too_large          413
+    │   ├── UploadTimeout           upload_timeout          408
     │   ├── Unauthorized            unauthorized            401, WWW-Authenticate
     │   ├── Forbidden               forbidden               403
     │   ├── RateLimited             rate_limited            429, Retry-After
@@ -53,6 +54,7 @@ Code = Literal[
     "unauthorized",
     "unknown_tag",
     "unsupported_media_type",
+    "upload_timeout",
 ]
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
@@ -80,6 +82,9 @@ PROBLEM_TYPES: Mapping[Code, ProblemType] = {
     ),
     "image_too_large": ProblemType(413, "The image has too many pixels", "Scale the image down."),
     "body_too_large": ProblemType(413, "The body has too many bytes", "Compress the image or scale it down."),
+    "upload_timeout": ProblemType(
+        408, "The body took too long to arrive", "Send the request again, over a faster line or with a smaller image."
+    ),
     "unauthorized": ProblemType(
         401, "An API key is needed", "Send `Authorization: Bearer KEY` with a key that is known."
     ),
@@ -157,6 +162,10 @@ class ImageTooLarge(RequestError):
 
 class BodyTooLarge(RequestError):
     code = "body_too_large"
+
+
+class UploadTimeout(RequestError):
+    code = "upload_timeout"
 
 
 class Unauthorized(RequestError):

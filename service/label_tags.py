@@ -31,7 +31,7 @@ class Worklist:
     Attributes:
         images: paths of all pictures below the folder, with `/`, sorted.
         tags: tags of those pictures that have any.
-        failures: pictures without tags, and rows of the CSV without a picture.
+        failures: pictures without tags, pictures whose names are not text, and rows of the CSV without a picture.
     """
 
     images: tuple[str, ...]
@@ -45,9 +45,9 @@ def worklist_from_csv(folder: Path, csv_path: Path) -> Worklist:
     Raises:
         ValueError: no such folder, no pictures in it, or a CSV that cannot be read, with the remedy.
     """
-    images = find_images(folder)
+    images, nameless = find_images(folder)
     listed = _join_rows(read_tag_table(csv_path))
-    worklist = _worklist(images, listed, f"{csv_path} has no tags for it")
+    worklist = _worklist(images, listed, nameless, f"{csv_path} has no tags for it")
     absent = sorted(set(listed) - set(images))
     missing = (Failure(image, "image_missing", f"{csv_path} names it, {folder} does not hold it") for image in absent)
     return Worklist(worklist.images, worklist.tags, (*worklist.failures, *missing))
@@ -59,26 +59,38 @@ def worklist_from_names(folder: Path, place: TagPlace) -> Worklist:
     Raises:
         ValueError: no such folder, or no pictures in it.
     """
-    images = find_images(folder)
+    images, nameless = find_images(folder)
     if place == "folder":
         named = {image: split_tags(PurePosixPath(image).parts[0]) for image in images if "/" in image}
-        return _worklist(images, named, f"it lies in {folder} itself, not in a folder named after its tags")
+        return _worklist(images, named, nameless, f"it lies in {folder} itself, not in a folder named after its tags")
     beside = {image: _sidecar_tags(folder / image) for image in images}
-    return _worklist(images, beside, "there is no .txt or .json file of its name with tags beside it")
+    return _worklist(images, beside, nameless, "there is no .txt or .json file of its name with tags beside it")
 
 
-def find_images(folder: Path) -> tuple[str, ...]:
+def find_images(folder: Path) -> tuple[tuple[str, ...], tuple[Failure, ...]]:
     """Paths of the pictures below `folder`, hidden files and folders left out, with `/`, sorted.
+
+    Pictures whose names are not UTF-8 come apart, as failures: no CSV or JSON could name them.
 
     Raises:
         ValueError: the folder does not exist or holds no picture.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder: give the folder that holds the pictures")
-    images = tuple(sorted(_walk(folder, PurePosixPath())))
-    if not images:
+    found = sorted(_walk(folder, PurePosixPath()))
+    if not found:
         raise ValueError(f"{folder} holds no picture: looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
-    return images
+    nameless = tuple(
+        Failure(ascii(image)[1:-1], "name_not_utf8", "its name is not UTF-8: rename it")
+        for image in found
+        if not _is_text(image)
+    )
+    return tuple(filter(_is_text, found)), nameless
+
+
+def _is_text(path: str) -> bool:
+    # Python reads bytes that are not UTF-8 as lone surrogates, which nothing can write.
+    return not any("\ud800" <= letter <= "\udfff" for letter in path)
 
 
 def _walk(folder: Path, below: PurePosixPath) -> Iterator[str]:
@@ -91,10 +103,10 @@ def _walk(folder: Path, below: PurePosixPath) -> Iterator[str]:
             yield str(below / entry.name)
 
 
-def _worklist(images: tuple[str, ...], tags: TagsByImage, without: str) -> Worklist:
+def _worklist(images: tuple[str, ...], tags: TagsByImage, nameless: tuple[Failure, ...], without: str) -> Worklist:
     tagged = {image: tags[image] for image in images if tags.get(image)}
     bare = tuple(Failure(image, "no_tags", without) for image in images if image not in tagged)
-    return Worklist(images, tagged, bare)
+    return Worklist(images, tagged, (*bare, *nameless))
 
 
 def _join_rows(rows: Iterable[TagRow]) -> TagsByImage:

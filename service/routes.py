@@ -38,6 +38,7 @@ REQUEST_CODES: tuple[Code, ...] = (
     "unsupported_media_type",
     "image_too_large",
     "body_too_large",
+    "upload_timeout",
 )
 KEY_CODES: tuple[Code, ...] = ("unauthorized", "forbidden", "rate_limited")
 CAPACITY_CODES: tuple[Code, ...] = ("busy", "backend_unavailable", "deadline_exceeded", "internal_error")
@@ -86,8 +87,9 @@ async def detect(request: Request, query: Annotated[DetectParameters, Query()]) 
     tag has a row in `tags` that says what became of it.
     """
     overlay = wants_png(request.headers.get("accept", ""))
-    asked = await read_request(request, query)
-    answer = await while_connected(request.receive, _detector(request).detect(asked, overlay=overlay))
+    detector = _detector(request)
+    asked = await read_request(request, query, detector.upload_s)
+    answer = await while_connected(request.receive, detector.detect(asked, overlay=overlay))
     return Response(answer, media_type=PNG if overlay else JSON)
 
 

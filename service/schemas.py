@@ -6,7 +6,7 @@ import base64
 import binascii
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema
 
 MaskFormat = Literal["rle", "png", "none"]
 TagStatus = Literal["found", "not_found", "unknown"]
@@ -54,7 +54,7 @@ def _from_base64(value: object) -> object:
 class DetectParameters(DetectOptions):
     """Everything a request says besides the image."""
 
-    tags: Annotated[tuple[TagText, ...], BeforeValidator(_split_tags)] = Field(
+    tags: Annotated[tuple[TagText, ...], FailFast(), BeforeValidator(_split_tags)] = Field(
         (), description="What is in the picture: repeated or comma-separated. None: the classifier proposes tags."
     )
 

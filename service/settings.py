@@ -61,8 +61,17 @@ class Settings(BaseSettings):
     )
     workers: int = Field(2, ge=1, description="Requests worked on at the same time.")
     queue_size: int = Field(32, ge=0, description="Requests that may wait for a worker; more are answered with 503.")
-    deadline_s: float = Field(30.0, gt=0, description="Longest time of a request, waiting and work together; then 504.")
+    upload_s: float = Field(60.0, gt=0, description="Longest time for a request's body to arrive; then 408.")
+    deadline_s: float = Field(
+        30.0, gt=0, description="Longest time of a request after that, waiting and work together; then 504."
+    )
     cache_bytes: int = Field(256 * 2**20, ge=0, description="Memory for intermediate results; 0 keeps none.")
+    upload_bytes: int = Field(
+        192 * 2**20, ge=1, description="Memory for the bodies of all requests being read or worked on; then 503."
+    )
+    keep_alive_s: int = Field(
+        75, ge=1, description="How long an idle connection stays open; longer than a proxy in front keeps its own."
+    )
     max_body_bytes: int = Field(32 * 2**20, ge=1, description="Largest request body; more is answered with 413.")
     max_pixels: int = Field(50_000_000, ge=1, description="Largest picture, width times height; more is 413.")
     max_tags: int = Field(100, ge=1, description="Most different tags of a request; more is 422.")

@@ -11,6 +11,8 @@ LEAST_THRESHOLD = 0.005
 # WSDDN divides a class among the proposals of a picture, so its good scores are lower.
 LEAST_WSDDN_THRESHOLD = 0.0005
 TAG_RECALL = 0.9
+# A detector's good scores crowd near 1, and a quantile of a few neighbouring frames would call most boxes missed.
+MOST_DETECTOR_THRESHOLD = 0.5
 
 Choose = Callable[[npt.NDArray[np.float32], npt.NDArray[np.bool_]], float]
 
@@ -33,10 +35,13 @@ def thresholds_by_class(scores: npt.NDArray[np.float32], tags: npt.NDArray[np.fl
 
 
 def tag_recall_threshold(
-    scores: npt.NDArray[np.float32], positive: npt.NDArray[np.bool_], least: float = LEAST_THRESHOLD
+    scores: npt.NDArray[np.float32], positive: npt.NDArray[np.bool_], least: float = LEAST_THRESHOLD, most: float = 1.0
 ) -> float:
-    """The score that nine in ten pictures with the tag reach: whoever gives a tag knows that the thing is there."""
-    return max(least, float(np.quantile(scores[positive], 1 - TAG_RECALL)))
+    """The score that nine in ten pictures with the tag reach, within the given bounds.
+
+    Whoever gives a tag knows that the thing is there.
+    """
+    return min(most, max(least, float(np.quantile(scores[positive], 1 - TAG_RECALL))))
 
 
 def best_f1_threshold(scores: npt.NDArray[np.float32], positive: npt.NDArray[np.bool_]) -> float:

@@ -155,7 +155,7 @@ def detector_command(
     annotations: Annotated[
         list[Path] | None,
         typer.Option(
-            help="COCO file of `weaksam train pgt`, repeatable; without it the true boxes, for the supervised twin."
+            help="COCO file of `weaksam train pgt`, repeatable. Needless with supervision=boxes, for the twin."
         ),
     ] = None,
     override: SetOption = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from models.letterbox import Letterbox
 from models.nets.backbone import MEAN_RGB
 from models.nets.rcnn import Rcnn
 from models.postprocess import best_first, detector_detections
-from training.calibrate import tag_recall_threshold, thresholds_by_class
+from training.calibrate import MOST_DETECTOR_THRESHOLD, tag_recall_threshold, thresholds_by_class
 from training.data.tagged import TaggedImage
 from training.scorecard import Found, PrecisionTally, box_overlaps
 from training.tiles import tag_vector
@@ -58,7 +59,7 @@ def report_detector(run_dir: Path, images: Sequence[TaggedImage]) -> Path:
         }
         for name, detections in found.items():
             tallies[name].add(_named(detections, labels), image.objects)
-    thresholds = {"score": thresholds_by_class(best, tags, tag_recall_threshold)}
+    thresholds = {"score": thresholds_by_class(best, tags, partial(tag_recall_threshold, most=MOST_DETECTOR_THRESHOLD))}
     precision = {name: tally.by_class() for name, tally in tallies.items()}
     report = {name: round(float(np.mean(list(aps.values()))), 4) for name, aps in precision.items() if aps}
     per_class = {label: round(ap, 4) for label, ap in precision["ap50_tagged"].items()}

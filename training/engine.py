@@ -20,6 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from models.config import config_values
 from training.ranks import is_first_rank, rank_count
+from training.stage import WITHOUT_EFFECT
 
 LONGEST_WAIT = timedelta(hours=12)
 
@@ -115,7 +116,10 @@ def save_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
 
 
 def resume_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Load a checkpoint where there is one; returns the number of finished steps."""
+    """Load a checkpoint where there is one; returns the number of finished steps.
+
+    After `Fabric.setup`, which moves the network to its device: the optimiser's state follows the parameters.
+    """
     if not path.exists():
         return 0
     state = torch.load(path, map_location="cpu", weights_only=True)
@@ -125,12 +129,32 @@ def resume_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optim
 
 
 def prepare_run(config: Any, out_dir: Path) -> None:
-    """Make a run's folder with its resolved settings and the environment that its result depends on."""
+    """Make a run's folder with its resolved settings and the environment that its result depends on.
+
+    Raises:
+        ValueError: it holds a checkpoint of other settings, which would go on under these.
+    """
     if not is_first_rank():
         return
     out_dir.mkdir(parents=True, exist_ok=True)
-    for name, values in (("config", config_values(config)), ("environment", _environment())):
+    settings = config_values(config)
+    _require_same_settings(settings, out_dir)
+    for name, values in (("config", settings), ("environment", _environment())):
         (out_dir / f"{name}.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def _require_same_settings(settings: dict[str, Any], out_dir: Path) -> None:
+    path = out_dir / "config.json"
+    if not path.is_file() or not (out_dir / "resume.pt").is_file():
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))
+    now = json.loads(json.dumps(settings))
+    for name in sorted((before.keys() | now.keys()) - set(WITHOUT_EFFECT)):
+        if before.get(name) != now.get(name):
+            raise ValueError(
+                f"{out_dir} holds a run whose {name} was {before.get(name)!r}, and not {now.get(name)!r}: "
+                "give another --out, or remove its resume.pt to start anew"
+            )
 
 
 def _environment() -> dict[str, str]:

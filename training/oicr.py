@@ -109,7 +109,7 @@ def encode_deltas(boxes_xyxy: torch.Tensor, wanted_xyxy: torch.Tensor) -> torch.
     centres = boxes_xyxy[:, :2] + sides / 2
     wanted_centres = wanted_xyxy[:, :2] + wanted_sides / 2
     raw = torch.cat([(wanted_centres - centres) / sides, (wanted_sides / sides).log()], dim=1)
-    return raw * torch.from_numpy(DELTA_WEIGHTS)
+    return raw * raw.new_tensor(DELTA_WEIGHTS)
 
 
 def tag_supervised_losses(
@@ -130,7 +130,7 @@ def box_supervised_losses(
     output: WsodOutput, boxes: torch.Tensor, tags: torch.Tensor, true_boxes: torch.Tensor, true_labels: torch.Tensor
 ) -> dict[str, torch.Tensor]:
     """The fully supervised twin: the same terms, with true boxes [K,4] and class indices [K] in place of seeds."""
-    targets = assign_targets(Seeds(true_boxes, true_labels, torch.ones(len(true_labels))), boxes)
+    targets = assign_targets(Seeds(true_boxes, true_labels, true_boxes.new_ones(len(true_labels))), boxes)
     losses = {"loss_wsddn": wsddn_loss(output.wsddn, tags)}
     for number, logits in enumerate(output.refined, start=1):
         losses[f"loss_refine_{number}"] = refinement_loss(logits, targets)

@@ -127,7 +127,7 @@ def _proposals(run: _Run, proposer: Done) -> Done:
 
     def make(folder: Path) -> None:
         store_proposals(proposer.folder, run.data.fit[::every], folder, averaged=True)
-        store_proposals(proposer.folder, run.data.val[::every], folder)
+        store_proposals(proposer.folder, run.data.val, folder)
 
     inputs = {"bundle": proposer.digest, "fit": run.fit_digest, "val": run.val_digest}
     return run_stage(run.dir, "proposals", {"every": every}, inputs, make)

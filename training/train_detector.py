@@ -100,14 +100,19 @@ def train_detector(
         config: settings.
         images: pictures; those without an object to learn from are left out.
         labels: classes, in the order of the network's.
-        annotation_files: pseudo ground truth of these pictures, ``FOLDER/annotations/instances_SPLIT.json``; none:
-            their own true objects, which makes the fully supervised twin.
+        annotation_files: pseudo ground truth of these pictures, ``FOLDER/annotations/instances_SPLIT.json``; none,
+            with supervision by boxes: all pictures' own true objects.
         out_dir: the run's folder.
 
     Raises:
         ValueError: settings or annotations that cannot be used.
     """
     _check(config)
+    if not annotation_files and config.supervision != "boxes":
+        raise ValueError(
+            "annotations: there is no pseudo ground truth to learn from: give some, or --set supervision=boxes, which "
+            "makes the fully supervised twin"
+        )
     rows = labelled_images(
         images,
         annotation_files,
@@ -121,8 +126,8 @@ def train_detector(
         np.save(out_dir / "pictures.npy", _sample_pictures(rows, config.side_px))
     net = _build(config, len(labels))
     raw_optimizer = _optimizer(net, config)
-    done = resume_checkpoint(out_dir / "resume.pt", net, raw_optimizer)
     model, optimizer = fabric.setup(net, raw_optimizer)
+    done = resume_checkpoint(out_dir / "resume.pt", net, raw_optimizer)
     plan = ScenePlan(config.train_sides_px, config.four_share, config.batch, config.net.mask_channels > 0, config.seed)
     scenes = LabelledScenes(rows, labels, plan, range(done * config.batch, config.steps * config.batch))
     batches = fabric.setup_dataloaders(_loader(scenes, config))

@@ -53,7 +53,7 @@ class WsodConfig:
     Attributes:
         supervision: ``tags``, or ``boxes`` for the fully supervised twin: same network, pictures and schedule.
         score_power, prior_power, weigh_by_score: see `training.oicr.SeedRule`.
-        every: use every n-th picture; neighbouring frames of one video look alike.
+        every: learn from every n-th picture; neighbouring frames of one video look alike.
         epochs: rounds over all examples, ``batch`` of them a step.
         method: ``wsddn`` alone, or with the refinements of ``oicr`` or ``mist`` on top.
         mist: settings of ``mist``, see `training.mist.MistSettings`.
@@ -133,8 +133,8 @@ def cam_features(checkpoint: Path) -> dict[str, torch.Tensor]:
 
 def _train_head(fabric: Any, head: RoiHead, examples: Sequence[RoiExample], config: WsodConfig, out_dir: Path) -> None:
     raw_optimizer = torch.optim.AdamW(head.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    done = resume_checkpoint(out_dir / "resume.pt", head, raw_optimizer)
     model, optimizer = fabric.setup(WsodLosses(head, config), raw_optimizer)
+    done = resume_checkpoint(out_dir / "resume.pt", head, raw_optimizer)
     share_of_batch(config.batch, "batch")
     usable = [example for example in examples if len(example.boxes)]
     steps = config.epochs * len(usable) // config.batch
@@ -211,12 +211,11 @@ def _write_thresholds(
     config: WsodConfig,
     path: Path,
 ) -> None:
-    chosen = images[:: config.every]
-    stored = store_proposals(proposal_bundle, chosen, store_dir)
-    examples = pool_examples(net, chosen, stored, labels, config.side_px, config.seed)[: len(chosen)]
+    stored = store_proposals(proposal_bundle, images, store_dir)
+    examples = pool_examples(net, images, stored, labels, config.side_px, config.seed)[: len(images)]
     quality_power = load_bundle(proposal_bundle, PROPOSAL_GRAPHS).post.quality_power
     best = np.stack([_best_scores(net.head, example, quality_power) for example in examples])
-    tags = np.stack([tag_vector(image.tags, labels) for image in chosen])
+    tags = np.stack([tag_vector(image.tags, labels) for image in images])
     tag_scores = np.stack([proposals.tag_scores for proposals in stored])
     least = LEAST_WSDDN_THRESHOLD if config.method == "wsddn" else LEAST_THRESHOLD
     thresholds = {

@@ -17,9 +17,9 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
-from torchvision.models.detection.roi_heads import RoIHeads, project_masks_on_boxes
+from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead, concat_box_prediction_layers
-from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, clip_boxes_to_image, nms
+from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, clip_boxes_to_image, nms, roi_align
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from models.nets.backbone import create_backbone, normalise_image
@@ -281,8 +281,19 @@ class Rcnn(nn.Module):
     ) -> torch.Tensor:
         logits = self.mask_head(self.mask_pool(features, boxes, images.image_sizes))[:, 0].float()
         parts = zip(masks, boxes, matched, strict=True)
-        targets = [project_masks_on_boxes(*part, logits.shape[-1]) for part in parts if len(part[1])]
+        targets = [mask_targets(*part, logits.shape[-1]) for part in parts if len(part[1])]
         return mask_loss(logits, torch.cat([logits[:0], *targets]), dropped)
+
+
+def mask_targets(masks: torch.Tensor, boxes: torch.Tensor, matched: torch.Tensor, side: int) -> torch.Tensor:
+    """What is to be drawn in boxes [R,4]: each one's part of its mask, of masks [K,H,W] by ``matched`` [R], as [R,M,M].
+
+    torchvision's own `project_masks_on_boxes` takes pixel centres for whole numbers; here boxes are half-open, and
+    every learnt mask would lie half a pixel off.
+    """
+    rois = torch.cat([matched[:, None].to(boxes), boxes], dim=1)
+    targets: torch.Tensor = roi_align(masks[:, None].to(boxes), rois, (side, side), 1.0, aligned=True)
+    return targets[:, 0]
 
 
 def build_rcnn(settings: RcnnSettings, classes: int, weights: str = "none") -> Rcnn:

@@ -22,6 +22,8 @@ PROVIDERS: Mapping[Device, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAE
 NUMPY_NAMES = {"float": "float32", "double": "float64"}
 
 # The device was lost or has no room: another attempt may succeed. All others say that model or input is wrong.
+# onnxruntime says that a device is out of memory by an error of no kind of its own.
+NO_ROOM = "Failed to allocate memory"
 PASSING_ERRORS: tuple[type[Exception], ...] = (ort_errors.DeviceReset, ort_errors.EPFail, MemoryError)
 LASTING_ERRORS: tuple[type[Exception], ...] = (
     ort_errors.EngineError,
@@ -99,6 +101,8 @@ def mapped_errors(model: str) -> Iterator[None]:
     except PASSING_ERRORS as error:
         raise BackendUnavailable(f"graph {model} cannot be run at the moment", retry_after_s=1) from error
     except LASTING_ERRORS as error:
+        if NO_ROOM in str(error):
+            raise BackendUnavailable(f"graph {model} has no room at the moment", retry_after_s=1) from error
         raise BackendFailure(f"graph {model}: {error}") from error
 
 

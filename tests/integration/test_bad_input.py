@@ -10,9 +10,13 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from models.bundle import Bundle
+from service.app import create_app
 from service.errors import PROBLEM_MEDIA_TYPE
 from service.schemas import Problem
 from tests.support import pictures
+from tests.support.live_server import live_server
+from tests.support.service_parts import tiny_settings
 
 GOOD = pictures.saved(pictures.patch(), "PNG")
 Fields = dict[str, Any]
@@ -181,6 +185,20 @@ def test_a_client_that_goes_while_it_sends_does_no_harm(tiny_service: httpx.Clie
             )
     assert post(tiny_service, GOOD).status_code == 200
     assert 'code="client_gone",route="/detect",status="499"} 5.0' in tiny_service.get("/metrics").text
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(tiny_bundle: Bundle) -> None:
+    settings = tiny_settings(tiny_bundle.folder, upload_s=0.5)
+    with live_server(create_app(settings)) as url:
+        address = urlsplit(url)
+        with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+            connection.sendall(
+                b"POST /detect HTTP/1.1\r\nHost: test\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\n123"
+            )
+            answer = b"".join(iter(lambda: connection.recv(4096), b""))
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b'"code": "upload_timeout"' in answer
+        assert 'code="upload_timeout",route="/detect",status="408"} 1.0' in httpx.get(f"{url}/metrics").text
 
 
 def expect_problem(answer: httpx.Response, status: int, code: str) -> Problem:

@@ -46,6 +46,7 @@ async def test_options_are_sent_where_given(url: str, fake: FakeService) -> None
         pytest.param([CUT], 2, id="cut connection"),
         pytest.param([Reply(504, "deadline_exceeded"), CUT], 3, id="deadline, then cut"),
         pytest.param([Reply(502, "x")], 2, id="restarting behind a proxy"),
+        pytest.param([Reply(408, "upload_timeout")], 2, id="a slow line"),
     ],
 )
 async def test_passing_trouble_is_retried(url: str, fake: FakeService, replies: list[Reply], attempts: int) -> None:

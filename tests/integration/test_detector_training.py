@@ -24,6 +24,7 @@ from models.nets.graphs import DetectorGraph
 from models.nets.rcnn import Rcnn
 from tests.support.patches import SIDE_PX, make_patches, run_detector, write_pseudo_labels
 from tests.support.tiny_bundle import LABELS
+from training.calibrate import MOST_DETECTOR_THRESHOLD
 from training.data.tagged import TaggedImage
 from training.detector_report import detect_augmented, detect_picture, report_detector
 from training.train_detector import DetectorConfig, load_rcnn
@@ -222,6 +223,7 @@ def test_the_report_calibrates_from_tags_and_measures_augmentation(run: Path, im
     assert 0 <= report["ap50"] <= 1
     thresholds = json.loads((run / "thresholds.json").read_text())["score"]
     assert len(thresholds) == len(LABELS)
+    assert max(thresholds) <= MOST_DETECTOR_THRESHOLD
     untagged = [TaggedImage(i.id, i.path, i.size_hw, i.tags) for i in images]
     assert set(json.loads(report_detector(run, untagged).read_text())) == {"images", "ap50_tagged_per_class"}
     assert json.loads((run / "thresholds.json").read_text())["score"] == thresholds
@@ -243,7 +245,7 @@ def test_a_mirror_image_gives_boxes_of_the_picture(net: Rcnn, images: list[Tagge
 
 
 def test_the_twin_learns_from_true_boxes_without_pseudo_labels(images: list[TaggedImage], tmp_path: Path) -> None:
-    run_detector(images, None, tmp_path, *SHORT, "steps=1", "net.mask_channels=0")
+    run_detector(images, None, tmp_path, *SHORT, "steps=1", "net.mask_channels=0", "supervision=boxes")
     (row,) = log_of(tmp_path)
     assert "loss_mask" not in row
     assert row["wrong_kept"] == 0
@@ -252,6 +254,7 @@ def test_the_twin_learns_from_true_boxes_without_pseudo_labels(images: list[Tagg
 BAD = {
     "side": (("side_px=100",), "side_px: must be multiples of 32"),
     "quantile": (("drop.unit=quantile", "drop.rpn=4.0"), "drop: quantiles must be in 0..1"),
+    "nothing to learn from": ((), "annotations: there is no pseudo ground truth"),
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,9 +12,12 @@ from training.scenes.ground import draw_ground
 from training.scenes.light import random_light
 from training.scenes.noise import Floats
 from training.scenes.shapes import draw_shape, random_size_px
+from training.scenes.sprite import Sprite
 
 MOSAIC_SHARE = 0.2
 MOST_OBJECTS = 8
+HEAP_SHARE = 0.35  # of the objects after the first: on or beside an earlier one
+REPEAT_SHARE = 0.25  # likewise: an earlier one once more, turned or mirrored
 LARGEST_SHARE = 0.6  # of the picture's shorter side, as the square root of an object's area
 
 Masks = npt.NDArray[np.bool_]
@@ -31,20 +36,38 @@ def shapes_picture(rng: np.random.Generator, size_hw: tuple[int, int]) -> tuple[
 def _single(rng: np.random.Generator, size_hw: tuple[int, int], count: int) -> tuple[npt.NDArray[np.uint8], Masks]:
     ground = draw_ground(rng, size_hw)
     light = random_light(rng)
-    placed = [_random_object(rng, ground, light.source_xy) for _ in range(count)]
+    placed: list[Placed] = []
+    for _ in range(count):
+        placed.append(_random_object(rng, ground, light.source_xy, placed))
     picture = compose_picture(rng, ground, placed, light)
     return picture.image_hwc_u8, picture.masks
 
 
-def _random_object(rng: np.random.Generator, ground: Floats, light_xy: tuple[float, float]) -> Placed:
+def _random_object(
+    rng: np.random.Generator, ground: Floats, light_xy: tuple[float, float], earlier: Sequence[Placed]
+) -> Placed:
     height, width = ground.shape[:2]
     shorter = min(height, width)
     centre_yx = rng.uniform(0.02, 0.98, 2) * (height, width)
-    # one pixel row stands for the ground's colour: the mean over the picture would cost more and say no more
-    ground_rgb = ground[int(centre_yx[0])].mean(axis=0)
-    sprite = draw_shape(rng, random_size_px(rng, LARGEST_SHARE * shorter), 0.95 * shorter, ground_rgb, light_xy)
+    if earlier and rng.random() < HEAP_SHARE:
+        under = earlier[int(rng.integers(len(earlier)))]
+        centre_yx = np.array(under.top_left_yx) + rng.uniform(0, 1, 2) * under.sprite.size_hw
+        centre_yx = np.clip(centre_yx, 0.02 * shorter, (0.98 * height, 0.98 * width))
+    if earlier and rng.random() < REPEAT_SHARE:
+        sprite = _turned(rng, earlier[int(rng.integers(len(earlier)))].sprite)
+    else:
+        # one pixel row stands for the ground's colour: the mean over the picture would cost more and say no more
+        ground_rgb = ground[int(centre_yx[0])].mean(axis=0)
+        sprite = draw_shape(rng, random_size_px(rng, LARGEST_SHARE * shorter), 0.95 * shorter, ground_rgb, light_xy)
     top, left = np.round(centre_yx - np.array(sprite.size_hw) / 2).astype(int)
     return Placed(sprite, (int(top), int(left)), casts_shadow=rng.random() < 0.85)
+
+
+def _turned(rng: np.random.Generator, sprite: Sprite) -> Sprite:
+    """The sprite in one of its eight positions by quarter turns and mirroring."""
+    turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
+    rgb, alpha = (np.rot90(array, turns) for array in (sprite.rgb_hwc, sprite.alpha_hw))
+    return Sprite(rgb[:, ::-1], alpha[:, ::-1]) if mirrored else Sprite(rgb, alpha)
 
 
 def _mosaic(rng: np.random.Generator, size_hw: tuple[int, int]) -> tuple[npt.NDArray[np.uint8], Masks]:

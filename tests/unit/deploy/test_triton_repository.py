@@ -91,7 +91,10 @@ def test_each_platform_has_its_own_files(bundle: Bundle, tmp_path: Path) -> None
 def test_every_size_of_a_run_is_warmed_up(bundle: Bundle, tmp_path: Path) -> None:
     write_repository(bundle, tmp_path / "r", options())
     decoder = read_config(tmp_path / "r", "sam_decoder").model_warmup
-    assert [list(sample.inputs["coords"].dims) for sample in decoder] == [[4, 2, 2], [16, 2, 2], [64, 2, 2]]
+    assert [list(sample.inputs["coords"].dims) for sample in decoder] == [
+        [prompts, points, 2] for prompts in (4, 16, 64) for points in (2, 25)
+    ]
+    assert {sample.batch_size for sample in decoder} == {1}, "Triton skips a sample of batch size 0"
     scorer = read_config(tmp_path / "r", "wsod").model_warmup
     sizes = [(sample.batch_size, *sample.inputs["valid"].dims) for sample in scorer]
     assert sizes == [(batch, boxes) for batch in (1, 4) for boxes in range(8, 57, 8)]

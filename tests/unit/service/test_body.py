@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ from fastapi import FastAPI, Query, Request
 from starlette.types import Message, Scope
 
 from service.body import BodyLimit, read_request
-from service.errors import BodyTooLarge
+from service.errors import BodyTooLarge, Busy
 from service.problems import add_problem_handlers
 from service.schemas import DetectParameters
 
@@ -115,7 +116,7 @@ def app() -> FastAPI:
 
     @made.post("/")
     async def echo(request: Request, query: Annotated[DetectParameters, Query()]) -> dict[str, Any]:
-        asked = await read_request(request, query)
+        asked = await read_request(request, query, upload_s=30)
         return {"image": asked.image.hex(), "tags": asked.tags}
 
     return made
@@ -172,7 +173,7 @@ async def test_the_limit_counts_what_arrives_and_believes_what_is_declared(
     async def no_answer(_: Message) -> None:
         raise AssertionError
 
-    limited = BodyLimit(reads_all, LIMIT)
+    limited = BodyLimit(reads_all, LIMIT, 10 * LIMIT)
     call = limited({"type": "http", "headers": headers}, receive, no_answer)
     if passes:
         await call
@@ -181,3 +182,33 @@ async def test_the_limit_counts_what_arrives_and_believes_what_is_declared(
         with pytest.raises(BodyTooLarge, match="larger than 10 bytes"):
             await call
         assert len(b"".join(taken)) <= LIMIT
+
+
+async def test_bodies_together_have_a_bound_and_give_their_room_back() -> None:
+    entered, leave = asyncio.Semaphore(0), asyncio.Event()
+
+    async def holds_its_body(scope: Scope, receive: Callable[[], Any], send: object) -> None:
+        await receive()
+        entered.release()
+        await leave.wait()
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"x" * 8, "more_body": False}
+
+    async def no_answer(_: Message) -> None:
+        raise AssertionError
+
+    limited = BodyLimit(holds_its_body, LIMIT, upload_bytes=20)
+    declared: Scope = {"type": "http", "headers": [(b"content-length", b"8")]}
+    chunked: Scope = {"type": "http", "headers": [(b"transfer-encoding", b"chunked")]}
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(limited(declared, receive, no_answer))
+        tasks.create_task(limited(declared, receive, no_answer))
+        await entered.acquire()
+        await entered.acquire()
+        for refused in (declared, chunked):
+            with pytest.raises(Busy) as error:
+                await limited(refused, receive, no_answer)
+            assert error.value.retry_after_s == 1
+        leave.set()
+    await limited(chunked, receive, no_answer)

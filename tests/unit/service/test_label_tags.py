@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from service.label_report import write_failures
 from service.label_tags import Failure, find_images, worklist_from_csv, worklist_from_names
+from service.shard import Shard, shard_worklist
 
 
 def make_files(folder: Path, *paths: str) -> Path:
@@ -24,7 +27,16 @@ def make_csv(folder: Path, text: str) -> Path:
 
 def test_pictures_of_all_folders_are_found_in_order(tmp_path: Path) -> None:
     folder = make_files(tmp_path, "b/x.JPG", "a/x.jpg", "x.png", ".hidden/x.jpg", ".x.jpg", "notes.txt")
-    assert find_images(folder) == ("a/x.jpg", "b/x.JPG", "x.png")
+    assert find_images(folder) == (("a/x.jpg", "b/x.JPG", "x.png"), ())
+
+
+def test_a_name_that_is_not_text_is_a_failure_of_that_picture(tmp_path: Path) -> None:
+    folder = make_files(tmp_path / "in", "grün.jpg", os.fsdecode(b"gr\xfcn.jpg"))
+    worklist = worklist_from_csv(folder, make_csv(tmp_path, "file,tags\ngrün.jpg,bolt\n"))
+    assert worklist.images == ("grün.jpg",)
+    assert worklist.failures == (Failure(r"gr\udcfcn.jpg", "name_not_utf8", "its name is not UTF-8: rename it"),)
+    write_failures(worklist.failures, tmp_path / "failures.csv")
+    assert shard_worklist(worklist, Shard(0, 1)) == worklist
 
 
 @pytest.mark.parametrize(

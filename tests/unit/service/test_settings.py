@@ -149,6 +149,31 @@ async def check_deadline_s(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
     assert await _statuses(bundle, deadline_s=PATIENCE_S) == [200]
 
 
+async def check_upload_s(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    async def slow_body() -> AsyncIterator[bytes]:
+        yield PICTURE[:100]
+        await asyncio.sleep(0.2)
+        yield PICTURE[100:]
+
+    statuses = []
+    for upload_s in (0.05, PATIENCE_S):
+        async with client_of(bundle, WatchedBackend(bundle), upload_s=upload_s) as (client, _pipeline):
+            answer = await client.post("/detect", content=slow_body(), headers={"content-type": "image/png"})
+            statuses.append(answer.status_code)
+    assert statuses == [408, 200]
+
+
+async def check_upload_bytes(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    for upload_bytes, statuses in ((len(PICTURE), [200, 503]), (2 * len(PICTURE), [200, 200])):
+        assert await _statuses(bundle, 2, workers=2, upload_bytes=upload_bytes) == statuses
+
+
+async def check_keep_alive_s(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    for keep_alive_s in (3, 90):
+        server = create_server(tiny_settings(bundle.folder, keep_alive_s=keep_alive_s))
+        assert server.config.timeout_keep_alive == keep_alive_s
+
+
 async def check_max_body_bytes(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
     assert await _statuses(bundle, max_body_bytes=len(PICTURE) - 1) == [413]
     assert await _statuses(bundle, max_body_bytes=len(PICTURE)) == [200]
@@ -315,6 +340,9 @@ CHECKS: dict[str, Check] = {
     "triton_probe_s": check_triton_probe_s,
     "triton_memory_bytes": check_triton_memory_bytes,
     "triton_urls": check_backend_and_urls,
+    "keep_alive_s": check_keep_alive_s,
+    "upload_bytes": check_upload_bytes,
+    "upload_s": check_upload_s,
     "bundle": check_bundle,
     "cache_bytes": check_cache_bytes,
     "deadline_s": check_deadline_s,

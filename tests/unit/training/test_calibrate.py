@@ -24,6 +24,14 @@ def test_nine_in_ten_tagged_pictures_reach_their_threshold() -> None:
     assert np.mean(scores[tagged] >= tag_recall_threshold(scores, tagged)) == pytest.approx(0.9)
 
 
+def test_a_threshold_stays_within_its_bounds() -> None:
+    sure = column(0.99, 0.995, 0.999)
+    tagged = np.array([True] * 3)
+    assert tag_recall_threshold(sure, tagged) > 0.98
+    assert tag_recall_threshold(sure, tagged, most=0.5) == 0.5
+    assert tag_recall_threshold(column(0.1, 0.2, 0.3), tagged, least=0.25) == 0.25
+
+
 def test_a_class_without_pictures_gets_the_median_of_the_others() -> None:
     scores = np.stack([column(0.9, 0.1), column(0.1, 0.7), column(0.2, 0.2)], axis=1)
     tags = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
