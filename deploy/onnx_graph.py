@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,8 +98,32 @@ def store_weights_in_half(source: Path, target: Path) -> None:
         casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
     for cast in reversed(casts):
         graph.node.insert(0, cast)
+    _stamp_values(graph)
     onnx.checker.check_model(model)
     onnx.save(model, target)
+
+
+def _stamp_values(graph: onnx.GraphProto) -> None:
+    """Put a digest of the weights into the name of every value inside the graph.
+
+    onnxruntime's cache of TensorRT engines knows a graph by the names of its file and values, not by its weights:
+    without this a bundle that was trained anew would be answered by the engines of the one before.
+    """
+    digest = hashlib.sha256(b"".join(tensor.SerializeToString(deterministic=True) for tensor in graph.initializer))
+    outputs = {value.name for value in graph.output}
+    inside = {name for node in graph.node for name in node.output if name and name not in outputs}
+    _rename_values(graph, {name: f"{name}@{digest.hexdigest()[:8]}" for name in inside})
+
+
+def _rename_values(graph: onnx.GraphProto, renamed: Mapping[str, str]) -> None:
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [renamed.get(name, name) for name in names]
+        for attribute in node.attribute:  # branches and loops look at the values around them
+            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                _rename_values(inner, renamed)
+    for value in graph.value_info:
+        value.name = renamed.get(value.name, value.name)
 
 
 def _name_axes(plan: GraphPlan, path: Path) -> None:

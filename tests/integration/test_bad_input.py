@@ -34,6 +34,8 @@ BROKEN = {
     "text": (b"this is no picture", 415, "not_an_image"),
     "pdf": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", 415, "not_an_image"),
     "svg": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', 415, "not_an_image"),
+    "eps, which Ghostscript would run": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "not_an_image"),
+    "icon, which hides a picture of another size": (pictures.saved(pictures.patch(), "ICO"), 415, "not_an_image"),
     "20000 x 20000 header": (pictures.huge_header(), 413, "image_too_large"),
     "just over the pixel limit": (pictures.saved(pictures.patch(2001, 2000), "JPEG"), 413, "image_too_large"),
     "over the byte limit": (b"\xff" * 200_001, 413, "body_too_large"),
@@ -149,6 +151,14 @@ def test_requests_that_miss_their_aim(
         assert problem.errors[0].field in {"min_score", "score"}
     if code == "method_not_allowed":
         assert answer.headers["allow"] == "POST"
+
+
+def test_a_flood_of_wrong_values_is_answered_with_a_few(tiny_service: httpx.Client) -> None:
+    problem = expect_problem(
+        tiny_service.post("/detect", json={"image": "", "tags": [1] * 50_000}), 422, "invalid_request"
+    )
+    assert problem.errors is not None
+    assert 1 <= len(problem.errors) <= 20
 
 
 def chunks(count: int) -> Iterator[bytes]:

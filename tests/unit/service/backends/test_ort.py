@@ -74,6 +74,10 @@ def test_every_error_of_onnxruntime_is_mapped() -> None:
 def test_errors_are_mapped_to_the_most_specific_one() -> None:
     with pytest.raises(BackendUnavailable, match="cam"), mapped_errors("cam"):
         raise MemoryError
+    with pytest.raises(BackendUnavailable, match="cam has no room"), mapped_errors("cam"):
+        raise ort_errors.RuntimeException(
+            "BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer"
+        )
     with pytest.raises(BackendFailure, match="cam: wrong rank"), mapped_errors("cam"):
         raise ort_errors.InvalidArgument("wrong rank")
     with pytest.raises(NotAnImage), mapped_errors("cam"):
