@@ -125,6 +125,27 @@ def mask_overlaps(found: Found, things: Sequence[TrueObject]) -> Float32:
     return np.asarray(coco_mask.iou(list(found.masks), truth, [0] * len(truth)), dtype=np.float32)
 
 
+def coco_box_overlaps(found: Found, things: Sequence[TrueObject]) -> Float32:
+    """As `box_overlaps`, but with crowds the share [D,G] of the detection that lies inside."""
+    truth_xyxy = np.array([thing.box_xyxy for thing in things], np.float32).reshape(-1, 4)
+    found_xywh, truth_xywh = (
+        np.concatenate([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], axis=1).astype(np.float64)
+        for xyxy in (found.boxes_xyxy, truth_xyxy)
+    )
+    return _coco_overlaps(found_xywh, truth_xywh, things)
+
+
+def coco_mask_overlaps(found: Found, things: Sequence[TrueObject]) -> Float32:
+    """As `mask_overlaps`, but with crowds the share [D,G] of the detection that lies inside."""
+    return _coco_overlaps(list(found.masks or ()), [thing.mask_rle for thing in things], things)
+
+
+def _coco_overlaps(found: Any, truth: Any, things: Sequence[TrueObject]) -> Float32:
+    if not len(found) or not things:
+        return np.zeros((len(found), len(things)), np.float32)
+    return np.asarray(coco_mask.iou(found, truth, [int(thing.difficult) for thing in things]), dtype=np.float32)
+
+
 class Scorecard:
     """One evaluation: `add` each picture once, then `report`."""
 
@@ -135,8 +156,8 @@ class Scorecard:
             "naive_ap50_tagged": PrecisionTally(box_overlaps),
         }
         self._masks = PrecisionTally(mask_overlaps, (HIT_IOU, *MASK_IOUS))
-        self._coco = PrecisionTally(box_overlaps, COCO_IOUS, judge_as_coco)
-        self._coco_masks = PrecisionTally(mask_overlaps, COCO_IOUS, judge_as_coco)
+        self._coco = PrecisionTally(coco_box_overlaps, COCO_IOUS, judge_as_coco)
+        self._coco_masks = PrecisionTally(coco_mask_overlaps, COCO_IOUS, judge_as_coco)
         self._localised: dict[str, dict[str, list[bool]]] = {
             "corloc": defaultdict(list),
             "naive_corloc": defaultdict(list),

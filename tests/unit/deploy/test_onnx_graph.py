@@ -23,10 +23,11 @@ class Branching(nn.Module):
         self.conv = nn.Conv2d(3, 16, 3, padding=1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return positive_or_halved(self.conv(image))
+        answer: torch.Tensor = positive_or_halved(self.conv(image))
+        return answer
 
 
-@torch.jit.script_if_tracing
+@torch.jit.script_if_tracing  # type: ignore[untyped-decorator]
 def positive_or_halved(values: torch.Tensor) -> torch.Tensor:
     if bool(values.mean() > 0):
         return values.relu()

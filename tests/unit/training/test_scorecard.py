@@ -184,3 +184,12 @@ def _coco_ap(truth: list[dict[str, Any]], found: list[dict[str, Any]], kind: str
     evaluation.accumulate()
     evaluation.summarize()
     return [float(value) for value in evaluation.stats]
+
+
+def test_what_lies_inside_a_crowd_counts_neither_way() -> None:
+    """COCO's rule: with a crowd, overlap is the share of the detection inside it, and not IoU."""
+    crowd = TrueObject("Nut", (0.0, 40.0, 100.0, 100.0), difficult=True)
+    card = Scorecard()
+    in_the_crowd = _found(("Nut", 0.9, (10.0, 50.0, 20.0, 60.0)), ("Nut", 0.8, NUT_XYXY))
+    card.add([NUT, crowd], tagged=in_the_crowd, predicted=in_the_crowd, proposed=_proposed((0.9, NUT_XYXY)))
+    assert card.report()["ap50_to_95"] == 1.0
