@@ -109,8 +109,9 @@ def _pixels_above(logits: torch.Tensor, threshold: float) -> torch.Tensor:
 
 
 def profile_extent(profile: torch.Tensor, cell_px: float, valid_px: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """First and last position [...] in pixels at which a profile [...,h] of highest logits is above 0.
+    """First and last position [...] in pixels of the run above 0 around the peak of a profile [...,h] of highest logits.
 
+    A speck of the mask apart from the rest, on both axes, is no part of the object: one cell of it would move the box.
     An edge is put where the logits cross 0 between two cell centres, as bilinear enlargement would put it: whole
     cells are too coarse for small objects. At the border of the valid area the object goes on to the border.
     Where nothing is above 0 the extent is empty (first >= last).
@@ -118,8 +119,9 @@ def profile_extent(profile: torch.Tensor, cell_px: float, valid_px: torch.Tensor
     count = profile.shape[-1]
     index = torch.arange(count, device=profile.device)
     above = profile > 0
-    first = torch.where(above, index, torch.full_like(index, count - 1)).amin(dim=-1)
-    last = torch.where(above, index, torch.zeros_like(index)).amax(dim=-1)
+    peak = profile.argmax(dim=-1, keepdim=True)
+    first = torch.where(~above & (index < peak), index + 1, torch.zeros_like(index)).amax(dim=-1)
+    last = torch.where(~above & (index > peak), index - 1, torch.full_like(index, count - 1)).amin(dim=-1)
     start = (first + 0.5 - _overshoot(profile, first, first - 1)) * cell_px
     end = (last + 0.5 + _overshoot(profile, last, last + 1)) * cell_px
     reaches_end = (last + 1.5) * cell_px > valid_px
