@@ -109,9 +109,11 @@ def _pixels_above(logits: torch.Tensor, threshold: float) -> torch.Tensor:
 
 
 def profile_extent(profile: torch.Tensor, cell_px: float, valid_px: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """First and last position [...] in pixels of the run above 0 around the peak of a profile [...,h] of highest logits.
+    """First and last position [...] in pixels of the run above 0 around a profile's peak.
 
     A speck apart from the rest on either axis is no part of the object: one cell of it would move the box.
+    Profiles [...,h] hold the highest logit of each column or row.
+
     An edge is put where the logits cross 0 between two cell centres, as bilinear enlargement would put it: whole
     cells are too coarse for small objects. At the border of the valid area the object goes on to the border.
     Where nothing is above 0 the extent is empty (first >= last).

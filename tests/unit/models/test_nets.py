@@ -166,6 +166,16 @@ def test_boxes_of_the_graph_agree_with_the_masks_of_the_picture() -> None:
     np.testing.assert_allclose(graph_box, box, atol=1.0)
 
 
+def test_a_speck_apart_from_the_object_does_not_move_its_box() -> None:
+    whole = disc(32, (16.0, 16.0), 5.0)[None, None]
+    speckled = whole.clone()
+    speckled[..., 3, 29] = 0.5
+    for axis in (2, 3):
+        before = profile_extent(whole.amax(dim=axis), 2.0, torch.tensor(64.0))
+        after = profile_extent(speckled.amax(dim=axis), 2.0, torch.tensor(64.0))
+        assert [edge.item() for edge in after] == [edge.item() for edge in before]
+
+
 @pytest.mark.parametrize(
     ("columns", "valid", "extent"),
     [
