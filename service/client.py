@@ -197,8 +197,10 @@ class WeakSamClient:
 
 
 async def _content(image: Path | bytes) -> tuple[str, bytes]:
-    # Not the file's own name, which need not be text and is nothing to the service.
-    return "image", image if isinstance(image, bytes) else await asyncio.to_thread(image.read_bytes)
+    if isinstance(image, bytes):
+        return "image", image
+    # The name of a file need not be text.
+    return image.name.encode(errors="replace").decode(), await asyncio.to_thread(image.read_bytes)
 
 
 def _document(response: httpx.Response, kind: type[Document]) -> Document:
