@@ -228,7 +228,12 @@ def _write_thresholds(
 
 
 def _best_scores(head: RoiHead, example: RoiExample, quality_power: float) -> npt.NDArray[np.float32]:
-    """The best detection score [C] of each class, as `models.postprocess.select_detections` weighs it."""
+    """The best detection score [C] of each class, as `models.postprocess.select_detections` weighs it.
+
+    0 where a picture has no proposal.
+    """
+    if not len(example.boxes):
+        return np.zeros(len(example.tags), np.float32)
     with torch.no_grad():
         scores = head.scores(head.embed_pooled(example.pooled.float()))  # [P,C]
     best: npt.NDArray[np.float32] = (scores * example.predicted_iou[:, None] ** quality_power).amax(dim=0).numpy()

@@ -13,7 +13,16 @@ from training.train_wsod import WsodConfig, train_wsod
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
 SMALL = ["side_px=64", "precision=32-true", "warmup_steps=1"]
-SAM = [*SMALL, "steps=6", "batch_pictures=2", "prompts_per_picture=2", "loader_workers=0", "checkpoint_steps=2"]
+# So slow that it still draws something everywhere: what has learnt for six steps at full speed draws nothing at all.
+SAM = [
+    *SMALL,
+    "steps=6",
+    "batch_pictures=2",
+    "prompts_per_picture=2",
+    "loader_workers=0",
+    "checkpoint_steps=2",
+    "lr=1e-5",
+]
 CAM = [*SMALL, "steps=6", "batch=2", "backbone_weights=none", "loader_workers=0", "checkpoint_steps=2"]
 WSOD = [*SMALL, "every=1", "epochs=2", "batch=4", "checkpoint_steps=4"]
 
