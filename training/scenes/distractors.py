@@ -7,7 +7,7 @@ import numpy as np
 from training.scenes.compose import Placed
 from training.scenes.forms import band, curve, path
 from training.scenes.noise import Floats
-from training.scenes.shapes import draw_shape
+from training.scenes.shapes import compound, draw_shape
 from training.scenes.sketch import Layer, Material, render
 from training.scenes.sprite import Outline, Sprite
 
@@ -48,4 +48,4 @@ def _leaf(rng: np.random.Generator, shorter_px: int, light_xy: tuple[float, floa
 
 
 def _scrap(rng: np.random.Generator, ground_rgb: Floats, light_xy: tuple[float, float]) -> Sprite:
-    return draw_shape(rng, rng.uniform(3.0, 12.0), 40.0, ground_rgb, light_xy)
+    return draw_shape(rng, rng.uniform(3.0, 12.0), 40.0, ground_rgb, light_xy, compound)

@@ -6,6 +6,8 @@ categories would have been taught before a weakly supervised run sees its first 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from training.scenes.noise import Floats
@@ -14,6 +16,7 @@ from training.scenes.sprite import Outline, Points, Sprite
 from training.scenes.textures import emboss, paint_surface, random_colour
 
 SMALLEST_PX = 8.0
+Build = Callable[[np.random.Generator], list[Outline]]
 
 
 def random_size_px(rng: np.random.Generator, largest_px: float) -> float:
@@ -22,13 +25,19 @@ def random_size_px(rng: np.random.Generator, largest_px: float) -> float:
 
 
 def draw_shape(
-    rng: np.random.Generator, sqrt_area_px: float, longest_px: float, ground_rgb: Floats, light_xy: tuple[float, float]
+    rng: np.random.Generator,
+    sqrt_area_px: float,
+    longest_px: float,
+    ground_rgb: Floats,
+    light_xy: tuple[float, float],
+    build: Build | None = None,
 ) -> Sprite:
     """One object of one to four touching parts, about `sqrt_area_px`² pixels large and at most `longest_px` long.
 
     `ground_rgb` (float32 [3]) is what it lies on: some objects take on most of that colour and can barely be seen.
+    `build` puts its parts together; a random one of `BUILDS` unless given.
     """
-    build = BUILDS[int(rng.choice(len(BUILDS), p=BUILD_SHARES))]
+    build = build or BUILDS[int(rng.choice(len(BUILDS), p=BUILD_SHARES))]
     parts = _fitted(build(rng), rng.uniform(0, 2 * np.pi), sqrt_area_px, longest_px)
     high = np.max([part.bounds()[1] for part in parts], axis=0)
     size_hw = (int(np.ceil(high[1])) + 3, int(np.ceil(high[0])) + 3)
@@ -54,7 +63,7 @@ def _painted(
     return surface, coverage
 
 
-def _compound(rng: np.random.Generator) -> list[Outline]:
+def compound(rng: np.random.Generator) -> list[Outline]:
     """Parts in one frame; each further part is centred on the outline of an earlier one, so that they touch."""
     parts = [random_outline(rng)]
     for _ in range(int(rng.choice(4, p=[0.55, 0.27, 0.12, 0.06]))):
@@ -98,7 +107,7 @@ def _nested(rng: np.random.Generator) -> list[Outline]:
     return parts
 
 
-BUILDS = (_compound, _strung, _spread, _nested)
+BUILDS = (compound, _strung, _spread, _nested)
 BUILD_SHARES = (0.45, 0.22, 0.18, 0.15)
 LONG_OUTLINES = (bar, capsule, strand, strand, bracket)
 
