@@ -107,12 +107,7 @@ def train_detector(
     Raises:
         ValueError: settings or annotations that cannot be used.
     """
-    _check(config)
-    if not annotation_files and config.supervision != "boxes":
-        raise ValueError(
-            "annotations: there is no pseudo ground truth to learn from: give some, or --set supervision=boxes, which "
-            "makes the fully supervised twin"
-        )
+    _check(config, annotation_files)
     rows = labelled_images(
         images,
         annotation_files,
@@ -160,7 +155,12 @@ def _train_step(fabric: Any, model: Any, optimizer: Any, batch: Any, step: int) 
     return {name: loss.item() for name, loss in losses.items()} | figures
 
 
-def _check(config: DetectorConfig) -> None:
+def _check(config: DetectorConfig, annotation_files: Sequence[Path]) -> None:
+    if not annotation_files and config.supervision != "boxes":
+        raise ValueError(
+            "annotations: there is no pseudo ground truth to learn from: give some, or --set supervision=boxes, which "
+            "makes the fully supervised twin"
+        )
     for name, sides in (("side_px", (config.side_px,)), ("train_sides_px", config.train_sides_px)):
         wrong = [side for side in sides if side < 64 or side % 32]
         if wrong or not sides:
