@@ -156,11 +156,6 @@ def _train_step(fabric: Any, model: Any, optimizer: Any, batch: Any, step: int) 
 
 
 def _check(config: DetectorConfig, annotation_files: Sequence[Path]) -> None:
-    if not annotation_files and config.supervision != "boxes":
-        raise ValueError(
-            "annotations: there is no pseudo ground truth to learn from: give some, or --set supervision=boxes, which "
-            "makes the fully supervised twin"
-        )
     for name, sides in (("side_px", (config.side_px,)), ("train_sides_px", config.train_sides_px)):
         wrong = [side for side in sides if side < 64 or side % 32]
         if wrong or not sides:
@@ -168,6 +163,11 @@ def _check(config: DetectorConfig, annotation_files: Sequence[Path]) -> None:
     drop = config.drop
     if drop.unit == "quantile" and not all(0 <= q <= 1 for q in (drop.classification, drop.regression, drop.rpn)):
         raise ValueError(f"drop: quantiles must be in 0..1, got {drop}")
+    if not annotation_files and config.supervision != "boxes":
+        raise ValueError(
+            "annotations: there is no pseudo ground truth to learn from: give some, or --set supervision=boxes, which "
+            "makes the fully supervised twin"
+        )
 
 
 def _build(config: DetectorConfig, classes: int) -> Rcnn:
