@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 Config = TypeVar("Config")
+# TOML has no null: what `--set section=none` says of a section, path or number that may be left out.
+LEFT_OUT = "none"
 
 
 class ConfigError(ValueError):
@@ -86,7 +88,8 @@ def _convert(value: Any, wanted: Any, where: str) -> Any:
         return {key: _convert(item, arguments[1], f"{where}.{key}") for key, item in value.items()}
     if arguments and origin not in (tuple, dict):  # a union such as `Path | None`
         kind = next(option for option in arguments if option is not type(None))
-        return None if value is None else _convert(value, kind, where)
+        left_out = value is None or (value == LEFT_OUT and kind is not str)
+        return None if left_out else _convert(value, kind, where)
     if is_dataclass(wanted) and isinstance(value, dict):
         return config_from_values(typing.cast(type, wanted), value, where)
     return _scalar(value, wanted, where)

@@ -146,6 +146,28 @@ def _coco_overlaps(found: Any, truth: Any, things: Sequence[TrueObject]) -> Floa
     return np.asarray(coco_mask.iou(found, truth, [int(thing.difficult) for thing in things]), dtype=np.float32)
 
 
+class LocalisationTally:
+    """By class, in which pictures with true objects of it the best detection hits one of them: CorLoc's counts."""
+
+    def __init__(self) -> None:
+        self._hits: dict[str, list[bool]] = defaultdict(list)
+
+    def add(self, found: Found, truth: Sequence[TrueObject]) -> None:
+        """Count one picture; difficult objects neither count nor can be hit."""
+        for label in sorted({thing.label for thing in truth if not thing.difficult}):
+            mine = found.of(label)
+            things = [thing for thing in truth if thing.label == label and not thing.difficult]
+            self._hits[label].append(is_localised(mine.scores, box_overlaps(mine, things), HIT_IOU))
+
+    def of(self, label: str) -> float:
+        """Share of one class's pictures."""
+        return _mean(self._hits[label])
+
+    def mean(self) -> float:
+        """Share of all pairs of a picture and a class in it."""
+        return _mean(chain(*self._hits.values()))
+
+
 class Scorecard:
     """One evaluation: `add` each picture once, then `report`."""
 
@@ -158,10 +180,7 @@ class Scorecard:
         self._masks = PrecisionTally(mask_overlaps, (HIT_IOU, *MASK_IOUS))
         self._coco = PrecisionTally(coco_box_overlaps, COCO_IOUS, judge_as_coco)
         self._coco_masks = PrecisionTally(coco_mask_overlaps, COCO_IOUS, judge_as_coco)
-        self._localised: dict[str, dict[str, list[bool]]] = {
-            "corloc": defaultdict(list),
-            "naive_corloc": defaultdict(list),
-        }
+        self._localised = {"corloc": LocalisationTally(), "naive_corloc": LocalisationTally()}
         self._best_ious: dict[str, list[float]] = defaultdict(list)
         self._proposal_counts: list[int] = []
 
@@ -184,8 +203,8 @@ class Scorecard:
             self._masks.add(tagged, masked)
             self._coco_masks.add(tagged, masked)
         self._coco.add(predicted, truth)
-        self._add_localisation("corloc", tagged, truth)
-        self._add_localisation("naive_corloc", naive, truth)
+        self._localised["corloc"].add(tagged, truth)
+        self._localised["naive_corloc"].add(naive, truth)
         self._proposal_counts.append(len(proposed.boxes_xyxy))
         for thing in truth:
             if not thing.difficult:
@@ -209,7 +228,7 @@ class Scorecard:
             **eleven,
             "ap50_to_95": self._coco.mean(COCO_IOUS),
             **(self._at_other_ious() if "mask_ap50" in tallies else {}),
-            **{name: _mean(chain(*rows.values())) for name, rows in self._localised.items()},
+            **{name: tally.mean() for name, tally in self._localised.items()},
             "proposal_recall": _recall(list(chain(*self._best_ious.values()))),
             "proposals_per_image": _mean(self._proposal_counts),
             "images": len(self._proposal_counts),
@@ -226,19 +245,12 @@ class Scorecard:
         return {
             label: {
                 **{name: round(values[label], 4) for name, values in precision.items() if label in values},
-                **{name: _mean(rows[label]) for name, rows in self._localised.items()},
+                **{name: tally.of(label) for name, tally in self._localised.items()},
                 "proposal_recall": _recall(ious),
                 "objects": len(ious),
             }
             for label, ious in sorted(self._best_ious.items())
         }
-
-    def _add_localisation(self, name: str, found: Found, truth: Sequence[TrueObject]) -> None:
-        for label in sorted({thing.label for thing in truth if not thing.difficult}):
-            mine = found.of(label)
-            things = [thing for thing in truth if thing.label == label and not thing.difficult]
-            hit = is_localised(mine.scores, box_overlaps(mine, things), HIT_IOU)
-            self._localised[name][label].append(hit)
 
 
 def _mean(values: Iterable[float]) -> float:

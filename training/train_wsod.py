@@ -40,10 +40,11 @@ from training.engine import (
 )
 from training.mist import MistSettings, mist_losses
 from training.oicr import SeedRule, box_supervised_losses, tag_supervised_losses, wsddn_loss
-from training.proposal_store import store_proposals
+from training.proposal_store import StoredProposals, store_proposals
 from training.ranks import is_first_rank, my_share, track_first, wait_for_ranks
 from training.roi_store import RoiExample, pool_examples
 from training.tiles import tag_vector
+from training.wsod_report import report_wsod
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,9 @@ def train_wsod(
 ) -> Path:
     """Train the RoI head on frozen features of the CAM classifier; returns the checkpoint ``wsod.safetensors``.
 
-    Writes beside it the settings, ``labels.json``, ``log.jsonl`` and ``thresholds.json``, chosen on ``held_out`` from
-    its tags alone. Under ``torchrun`` each rank takes its share of every batch.
+    Writes beside it the settings, ``labels.json``, ``log.jsonl``, and of ``held_out`` ``thresholds.json``, chosen from
+    its tags alone, and ``report.json``, see `training.wsod_report`. Under ``torchrun`` each rank takes its share of
+    every batch.
     """
     fabric = start_fabric(config.precision, config.seed)
     prepare_run(config, out_dir)
@@ -114,7 +116,7 @@ def train_wsod(
     checkpoint = out_dir / "wsod.safetensors"
     if is_first_rank():
         save_file({key: value.contiguous() for key, value in net.state_dict().items()}, checkpoint)
-    _write_thresholds(net, proposal_bundle, held_out, labels, store_dir, config, out_dir / "thresholds.json")
+    _look_at_held_out(net, proposal_bundle, held_out, labels, store_dir, config, out_dir)
     return checkpoint
 
 
@@ -202,29 +204,44 @@ def _picture_losses(output: Any, example: RoiExample, config: WsodConfig) -> dic
     return tag_supervised_losses(output, example.boxes, example.predicted_iou, example.tags, rule)
 
 
-def _write_thresholds(
+def _look_at_held_out(
     net: Wsod,
     proposal_bundle: Path,
     images: Sequence[TaggedImage],
     labels: LabelSet,
     store_dir: Path,
     config: WsodConfig,
-    path: Path,
+    out_dir: Path,
 ) -> None:
+    """Write ``thresholds.json`` and ``report.json``."""
     stored = store_proposals(proposal_bundle, images, store_dir)
-    examples = pool_examples(net, images, stored, labels, config.side_px, config.seed)[: len(images)]
-    quality_power = load_bundle(proposal_bundle, PROPOSAL_GRAPHS).post.quality_power
-    best = np.stack([_best_scores(net.head, example, quality_power) for example in examples])
+    if is_first_rank():
+        post = load_bundle(proposal_bundle, PROPOSAL_GRAPHS).post
+        examples = pool_examples(net, images, stored, labels, config.side_px, config.seed)[: len(images)]
+        thresholds = _thresholds(net.head, images, stored, examples, labels, config, post.quality_power)
+        report = report_wsod(net.head, images, examples, labels, config.side_px, post)
+        for name, values in (("thresholds", thresholds), ("report", report)):
+            (out_dir / f"{name}.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    wait_for_ranks()
+
+
+def _thresholds(
+    head: RoiHead,
+    images: Sequence[TaggedImage],
+    stored: Sequence[StoredProposals],
+    examples: Sequence[RoiExample],
+    labels: LabelSet,
+    config: WsodConfig,
+    quality_power: float,
+) -> dict[str, list[float]]:
+    best = np.stack([_best_scores(head, example, quality_power) for example in examples])
     tags = np.stack([tag_vector(image.tags, labels) for image in images])
     tag_scores = np.stack([proposals.tag_scores for proposals in stored])
     least = LEAST_WSDDN_THRESHOLD if config.method == "wsddn" else LEAST_THRESHOLD
-    thresholds = {
+    return {
         "classifier": thresholds_by_class(tag_scores, tags, best_f1_threshold),
         "score": thresholds_by_class(best, tags, partial(tag_recall_threshold, least=least)),
     }
-    if is_first_rank():
-        path.write_text(json.dumps(thresholds, indent=1) + "\n", encoding="utf-8")
-    wait_for_ranks()
 
 
 def _best_scores(head: RoiHead, example: RoiExample, quality_power: float) -> npt.NDArray[np.float32]:

@@ -74,6 +74,7 @@ def test_a_method_trains_calibrates_and_exports(
     assert {name for name in row if name.startswith("loss_")} == TERMS[method]
     thresholds = json.loads((tmp_path / "run" / "thresholds.json").read_text())["score"]
     assert len(thresholds) == len(LABELS)
+    assert json.loads((tmp_path / "run" / "report.json").read_text()) == {"images": 0}  # these have no true boxes
 
     torch.manual_seed(7)  # as the run begins
     net = build_wsod(BACKBONE, len(LABELS), method=method)

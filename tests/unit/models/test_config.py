@@ -33,6 +33,12 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
+def test_none_leaves_out_what_may_be_left_out(path: Path) -> None:
+    assert load_config(Example, path, ["start=runs/x", "start=none"]).start is None
+    with pytest.raises(ConfigError, match="steps: expected int, got 'none'"):
+        load_config(Example, path, ["steps=none"])
+
+
 def test_values_get_the_types_of_the_dataclass(path: Path) -> None:
     config = load_config(Example, path, ["start=runs/x", "inner.sides=[5]"])
     assert config == Example(3, 1.0, "tags", Inner((5,)), Path("runs/x"))

@@ -42,6 +42,14 @@ def test_one_seed_for_all_stages_that_have_none_of_their_own() -> None:
     assert [config.seed, config.cam.seed, config.wsod.seed, config.detector.seed] == [3, 3, 11, 3]
 
 
+def test_sections_can_be_left_out() -> None:
+    settings = ["pgt=none", "detector=none", "segmenter=none", "bundle.post.mask_source=proposal"]
+    config = load_pipeline(CONFIGS / "smoke.toml", settings)
+    assert (config.pgt, config.detector, config.segmenter) == (None, None, None)
+    with pytest.raises(ConfigError, match="detector: it learns from pseudo ground truth"):
+        load_pipeline(CONFIGS / "smoke.toml", ["pgt=none"])
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
