@@ -18,7 +18,7 @@ from torch import nn
 
 from deploy.detector_plan import detector_plan
 from deploy.graph_plans import cam_plan, sam_decoder_plan, sam_encoder_plan, wsod_plan
-from deploy.onnx_graph import GraphPlan, export_graph
+from deploy.onnx_graph import ExportError, GraphPlan, export_graph
 from models.bundle import (
     AVERAGED_CAM,
     CLASS_GRAPHS,
@@ -45,10 +45,6 @@ from models.settings import BundleConfig
 
 CHECK_SEED = 20240212
 OFFICIAL_SAM_LICENCE = {"segment_anything": "Segment Anything checkpoint, Apache-2.0"}
-
-
-class ExportError(ValueError):
-    """A run that cannot be exported; the message names the file and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +149,7 @@ def _classes_of_bundle(bundle: Bundle, wsod: Run | None, detector: Run | None, o
     if detector is not None:
         side_px = bundle.graphs["cam"].side_px
         _require_shared_side({bundle.folder.name: side_px, detector.folder.name: int(detector.config["side_px"])})
+        _require_labels(detector, bundle.labels)
         graphs[DETECTOR] = export_graph(_detector_plan(detector, bundle.labels), out_dir, side_px)
         thresholds = replace(thresholds, detector=tuple(_read_thresholds(detector)["score"]))
         records[DETECTOR] = _run_record(detector)
@@ -165,6 +162,8 @@ def _classes_of_runs(
     labels = read_labels(cam.folder / "labels.json")
     runs = [run for run in (cam, wsod, detector) if run is not None]
     _require_shared_side({run.folder.name: int(run.config["side_px"]) for run in runs})
+    for run in runs:
+        _require_labels(run, labels)
     side_px = int(cam.config["side_px"])
     cam_net = build_cam_of_run(cam.config, len(labels))
     _load(cam_net, cam)
@@ -195,15 +194,22 @@ def _class_plans(
     return [cam_plan(cam_net, side_px, rng), wsod_plan(wsod_net, side_px, rng)]
 
 
-def _detector_plan(run: Run, labels: LabelSet) -> GraphPlan:
+def _require_labels(run: Run, labels: LabelSet) -> None:
+    """Scores of a class stand at its place in the list, so the order counts as well."""
     own = read_labels(run.folder / "labels.json")
     if own != labels:
-        raise ExportError(f"{run.folder} has other labels than the classifier: train both on the same data")
+        raise ExportError(
+            f"{run.folder} has other labels than the classifier, or in another order: train both on the same data, "
+            "folders given in the same order"
+        )
+
+
+def _detector_plan(run: Run, labels: LabelSet) -> GraphPlan:
     net = build_rcnn(
-        config_from_values(RcnnSettings, run.config["net"], f"{run.folder / 'config.json'}: net"), len(own)
+        config_from_values(RcnnSettings, run.config["net"], f"{run.folder / 'config.json'}: net"), len(labels)
     )
     _load(net, run)
-    return detector_plan(net, np.load(run.folder / "pictures.npy", allow_pickle=False), len(own))
+    return detector_plan(net, np.load(run.folder / "pictures.npy", allow_pickle=False), len(labels))
 
 
 def _sam_graphs(sam: SamSource, out_dir: Path, rng: np.random.Generator) -> dict[str, GraphSpec]:

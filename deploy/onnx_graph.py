@@ -33,6 +33,10 @@ Rows = Sequence[npt.NDArray[np.generic]]
 Pair = Callable[[Rows, Rows], tuple[Rows, Rows]]
 
 
+class ExportError(ValueError):
+    """A run that cannot be exported; the message names the file and the remedy."""
+
+
 @dataclass(frozen=True)
 class GraphPlan:
     """What is needed to export one graph.
@@ -83,7 +87,8 @@ def export_graph(plan: GraphPlan, folder: Path, side_px: int) -> GraphSpec:
 def store_weights_in_half(source: Path, target: Path) -> None:
     """Copy an ONNX file so that its large float32 weights are stored as float16 behind a cast.
 
-    Runtimes fold the cast once at load, so that the computation stays in float32.
+    Runtimes fold the cast once at load, so that the computation stays in float32. Raises ExportError for a weight
+    beyond half precision's range.
     """
     model = onnx.load(source)
     graph = model.graph
@@ -94,7 +99,11 @@ def store_weights_in_half(source: Path, target: Path) -> None:
         if values.dtype != np.float32 or values.size < HALF_MIN_ELEMENTS or values.ndim < 2:
             continue
         name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name=f"{name}_half"))
+        with np.errstate(over="ignore"):
+            halves = values.astype(np.float16)
+        if not np.isfinite(halves).all():
+            raise ExportError(f"{target.name}: {name} does not fit into half precision: has its training diverged?")
+        tensor.CopyFrom(numpy_helper.from_array(halves, name=f"{name}_half"))
         casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
     for cast in reversed(casts):
         graph.node.insert(0, cast)
@@ -142,7 +151,10 @@ def _name_axes(plan: GraphPlan, path: Path) -> None:
 
 
 def largest_difference(plan: GraphPlan, session: onnxruntime.InferenceSession) -> dict[str, float]:
-    """Largest absolute difference between torch and onnxruntime over ``plan.checks``, by output."""
+    """Largest absolute difference between torch and onnxruntime over ``plan.checks``, by output.
+
+    Raises ExportError where an answer is not finite: no difference could be stated.
+    """
     largest = dict.fromkeys(plan.output_names, 0.0)
     for inputs in plan.checks:
         with torch.no_grad():
@@ -152,8 +164,10 @@ def largest_difference(plan: GraphPlan, session: onnxruntime.InferenceSession) -
         if plan.pair is not None:
             expected, found = plan.pair(expected, found)
         for name, wanted, array in zip(plan.output_names, expected, found, strict=True):
-            difference = np.abs(wanted.astype(np.float32) - array.astype(np.float32)).max(initial=0.0)
-            largest[name] = max(largest[name], float(difference))
+            difference = float(np.abs(wanted.astype(np.float32) - array.astype(np.float32)).max(initial=0.0))
+            if not np.isfinite(difference):
+                raise ExportError(f"{plan.name}: {name} is not finite in torch or in onnxruntime")
+            largest[name] = max(largest[name], difference)
     return largest
 
 

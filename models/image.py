@@ -27,6 +27,9 @@ class ImageError(ValueError):
         super().__init__(message)
         self.code: ImageErrorCode = code
 
+    def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:
+        return ImageError, (self.code, str(self))  # or it could not leave a data loader's process
+
 
 @dataclass(frozen=True)
 class DecodedImage:
@@ -59,8 +62,16 @@ def decode_image(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Decode
 
 
 def read_image(path: Path) -> npt.NDArray[np.uint8]:
-    """The picture of a file as [H,W,3] upright RGB; raises ImageError as `decode_image` does, OSError if unreadable."""
-    return decode_image(path.read_bytes()).image_hwc_u8
+    """The picture of a file as [H,W,3] upright RGB.
+
+    Raises:
+        ImageError: as `decode_image` does, with the file's path before the message.
+        OSError: the file cannot be read.
+    """
+    try:
+        return decode_image(path.read_bytes()).image_hwc_u8
+    except ImageError as error:
+        raise ImageError(error.code, f"{path}: {error}") from error
 
 
 def pixels_sha256(image_hwc_u8: npt.NDArray[np.uint8]) -> str:

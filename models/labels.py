@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 
 def fold_label(text: str) -> str:
-    """Return the form in which names are compared: without regard to case, spaces, ``-`` and ``_``."""
-    return re.sub(r"[\s_-]+", "", text).casefold()
+    """Return the form in which names are compared: without regard to case, spaces, ``-`` and ``_``.
+
+    Accents may be composed or not: file systems and keyboards differ in that.
+    """
+    return re.sub(r"[\s_-]+", "", unicodedata.normalize("NFC", text)).casefold()
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def propose(peaks: Peaks, valid_hw: tuple[int, int], settings: PromptSettings) -
             yield from ask(group_prompt(points_xy), True)
     for side in settings.grid_sides:
         open_xy = _uncovered(grid_points(side, valid_hw), pool, valid_hw, settings)
-        open_xy = open_xy[: max(0, settings.max_prompts - sum(map(len, asked)))]
+        open_xy = _thinned(open_xy, settings.max_prompts - sum(map(len, asked)))
         if len(open_xy):
             yield from ask(point_prompts(open_xy), False)
     return ProposedPicture(_select(_concat(pool), valid_hw, settings), tuple(asked))
@@ -160,6 +160,14 @@ def _uncovered(
     inside = (points_xy[:, None] >= boxes[..., :2]).all(-1) & (points_xy[:, None] < boxes[..., 2:]).all(-1)
     uncovered: Float32 = points_xy[~np.any(inside, axis=1)]
     return uncovered
+
+
+def _thinned(points_xy: Float32, most: int) -> Float32:
+    """At most so many of the points, evenly over their order: the first ones alone would leave out a picture's foot."""
+    if len(points_xy) <= most:
+        return points_xy
+    chosen: Float32 = points_xy[np.linspace(0, len(points_xy) - 1, max(0, most)).round().astype(np.int64)]
+    return chosen
 
 
 def _select(masks: Proposals, valid_hw: tuple[int, int], settings: PromptSettings) -> Proposals:

@@ -51,17 +51,20 @@ def check(
     folder: Annotated[Path, typer.Argument(help="Data set in VOC, COCO or plain folder layout.")],
     split: Annotated[str, typer.Option("--split", help="train, val, fit or test.")] = "train",
 ) -> None:
-    """Read a data set as training would and list everything wrong with it; exit status 1 where anything is."""
+    """Read a data set, decode every picture and list everything wrong with it; exit status 1 where anything is."""
+    from training.data.checks import undecodable
     from training.data.open_dataset import open_dataset
 
     dataset = open_dataset(folder, split)
+    pictures = track(dataset.images, "pictures", console=Console(stderr=True))
+    problems = [*dataset.problems, *undecodable(pictures, folder)]
     objects = sum(len(image.objects) for image in dataset.images)
     console = Console()
     console.print(f"{dataset.name}: {len(dataset.images)} images, {len(dataset.labels)} labels, {objects} objects")
-    if not dataset.problems:
+    if not problems:
         return
     table = Table("file", "field", "problem")
-    for problem in dataset.problems:
+    for problem in problems:
         table.add_row(problem.file, problem.field, problem.message)
     console.print(table)
     raise typer.Exit(1)

@@ -43,6 +43,7 @@ def report_detector(run_dir: Path, images: Sequence[TaggedImage]) -> Path:
     config = config_from_values(DetectorConfig, values, str(run_dir / "config.json"))
     labels = read_labels(run_dir / "labels.json")
     net = load_rcnn(run_dir / "detector.safetensors", config.net, len(labels))
+    net.to("cuda" if torch.cuda.is_available() else "cpu")
     tallies = {name: PrecisionTally(box_overlaps) for name in ("ap50", "ap50_tagged", "ap50_tagged_augmented")}
     best = np.zeros((len(images), len(labels)), np.float32)
     tags = np.stack([tag_vector(image.tags, labels) for image in images])
@@ -71,12 +72,13 @@ def detect_picture(net: Rcnn, image_hwc_u8: ImageU8, side_px: int, allowed: Allo
     """Detections of the allowed classes [C] in pixels of the picture, which the network sees at ``side_px``."""
     letterbox = Letterbox((image_hwc_u8.shape[0], image_hwc_u8.shape[1]), side_px)
     square = letterbox.apply(image_hwc_u8[:, ::-1] if flip else image_hwc_u8, MEAN_RGB)
+    device = next(net.parameters()).device
     with torch.inference_mode():
-        found = net.detect(torch.from_numpy(square[None]), torch.from_numpy(allowed))
-    boxes = found.boxes.numpy()
+        found = net.detect(torch.from_numpy(square[None]).to(device), torch.from_numpy(allowed).to(device))
+    boxes = found.boxes.cpu().numpy()
     if flip:
         boxes[:, [0, 2]] = letterbox.valid_hw[1] - boxes[:, [2, 0]]
-    cut = detector_detections(boxes, found.scores.numpy(), found.labels.numpy(), letterbox.valid_hw)
+    cut = detector_detections(boxes, found.scores.cpu().numpy(), found.labels.cpu().numpy(), letterbox.valid_hw)
     return Detections(letterbox.boxes_to_image(cut.boxes_xyxy), cut.scores, cut.labels, cut.sources, cut.by_detector)
 
 

@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from training.ranks import is_first_rank, rank_count
 from training.stage import WITHOUT_EFFECT
 
 LONGEST_WAIT = timedelta(hours=12)
+START_ANEW = "give another --out, or remove its resume.pt to start anew"
 
 
 def start_fabric(precision: str, seed: int) -> Fabric:
@@ -128,33 +130,45 @@ def resume_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optim
     return int(state["step"])
 
 
-def prepare_run(config: Any, out_dir: Path) -> None:
-    """Make a run's folder with its resolved settings and the environment that its result depends on.
+def prepare_run(config: Any, out_dir: Path, inputs: Mapping[str, str] | None = None) -> None:
+    """Make a run's folder with its resolved settings, digests of its inputs by name, and the environment.
 
     Raises:
-        ValueError: it holds a checkpoint of other settings, which would go on under these.
+        ValueError: it holds a checkpoint of other settings or inputs, which would go on under these.
     """
     if not is_first_rank():
         return
     out_dir.mkdir(parents=True, exist_ok=True)
     settings = config_values(config)
-    _require_same_settings(settings, out_dir)
-    for name, values in (("config", settings), ("environment", _environment())):
-        (out_dir / f"{name}.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    if (out_dir / "resume.pt").is_file():
+        _require_same_settings(settings, out_dir)
+        _require_same_inputs(inputs or {}, out_dir)
+    for name, values in (("config", settings), ("inputs", inputs), ("environment", _environment())):
+        if values is not None:
+            (out_dir / f"{name}.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
 def _require_same_settings(settings: dict[str, Any], out_dir: Path) -> None:
-    path = out_dir / "config.json"
-    if not path.is_file() or not (out_dir / "resume.pt").is_file():
-        return
-    before = json.loads(path.read_text(encoding="utf-8"))
     now = json.loads(json.dumps(settings))
+    before = _recorded(out_dir / "config.json", now)
     for name in sorted((before.keys() | now.keys()) - set(WITHOUT_EFFECT)):
         if before.get(name) != now.get(name):
             raise ValueError(
-                f"{out_dir} holds a run whose {name} was {before.get(name)!r}, and not {now.get(name)!r}: "
-                "give another --out, or remove its resume.pt to start anew"
+                f"{out_dir} holds a run whose {name} was {before.get(name)!r}, and not {now.get(name)!r}: {START_ANEW}"
             )
+
+
+def _require_same_inputs(inputs: Mapping[str, str], out_dir: Path) -> None:
+    before = _recorded(out_dir / "inputs.json", inputs)
+    for name, digest in inputs.items():
+        if before.get(name) != digest:
+            raise ValueError(f"{out_dir} holds a run whose {name} were others: {START_ANEW}")
+
+
+def _recorded(path: Path, otherwise: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an earlier start wrote down; runs of earlier versions did not all."""
+    recorded: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else otherwise
+    return recorded
 
 
 def _environment() -> dict[str, str]:

@@ -14,7 +14,7 @@ from models.bundle import Bundle, load_bundle
 from models.image import decode_image
 from models.labels import LabelSet
 from models.masks import Rle
-from service.backends.ort import OrtBackend
+from service.backends.ort import Device, OrtBackend
 from service.cache import ResultCache
 from service.metrics import Metrics
 from service.pipeline import Limits, Pipeline
@@ -43,6 +43,7 @@ def evaluate(
     limit: int | None = None,
     threads: int = 0,
     answers_dir: Path | None = None,
+    device: Device = "cpu",
 ) -> dict[str, Any]:
     """Run every picture of a split through the served pipeline, with its tags and without, and report.
 
@@ -57,6 +58,7 @@ def evaluate(
         threads: of onnxruntime within one operator; 0 takes one per core.
         answers_dir: keeps each picture's answers, so that a killed run goes on and ranks share the pictures. It must
             be of this bundle and these pictures alone.
+        device: that onnxruntime runs on.
 
     Raises:
         BundleError, ValueError: the bundle or the data set cannot be used.
@@ -68,7 +70,7 @@ def evaluate(
     bundle = load_bundle(bundle_dir)
     if answers_dir is not None:
         answers_dir.mkdir(parents=True, exist_ok=True)
-    scorecard = asyncio.run(_score_all(bundle, images, threads, answers_dir))
+    scorecard = asyncio.run(_score_all(bundle, images, threads, answers_dir, device))
     unknown = [name for name in dataset.labels if bundle.labels.index(name) is None]
     return {
         "bundle": {"name": bundle.name, "version": bundle.version, "digest": bundle.digest},
@@ -81,10 +83,10 @@ def evaluate(
 
 
 async def _score_all(
-    bundle: Bundle, images: Sequence[TaggedImage], threads: int, answers_dir: Path | None
+    bundle: Bundle, images: Sequence[TaggedImage], threads: int, answers_dir: Path | None, device: Device
 ) -> Scorecard:
     metrics = Metrics()
-    backend = OrtBackend(bundle, intra_op_threads=threads)
+    backend = OrtBackend(bundle, device=device, intra_op_threads=threads)
     try:
         pipeline = Pipeline(bundle, backend, ResultCache(_CACHE_BYTES, metrics), Limits(), metrics)
         return await score_pictures(pipeline, images, answers_dir)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -22,9 +22,12 @@ def evaluate(
     json_out: Annotated[Path | None, typer.Option("--json", help="Where the whole report goes.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Measure the first so many pictures.")] = None,
     threads: Annotated[int, typer.Option(min=0, help="Threads within one operator; 0 is one per core.")] = 0,
+    device: Annotated[
+        Literal["cpu", "cuda"], typer.Option(help="cpu, or cuda with the package onnxruntime-gpu.")
+    ] = "cpu",
 ) -> None:
     """Measure a bundle on annotated pictures, through the pipeline that serves it."""
-    report = evaluate_bundle(bundle, data, split, limit, threads)
+    report = evaluate_bundle(bundle, data, split, limit, threads, device=device)
     if json_out is not None:
         json_out.parent.mkdir(parents=True, exist_ok=True)
         json_out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -17,7 +17,7 @@ from models.prompts import DecodedBatch, PromptBatch
 from models.proposals import ProposedPicture, propose, run_proposing
 from models.settings import PromptSettings
 from training.data.tagged import TaggedImage
-from training.ranks import rank_count
+from training.ranks import local_rank, rank_count
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 
@@ -35,9 +35,7 @@ class GraphRunner:
         options.intra_op_num_threads = threads or (1 if rank_count() > 1 else 0)
         self.bundle = bundle
         self._sessions = {
-            name: onnxruntime.InferenceSession(
-                bundle.path(name), options, providers=onnxruntime.get_available_providers()
-            )
+            name: onnxruntime.InferenceSession(bundle.path(name), options, providers=_providers())
             for name in bundle.graphs
         }
         # of the last picture: its proposals, scores and masks are asked for one after the other
@@ -95,3 +93,11 @@ class GraphRunner:
 
         proposing = propose(peaks, letterbox.valid_hw, settings)
         return run_proposing(proposing, decode, settings.prompt_buckets["onnxruntime"]), tag_scores[0]
+
+
+def _providers() -> list[str | tuple[str, dict[str, int]]]:
+    """The rank's own GPU where this onnxruntime has CUDA, then the CPU. TensorRT would stall at every new shape."""
+    cuda = "CUDAExecutionProvider"
+    if cuda not in onnxruntime.get_available_providers():
+        return ["CPUExecutionProvider"]
+    return [(cuda, {"device_id": local_rank()}), "CPUExecutionProvider"]

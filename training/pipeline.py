@@ -11,7 +11,10 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+import onnxruntime
+import torch
 
 from models.bundle import DEFAULT_BUNDLE, MANIFEST, file_sha256, load_bundle
 from models.labels import LabelSet
@@ -25,7 +28,7 @@ from training.pgt import PgtConfig, label_pictures, make_pgt
 from training.pgt_store import DetectionStore
 from training.picture_digests import PictureDigests
 from training.pipeline_config import PipelineConfig
-from training.pipeline_data import RunData, open_data
+from training.pipeline_data import RunData, TestSplit, open_data
 from training.proposal_store import store_proposals
 from training.ranks import is_first_rank, my_share, rank_count, wait_for_ranks
 from training.report import Evaluated, ReportInputs, write_report
@@ -87,7 +90,7 @@ def run_pipeline(config: PipelineConfig, out_dir: Path, export: Exporter) -> Pat
             if settings is not None:
                 stages[name] = _detector(run, name, settings, features, pgt)
                 bundles[name] = _bundle(run, f"bundle-{name}", parts | {"detector": stages[name]})
-    evaluated = [_evaluate(run, name, bundle, *test) for test in data.tests for name, bundle in bundles.items()]
+    evaluated = [_evaluate(run, name, bundle, test) for test in data.tests for name, bundle in bundles.items()]
     return _finish(run, stages, bundles, evaluated)
 
 
@@ -190,19 +193,27 @@ def _detector(run: _Run, name: str, config: DetectorConfig, features: Done, pgt:
     return run_stage(run.dir, name, config, inputs, make, ("detector.safetensors", "thresholds.json", "config.json"))
 
 
-def _evaluate(run: _Run, name: str, bundle: Done, data_dir: Path, split: str) -> Evaluated:
+def _evaluate(run: _Run, name: str, bundle: Done, test: TestSplit) -> Evaluated:
     limit = run.config.test_limit
-    images = open_dataset(data_dir, split).images[:limit]
+    images = open_dataset(test.folder, test.split).images[:limit]
 
     def make(folder: Path) -> None:
-        report = evaluate(bundle.folder, data_dir, split, limit, answers_dir=folder / "answers")
+        report = evaluate(
+            bundle.folder, test.folder, test.split, limit, answers_dir=folder / "answers", device=_device()
+        )
         if is_first_rank():
             (folder / METRICS).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
     inputs = {"bundle": bundle.digest, "pictures": run.digests.of_images(images)}
     done = run_stage(run.dir, f"evaluate-{name}", {"limit": limit}, inputs, make, (METRICS,))
     metrics = json.loads((done.folder / METRICS).read_text(encoding="utf-8"))
-    return Evaluated(name, data_dir.name, images, done.folder / "answers", metrics)
+    return Evaluated(name, test.name, images, done.folder / "answers", metrics)
+
+
+def _device() -> Literal["cpu", "cuda"]:
+    """A GPU where torch sees one and onnxruntime was built for it."""
+    usable = torch.cuda.is_available() and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    return "cuda" if usable else "cpu"
 
 
 def _finish(run: _Run, stages: Mapping[str, Done], bundles: Mapping[str, Done], evaluated: list[Evaluated]) -> Path:

@@ -126,8 +126,35 @@ def _check(config: PipelineConfig, path: Path) -> None:
         )
     if config.bundle.post.mask_source == "detector" and config.segmenter is None:
         raise ConfigError(f"{path}: bundle.post.mask_source: 'detector' needs masks, give a section [segmenter]")
+    _check_sides(config, path)
+    _check_backbones(config, path)
     for name in ("detector", "segmenter"):
         if getattr(config, name) is not None and config.pgt is None:
             raise ConfigError(f"{path}: {name}: it learns from pseudo ground truth, give a section [pgt]")
     if config.segmenter is not None and config.segmenter.net.mask_channels == 0:
         raise ConfigError(f"{path}: segmenter.net.mask_channels: is 0, so that it would learn no masks: take 64, say")
+
+
+def _check_sides(config: PipelineConfig, path: Path) -> None:
+    """Boxes are in pixels of the classifier's input, and one picture feeds all graphs of classes."""
+    for name in ("features", "wsod", "detector", "segmenter"):
+        section = getattr(config, name)
+        if section is not None and section.side_px != config.cam.side_px:
+            raise ConfigError(
+                f"{path}: {name}.side_px: is {section.side_px}, the classifier's is {config.cam.side_px}: "
+                "take one for both"
+            )
+
+
+def _check_backbones(config: PipelineConfig, path: Path) -> None:
+    """The weak detector has the backbone of the classifier whose features it takes; with `heads_from_cam` all have."""
+    shared = (config.features or config.cam).backbone
+    backbones = {"wsod": config.wsod.backbone}
+    for name, section in (("detector.net", config.detector), ("segmenter.net", config.segmenter)):
+        if config.heads_from_cam and section is not None:
+            backbones[name] = section.net.backbone
+    for name, backbone in backbones.items():
+        if backbone != shared:
+            raise ConfigError(
+                f"{path}: {name}.backbone: is {backbone!r}, and {shared!r} the classifier's, whose weights it takes"
+            )

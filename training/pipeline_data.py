@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from models.labels import LabelSet
 from training.data.mosaics import make_mosaics
@@ -19,13 +20,21 @@ from training.scenes.generate import generate_scenes
 from training.stage import run_stage
 
 
+class TestSplit(NamedTuple):
+    """A data set to measure on: the name that it has in reports, its folder and split."""
+
+    name: str
+    folder: Path
+    split: str
+
+
 @dataclass(frozen=True)
 class RunData:
-    """What a run learns from (`fit`), calibrates on (`val`) and is measured on (`tests`: folder and split of each)."""
+    """What a run learns from (`fit`), calibrates on (`val`) and is measured on (`tests`)."""
 
     fit: list[TaggedImage]
     val: list[TaggedImage]
-    tests: list[tuple[Path, str]]
+    tests: list[TestSplit]
     labels: LabelSet
 
 
@@ -53,7 +62,16 @@ def open_data(config: DataConfig, seed: int, run_dir: Path, digests: PictureDige
     tests = parts.get("test", [])
     for folder, split in tests:
         _require_boxes(folder, split)
-    return RunData(fit, val[::every], tests, labels)
+    return RunData(fit, val[::every], _named(tests), labels)
+
+
+def _named(tests: Sequence[tuple[Path, str]]) -> list[TestSplit]:
+    """Each data set by its folder's name; of equal ones, those after the first with a number."""
+    named: list[TestSplit] = []
+    for folder, split in tests:
+        same = sum(test.folder.name == folder.name for test in named)
+        named.append(TestSplit(f"{folder.name}-{same + 1}" if same else folder.name, folder, split))
+    return named
 
 
 def _require_boxes(folder: Path, split: str) -> None:

@@ -32,7 +32,7 @@ def store_proposals(
     """Proposals of every picture, in order; pictures done by an earlier or killed run are read back.
 
     Ranks share the pictures: each makes its part, and all read all. Files are named by the bundle's digest and the
-    picture's path and tags, so a change of either makes them anew.
+    picture's path, size, time and tags, so a change of either makes them anew.
 
     Args:
         bundle_dir: bundle that makes the proposals.
@@ -53,7 +53,9 @@ def store_proposals(
 
 
 def _proposals_of(runner: GraphRunner, image: TaggedImage, folder: Path, averaged: bool) -> StoredProposals:
-    key = hashlib.sha256(f"{image.path.resolve()}|{image.tags}".encode()).hexdigest()[:24]
+    state = image.path.stat()
+    identity = f"{image.path.resolve()}|{state.st_size}|{state.st_mtime_ns}|{image.tags}"
+    key = hashlib.sha256(identity.encode()).hexdigest()[:24]
     path = folder / (f"{key}-averaged.npz" if averaged else f"{key}.npz")
     if not path.exists():
         _write(path, _propose(runner, image, averaged))

@@ -5,6 +5,7 @@ Ranks are started by ``torchrun`` or SLURM and joined by `training.engine.start_
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
@@ -31,6 +32,11 @@ def rank() -> int:
     """This process's number, from 0."""
     group = _group()
     return 0 if group is None else int(group.get_rank())
+
+
+def local_rank() -> int:
+    """This process's number among those of its machine, as ``torchrun`` and SLURM count them, from 0."""
+    return int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")))
 
 
 def is_first_rank() -> bool:

@@ -88,7 +88,7 @@ def _pool_canvas(net: Wsod, canvas: Sequence[_Placed], labels: LabelSet, side_px
         left, top = (round(offset) for offset in placed.offset_xy)
         square[top : top + tile_px, left : left + tile_px] = tile
     with torch.no_grad():  # not inference mode: training goes on from these tensors
-        features = net.encode(torch.from_numpy(square)[None])
+        features = net.encode(torch.from_numpy(square)[None].to(next(net.parameters()).device))
         return [_pool_placed(features, placed, labels, side_px) for placed in canvas]
 
 
@@ -99,7 +99,7 @@ def _pool_placed(features: torch.Tensor, placed: _Placed, labels: LabelSet, side
     true_xyxy = np.array([true.box_xyxy for true in placed.image.objects], np.float32).reshape(-1, 4)
     true_boxes = torch.from_numpy(Letterbox(placed.image.size_hw, side_px).boxes_to_input(true_xyxy))
     return RoiExample(
-        pooled=pool_rois(features, rois).half(),
+        pooled=pool_rois(features, rois.to(features.device)).half().cpu(),
         boxes=boxes,
         predicted_iou=torch.from_numpy(placed.proposals.predicted_iou).clamp(0.01, 1),
         tags=torch.from_numpy(tag_vector(placed.image.tags, labels)),

@@ -31,6 +31,7 @@ from training.engine import (
     share_of_batch,
     start_fabric,
 )
+from training.run_inputs import pictures_digest
 from training.tiles import CanvasPlan, TiledPhotographs
 
 
@@ -71,12 +72,17 @@ def train_cam(
     ``torchrun`` each rank takes its share of every batch.
 
     Raises:
-        ValueError: settings that do not fit together.
+        ValueError: settings that do not fit together, or a single class.
     """
+    if len(labels) < 2:
+        raise ValueError(
+            f"labels: {', '.join(labels.names)} is the only one, and nothing tells a thing from its surroundings where "
+            "every picture has it: add pictures of other things with tags of their own"
+        )
     fabric = start_fabric(config.precision, config.seed)
     net = _build(config, len(labels))
     if fabric.is_global_zero:
-        prepare_run(config, out_dir)
+        prepare_run(config, out_dir, {"pictures": pictures_digest(images, labels)})
         write_labels(labels, out_dir / "labels.json")
     raw_optimizer = torch.optim.AdamW(_parameter_groups(net, config), lr=config.lr, weight_decay=config.weight_decay)
     model, optimizer = fabric.setup(net, raw_optimizer)

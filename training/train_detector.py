@@ -35,6 +35,7 @@ from training.engine import (
     start_fabric,
 )
 from training.ranks import is_first_rank, rank, track_first, wait_for_ranks
+from training.run_inputs import files_digest, pictures_digest
 
 MOMENTUM = 0.9
 MOST_GRADIENT_NORM = 10.0
@@ -115,8 +116,13 @@ def train_detector(
         true_objects=config.supervision == "boxes",
     )
     fabric = start_fabric(config.precision, config.seed)
-    prepare_run(config, out_dir)
     if is_first_rank():
+        files = [*annotation_files, *([config.cam_checkpoint] if config.cam_checkpoint is not None else [])]
+        inputs = {
+            "pictures": pictures_digest(images, labels, objects=config.supervision == "boxes"),
+            "annotations": files_digest(files),
+        }
+        prepare_run(config, out_dir, inputs)
         write_labels(labels, out_dir / "labels.json")
         np.save(out_dir / "pictures.npy", _sample_pictures(rows, config.side_px))
     net = _build(config, len(labels))

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from models.bundle import PROPOSAL_GRAPHS, load_bundle
+from models.bundle import PROPOSAL_GRAPHS, Bundle, load_bundle
 from models.labels import LabelSet
 from models.labels_file import write_labels
 from models.nets.wsod import Method, RoiHead, Wsod, build_wsod
@@ -43,6 +43,7 @@ from training.oicr import SeedRule, box_supervised_losses, tag_supervised_losses
 from training.proposal_store import StoredProposals, store_proposals
 from training.ranks import is_first_rank, my_share, track_first, wait_for_ranks
 from training.roi_store import RoiExample, pool_examples
+from training.run_inputs import files_digest, pictures_digest
 from training.tiles import tag_vector
 from training.wsod_report import report_wsod
 
@@ -102,12 +103,19 @@ def train_wsod(
     every batch.
     """
     fabric = start_fabric(config.precision, config.seed)
-    prepare_run(config, out_dir)
     if is_first_rank():
+        bundle = load_bundle(proposal_bundle, PROPOSAL_GRAPHS)
+        _require_fitting(bundle, config, labels)
+        inputs = {
+            "pictures": pictures_digest(images, labels, objects=config.supervision == "boxes"),
+            "features": files_digest([cam_checkpoint]),
+            "proposals": bundle.digest,
+        }
+        prepare_run(config, out_dir, inputs)
         write_labels(labels, out_dir / "labels.json")
     net = build_wsod(config.backbone, len(labels), method=config.method, drop_share=config.mist.drop_share)
     net.features.load_state_dict(cam_features(cam_checkpoint))
-    net.eval()
+    net.to(fabric.device).eval()
     chosen = images[:: config.every]
     stored = store_proposals(proposal_bundle, chosen, store_dir, averaged=True)
     examples = pool_examples(net, chosen, stored, labels, config.side_px, config.seed)
@@ -118,6 +126,18 @@ def train_wsod(
         save_file({key: value.contiguous() for key, value in net.state_dict().items()}, checkpoint)
     _look_at_held_out(net, proposal_bundle, held_out, labels, store_dir, config, out_dir)
     return checkpoint
+
+
+def _require_fitting(bundle: Bundle, config: WsodConfig, labels: LabelSet) -> None:
+    """Stored proposals are in pixels of the bundle's classifier, and its tag scores in the order of its labels."""
+    side_px = bundle.graphs["cam"].side_px
+    if side_px != config.side_px:
+        raise ValueError(f"side_px: is {config.side_px}, that of the proposals' bundle {side_px}: take one for both")
+    if bundle.labels.names != labels.names:
+        raise ValueError(
+            f"data: its labels are not those of the proposals' bundle {bundle.name}, or in another order: train both "
+            "on the same data, folders given in the same order"
+        )
 
 
 def cam_features(checkpoint: Path) -> dict[str, torch.Tensor]:
@@ -164,6 +184,13 @@ def _batch_indices(step: int, count: int, config: WsodConfig) -> list[int]:
     return [int(orders[place // count][place % count]) for place in places]
 
 
+class RoiBatch:
+    """Pictures of one step. Of a type that Fabric hands on as it is: it would round boxes to a run's half precision."""
+
+    def __init__(self, examples: Sequence[RoiExample]) -> None:
+        self.examples = examples
+
+
 class WsodLosses(nn.Module):
     """The head with its losses in one forward pass, which is what gradients are averaged over ranks around."""
 
@@ -172,9 +199,10 @@ class WsodLosses(nn.Module):
         self.head = head
         self._config = config
 
-    def forward(self, batch: Sequence[RoiExample]) -> dict[str, torch.Tensor]:
+    def forward(self, given: RoiBatch) -> dict[str, torch.Tensor]:
         """Losses of the pictures, each term averaged over them."""
-        vectors = self.head.embed_pooled(torch.cat([example.pooled for example in batch]).float()).float()
+        batch = given.examples
+        vectors = self.head.embed_pooled(torch.cat([example.pooled.float() for example in batch])).float()
         per_picture = torch.split(vectors, [len(example.boxes) for example in batch])
         with torch.autocast(vectors.device.type, enabled=False):  # losses of half precision would be rough
             terms = [
@@ -185,7 +213,7 @@ class WsodLosses(nn.Module):
 
 
 def _train_step(fabric: Any, model: Any, optimizer: Any, batch: Sequence[RoiExample]) -> dict[str, torch.Tensor]:
-    losses: dict[str, torch.Tensor] = model(batch)
+    losses: dict[str, torch.Tensor] = model(RoiBatch(batch))
     optimizer.zero_grad()
     fabric.backward(sum(losses.values()))
     fabric.clip_gradients(model, optimizer, max_norm=5.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from deploy.export_bundle import ExportError, export_bundle, open_classes, open_run, open_sam
+from deploy.export_bundle import export_bundle, open_classes, open_run, open_sam
+from deploy.onnx_graph import ExportError
 from models.bundle import PROPOSAL_GRAPHS, BundleError, load_bundle
 from models.config import load_config
+from models.labels import LabelSet
+from models.labels_file import read_labels, write_labels
 from models.nets.compact_sam import build_compact_sam
 from models.settings import BundleConfig
 from tests.support.tiny_runs import make_scenes, run_cam, run_sam, run_wsod
@@ -225,6 +229,16 @@ def test_runs_of_different_sizes_are_not_exported_together(runs: Path, tmp_path:
     other = type(cam)(cam.folder, cam.checkpoint, cam.config | {"side_px": 96})
     with pytest.raises(ExportError, match="side_px differs"):
         export_bundle(sam, other, wsod, config, tmp_path / "bundle")
+
+
+def test_runs_whose_labels_stand_in_another_order_are_not_exported_together(runs: Path, tmp_path: Path) -> None:
+    config = load_config(BundleConfig, BUNDLE_CONFIG)
+    sam, cam = open_run(runs / "sam", "sam"), open_run(runs / "cam", "cam")
+    shutil.copytree(runs / "wsod", tmp_path / "wsod")
+    labels = read_labels(runs / "wsod" / "labels.json")
+    write_labels(LabelSet(labels.labels[::-1]), tmp_path / "wsod" / "labels.json")
+    with pytest.raises(ExportError, match="other labels than the classifier, or in another order"):
+        export_bundle(sam, cam, open_run(tmp_path / "wsod", "wsod"), config, tmp_path / "bundle")
 
 
 def test_closed_world_holds_for_a_real_bundle(runs: Path, data: Path) -> None:

@@ -14,6 +14,7 @@ from deploy.graph_plans import wsod_plan
 from deploy.onnx_graph import export_graph
 from models.bundle import Bundle
 from models.config import load_config
+from models.labels import LabelSet
 from models.nets.wsod import Method, build_wsod
 from tests.support.tiny_bundle import LABELS, SIDE_PX, encoded, picture
 from training.data.tagged import TaggedImage
@@ -89,6 +90,24 @@ def test_a_method_trains_calibrates_and_exports(
     spec = export_graph(wsod_plan(net.eval(), SIDE_PX, np.random.default_rng(0)), tmp_path, SIDE_PX)
     assert {tensor.name: tensor.shape for tensor in (*spec.inputs, *spec.outputs)} == SHAPES
     assert max(spec.max_abs_difference.values()) < 0.01
+
+
+def test_half_precision_trains_too(
+    images: list[TaggedImage], cam_checkpoint: Path, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    assert train("mist", cam_checkpoint, images, tiny_bundle, tmp_path / "run", "precision=bf16-mixed").is_file()
+
+
+def test_proposals_of_another_size_or_other_classes_are_refused(
+    images: list[TaggedImage], cam_checkpoint: Path, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"side_px: is 96, that of the proposals' bundle"):
+        train("mist", cam_checkpoint, images, tiny_bundle, tmp_path / "run", "side_px=96")
+    config = load_config(WsodConfig, CONFIGS / "wsod_mist.toml", TINY)
+    turned = LabelSet(LABELS.labels[::-1])
+    folders = tiny_bundle.folder, tmp_path / "proposals", tmp_path / "run"
+    with pytest.raises(ValueError, match="data: its labels are not those of the proposals' bundle"):
+        train_wsod(config, cam_checkpoint, folders[0], images, images, turned, *folders[1:])
 
 
 def test_calibrated_thresholds_are_reached_by_nine_in_ten_tagged_pictures(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from models.image import ImageError, read_image
 from models.labels import Label, LabelSet, fold_label
 from training.data.image_files import UnusableImageError, upright_size_hw
-from training.data.tagged import Problem
+from training.data.tagged import Problem, TaggedImage
 
 Box = tuple[float, float, float, float]
 
@@ -33,6 +34,21 @@ def usable_size_hw(path: Path, report: Report) -> tuple[int, int] | None:
     except UnusableImageError as error:
         report.add(path, "image", f"{error}; the image is left out")
         return None
+
+
+def undecodable(images: Iterable[TaggedImage], root: Path) -> list[Problem]:
+    """Pictures whose pixels cannot be decoded: cut short, say, behind a header that reads well.
+
+    Slow, and therefore not part of reading a data set: training stops at such a picture and names it.
+    """
+    report = Report(root)
+    for image in images:
+        try:
+            read_image(image.path)
+        except (ImageError, OSError) as error:
+            cause = error.__cause__ or error
+            report.add(image.path, "image", f"{cause}; training would stop here: replace or remove it")
+    return report.problems
 
 
 def checked_box(box_xyxy: Box, size_hw: tuple[int, int], file: Path, field_name: str, report: Report) -> Box | None:
@@ -81,7 +97,7 @@ def merged_labels(names: Sequence[str]) -> tuple[str, ...]:
 
 def read_lines(path: Path) -> list[str]:
     """Non-empty lines without surrounding space; undecodable bytes are replaced."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 

@@ -78,12 +78,17 @@ def _distinct(rows: list[Json], path: Path, report: Report) -> list[Json]:
         field_name = f"images[{number}]"
         if not isinstance(row.get("file_name"), str) or "id" not in row:
             report.add(path, field_name, "has no id or no file_name; the image is left out")
-        elif row["id"] in seen or row["file_name"] in seen:
+        elif row["id"] in seen or _image_id(row) in seen:
             report.add(path, f"{field_name}.id", f"id {row['id']!r} or its file stands there twice; read once")
         else:
-            seen.update((row["id"], row["file_name"]))
+            seen.update((row["id"], _image_id(row)))
             kept.append(row)
     return kept
+
+
+def _image_id(row: Json) -> str:
+    """The id that answers and proposals are kept by: the file's name without suffix."""
+    return PurePosixPath(row["file_name"]).with_suffix("").as_posix()
 
 
 def _by_image(document: Json, path: Path, report: Report) -> dict[object, list[tuple[int, Json]]]:
@@ -121,8 +126,7 @@ class _ImageReader:
         found = [self._object(number, thing, size_hw) for number, thing in written]
         tags = {label for label, _ in found if label is not None}
         objects = tuple(thing for _, thing in found if thing is not None)
-        image_id = PurePosixPath(row["file_name"]).with_suffix("").as_posix()
-        return TaggedImage(image_id, path, size_hw, tuple(sorted(tags)), objects)
+        return TaggedImage(_image_id(row), path, size_hw, tuple(sorted(tags)), objects)
 
     def _image_path(self, file_name: str) -> Path:
         folders = ("", "JPEGImages", "images", self.split, f"images/{self.split}")

@@ -66,7 +66,9 @@ def _tags_from_csv(root: Path, table: Path, pictures: list[Path], report: Report
     tags_of: _TagsOfFile = {}
     for row in read_tag_table(table):
         path = root / row.file
-        if path in tags_of:
+        if not path.is_relative_to(root):
+            report.add(table, f"line {row.number}", f"file {row.file!r} is not below the folder; it is left out")
+        elif path in tags_of:
             report.add(table, f"line {row.number}", f"file {row.file!r} stands there twice; the first line counts")
         else:
             tags_of[path] = row.tags

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from models.image import DEFAULT_MAX_PIXELS
+
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _EXIF_ORIENTATION = 0x0112
 _EXIF_QUARTER_TURNS = (5, 6, 7, 8)
@@ -18,7 +20,7 @@ class UnusableImageError(ValueError):
 def upright_size_hw(path: Path) -> tuple[int, int]:
     """Height and width as `models.image.read_image` will give them, from the header alone.
 
-    Raises UnusableImageError for a missing, empty or unreadable file.
+    Raises UnusableImageError for a missing, empty, unreadable or too large file.
     """
     if not path.is_file():
         raise UnusableImageError("the picture is missing")
@@ -30,4 +32,6 @@ def upright_size_hw(path: Path) -> tuple[int, int]:
             turned = image.getexif().get(_EXIF_ORIENTATION) in _EXIF_QUARTER_TURNS
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UnusableImageError(f"the picture cannot be read ({error})") from error
+    if width * height > DEFAULT_MAX_PIXELS:
+        raise UnusableImageError(f"the picture has {width * height} pixels, the limit is {DEFAULT_MAX_PIXELS}")
     return (width, height) if turned else (height, width)

@@ -64,12 +64,18 @@ def read_voc(root: Path, split: str) -> TaggedDataset:
     """
     report = Report(root)
     annotations = _read_split(root, split, report)
-    written = [thing.name for annotation in annotations.values() for thing in annotation.objects]
-    labels = read_labels_txt(root) or merged_labels(written)
+    labels = read_labels_txt(root) or merged_labels(_all_names(root))
     reader = _ImageReader(root, KnownLabels.of(labels), _is_zero_based(list(annotations.values())), report)
     images = [reader.read(image_id, annotation) for image_id, annotation in annotations.items()]
     kept = tuple(image for image in images if image is not None)
     return TaggedDataset(f"{root.name}/{split}", labels, kept, tuple(report.problems))
+
+
+def _all_names(root: Path) -> list[str]:
+    """Class names of all annotations: of one split's alone, a rare class would be unknown in another."""
+    unreported = Report(root)
+    annotations = [_read_annotation(path, unreported) for path in sorted((root / "Annotations").glob("*.xml"))]
+    return [thing.name for annotation in annotations if annotation is not None for thing in annotation.objects]
 
 
 def _read_split(root: Path, split: str, report: Report) -> dict[str, _Annotation]:
@@ -197,7 +203,8 @@ class _ImageReader:
 
 
 def _image_path(root: Path, image_id: str) -> Path:
-    candidates = [root / "JPEGImages" / f"{image_id}{suffix}" for suffix in IMAGE_SUFFIXES]
+    suffixes = [*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES)]
+    candidates = [root / "JPEGImages" / f"{image_id}{suffix}" for suffix in suffixes]
     return next((path for path in candidates if path.is_file()), candidates[0])
 
 

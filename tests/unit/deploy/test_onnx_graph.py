@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+import pytest
 import torch
 from torch import nn
 
-from deploy.onnx_graph import GraphPlan, export_graph
+from deploy.onnx_graph import ExportError, GraphPlan, export_graph
 
 SIDE = 8
 
@@ -53,6 +54,22 @@ def test_values_are_named_after_the_weights_and_parameters_after_themselves(tmp_
     assert inside[0]
     assert not inside[0] & inside[1], "an engine cache that goes by names would take one for the other"
     assert inside[0] == inside[2]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "message"),
+    [
+        pytest.param("weight", 1e6, "weight does not fit into half precision", id="too-large"),
+        pytest.param("bias", float("nan"), "net: answer is not finite", id="no-number"),
+    ],
+)
+def test_what_is_not_finite_is_not_exported(tmp_path: Path, parameter: str, value: float, message: str) -> None:
+    net = nn.Conv2d(3, 16, 3)
+    nn.init.constant_(getattr(net, parameter), value)
+    pictures = [{"image": np.full((1, 3, SIDE, SIDE), value, np.float32)} for value in (1, -1)]
+    plan = GraphPlan("net", net, ("answer",), pictures[0], pictures, {})
+    with pytest.raises(ExportError, match=message):
+        export_graph(plan, tmp_path, SIDE)
 
 
 def test_both_branches_still_find_the_value_around_them(tmp_path: Path) -> None:

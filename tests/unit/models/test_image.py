@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import io
+import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from models.image import ImageError, decode_image
+from models.image import ImageError, decode_image, read_image
 
 RNG = np.random.default_rng(0)
 NOISE = Image.fromarray(RNG.integers(0, 255, (20, 30, 3), dtype=np.uint8))
@@ -49,6 +51,15 @@ def test_equal_pixels_have_one_digest_whatever_the_file() -> None:
     assert (first.format, second.format) == ("PNG", "BMP")
     assert first.sha256 == second.sha256
     assert first.sha256 != decode_image(saved(NOISE.transpose(Image.Transpose.ROTATE_90), "PNG")).sha256
+
+
+def test_a_damaged_file_is_named_even_by_another_process(tmp_path: Path) -> None:
+    path = tmp_path / "half.jpg"
+    path.write_bytes(saved(NOISE, "JPEG")[:-300])
+    with pytest.raises(ImageError, match=r"half\.jpg: image is damaged") as caught:
+        read_image(path)
+    sent = pickle.loads(pickle.dumps(caught.value))  # as a data loader's process sends it
+    assert (sent.code, str(sent)) == (caught.value.code, str(caught.value))
 
 
 @pytest.mark.parametrize(

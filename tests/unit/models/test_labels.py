@@ -23,6 +23,11 @@ def test_tags_match_without_regard_to_spelling(tag: str, index: int | None) -> N
     assert LABELS.index(tag) == index
 
 
+def test_accents_match_composed_or_not() -> None:
+    composed, apart = "Schl\u00fcssel", "Schlu\u0308ssel"
+    assert LabelSet((Label(composed),)).index(apart) == 0
+
+
 def test_nearest_names_the_closest_spelling_first() -> None:
     assert LABELS.nearest("bold", count=2)[0] == "Bolt"
 

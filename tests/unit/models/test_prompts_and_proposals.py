@@ -96,6 +96,14 @@ def test_max_prompts_bounds_the_grid() -> None:
     assert sum(map(len, picture.asked)) == 7
 
 
+def test_a_bounded_grid_still_reaches_the_foot_of_the_picture() -> None:
+    settings = replace(SETTINGS, max_prompts=9)
+    picture = run_proposing(propose(peaks_at(), (SIDE, SIDE), settings), SquareDecoder(iou=0.6), (64,))
+    coarse, fine = (batch.coords[:, 0] for batch in picture.asked)
+    assert (len(coarse), len(fine)) == (4, 5)
+    assert set(fine[:, 1]) == set(grid_points(4, (SIDE, SIDE))[:, 1]), "every row of the fine grid is asked"
+
+
 def test_poor_masks_of_the_grid_are_dropped_but_those_of_peaks_stay() -> None:
     picture = run_proposing(propose(peaks_at((10, 10, 0)), (SIDE, SIDE), SETTINGS), SquareDecoder(iou=0.3), (64,))
     assert len(picture.proposals) == 2

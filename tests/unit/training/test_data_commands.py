@@ -37,6 +37,18 @@ def test_check_lists_problems_and_fails(tmp_path: Path) -> None:
     assert "000001.jpg" in output
 
 
+def test_check_finds_a_picture_cut_short_behind_its_header(tmp_path: Path) -> None:
+    _run("scenes", "--out", tmp_path / "s", "--count", 3, "--size", "96x128")
+    path = tmp_path / "s" / "JPEGImages" / "000001.jpg"
+    path.write_bytes(path.read_bytes()[:-500])
+
+    status, output = _run("check", tmp_path / "s")
+
+    assert status == 1
+    assert "000001.jpg" in output
+    assert "training would" in output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

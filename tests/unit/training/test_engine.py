@@ -49,3 +49,12 @@ def test_a_run_does_not_go_on_under_other_settings(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"whose lr was 0\.2, and not 0\.1: give another --out"):
         prepare_run(Settings(), tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["lr"] == 0.2
+
+
+def test_a_run_does_not_go_on_from_other_inputs(tmp_path: Path) -> None:
+    prepare_run(Settings(), tmp_path, {"pictures": "a", "features": "b"})
+    net = torch.nn.Linear(1, 1)
+    save_checkpoint(tmp_path / "resume.pt", net, torch.optim.AdamW(net.parameters()), 1)
+    prepare_run(Settings(), tmp_path, {"pictures": "a", "features": "b"})
+    with pytest.raises(ValueError, match="holds a run whose features were others: give another --out"):
+        prepare_run(Settings(), tmp_path, {"pictures": "a", "features": "c"})

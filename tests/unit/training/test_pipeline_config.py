@@ -56,6 +56,9 @@ def test_sections_can_be_left_out() -> None:
         pytest.param("cam.stpes=3", "cam: unknown key 'stpes': did you mean 'steps'", id="misspelt"),
         pytest.param("detectr.steps=3", "unknown key 'detectr': did you mean 'detector'", id="misspelt-section"),
         pytest.param("cam.steps='many'", "cam: steps: expected int, got 'many'", id="type"),
+        pytest.param("wsod.side_px=128", r"wsod\.side_px: is 128, the classifier's is 96", id="sides"),
+        pytest.param("cam.backbone=resnet18", r"wsod\.backbone: is 'mobilenetv2_100', and 'resnet18'", id="features"),
+        pytest.param("detector.net.backbone=resnet18", r"detector\.net\.backbone: is 'resnet18'", id="heads"),
         pytest.param("segmenter.net.mask_channels=0", r"segmenter\.net\.mask_channels: is 0", id="no-masks"),
     ],
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -49,10 +50,18 @@ def test_mosaics_take_the_place_of_their_photographs_and_keep_splits_apart(photo
 def test_generated_scenes_are_one_more_data_set(photographs: Path, tmp_path: Path) -> None:
     config = DataConfig((photographs,), val_limit=3, scenes=ScenesConfig(count=5, height_px=96, width_px=128))
     data = opened(config, tmp_path / "run")
-    assert [split for _, split in data.tests] == ["test", "test"]
+    assert [test.split for test in data.tests] == ["test", "test"]
     assert {image.size_hw for image in data.fit} == {(60, 80), (96, 128)}
     assert set(KINDS) < set(data.labels.names)
     assert 1 <= len(data.val) <= 3
+
+
+def test_two_data_sets_of_one_name_are_told_apart(photographs: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere" / photographs.name
+    shutil.copytree(photographs, other)
+    data = opened(DataConfig((photographs, other)), tmp_path / "run")
+    assert [test.name for test in data.tests] == [photographs.name, f"{photographs.name}-2"]
+    assert [test.folder for test in data.tests] == [photographs, other]
 
 
 def test_without_boxes_nothing_is_measured_and_that_is_said_before_training(photographs: Path, tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ def _set(*path: Any, value: object) -> Callable[[Json], None]:
             id="mask-of-other-size",
         ),
         pytest.param(_set("images", 1, "id", value=7), "images[1].id", ["a"], id="duplicate-id"),
+        pytest.param(_set("images", 1, "file_name", value="a.png"), "images[1].id", ["a"], id="two-files-of-one-name"),
         pytest.param(_set("images", 0, "file_name", value="c.jpg"), "image", ["b"], id="missing-picture"),
         pytest.param(_set("images", 0, "height", value=61), "images id 7: height x width", ["b"], id="other-size"),
         pytest.param(_set("images", 0, value={"id": 7}), "images[0]", ["b"], id="no-file-name"),

@@ -48,12 +48,19 @@ def test_spellings_of_one_tag_become_one_label(tmp_path: Path) -> None:
     assert _tags(tmp_path) == {"a": ("Fuel Cap",), "b": ("Fuel Cap",)}
 
 
+def test_a_byte_order_mark_is_no_part_of_a_label(tmp_path: Path) -> None:
+    write_picture(tmp_path / "nut" / "a.jpg")
+    (tmp_path / "labels.txt").write_text("nut\npen\n", encoding="utf-8-sig")
+    assert read_folder(tmp_path).labels == ("nut", "pen")
+
+
 @pytest.mark.parametrize(
     ("files", "problem"),
     [
         pytest.param({"tags.csv": "file,tags\na.jpg,nut\nc.jpg,nut\n"}, ("c.jpg", "image"), id="csv-names-no-picture"),
         pytest.param({"tags.csv": "file,tags\na.jpg,nut\na.jpg,pen\n"}, ("tags.csv", "line 3"), id="csv-line-twice"),
         pytest.param({"tags.csv": "file,tags\nb.jpg,nut\n"}, ("a.jpg", "tags"), id="picture-not-in-csv"),
+        pytest.param({"tags.csv": "file,tags\na.jpg,nut\n/b.jpg,nut\n"}, ("tags.csv", "line 3"), id="csv-outside"),
         pytest.param({"a.txt": "nut"}, ("b.jpg", "tags"), id="no-sidecar"),
         pytest.param({"a.txt": "nut", "b.json": "{"}, ("b.json", "json"), id="sidecar-broken"),
         pytest.param({"a.txt": "nut", "b.json": '{"tags": 3}'}, ("b.json", "tags"), id="sidecar-no-list"),

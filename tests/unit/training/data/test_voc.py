@@ -118,6 +118,18 @@ def test_names_match_without_regard_to_case_and_spaces(write_voc: WriteVoc) -> N
     assert [thing.label for thing in dataset.images[0].objects] == ["FuelCap", "FuelCap"]
 
 
+def test_all_splits_have_the_classes_of_all_annotations(write_voc: WriteVoc) -> None:
+    texts = {"a": voc_xml(voc_object("Bolt", (3, 5, 9, 9))), "b": voc_xml(voc_object("Nut", (3, 5, 9, 9)))}
+    root = write_voc(texts, labels=[], train=["a"], val=["b"])
+    assert read_voc(root, "train").labels == read_voc(root, "val").labels == ("Bolt", "Nut")
+
+
+def test_suffixes_in_capitals_are_found(write_voc: WriteVoc) -> None:
+    root = write_voc({"a": voc_xml(voc_object("Bolt", (3, 5, 9, 9)))})
+    (root / "JPEGImages" / "a.jpg").rename(root / "JPEGImages" / "a.JPG")
+    assert [image.path.name for image in read_voc(root, "train").images] == ["a.JPG"]
+
+
 def test_difficult_objects_and_objects_without_box(write_voc: WriteVoc) -> None:
     text = voc_xml(voc_object("Bolt", (3, 5, 9, 9), "<difficult>1</difficult>") + "<object><name>Nut</name></object>")
 
