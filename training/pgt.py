@@ -35,7 +35,11 @@ class PgtConfig:
             alone. ``threshold``: all boxes that reach ``least_score``; a tag may go without.
         keep_share: of ``adaptive``; 0.3 for VOC and 0.5 for COCO in the paper.
         contained_share: of ``adaptive``: a box goes when at least this share of it lies inside another of its tag.
-        least_score: of ``threshold``; left out, the bundle's thresholds per class, calibrated on tags.
+        further_quantile: of ``adaptive``: boxes besides the best must also reach this quantile of the best boxes'
+            scores, over all tags of all pictures. 0, as published, asks nothing: a tag whose best box is a poor guess
+            then brings as many others as one whose best box is sure.
+        least_score: of ``threshold``; left out, the bundle's thresholds per class, calibrated on tags. Of ``adaptive``:
+            what ``further_quantile`` comes to, where it is not left to that.
         masks: draw each box's mask with the bundle's segmenter.
         pictures: ``link`` the pictures into the data set, or ``copy`` them, so that it can be moved elsewhere.
         every: label every n-th picture; neighbouring frames of one video look alike.
@@ -44,10 +48,15 @@ class PgtConfig:
     mode: Literal["adaptive", "top1", "threshold"] = "adaptive"
     keep_share: float = 0.3
     contained_share: float = 0.85
+    further_quantile: float = 0.0
     least_score: float | None = None
     masks: bool = False
     pictures: Literal["link", "copy"] = "link"
     every: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.further_quantile < 1:
+            raise ValueError(f"further_quantile: must be from 0 to below 1, got {self.further_quantile}")
 
 
 def make_pgt(
@@ -82,19 +91,43 @@ def make_pgt(
     _require_known_tags(images, labels, bundle)
     prepare_run(config, out_dir)
     store = DetectionStore(bundle, store_dir or out_dir / "store")
+    detected = detect_pictures(images, store)
+    config = with_least_score(config, detected)
     pictures = label_pictures(config, bundle, images, labels, store)
-    report = {"mode": config.mode, **report_pgt(pictures, labels)}
+    report = {"mode": config.mode, "least_score": config.least_score, **report_pgt(pictures, labels)}
     if any(image.objects for image in images):
-        detected = [store.detected(image) for image in images]
         report["compared"] = compare_modes(config, bundle, images, detected, labels)
     (out_dir / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return write_pgt_dataset(pictures, labels, out_dir, config.pictures)
 
 
+def detect_pictures(images: Sequence[TaggedImage], store: DetectionStore) -> list[Detected]:
+    """What the bundle finds in each picture; several processes may share a store and the work."""
+    return [store.detected(image) for image in track_first(images, "detections")]
+
+
+def with_least_score(config: PgtConfig, detected: Sequence[Detected]) -> PgtConfig:
+    """The settings with ``least_score`` settled from ``further_quantile`` and the detections of all pictures."""
+    best = best_scores(detected)
+    if config.mode != "adaptive" or config.further_quantile == 0 or config.least_score is not None or not best:
+        return config
+    return replace(config, least_score=round(float(np.quantile(best, config.further_quantile)), 6))
+
+
+def best_scores(detected: Sequence[Detected]) -> list[float]:
+    """The score of the best box of each tag in each picture."""
+    return [
+        float(found.scores[found.labels == label].max()) for found in detected for label in set(found.labels.tolist())
+    ]
+
+
 def label_pictures(
     config: PgtConfig, bundle: Bundle, images: Sequence[TaggedImage], labels: LabelSet, store: DetectionStore
 ) -> list[LabelledPicture]:
-    """Pseudo ground truth of each picture, masks included; several processes may share a store and the work."""
+    """Pseudo ground truth of each picture, masks included, by settings from `with_least_score`.
+
+    Several processes may share a store and the work.
+    """
     pictures = []
     for image in track_first(images, "pseudo ground truth"):
         picture = label_picture(config, bundle, image, store.detected(image), labels)
@@ -137,7 +170,7 @@ def compare_modes(
     """
     known = [(image, found) for image, found in zip(images, detected, strict=True) if image.objects]
     known = known[:: max(1, len(known) // COMPARED_PICTURES)]
-    best = [found.scores[found.labels == label].max() for _, found in known for label in set(found.labels.tolist())]
+    best = best_scores([found for _, found in known])
     # quantiles of the best boxes' scores, because each method has its own scale
     least_scores = np.quantile(best, STEPS[:-1]).round(6).tolist() if best else []
 
@@ -151,9 +184,12 @@ def compare_modes(
             "instances_per_picture": round(counted / len(known), 4),
         }
 
+    adaptive = config
+    if config.mode != "adaptive":
+        adaptive = with_least_score(replace(config, mode="adaptive", least_score=None), detected)
     top1 = measured("boxes", 1, replace(config, mode="top1"))
     points = {
-        "adaptive": [measured("keep_share", s, replace(config, mode="adaptive", keep_share=s)) for s in STEPS],
+        "adaptive": [measured("keep_share", s, replace(adaptive, keep_share=s)) for s in STEPS],
         "threshold": [
             measured("least_score", s, replace(config, mode="threshold", least_score=s)) for s in least_scores
         ],
@@ -177,7 +213,7 @@ def _chosen(
         return top1_pgt(scores)
     if config.mode == "threshold":
         return threshold_pgt(scores, calibrated if config.least_score is None else config.least_score)
-    return adaptive_pgt(boxes_xyxy, scores, config.keep_share, config.contained_share)
+    return adaptive_pgt(boxes_xyxy, scores, config.keep_share, config.contained_share, config.least_score or 0.0)
 
 
 def _require_free(out_dir: Path) -> None:

@@ -23,22 +23,27 @@ def threshold_pgt(scores: Float32, least_score: float) -> Int64:
     return np.flatnonzero(scores >= least_score)
 
 
-def adaptive_pgt(boxes_xyxy: Float32, scores: Float32, keep_share: float, contained_share: float) -> Int64:
+def adaptive_pgt(
+    boxes_xyxy: Float32, scores: Float32, keep_share: float, contained_share: float, least_further: float = 0.0
+) -> Int64:
     """Indices of the boxes that adaptive PGT keeps (WeakSAM, arXiv 2402.14812), in the order given.
 
     The best box always stays. Others stay where score / (max - min + 1e-8) reaches ``keep_share``, unless they lie
     inside another box that got as far. Two changes to the published rule: the best box is never dropped, and of two
-    that contain each other the higher score stays, where near-duplicates would else delete each other.
+    that contain each other the higher score stays, where near-duplicates would else delete each other. And one
+    addition: where even the best box is poor, others of nearly its score are no better, so they also need a score of
+    their own.
 
     Args:
         boxes_xyxy: [N,4] of one tag in one picture.
         scores: [N].
         keep_share: least normalised score.
         contained_share: least share of a box's area inside another at which it counts as inside.
+        least_further: least score, as it stands, of boxes besides the best.
     """
     best = _is_best(scores)
     span = float(scores.max() - scores.min()) if len(scores) else 0.0
-    enough = best | (scores / (span + LEAST_RANGE) >= keep_share)
+    enough = best | ((scores / (span + LEAST_RANGE) >= keep_share) & (scores >= least_further))
     chosen = np.flatnonzero(enough)
     dropped = _is_contained(boxes_xyxy[chosen], scores[chosen], contained_share) & ~best[chosen]
     return chosen[~dropped]

@@ -24,7 +24,7 @@ from training.data.tagged import TaggedImage
 from training.detector_report import report_detector
 from training.engine import prepare_run, start_fabric
 from training.evaluate import evaluate
-from training.pgt import PgtConfig, label_pictures, make_pgt
+from training.pgt import PgtConfig, detect_pictures, label_pictures, make_pgt, with_least_score
 from training.pgt_store import DetectionStore
 from training.picture_digests import PictureDigests
 from training.pipeline_config import PipelineConfig
@@ -40,6 +40,7 @@ from training.train_wsod import train_wsod
 WEAK = "wsod"
 SEGMENTER = "segmenter"
 PGT_JSON = "annotations/instances_train.json"
+PGT_REPORT = "report.json"
 METRICS = "metrics.json"
 
 
@@ -84,14 +85,16 @@ def run_pipeline(config: PipelineConfig, out_dir: Path, export: Exporter) -> Pat
     stages[WEAK] = _wsod(run, features, proposer, _proposals(run, proposer))
     parts = {"cam": stages["cam"], WEAK: stages[WEAK]}
     bundles = {WEAK: _bundle(run, f"bundle-{WEAK}", parts)}
+    rule = PgtConfig()
     if config.pgt is not None:
         pgt = _pgt(run, bundles[WEAK])
+        rule = _settled(config.pgt, pgt)
         for name, settings in (("detector", config.detector), (SEGMENTER, config.segmenter)):
             if settings is not None:
                 stages[name] = _detector(run, name, settings, features, pgt)
                 bundles[name] = _bundle(run, f"bundle-{name}", parts | {"detector": stages[name]})
     evaluated = [_evaluate(run, name, bundle, test) for test in data.tests for name, bundle in bundles.items()]
-    return _finish(run, stages, bundles, evaluated)
+    return _finish(run, stages, bundles, evaluated, rule)
 
 
 def _cam(run: _Run, name: str, config: CamConfig) -> Done:
@@ -166,6 +169,12 @@ def _pgt(run: _Run, bundle: Done) -> Done:
     return run_stage(run.dir, "pgt", settings, inputs, make, (PGT_JSON,))
 
 
+def _settled(config: PgtConfig, pgt: Done) -> PgtConfig:
+    """The rule with the least score that it came to, for other pictures than those it was settled on."""
+    report = json.loads((pgt.folder / PGT_REPORT).read_text(encoding="utf-8"))
+    return replace(config, least_score=report["least_score"])
+
+
 def make_pgt_together(
     config: PgtConfig, bundle_dir: Path, images: Sequence[TaggedImage], labels: LabelSet, out_dir: Path
 ) -> None:
@@ -173,7 +182,11 @@ def make_pgt_together(
     store_dir = out_dir / "store"
     if rank_count() > 1:
         bundle = load_bundle(bundle_dir)
-        label_pictures(config, bundle, my_share(images[:: config.every]), labels, DetectionStore(bundle, store_dir))
+        store, chosen = DetectionStore(bundle, store_dir), images[:: config.every]
+        detect_pictures(my_share(chosen), store)
+        wait_for_ranks()
+        settled = with_least_score(config, detect_pictures(chosen, store))
+        label_pictures(settled, bundle, my_share(chosen), labels, store)
         wait_for_ranks()
     if is_first_rank():
         make_pgt(config, bundle_dir, images, labels, out_dir, store_dir)
@@ -216,7 +229,13 @@ def _device() -> Literal["cpu", "cuda"]:
     return "cuda" if usable else "cpu"
 
 
-def _finish(run: _Run, stages: Mapping[str, Done], bundles: Mapping[str, Done], evaluated: list[Evaluated]) -> Path:
+def _finish(
+    run: _Run,
+    stages: Mapping[str, Done],
+    bundles: Mapping[str, Done],
+    evaluated: list[Evaluated],
+    rule: PgtConfig,
+) -> Path:
     """Gather bundle, figures and report at the top of the run's folder."""
     path = run.dir / "report.html"
     if is_first_rank():
@@ -232,6 +251,7 @@ def _finish(run: _Run, stages: Mapping[str, Done], bundles: Mapping[str, Done], 
             stages={name: done.folder for name, done in stages.items()},
             weak_bundle=bundles[WEAK].folder,
             evaluated=evaluated,
+            pgt_rule=rule,
         )
         write_report(inputs, path)
     wait_for_ranks()

@@ -54,6 +54,7 @@ class ReportInputs:
         stages: folders of the trainings by name, in their order.
         weak_bundle: folder of the bundle that pseudo ground truth is made with.
         evaluated: evaluations of every bundle, the final one last.
+        pgt_rule: rule of pseudo ground truth, shown on the weak detector's answers.
     """
 
     run_dir: Path
@@ -61,6 +62,7 @@ class ReportInputs:
     stages: Mapping[str, Path]
     weak_bundle: Path
     evaluated: Sequence[Evaluated]
+    pgt_rule: PgtConfig
 
 
 def write_report(inputs: ReportInputs, path: Path) -> None:
@@ -143,7 +145,7 @@ def _pictures(inputs: ReportInputs, data: str) -> str:
     parts = []
     for image, score in choose_pictures(inputs.config.report, final, bundle):
         of_weak, of_final = (read_answers(answers_path(row.answers_dir, image.id))["tagged"] for row in (weak, final))
-        panels = path_panels(runner, image, of_weak, of_final, inputs.config.pgt or PgtConfig(), bundle)
+        panels = path_panels(runner, image, of_weak, of_final, inputs.pgt_rule, bundle)
         shown = [_figure(encode_jpeg(panel.image_hwc_u8), panel.title, "jpeg") for panel in panels]
         tags = ", ".join(image.tags)
         parts.append(f"<h3>{html.escape(image.id)}: {html.escape(tags)} (F1 {score:.2f})</h3>{''.join(shown)}")

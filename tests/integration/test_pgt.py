@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,8 @@ from training.data.dataset_writer import write_tags_csv
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage, TrueObject
 from training.graph_runner import GraphRunner
-from training.pgt import PgtConfig, label_pictures, make_pgt
-from training.pgt_store import DetectionStore
+from training.pgt import PgtConfig, label_pictures, make_pgt, with_least_score
+from training.pgt_store import Detected, DetectionStore
 from training.pseudo_masks import draw_masks
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
@@ -183,6 +184,29 @@ def test_a_store_can_be_filled_in_parts(
     monkeypatch.setattr(GraphRunner, "run", _refuse)
     parts = make_pgt(config, tiny_bundle.folder, images, LABELS, tmp_path / "parts", tmp_path / "store")
     assert parts.read_bytes() == whole.read_bytes()
+
+
+def test_what_boxes_besides_the_best_must_reach_is_a_quantile_of_the_best() -> None:
+    def found(*scores_and_labels: tuple[float, int]) -> Detected:
+        scores, labels = zip(*scores_and_labels, strict=True)
+        boxes = np.zeros((len(scores), 4), np.float32)
+        return Detected(boxes, np.array(scores, np.float32), np.array(labels))
+
+    detected = [found((0.9, 0), (0.8, 0), (0.3, 1)), found((0.6, 0), (0.1, 0))]  # the best ones: 0.9, 0.3, 0.6
+    config = PgtConfig(further_quantile=0.5)
+    assert with_least_score(config, detected).least_score == pytest.approx(0.6)
+    assert with_least_score(PgtConfig(), detected).least_score is None
+    assert with_least_score(replace(config, least_score=0.2), detected).least_score == 0.2
+    assert with_least_score(replace(config, mode="top1"), detected).least_score is None
+    with pytest.raises(ValueError, match=r"further_quantile: must be from 0 to below 1, got 1\.5"):
+        PgtConfig(further_quantile=1.5)
+
+
+def test_a_second_box_of_an_unsure_tag_goes(images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path) -> None:
+    config = replace(ADAPTIVE, least_score=1.5)  # beyond any score
+    found = boxes_of(make_pgt(config, tiny_bundle.folder, images, LABELS, tmp_path / "out"))
+    assert len(found["bolts.png", "red-bolt"]) == 1
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["least_score"] == 1.5
 
 
 def test_a_picture_that_changes_is_looked_at_again(

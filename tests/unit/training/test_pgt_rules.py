@@ -43,6 +43,12 @@ def test_adaptive(rows: list[tuple[tuple[float, float, float, float], float]], k
     assert adaptive_pgt(*columns(*rows), keep_share=0.3, contained_share=0.85).tolist() == kept
 
 
+def test_boxes_besides_the_best_need_a_score_of_their_own() -> None:
+    sure, unsure = columns((WHOLE, 0.9), (FAR, 0.5)), columns((WHOLE, 0.09), (FAR, 0.08), (HALF_OUT, 0.0))
+    assert adaptive_pgt(*sure, keep_share=0.3, contained_share=0.85, least_further=0.5).tolist() == [0, 1]
+    assert adaptive_pgt(*unsure, keep_share=0.3, contained_share=0.85, least_further=0.5).tolist() == [0]
+
+
 @pytest.mark.parametrize(
     ("scores", "kept"),
     [

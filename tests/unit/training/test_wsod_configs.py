@@ -39,4 +39,6 @@ def test_a_mistyped_setting_of_mist_is_named() -> None:
 
 
 def test_pseudo_ground_truth_has_the_papers_settings_for_voc() -> None:
-    assert load_config(PgtConfig, CONFIGS / "pgt.toml") == PgtConfig("adaptive", 0.3, 0.85, None, False, "link")
+    assert load_config(PgtConfig, CONFIGS / "pgt.toml") == PgtConfig(
+        mode="adaptive", keep_share=0.3, contained_share=0.85
+    )
