@@ -127,7 +127,7 @@ def _missing_extra(error: ModuleNotFoundError) -> str:
     if package not in EXTRA_OF_PACKAGE:
         raise error
     extra = EXTRA_OF_PACKAGE[package]
-    return f"this command needs {package}, which is not installed: pip install 'weaksam-serving[{extra}]'"
+    return f"this command needs {package}, which is not installed: pip install -e '.[{extra}]' in a checkout"
 
 
 def _stop(sentence: str, error: Exception) -> None:

@@ -52,6 +52,14 @@ def read_tag_table(path: Path) -> tuple[TagRow, ...]:
         raise TagFileError("csv", f"{path} cannot be read as a CSV in UTF-8 ({error})") from error
 
 
+def joined_rows(rows: Iterable[TagRow]) -> dict[str, tuple[str, ...]]:
+    """Tags by file; those of several rows of one file together."""
+    joined: dict[str, tuple[str, ...]] = {}
+    for row in rows:
+        joined[row.file] = tuple(dict.fromkeys((*joined.get(row.file, ()), *row.tags)))
+    return joined
+
+
 def sidecar_of(picture: Path) -> Path | None:
     """The file with the tags of `x.jpg`: `x.txt` or `x.json` beside it."""
     return next((path for suffix in (".txt", ".json") if (path := picture.with_suffix(suffix)).is_file()), None)

@@ -135,7 +135,7 @@ def _tracer(settings: Settings) -> Tracer | None:
     except ModuleNotFoundError as error:
         raise ValueError(
             f"WEAKSAM_OTLP_ENDPOINT is {settings.otlp_endpoint!r}, but {error.name} is not installed: "
-            "pip install 'weaksam-serving[otel]', or unset it"
+            "pip install -e '.[otel]' in a checkout, or unset it"
         ) from error
     return OtlpTracer(settings.otlp_endpoint)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from models.tag_files import TagFileError, TagRow, read_sidecar, read_tag_table, sidecar_of, split_tags
+from models.tag_files import TagFileError, joined_rows, read_sidecar, read_tag_table, sidecar_of, split_tags
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -46,7 +46,7 @@ def worklist_from_csv(folder: Path, csv_path: Path) -> Worklist:
         ValueError: no such folder, no pictures in it, or a CSV that cannot be read, with the remedy.
     """
     images, nameless = find_images(folder)
-    listed = _join_rows(read_tag_table(csv_path))
+    listed = joined_rows(read_tag_table(csv_path))
     worklist = _worklist(images, listed, nameless, f"{csv_path} has no tags for it")
     absent = sorted(set(listed) - set(images))
     missing = (Failure(image, "image_missing", f"{csv_path} names it, {folder} does not hold it") for image in absent)
@@ -107,13 +107,6 @@ def _worklist(images: tuple[str, ...], tags: TagsByImage, nameless: tuple[Failur
     tagged = {image: tags[image] for image in images if tags.get(image)}
     bare = tuple(Failure(image, "no_tags", without) for image in images if image not in tagged)
     return Worklist(images, tagged, (*bare, *nameless))
-
-
-def _join_rows(rows: Iterable[TagRow]) -> TagsByImage:
-    joined: TagsByImage = {}
-    for row in rows:
-        joined[row.file] = tuple(dict.fromkeys((*joined.get(row.file, ()), *row.tags)))
-    return joined
 
 
 def _sidecar_tags(image: Path) -> tuple[str, ...]:

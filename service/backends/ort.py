@@ -116,7 +116,7 @@ def _open_session(bundle: Bundle, name: str, device: Device, intra_op_threads: i
     if wanted not in onnxruntime.get_available_providers():
         raise BackendMismatch(
             f"device is {device!r}, but this onnxruntime has no {wanted}: "
-            "uninstall onnxruntime, then pip install 'weaksam-serving[gpu]'"
+            "uninstall onnxruntime, then pip install -e '.[gpu]' in a checkout"
         )
     try:
         with mapped_errors(name):

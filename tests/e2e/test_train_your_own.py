@@ -29,6 +29,7 @@ SMALL = ["side_px=64", "precision=32-true", "warmup_steps=1"]
 TINY = {
     "train cam": [*SMALL, "steps=4", "batch=2", "backbone_weights=none", "loader_workers=0"],
     "train wsod": [*SMALL, "every=1", "epochs=1", "batch=4"],
+    "train detector": [*SMALL, "steps=2", "batch=2", "train_sides_px=[64]", "test_sides_px=[64]", "loader_workers=0"],
     "export": ["prompts.grid_sides=[4]"],
 }
 
@@ -106,6 +107,7 @@ def test_the_bundle_holds_the_users_classes_and_their_thresholds(outputs: dict[s
     ):
         assert [label["name"], *(f"{value:.3f}" for value in thresholds)] in shown
     assert "it makes proposals" in _output(outputs, "weaksam bundle check runs/proposer").lower()
+    assert set(json.loads((workplace / "bundles" / "2" / "bundle.json").read_text())["graphs"]) >= {"wsod", "detector"}
     assert "mine 2 is whole" in _output(outputs, "weaksam bundle check bundles/2")
 
 

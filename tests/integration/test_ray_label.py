@@ -19,7 +19,7 @@ from tests.support.service_parts import BLUE, GREEN, RED, tiny_settings
 from tests.support.tiny_bundle import encoded, picture
 
 # Its wheels are larger than all that serving needs, so the extra `ray` is not part of `dev`.
-ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'weaksam-serving[ray]'")
+ray = pytest.importorskip("ray", reason="ray is not installed: pip install -e '.[ray]'")
 
 # Ray leaves sockets and processes to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore")

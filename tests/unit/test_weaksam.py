@@ -86,7 +86,7 @@ def test_a_missing_extra_is_one_sentence_with_the_remedy(repository_dir: Path) -
     )
     assert ended.returncode == 2
     assert ended.stderr == (
-        "weaksam: this command needs torch, which is not installed: pip install 'weaksam-serving[train]'\n"
+        "weaksam: this command needs torch, which is not installed: pip install -e '.[train]' in a checkout\n"
     )
 
 

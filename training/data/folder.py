@@ -1,16 +1,18 @@
 """Reader for a plain folder of tagged pictures.
 
 Tags come from the first of these that the folder has:
-    ROOT/tags.csv         columns `file` and `tags`; several tags separated by `;` or `,`; further columns ignored
+    ROOT/tags.csv         columns `file` and `tags`; several tags separated by `;` or `,`; rows of one file are joined
     sidecar files         beside x.jpg: x.txt (separated by lines, `,` or `;`) or x.json (a list, or {"tags": [...]})
-    folder names          ROOT/wrench/x.jpg is tagged `wrench`
+    folder names          ROOT/wrench,bolt/x.jpg is tagged `wrench` and `bolt`
+
+Hidden files and folders are left out. `weaksam label` reads the same forms.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from models.tag_files import TagFileError, read_sidecar, read_tag_table, sidecar_of
+from models.tag_files import TagFileError, joined_rows, read_sidecar, read_tag_table, sidecar_of, split_tags
 from training.data.checks import KnownLabels, Report, merged_labels, read_labels_txt, usable_size_hw
 from training.data.image_files import IMAGE_SUFFIXES
 from training.data.tagged import TaggedDataset, TaggedImage
@@ -24,7 +26,7 @@ def read_folder(root: Path) -> TaggedDataset:
     Raises ValueError where the folder has no picture at all or no tags for any of them.
     """
     report = Report(root)
-    pictures = sorted(path for path in root.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    pictures = sorted(path for path in root.rglob("*") if _is_picture(path, root))
     written = _read_tags(root, pictures, report)
     if not any(written.values()):
         raise ValueError(
@@ -59,19 +61,23 @@ def _read_tags(root: Path, pictures: list[Path], report: Report) -> _TagsOfFile:
         return _tags_from_csv(root, table, pictures, report)
     if any(sidecar_of(path) for path in pictures):
         return {path: _tags_from_sidecar(path, report) for path in pictures}
-    return {path: path.relative_to(root).parts[:-1][:1] for path in pictures}
+    folders = {path: path.relative_to(root).parts[:-1] for path in pictures}
+    return {path: split_tags(parts[0]) if parts else () for path, parts in folders.items()}
+
+
+def _is_picture(path: Path, root: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+    return not hidden and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
 
 
 def _tags_from_csv(root: Path, table: Path, pictures: list[Path], report: Report) -> _TagsOfFile:
     tags_of: _TagsOfFile = {}
-    for row in read_tag_table(table):
-        path = root / row.file
-        if not path.is_relative_to(root):
-            report.add(table, f"line {row.number}", f"file {row.file!r} is not below the folder; it is left out")
-        elif path in tags_of:
-            report.add(table, f"line {row.number}", f"file {row.file!r} stands there twice; the first line counts")
+    for file, tags in joined_rows(read_tag_table(table)).items():
+        path = root / file
+        if path.is_relative_to(root):
+            tags_of[path] = tags
         else:
-            tags_of[path] = row.tags
+            report.add(table, f"file {file!r}", "it is not below the folder; it is left out")
     for path in pictures:
         if path not in tags_of:
             report.add(path, "tags", "the picture is not in tags.csv; it is left out")

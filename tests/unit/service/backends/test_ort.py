@@ -57,7 +57,7 @@ def test_a_file_that_is_no_graph_stops_the_start(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(PROVIDERS["cuda"] in onnxruntime.get_available_providers(), reason="this onnxruntime has CUDA")
 def test_a_device_that_is_not_there_stops_the_start(tiny_bundle: Bundle) -> None:
-    with pytest.raises(BackendMismatch, match=r"device is 'cuda'.*weaksam-serving\[gpu\]"):
+    with pytest.raises(BackendMismatch, match=r"device is 'cuda'.*pip install -e '\.\[gpu\]'"):
         OrtBackend(tiny_bundle, device="cuda")
 
 

@@ -39,6 +39,15 @@ def test_tags_from_folder_names(tmp_path: Path) -> None:
     assert _tags(tmp_path) == {"bolt/1": ("bolt",), "bolt/deep/2": ("bolt",), "nut/1": ("nut",)}
 
 
+def test_rows_are_joined_and_folders_may_name_several_tags_as_in_labelling(tmp_path: Path) -> None:
+    write_picture(tmp_path / "csv" / "a.jpg")
+    (tmp_path / "csv" / "tags.csv").write_text("file,tags\na.jpg,nut\na.jpg,pen\n")
+    write_picture(tmp_path / "folders" / "nut,pen" / "day1" / "a.jpg")
+    write_picture(tmp_path / "folders" / ".trash" / "b.jpg")
+    assert _tags(tmp_path / "csv") == {"a": ("nut", "pen")}
+    assert _tags(tmp_path / "folders") == {"nut,pen/day1/a": ("nut", "pen")}
+
+
 def test_spellings_of_one_tag_become_one_label(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.jpg")
     write_picture(tmp_path / "b.jpg")
@@ -58,9 +67,10 @@ def test_a_byte_order_mark_is_no_part_of_a_label(tmp_path: Path) -> None:
     ("files", "problem"),
     [
         pytest.param({"tags.csv": "file,tags\na.jpg,nut\nc.jpg,nut\n"}, ("c.jpg", "image"), id="csv-names-no-picture"),
-        pytest.param({"tags.csv": "file,tags\na.jpg,nut\na.jpg,pen\n"}, ("tags.csv", "line 3"), id="csv-line-twice"),
         pytest.param({"tags.csv": "file,tags\nb.jpg,nut\n"}, ("a.jpg", "tags"), id="picture-not-in-csv"),
-        pytest.param({"tags.csv": "file,tags\na.jpg,nut\n/b.jpg,nut\n"}, ("tags.csv", "line 3"), id="csv-outside"),
+        pytest.param(
+            {"tags.csv": "file,tags\na.jpg,nut\n/b.jpg,nut\n"}, ("tags.csv", "file '/b.jpg'"), id="csv-outside"
+        ),
         pytest.param({"a.txt": "nut"}, ("b.jpg", "tags"), id="no-sidecar"),
         pytest.param({"a.txt": "nut", "b.json": "{"}, ("b.json", "json"), id="sidecar-broken"),
         pytest.param({"a.txt": "nut", "b.json": '{"tags": 3}'}, ("b.json", "tags"), id="sidecar-no-list"),
