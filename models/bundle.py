@@ -134,7 +134,7 @@ def load_bundle(folder: Path, required: Sequence[str] = SERVED_GRAPHS) -> Bundle
         bundle = _bundle_of(values, folder, hashlib.sha256(text.encode()).hexdigest())
     except KeyError as error:
         raise BundleError(f"{manifest}: field {error} is missing: export the bundle again") from error
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise BundleError(f"{manifest}: {error}") from error
     _check(bundle, required)
     return bundle

@@ -4,20 +4,46 @@ from __future__ import annotations
 
 import hashlib
 import io
-import warnings
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 ImageErrorCode = Literal["not_an_image", "image_too_large", "image_broken"]
 DEFAULT_MAX_PIXELS = 100_000_000
 # Others would be decoded by outside programs (EPS), or before their size can be looked at (ICO, ICNS).
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 STRIP_ROWS = 256
+EXIF_ORIENTATION = 0x0112
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# What Pillow raises for damaged files, its parsers of TIFF and EXIF included.
+BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    MemoryError,
+    TypeError,
+    OverflowError,
+    AttributeError,
+    KeyError,
+    struct.error,
+)
+
+# Our own limit, which is looked at before any pixel is decoded, replaces Pillow's warning and its doubled threshold.
+Image.MAX_IMAGE_PIXELS = None
 
 
 class ImageError(ValueError):
@@ -54,9 +80,10 @@ def decode_image(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Decode
     opened = _open(data, max_pixels)
     try:
         opened.load()
-        ImageOps.exif_transpose(opened, in_place=True)
-        image_hwc_u8 = np.ascontiguousarray(_to_rgb(opened))
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+        turn = TURNS.get(orientation_of(opened))
+        upright = opened if turn is None else opened.transpose(turn)
+        image_hwc_u8 = np.ascontiguousarray(_to_rgb(upright))
+    except BROKEN as error:
         raise ImageError("image_broken", f"image is damaged or cut short ({error}): send the whole file") from error
     return DecodedImage(image_hwc_u8, opened.format or "unknown", pixels_sha256(image_hwc_u8))
 
@@ -74,6 +101,14 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
         raise ImageError(error.code, f"{path}: {error}") from error
 
 
+def orientation_of(image: Image.Image) -> int:
+    """EXIF's orientation of an opened file, 1 to 8; 1, upright, where there is none or EXIF cannot be read."""
+    try:
+        return int(image.getexif().get(EXIF_ORIENTATION, 1))
+    except BROKEN:
+        return 1
+
+
 def pixels_sha256(image_hwc_u8: npt.NDArray[np.uint8]) -> str:
     """Digest of a picture's shape and pixels: equal pictures agree whatever file they came in."""
     digest = hashlib.sha256(repr(image_hwc_u8.shape).encode())
@@ -83,13 +118,8 @@ def pixels_sha256(image_hwc_u8: npt.NDArray[np.uint8]) -> str:
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            # Our own limit below replaces Pillow's warning and its doubled error threshold.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            opened = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.DecompressionBombError as error:
-        raise ImageError("image_too_large", f"image has more than {max_pixels} pixels: send a smaller one") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        opened = Image.open(io.BytesIO(data), formats=FORMATS)
+    except (UnidentifiedImageError, *BROKEN) as error:
         raise ImageError("not_an_image", "the bytes are no image in a known format: send JPEG, PNG or WebP") from error
     width, height = opened.size
     if width * height > max_pixels:
@@ -111,10 +141,20 @@ def _to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
 
 
 def _wide_grey_to_rgb(grey_hw: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
-    # Pillow's own conversion clips 16-bit values at 255, which turns such pictures white.
-    divisor = 1.0 if grey_hw.max(initial=0) <= 255 else 257.0
+    # Pillow's own conversion clips values at 255, which turns such pictures white.
+    divisor = _divisor(grey_hw)
     eight_bit = np.empty(grey_hw.shape, np.uint8)
     for first in range(0, len(grey_hw), STRIP_ROWS):  # as a whole it would be eight bytes a pixel, three times over
         rows = slice(first, first + STRIP_ROWS)
-        eight_bit[rows] = np.clip(grey_hw[rows].astype(np.float64) / divisor, 0, 255)
+        eight_bit[rows] = np.clip(np.nan_to_num(grey_hw[rows].astype(np.float64) / divisor), 0, 255)
     return np.repeat(eight_bit[..., None], 3, axis=2)
+
+
+def _divisor(grey_hw: npt.NDArray[np.generic]) -> float:
+    """What brings values into 0..255: they may be shares, bytes, 16-bit numbers, or anything beyond."""
+    largest = float(np.nanmax(grey_hw, initial=0))
+    if np.issubdtype(grey_hw.dtype, np.floating) and largest <= 1:
+        return 1 / 255
+    if largest <= 255:
+        return 1.0
+    return 257.0 if largest <= 65535 else largest / 255

@@ -95,7 +95,7 @@ def propose(peaks: Peaks, valid_hw: tuple[int, int], settings: PromptSettings) -
     if len(peaks):
         yield from ask(point_prompts(peaks.points_xy), True)
     for label in np.unique(peaks.labels):
-        points_xy = peaks.points_xy[peaks.labels == label]
+        points_xy = _strongest(peaks, int(label), settings.peak_max_count)
         if len(points_xy) > 1:
             yield from ask(group_prompt(points_xy), True)
     for side in settings.grid_sides:
@@ -160,6 +160,13 @@ def _uncovered(
     inside = (points_xy[:, None] >= boxes[..., :2]).all(-1) & (points_xy[:, None] < boxes[..., 2:]).all(-1)
     uncovered: Float32 = points_xy[~np.any(inside, axis=1)]
     return uncovered
+
+
+def _strongest(peaks: Peaks, label: int, most: int) -> Float32:
+    """Points of a label's highest peaks: several kinds of maps together may have more than one prompt may hold."""
+    mine = np.flatnonzero(peaks.labels == label)
+    points_xy: Float32 = peaks.points_xy[np.sort(mine[np.argsort(-peaks.values[mine], kind="stable")[:most]])]
+    return points_xy
 
 
 def _thinned(points_xy: Float32, most: int) -> Float32:

@@ -33,7 +33,7 @@ def read_tag_table(path: Path) -> tuple[TagRow, ...]:
     """Rows of a CSV with the columns `file` and `tags`; further columns are ignored.
 
     Raises:
-        TagFileError: the file is no CSV in UTF-8 or lacks a column.
+        TagFileError: the file is no CSV in UTF-8, lacks a column or has a row with more fields than columns.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -44,9 +44,17 @@ def read_tag_table(path: Path) -> tuple[TagRow, ...]:
                     absent[0],
                     f"{path} lacks the column {absent[0]!r}: its first line must name the columns file and tags",
                 )
+            rows = list(enumerate(reader, start=2))
+            spilled = next((number for number, row in rows if None in row), None)
+            if spilled is not None:
+                raise TagFileError(
+                    "tags",
+                    f"{path}, row {spilled}: has more fields than the first line names: put tags that are separated by "
+                    "commas in quotes, or separate them by ;",
+                )
             return tuple(
                 TagRow(number, str(PurePosixPath((row["file"] or "").strip())), split_tags(row["tags"] or ""))
-                for number, row in enumerate(reader, start=2)
+                for number, row in rows
             )
     except (UnicodeDecodeError, csv.Error) as error:
         raise TagFileError("csv", f"{path} cannot be read as a CSV in UTF-8 ({error})") from error

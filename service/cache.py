@@ -114,7 +114,7 @@ class ResultCache:
             del self._flights[key]
 
     def _keep(self, key: Key, value: Sized) -> None:
-        if value.nbytes > self._max_bytes:
+        if not self._max_bytes or value.nbytes > self._max_bytes:
             return
         self._kept[key] = value
         self._bytes += value.nbytes

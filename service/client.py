@@ -72,11 +72,11 @@ class RetryPolicy:
 
     def wait_s(self, attempt: int, retry_after_s: float | None) -> float:
         """Seconds to wait after attempt number `attempt` (from 1) has failed."""
-        if retry_after_s is not None:
-            return min(retry_after_s, self.longest_wait_s)
-        # Jitter, so that clients that failed together do not come back together.
-        doubled_s: float = self.first_wait_s * 2 ** (attempt - 1)
-        return min(doubled_s, self.longest_wait_s) * random.uniform(0.5, 1.0)
+        # Jitter, so that clients that failed together do not come back together. Retry-After is the least wait and not
+        # the whole one: a service may say one second for minutes, and that must not use up all attempts.
+        doubled_s = self.first_wait_s * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)
+        asked_s = (retry_after_s or 0.0) * random.uniform(1.0, 1.5)
+        return float(min(max(doubled_s, asked_s), self.longest_wait_s))
 
 
 class WeakSamClient:

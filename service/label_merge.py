@@ -10,11 +10,12 @@ from pathlib import Path
 
 from service.label_files import FAILURES, JOURNAL, LEDGER, Outcome, write_files
 from service.label_journal import Journal, JournalError, RunIdentity, reopen_journal
-from service.label_tags import Failure
+from service.label_tags import IMAGE_MISSING, NAME_NOT_UTF8, Failure
 from service.schemas import DetectResult
 from service.shard import Shard, parse_shard
 
-IMAGE_MISSING = "image_missing"
+# Failures of what is no picture of the folder, and so has no place among the ids.
+WITHOUT_ID = (IMAGE_MISSING, NAME_NOT_UTF8)
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def _merge(parts: Sequence[_Part], out: Path) -> MergeSummary:
     # What a journal holds may be out of date; the ledger has every picture that the run ended with.
     place = {image: part.journal for part in parts for image in _images_of_ledger(part.folder / LEDGER)}
     failures = [failure for part in parts for failure in _read_failures(part.folder / FAILURES)]
-    images = {*place, *(failure.image for failure in failures if failure.code != IMAGE_MISSING)}
+    images = {*place, *(failure.image for failure in failures if failure.code not in WITHOUT_ID)}
 
     def answer(image: str) -> DetectResult:
         return place[image].answer(image)

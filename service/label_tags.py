@@ -11,6 +11,9 @@ from models.tag_files import TagFileError, joined_rows, read_sidecar, read_tag_t
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
+IMAGE_MISSING = "image_missing"
+NAME_NOT_UTF8 = "name_not_utf8"
+
 TagPlace = Literal["folder", "sidecar"]
 TagsByImage = dict[str, tuple[str, ...]]
 
@@ -49,7 +52,7 @@ def worklist_from_csv(folder: Path, csv_path: Path) -> Worklist:
     listed = joined_rows(read_tag_table(csv_path))
     worklist = _worklist(images, listed, nameless, f"{csv_path} has no tags for it")
     absent = sorted(set(listed) - set(images))
-    missing = (Failure(image, "image_missing", f"{csv_path} names it, {folder} does not hold it") for image in absent)
+    missing = (Failure(image, IMAGE_MISSING, f"{csv_path} names it, {folder} does not hold it") for image in absent)
     return Worklist(worklist.images, worklist.tags, (*worklist.failures, *missing))
 
 
@@ -81,7 +84,7 @@ def find_images(folder: Path) -> tuple[tuple[str, ...], tuple[Failure, ...]]:
     if not found:
         raise ValueError(f"{folder} holds no picture: looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
     nameless = tuple(
-        Failure(ascii(image)[1:-1], "name_not_utf8", "its name is not UTF-8: rename it")
+        Failure(ascii(image)[1:-1], NAME_NOT_UTF8, "its name is not UTF-8: rename it")
         for image in found
         if not _is_text(image)
     )
@@ -97,6 +100,8 @@ def _walk(folder: Path, below: PurePosixPath) -> Iterator[str]:
     for entry in folder.iterdir():
         if entry.name.startswith("."):
             continue
+        if entry.is_symlink() and folder.resolve().is_relative_to(entry.resolve()):
+            continue  # leads back to where we are
         if entry.is_dir():
             yield from _walk(entry, below / entry.name)
         elif entry.suffix.lower() in IMAGE_SUFFIXES:

@@ -34,11 +34,11 @@ class DetectOptions(_Document):
 
 
 def _split_tags(value: object) -> object:
-    """Comma-separated tags, alone or in a list, as one flat list without blanks."""
+    """Comma-separated tags, alone or in a list, as one flat list without blanks and equal texts."""
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
         return value
-    return [part.strip() for text in texts for part in text.split(",") if part.strip()]
+    return list(dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip()))
 
 
 def _from_base64(value: object) -> object:

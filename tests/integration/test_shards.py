@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -84,6 +85,14 @@ def test_a_shard_that_is_resumed_merges_as_well(folder: Path, url: str, fake: Fa
     run_shards(folder, tmp_path / "shards", url)
     shards = run_shards(folder, tmp_path / "shards", url)
     merge_shards(shards, tmp_path / "merged")
+    for name in FILES:
+        assert (tmp_path / "merged" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_a_name_that_is_not_text_takes_no_id(folder: Path, url: str, tmp_path: Path) -> None:
+    (folder / "day1" / os.fsdecode(b"gr\xfcn.jpg")).write_bytes((folder / "day1" / "05.jpg").read_bytes())
+    run(folder, tmp_path / "whole", url)
+    merge_shards(run_shards(folder, tmp_path / "shards", url), tmp_path / "merged")
     for name in FILES:
         assert (tmp_path / "merged" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from models.image import DEFAULT_MAX_PIXELS
+from models.image import BROKEN, DEFAULT_MAX_PIXELS, orientation_of
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-_EXIF_ORIENTATION = 0x0112
 _EXIF_QUARTER_TURNS = (5, 6, 7, 8)
 
 
@@ -29,8 +28,8 @@ def upright_size_hw(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            turned = image.getexif().get(_EXIF_ORIENTATION) in _EXIF_QUARTER_TURNS
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            turned = orientation_of(image) in _EXIF_QUARTER_TURNS
+    except (UnidentifiedImageError, *BROKEN) as error:
         raise UnusableImageError(f"the picture cannot be read ({error})") from error
     if width * height > DEFAULT_MAX_PIXELS:
         raise UnusableImageError(f"the picture has {width * height} pixels, the limit is {DEFAULT_MAX_PIXELS}")

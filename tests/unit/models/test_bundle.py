@@ -50,6 +50,7 @@ def test_a_missing_file_is_refused_by_name(bundle_dir: Path) -> None:
         pytest.param({"thresholds": {"classifier": [0.5], "score": [0.1]}}, "must be 31 finite numbers", id="count"),
         pytest.param({"post": {"nms_io": 0.3}}, "unknown key 'nms_io': did you mean 'nms_iou'", id="unknown key"),
         pytest.param({"post": {"nms_iou": "high"}}, "nms_iou: expected float", id="wrong type"),
+        pytest.param({"graphs": []}, r"bundle\.json: .*no attribute", id="graphs are no table"),
         pytest.param({"graphs": {}}, "graphs lacks cam, sam_encoder, sam_decoder, wsod", id="no graphs"),
     ],
 )

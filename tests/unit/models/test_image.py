@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -39,6 +41,41 @@ def test_exif_rotation_is_applied() -> None:
     decoded = decode_image(saved(NOISE, "PNG", exif=exif))
     assert decoded.size_hw == (30, 20)
     assert np.array_equal(decoded.image_hwc_u8, np.rot90(np.asarray(NOISE), -1))
+
+
+def test_an_exif_block_that_cannot_be_written_again_still_turns_the_picture() -> None:
+    """Sloppy writers store a resolution as text; Pillow's own turning stumbles over that."""
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x02\0" + struct.pack("<HHII", 0x0112, 3, 1, 6)
+    exif += struct.pack("<HHI4s", 0x011A, 2, 4, b"72\0\0") + b"\0\0\0\0"
+    buffer = io.BytesIO()
+    NOISE.save(buffer, "JPEG", exif=exif)
+    assert decode_image(buffer.getvalue()).size_hw == (NOISE.width, NOISE.height)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")
+def test_an_exif_block_that_cannot_be_read_leaves_the_picture_as_it_is() -> None:
+    buffer = io.BytesIO()
+    NOISE.save(buffer, "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    assert decode_image(buffer.getvalue()).size_hw == (NOISE.height, NOISE.width)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param(np.array([[0.0, 0.5, 1.0]], np.float32), id="shares"),
+        pytest.param(np.array([[0, 100_000, 200_000]], np.int32), id="more than 16 bits"),
+        pytest.param(np.array([[0.0, 40_000.0, 80_000.0]], np.float32), id="large floats"),
+    ],
+)
+def test_grey_values_of_any_range_become_visible(values: npt.NDArray[np.generic]) -> None:
+    grey = decode_image(saved(Image.fromarray(values), "TIFF")).image_hwc_u8[0, :, 0]
+    np.testing.assert_allclose(grey, [0, 127, 255], atol=1)
+
+
+def test_pictures_beyond_pillows_own_limit_are_judged_by_ours() -> None:
+    data = saved(Image.new("1", (14_000, 14_000)), "PNG")
+    with pytest.raises(ImageError, match="14000 x 14000 = 196000000 pixels, the limit is 190000000"):
+        decode_image(data, max_pixels=190_000_000)
 
 
 def test_transparency_becomes_white() -> None:

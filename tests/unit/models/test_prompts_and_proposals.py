@@ -77,6 +77,14 @@ def test_peaks_are_asked_first_then_groups_then_grids() -> None:
     assert picture.asked[1].labels.tolist() == [[1, 1]]
 
 
+def test_a_group_holds_the_strongest_peaks_and_no_more_than_one_map_may_have() -> None:
+    points = np.array([(10, 10), (20, 20), (30, 30)], np.float32)
+    peaks = Peaks(points, np.zeros(3, np.int64), np.array([0.95, 0.9, 1.0], np.float32))
+    settings = replace(SETTINGS, peak_max_count=2)
+    group = run_proposing(propose(peaks, (SIDE, SIDE), settings), SquareDecoder(), (64,)).asked[1]
+    np.testing.assert_array_equal(group.coords[0], points[[0, 2]])
+
+
 def test_no_prompt_is_spent_on_a_point_that_a_good_mask_covers() -> None:
     good = run_proposing(propose(peaks_at(), (SIDE, SIDE), SETTINGS), SquareDecoder(half_px=9), (64,))
     poor = run_proposing(propose(peaks_at(), (SIDE, SIDE), SETTINGS), SquareDecoder(half_px=9, iou=0.6), (64,))

@@ -32,6 +32,7 @@ def test_rows_have_the_numbers_a_spreadsheet_shows(tmp_path: Path) -> None:
     ("content", "field", "sentence"),
     [
         pytest.param(b"file\na.jpg\n", "tags", "lacks the column 'tags'", id="column"),
+        pytest.param(b"file,tags\na.jpg,bolt\nb.jpg,bolt,nut\n", "tags", "row 3: has more fields", id="no quotes"),
         pytest.param(b"file,tags\na.jpg,\xff\n", "csv", "cannot be read as a CSV in UTF-8", id="encoding"),
     ],
 )

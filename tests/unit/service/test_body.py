@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI, Query, Request
 from starlette.types import Message, Scope
 
+from service import body
 from service.body import BodyLimit, read_request
 from service.errors import BodyTooLarge, Busy
 from service.problems import add_problem_handlers
@@ -40,7 +41,12 @@ GOOD: dict[str, tuple[Sent, tuple[str, ...]]] = {
     "query beside a form": ({"files": {"image": DATA}, "params": {"tags": "b"}}, ("b",)),
 }
 BAD: dict[str, tuple[Sent, str, str]] = {
-    "no type": ({"content": DATA}, "unsupported_media_type", "Content-Type is ''"),
+    "a form in no charset": (
+        {"content": b"--x\r\n\r\n--x--"}
+        | {"headers": {"content-type": "multipart/form-data; boundary=x; charset=undefined"}},
+        "invalid_request",
+        "the form cannot be read",
+    ),
     "a type of curl --data": (
         {"content": DATA, "headers": {"content-type": "application/x-www-form-urlencoded"}},
         "unsupported_media_type",
@@ -138,6 +144,23 @@ async def test_what_is_wrong_is_named(app: FastAPI, sent: Sent, code: str, sente
     problem = (await send(app, sent)).json()
     assert problem["code"] == code
     assert sentence in problem["detail"]
+
+
+async def test_unknown_members_without_end_are_answered_with_twenty(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+
+    def validated(kind: type[Any], values: dict[str, Any]) -> Any:
+        counted.append(len(values))
+        return validate(kind, values)
+
+    validate = body._validated
+    monkeypatch.setattr(body, "_validated", validated)
+    answer = await send(app, {"json": {"image": TEXT} | {str(number): 0 for number in range(100_000)}})
+    assert answer.status_code == 422
+    assert len(answer.json()["errors"]) == 20
+    assert counted == [21], "pydantic sees no more than that"
 
 
 LIMIT = 10

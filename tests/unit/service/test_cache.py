@@ -55,6 +55,13 @@ async def test_a_kept_result_is_not_computed_again() -> None:
     assert work.calls == 1
 
 
+async def test_without_room_not_even_what_takes_none_is_kept() -> None:
+    cache, work = ResultCache(0, Metrics()), Work(Blob(0))
+    await cache.get(key("a"), work)
+    await cache.get(key("a"), work)
+    assert work.calls == 2
+
+
 @pytest.mark.parametrize(
     "other", [key("b"), key("a", of=1), key("a")._replace(bundle_digest="other"), key("a")._replace(kind="proposals")]
 )

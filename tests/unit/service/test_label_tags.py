@@ -39,6 +39,14 @@ def test_a_name_that_is_not_text_is_a_failure_of_that_picture(tmp_path: Path) ->
     assert shard_worklist(worklist, Shard(0, 1)) == worklist
 
 
+def test_a_link_back_to_a_folder_above_is_not_followed(tmp_path: Path) -> None:
+    folder = make_files(tmp_path / "in", "a/x.jpg")
+    (folder / "a" / "latest").symlink_to(folder)
+    make_files(tmp_path / "elsewhere", "y.jpg")
+    (folder / "more").symlink_to(tmp_path / "elsewhere")
+    assert find_images(folder)[0] == ("a/x.jpg", "more/y.jpg")
+
+
 @pytest.mark.parametrize(
     ("below", "sentence"),
     [pytest.param("absent", "is not a folder", id="absent"), pytest.param(".", "holds no picture", id="empty")],
