@@ -51,7 +51,7 @@ def write_random_runs(folder: Path, labels: LabelSet, side_px: int) -> tuple[Pat
         save_file(net.state_dict(), folder / name / f"{name}.safetensors")
         config = {"backbone": BACKBONE, "side_px": side_px}
         (folder / name / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    write_labels(labels, folder / "cam" / "labels.json")
+        write_labels(labels, folder / name / "labels.json")
     thresholds = {"classifier": [0.0] * len(labels), "score": [0.0] * len(labels)}
     (folder / "wsod" / "thresholds.json").write_text(json.dumps(thresholds), encoding="utf-8")
     return folder / "cam", folder / "wsod"
