@@ -122,8 +122,10 @@ async def test_deadlines_and_cancellation_reach_the_queue_of_triton(tiny_bundle:
                 return await backend.infer("cam", inputs, ("scores",))
 
         # The first runs; the others wait behind it, one until its time is up, one until its caller goes.
-        calls = [asyncio.create_task(call(seconds)) for seconds in (PATIENCE_S, SLOW_S / 4, PATIENCE_S)]
-        await asyncio.sleep(SLOW_S / 2)
+        calls = [asyncio.create_task(call(PATIENCE_S))]
+        await asyncio.sleep(SLOW_S / 4)  # or one of the others might come before it
+        calls += [asyncio.create_task(call(seconds)) for seconds in (SLOW_S / 4, PATIENCE_S)]
+        await asyncio.sleep(SLOW_S / 4)
         calls[2].cancel()
         first, late, gone = await asyncio.gather(*calls, return_exceptions=True)
         assert not isinstance(first, BaseException)
