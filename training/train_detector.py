@@ -117,12 +117,7 @@ def train_detector(
     )
     fabric = start_fabric(config.precision, config.seed)
     if is_first_rank():
-        files = [*annotation_files, *([config.cam_checkpoint] if config.cam_checkpoint is not None else [])]
-        inputs = {
-            "pictures": pictures_digest(images, labels, objects=config.supervision == "boxes"),
-            "annotations": files_digest(files),
-        }
-        prepare_run(config, out_dir, inputs)
+        prepare_run(config, out_dir, _input_digests(config, images, labels, annotation_files))
         write_labels(labels, out_dir / "labels.json")
         np.save(out_dir / "pictures.npy", _sample_pictures(rows, config.side_px))
     net = _build(config, len(labels))
@@ -147,6 +142,17 @@ def train_detector(
         save_file({key: value.contiguous() for key, value in net.state_dict().items()}, checkpoint)
     wait_for_ranks()
     return checkpoint
+
+
+def _input_digests(
+    config: DetectorConfig, images: Sequence[TaggedImage], labels: LabelSet, annotation_files: Sequence[Path]
+) -> dict[str, str]:
+    begun_from = [] if config.cam_checkpoint is None else [config.cam_checkpoint]
+    return {
+        "pictures": pictures_digest(images, labels, objects=config.supervision == "boxes"),
+        "annotations": files_digest(annotation_files),
+        "weights": files_digest(begun_from),
+    }
 
 
 def _train_step(fabric: Any, model: Any, optimizer: Any, batch: Any, step: int) -> dict[str, Any]:

@@ -79,4 +79,5 @@ def test_a_picture_without_proposals_misses_its_objects() -> None:
 def test_without_true_boxes_there_is_nothing_to_report() -> None:
     head = ScoresInFeatures().eval()
     example = _example([[0.9, 0.1], [0.2, 0.8]])
-    assert report_wsod(head, [_picture()], [example], LABELS, SIDE_PX, PostSettings()) == {"images": 0}
+    for picture in (_picture(), _picture(TrueObject("Nut", NUT_XYXY, difficult=True))):
+        assert report_wsod(head, [picture], [example], LABELS, SIDE_PX, PostSettings()) == {"images": 0}
