@@ -13,10 +13,8 @@ PORT ?= 8000
 RUNS ?= runs/default
 DATA ?= data/fod-a
 # A file of ImageNet weights instead of timm's hub: make train-default WEIGHTS=path/to/mobilenetv2_100.safetensors
-BACKBONE := $(if $(WEIGHTS),--set backbone_weights=$(WEIGHTS))
-LICENCES := --set licences.bundle=Apache-2.0 \
-  --set 'licences.backbone=MobileNetV2 ImageNet weights, Apache-2.0, fine-tuned' \
-  --set 'licences.photographs=FOD-A, MIT (tags used, no picture included)'
+SAM_WEIGHTS := $(if $(WEIGHTS),--set backbone_weights=$(WEIGHTS))
+CAM_WEIGHTS := $(if $(WEIGHTS),--set cam.backbone_weights=$(WEIGHTS))
 MONITORING := deploy/monitoring
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
@@ -70,30 +68,15 @@ format: $(VENV)/.all ## rewrite the code in the house format
 	@$(BIN)/ruff check --quiet --fix .
 
 bench: $(VENV)/.all ## measure speed as ratios, write out/bench.json: make bench BENCH_ARGS="--only detect"
-	@$(BIN)/python -m tests.bench --json out/bench.json --sam-run $(RUNS)/sam $(BENCH_ARGS)
+	@$(BIN)/python -m tests.bench --json out/bench.json $(BENCH_ARGS)
 
 install: $(VENV)/.all ## install everything: service, training, tools
 
 train-default: $(VENV)/.all ## train the default bundle anew from DATA (hours without an accelerator)
-	$(BIN)/weaksam data scenes --out $(RUNS)/scenes --count 700 --seed 1 --size 480x640
-	$(BIN)/weaksam train sam --config training/configs/sam_160.toml $(BACKBONE) --out $(RUNS)/sam_160
+	$(BIN)/weaksam train sam --config training/configs/sam_160.toml $(SAM_WEIGHTS) --out $(RUNS)/sam_160
 	$(BIN)/weaksam train sam --config training/configs/sam.toml --set initial=$(RUNS)/sam_160/sam.safetensors --out $(RUNS)/sam
-	$(BIN)/weaksam train cam --config training/configs/cam.toml $(BACKBONE) --data $(DATA) --data $(RUNS)/scenes --out $(RUNS)/cam
-	$(BIN)/weaksam export --sam $(RUNS)/sam --cam $(RUNS)/cam --config deploy/configs/default.toml --out $(RUNS)/proposer
-	$(BIN)/weaksam train wsod --config training/configs/wsod.toml --data $(DATA) --data $(RUNS)/scenes \
-	  --cam $(RUNS)/cam --proposals $(RUNS)/proposer --out $(RUNS)/wsod
-	$(BIN)/weaksam export --sam $(RUNS)/sam --cam $(RUNS)/cam --wsod $(RUNS)/wsod --config deploy/configs/default.toml \
-	  --out $(RUNS)/weak
-	$(BIN)/weaksam train pgt --config training/configs/pgt.toml --set keep_share=0.7 --set every=4 \
-	  --data $(DATA) --bundle $(RUNS)/weak --out $(RUNS)/pgt
-	$(BIN)/weaksam train pgt --config training/configs/pgt.toml --set keep_share=0.5 --set every=2 \
-	  --data $(RUNS)/scenes --bundle $(RUNS)/weak --out $(RUNS)/pgt_scenes
-	$(BIN)/weaksam train detector --config training/configs/detector.toml --set cam_checkpoint=$(RUNS)/cam/cam.safetensors \
-	  --set backbone_weights=none --data $(DATA) --data $(RUNS)/scenes \
-	  --annotations $(RUNS)/pgt/annotations/instances_train.json \
-	  --annotations $(RUNS)/pgt_scenes/annotations/instances_train.json --out $(RUNS)/detector
-	$(BIN)/weaksam export --sam $(RUNS)/sam --cam $(RUNS)/cam --wsod $(RUNS)/wsod --detector $(RUNS)/detector \
-	  --config deploy/configs/default.toml $(LICENCES) --out models/default_bundle
+	$(BIN)/weaksam train training/configs/default.toml $(CAM_WEIGHTS) --set sam=$(RUNS)/sam --set 'data.folders=["$(DATA)"]' --out $(RUNS)/path
+	cp $(RUNS)/path/bundle/* models/default_bundle/
 
 clean: ## remove caches and build leftovers; .venv and runs/ stay
 	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis demo.png

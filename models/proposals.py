@@ -20,6 +20,8 @@ from models.settings import PromptSettings
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 LEAST_SIDE_PX = 1.0
+# Of promising boxes that overlap by more, points are sought in the better one.
+SAME_THING_IOU = 0.7
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ Decode = Callable[[PromptBatch], DecodedBatch]
 def propose(peaks: Peaks, valid_hw: tuple[int, int], settings: PromptSettings) -> Proposing:
     """Ask about peaks, groups of peaks, then grids from coarse to fine, sparing points that a good mask covers.
 
+    A last, finest grid looks closer where something promising was found: a thing of few pixels gets several points
+    without a fine grid over all the ground around it.
     Rounds do not depend on how a backend cuts them into runs, so every backend gives the same proposals.
 
     Args:
@@ -103,6 +107,9 @@ def propose(peaks: Peaks, valid_hw: tuple[int, int], settings: PromptSettings) -
         open_xy = _thinned(open_xy, settings.max_prompts - sum(map(len, asked)))
         if len(open_xy):
             yield from ask(point_prompts(open_xy), False)
+    near_xy = _promising(pool, valid_hw, settings)[: max(0, settings.max_prompts - sum(map(len, asked)))]
+    if len(near_xy):
+        yield from ask(point_prompts(near_xy), False)
     return ProposedPicture(_select(_concat(pool), valid_hw, settings), tuple(asked))
 
 
@@ -153,13 +160,40 @@ def _masks_of(decoded: DecodedBatch, first_prompt: int, from_peak: bool, setting
 def _uncovered(
     points_xy: Float32, pool: Sequence[Proposals], valid_hw: tuple[int, int], settings: PromptSettings
 ) -> Float32:
+    boxes_xyxy = _things(pool, valid_hw, settings, settings.cover_min_iou).boxes_xyxy
+    uncovered: Float32 = points_xy[~_inside(points_xy, boxes_xyxy).any(axis=1)]
+    return uncovered
+
+
+def _promising(pool: Sequence[Proposals], valid_hw: tuple[int, int], settings: PromptSettings) -> Float32:
+    """Points of the finest grid in promising boxes and in no good mask's: in turn one of each box, its centre first."""
+    points_xy = _uncovered(grid_points(settings.focus_side, valid_hw), pool, valid_hw, settings)
+    things = _things(pool, valid_hw, settings, settings.focus_min_iou)
+    boxes_xyxy = things.boxes_xyxy[nms(things.boxes_xyxy, things.predicted_iou, SAME_THING_IOU)]
+    centres_xy = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
+    distances_px = np.linalg.norm(points_xy[:, None] - centres_xy, axis=-1)  # [G,M]
+    inside, never = _inside(points_xy, boxes_xyxy), len(points_xy)
+    turns = np.where(inside, distances_px, np.inf).argsort(axis=0).argsort(axis=0)
+    first_turn = np.where(inside, turns, never).min(axis=1, initial=never)
+    order = np.argsort(first_turn, kind="stable")
+    promising: Float32 = points_xy[order[first_turn[order] < never]]
+    return promising
+
+
+def _things(
+    pool: Sequence[Proposals], valid_hw: tuple[int, int], settings: PromptSettings, least_iou: float
+) -> Proposals:
+    """The masks so far of at least this predicted IoU whose boxes are not most of the picture."""
     masks = _concat(pool)
     most_px = settings.cover_max_area_share * valid_hw[0] * valid_hw[1]
-    covers = (masks.predicted_iou >= settings.cover_min_iou) & (box_areas(masks.boxes_xyxy) <= most_px)
-    boxes = masks.boxes_xyxy[covers][None]  # [1,M,4]
-    inside = (points_xy[:, None] >= boxes[..., :2]).all(-1) & (points_xy[:, None] < boxes[..., 2:]).all(-1)
-    uncovered: Float32 = points_xy[~np.any(inside, axis=1)]
-    return uncovered
+    return masks[(masks.predicted_iou >= least_iou) & (box_areas(masks.boxes_xyxy) <= most_px)]
+
+
+def _inside(points_xy: Float32, boxes_xyxy: Float32) -> npt.NDArray[np.bool_]:
+    """Which points [G,2] lie in which boxes [M,4]: [G,M]."""
+    points = points_xy[:, None]
+    inside: npt.NDArray[np.bool_] = np.all((points >= boxes_xyxy[:, :2]) & (points < boxes_xyxy[:, 2:]), axis=-1)
+    return inside
 
 
 def _strongest(peaks: Peaks, label: int, most: int) -> Float32:

@@ -32,6 +32,8 @@ class PromptSettings:
         grid_min_stability: least stability of a grid prompt's mask.
         cover_min_iou: a grid point inside the box of a mask with at least this predicted IoU is not asked.
         cover_max_area_share: ... unless that box takes more than this share of the picture.
+        focus_side: points per side of the last grid, of which only points inside promising masks are asked; 0 for none.
+        focus_min_iou: least predicted IoU of a promising mask; its box may take ``cover_max_area_share`` at most.
         duplicate_iou: of two boxes with a higher IoU, one goes.
         max_proposals: most proposals of one picture.
     """
@@ -55,6 +57,8 @@ class PromptSettings:
     peak_grid: PeakGrid = "map"
     cross_peak_window_px: int = 129
     cross_clusters_share: float = 0.2
+    focus_side: int = 0
+    focus_min_iou: float = 0.6
 
     def __post_init__(self) -> None:
         if not 0 < self.cross_clusters_share <= 1:

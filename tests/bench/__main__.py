@@ -45,12 +45,10 @@ class Part(StrEnum):
 def main(
     json_out: Annotated[Path, typer.Option("--json", help="Where to write the report.")] = Path("out/bench.json"),
     bundle: Annotated[Path, typer.Option(help="Bundle to serve.", show_default="the one installed")] = DEFAULT_BUNDLE,
-    sam_run: Annotated[
-        Path, typer.Option(help="Run of `weaksam train sam` behind the bundle; without it random weights are timed.")
-    ] = Path("runs/default/sam"),
     requests: Annotated[int, typer.Option(min=1, help="Different pictures sent to POST /detect.")] = 40,
-    pictures: Annotated[
-        int, typer.Option(min=1, help="Pictures of each data set for proposals; the reference takes seconds for each.")
+    pictures: Annotated[int, typer.Option(min=1, help="Pictures of each data set for recall of proposals.")] = 40,
+    timed: Annotated[
+        int, typer.Option(min=1, help="Of these, so many are timed; the reference takes many seconds for each.")
     ] = 6,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of the decoder's table.")] = 10,
     data: Annotated[Path, typer.Option(help="Photographs with boxes, besides the scenes, if there.")] = PHOTOGRAPHS,
@@ -78,7 +76,7 @@ def main(
         Part.CAPACITY: lambda: measure_capacity(bundle, threads, requests),
         Part.OVERLOAD: lambda: measure_overload(bundle, threads, minutes),
         Part.TRITON: lambda: measure_triton(bundle, threads, max(1, requests // 2)),
-        Part.PROPOSALS: lambda: measure_proposals(bundle, sam_run, threads, _data_sets(data, pictures)),
+        Part.PROPOSALS: lambda: measure_proposals(bundle, threads, _data_sets(data, pictures), timed),
     }
     left_out = {Part.OVERLOAD} if TRITON_INSTALLED.is_file() else {Part.OVERLOAD, Part.TRITON}
     for part in only or (part for part in parts if part not in left_out):

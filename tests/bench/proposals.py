@@ -30,7 +30,6 @@ from tests.bench.reference import (
     decode_by_graphs,
     decode_by_predictor,
     random_compact_sam,
-    read_compact_sam,
     reference_proposals,
     sam_predictor,
 )
@@ -40,77 +39,70 @@ IOU_THRESHOLDS = (0.5, 0.75, 0.9)
 Float32 = npt.NDArray[np.float32]
 
 
+# Prompts in one run of the decoder where the reference's way is not timed.
+UNTIMED_RUN = 8
+
+
 @dataclass(frozen=True)
 class Answer:
-    """One way's answer to one picture: its time, and its proposals in pixels of the upright picture."""
+    """One way's answer to one picture: its time, None where it was not taken, and proposals in the upright picture."""
 
-    seconds: float
+    seconds: float | None
     boxes_xyxy: Float32
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What the reference's way needs; without `trained` weights it takes its time and the graphs give its answers."""
+    """What the reference's way needs: `predictor` is timed, `graphs` with the trained weights give its answers."""
 
     bundle: Bundle
     predictor: SamPredictor
     graphs: BareLoop
-    trained: bool
 
 
 def measure_proposals(
-    bundle_dir: Path, sam_run: Path, threads: int, data: dict[str, Sequence[BenchPicture]]
+    bundle_dir: Path, threads: int, data: dict[str, Sequence[BenchPicture]], timed: int
 ) -> dict[str, Any]:
-    """Both ways on every picture: times, their ratio, and recall of true boxes at the same most proposals.
+    """Both ways: times and their ratio on some pictures, recall of true boxes at the same most proposals on all.
 
     Our time is that of the service's stage `proposals`, from maps to boxes; the reference's from its first prompt to
-    its boxes. Encoding the picture, once on either side, is in neither.
+    its boxes. Encoding the picture, once on either side, is in neither. A bundle holds no weights that torch could
+    load: the predictor is timed on a network of the same shapes, and its prompts are answered by the bundle's graphs.
 
     Args:
-        bundle_dir: what is served.
-        sam_run: the run of `weaksam train sam` that the bundle was made of; where it is missing the reference is
-            timed on random weights of the same shapes, and its prompts are answered by the bundle's own graphs.
+        bundle_dir: what is served; its compact SAM is of the default bundle's shapes.
         threads: of onnxruntime; 0 is one per core.
         data: pictures by name of their data set.
+        timed: the first so many of each data set are timed; the reference takes many seconds for each.
     """
-    reference = _open_reference(load_bundle(bundle_dir), sam_run, threads)
+    bundle = load_bundle(bundle_dir)
+    reference = Reference(bundle, sam_predictor(random_compact_sam(bundle.side_px)), BareLoop(bundle, threads))
     settings = load_settings(bundle=bundle_dir, cache_bytes=0, intra_op_threads=threads)
     rows: dict[str, list[tuple[Answer, Answer, Float32]]] = {name: [] for name in data}
     with asyncio.Runner() as runner:
         pipeline = create_pipeline(settings)
         for name, pictures in data.items():
             runner.run(_ours(pipeline, decode_image(pictures[0].data), pictures[0].tags))  # warm-up
-            for picture in track(pictures, f"proposals of {name}"):
-                rows[name].append((*_both(runner, pipeline, reference, picture), picture.boxes_xyxy))
+            for index, picture in enumerate(track(pictures, f"proposals of {name}")):
+                both = _both(runner, pipeline, reference, picture, index < timed)
+                rows[name].append((*both, picture.boxes_xyxy))
         runner.run(pipeline.backend.aclose())
-    everything = [row for found in rows.values() for row in found]
     return {
-        "proposal_speedup": _speedup(everything),
-        "reference_weights": "of the run" if reference.trained else "random; recall through the bundle's graphs",
-        "max_proposals": reference.bundle.prompts.max_proposals,
+        "proposal_speedup": _speedup([row for found in rows.values() for row in found]),
+        "max_proposals": bundle.prompts.max_proposals,
         "by_data": {name: _summary(found) for name, found in rows.items()},
     }
 
 
-def _open_reference(bundle: Bundle, sam_run: Path, threads: int) -> Reference:
-    trained = (sam_run / "sam.safetensors").is_file()
-    net = read_compact_sam(sam_run) if trained else random_compact_sam(bundle.side_px)
-    if net.side_px != bundle.side_px:
-        raise ValueError(
-            f"{sam_run} works at {net.side_px} px, the bundle at {bundle.side_px}: give the bundle's own run"
-        )
-    return Reference(bundle, sam_predictor(net), BareLoop(bundle, threads), trained)
-
-
 def _both(
-    runner: asyncio.Runner, pipeline: Pipeline, reference: Reference, picture: BenchPicture
+    runner: asyncio.Runner, pipeline: Pipeline, reference: Reference, picture: BenchPicture, timed: bool
 ) -> tuple[Answer, Answer]:
     image = decode_image(picture.data)
     before, explained = runner.run(_ours(pipeline, image, picture.tags))
-    answer = _by_reference(reference, image, explained)
-    after, _ = runner.run(_ours(pipeline, image, picture.tags))
+    answer = _by_reference(reference, image, explained, timed)
+    seconds = (before + runner.run(_ours(pipeline, image, picture.tags))[0]) / 2 if timed else None
     boxes_xyxy = np.array([row.box_xyxy for row in explained.proposals], np.float32).reshape(-1, 4)
-    return Answer((before + after) / 2, boxes_xyxy), answer
+    return Answer(seconds, boxes_xyxy), answer
 
 
 async def _ours(pipeline: Pipeline, image: DecodedImage, tags: tuple[str, ...]) -> tuple[float, Explanation]:
@@ -120,17 +112,18 @@ async def _ours(pipeline: Pipeline, image: DecodedImage, tags: tuple[str, ...]) 
     return result.timing_ms["proposals"] / 1000, result.explain
 
 
-def _by_reference(reference: Reference, image: DecodedImage, explained: Explanation) -> Answer:
+def _by_reference(reference: Reference, image: DecodedImage, explained: Explanation, timed: bool) -> Answer:
     letterbox = Letterbox(image.size_hw, reference.bundle.side_px)
     peaks, settings = _peaks(explained, letterbox), reference.bundle.prompts
-    reference.predictor.set_image(image.image_hwc_u8)
-    decode = decode_by_predictor(reference.predictor, letterbox)
-    started_s = time.perf_counter()
-    proposals = reference_proposals(decode, peaks, letterbox.valid_hw, settings)
-    seconds = time.perf_counter() - started_s
-    if not reference.trained:
-        decode = decode_by_graphs(reference.bundle, reference.graphs, image.image_hwc_u8, letterbox)
-        proposals = reference_proposals(decode, peaks, letterbox.valid_hw, settings)
+    decode = decode_by_graphs(reference.bundle, reference.graphs, image.image_hwc_u8, letterbox)
+    proposals = reference_proposals(decode, peaks, letterbox.valid_hw, settings, UNTIMED_RUN)
+    seconds = None
+    if timed:
+        reference.predictor.set_image(image.image_hwc_u8)
+        decode = decode_by_predictor(reference.predictor, letterbox)
+        started_s = time.perf_counter()
+        reference_proposals(decode, peaks, letterbox.valid_hw, settings)
+        seconds = time.perf_counter() - started_s
     return Answer(seconds, letterbox.boxes_to_image(proposals.boxes_xyxy))
 
 
@@ -146,13 +139,18 @@ def _peaks(explained: Explanation, letterbox: Letterbox) -> Peaks:
 
 
 def _speedup(rows: Sequence[tuple[Answer, Answer, Float32]]) -> float:
-    return round(median(theirs.seconds for _, theirs, _ in rows) / median(ours.seconds for ours, _, _ in rows), 2)
+    return round(_p50_s([theirs for _, theirs, _ in rows]) / _p50_s([ours for ours, _, _ in rows]), 2)
+
+
+def _p50_s(answers: Sequence[Answer]) -> float:
+    return median(answer.seconds for answer in answers if answer.seconds is not None)
 
 
 def _summary(rows: Sequence[tuple[Answer, Answer, Float32]]) -> dict[str, Any]:
     truth = [boxes_xyxy for *_, boxes_xyxy in rows]
     return {
         "pictures": len(rows),
+        "timed": sum(ours.seconds is not None for ours, _, _ in rows),
         "objects": sum(map(len, truth)),
         "speedup": _speedup(rows),
         "ours": _side([ours for ours, _, _ in rows], truth),
@@ -166,7 +164,7 @@ def _side(answers: Sequence[Answer], truth: Sequence[Float32]) -> dict[str, Any]
         for answer, boxes_xyxy in zip(answers, truth, strict=True)
     ]
     return {
-        "p50_ms": round(1000 * median(answer.seconds for answer in answers), 2),
+        "p50_ms": round(1000 * _p50_s(answers), 2),
         "proposals_per_picture": round(float(np.mean([len(answer.boxes_xyxy) for answer in answers])), 1),
         "recall": {key: round(share, 4) for key, share in recall_at(np.concatenate(best_ious), IOU_THRESHOLDS).items()},
     }

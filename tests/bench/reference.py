@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +24,6 @@ from models.prompts import PADDING, DecodedBatch, PromptBatch
 from models.proposals import Decode, Proposals, propose, run_proposing
 from models.settings import PromptSettings
 from tests.bench.bare_loop import BareLoop, Call
-from training.train_sam import load_compact_sam
 
 GRID_SIDE = 32
 BACKBONE = "mobilenetv2_100"
@@ -73,14 +70,8 @@ class _DecoderAsPublished(nn.Module):
         return self.decoder(image_embeddings=embedding, **others)
 
 
-def read_compact_sam(run: Path) -> CompactSam:
-    """The network of a run folder of `weaksam train sam`."""
-    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    return load_compact_sam(run / "sam.safetensors", config["backbone"], config["side_px"])
-
-
 def random_compact_sam(side_px: int) -> CompactSam:
-    """A network of the same shapes, which takes as long and finds nothing."""
+    """A network of the default bundle's shapes, to be timed."""
     return build_compact_sam(BACKBONE, side_px).eval()
 
 
@@ -96,18 +87,20 @@ def sam_predictor(net: CompactSam) -> SamPredictor:
     return SamPredictor(sam.eval())
 
 
-def reference_proposals(decode: Decode, peaks: Peaks, valid_hw: tuple[int, int], settings: PromptSettings) -> Proposals:
-    """Peaks, their groups and a full 32 x 32 grid, one prompt at a time; filters and bound are those of `settings`.
+def reference_proposals(
+    decode: Decode, peaks: Peaks, valid_hw: tuple[int, int], settings: PromptSettings, run: int = 1
+) -> Proposals:
+    """Peaks, their groups and a full 32 x 32 grid; filters and bound are those of `settings`.
 
     Args:
-        decode: answers a batch of one prompt.
+        decode: answers a batch of `run` prompts.
         peaks: in pixels of the graph's input.
         valid_hw: part of that input that holds the picture, in pixels.
     """
     exhaustive = replace(
         settings, grid_sides=(GRID_SIDE,), max_prompts=GRID_SIDE**2 + len(peaks) * 2, cover_min_iou=NEVER
     )
-    return run_proposing(propose(peaks, valid_hw, exhaustive), decode, (1,)).proposals
+    return run_proposing(propose(peaks, valid_hw, exhaustive), decode, (run,)).proposals
 
 
 def decode_by_predictor(predictor: SamPredictor, letterbox: Letterbox) -> Decode:
@@ -126,7 +119,7 @@ def decode_by_predictor(predictor: SamPredictor, letterbox: Letterbox) -> Decode
 
 
 def decode_by_graphs(bundle: Bundle, graphs: BareLoop, image_hwc_u8: ImageU8, letterbox: Letterbox) -> Decode:
-    """The same prompts answered by the bundle's own graphs, for where the weights are at hand in no other form."""
+    """The same prompts answered by the bundle's own graphs, which hold its trained weights."""
     square = letterbox.apply(image_hwc_u8, bundle.graphs["sam_encoder"].fill_rgb)
     (embedding,) = graphs.run(Call("sam_encoder", {"image": square[None]}, ("embedding",)))
     fixed = {"embedding": embedding, "valid_hw": np.array(letterbox.valid_hw, np.float32)}

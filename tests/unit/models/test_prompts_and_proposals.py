@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from models.peaks import Peaks
@@ -14,6 +15,8 @@ from models.settings import PromptSettings
 
 SETTINGS = PromptSettings(grid_sides=(2, 4), mask_levels=(0, 1), max_prompts=64)
 SIDE = 64
+
+Float32 = npt.NDArray[np.float32]
 
 
 def peaks_at(*rows: tuple[float, float, int]) -> Peaks:
@@ -110,6 +113,45 @@ def test_a_bounded_grid_still_reaches_the_foot_of_the_picture() -> None:
     coarse, fine = (batch.coords[:, 0] for batch in picture.asked)
     assert (len(coarse), len(fine)) == (4, 5)
     assert set(fine[:, 1]) == set(grid_points(4, (SIDE, SIDE))[:, 1]), "every row of the fine grid is asked"
+
+
+def focused(iou: float, max_prompts: int = 64, cover_max_area_share: float = 0.25) -> Float32:
+    """Points x, y of the rounds after the one peak at (32, 32), whose small mask is 24 px wide."""
+    settings = replace(
+        SETTINGS,
+        grid_sides=(),
+        focus_side=16,
+        focus_min_iou=0.6,
+        cover_min_iou=0.9,
+        max_prompts=max_prompts,
+        cover_max_area_share=cover_max_area_share,
+    )
+    decoder = SquareDecoder(half_px=12, iou=iou)
+    picture = run_proposing(propose(peaks_at((32, 32, 0)), (SIDE, SIDE), settings), decoder, (64,))
+    return np.concatenate([np.zeros((0, 2), np.float32), *(batch.coords[:, 0] for batch in picture.asked[1:])])
+
+
+def test_the_finest_grid_is_asked_inside_promising_masks_alone() -> None:
+    points = focused(0.8)
+    assert len(points) == 36, "the mask is six cells of 4 px wide and high"
+    assert (np.abs(points - 32) < 12).all()
+    assert len(focused(0.5)) == 0, "nothing promising"
+    assert len(focused(0.95)) == 0, "a good mask is not looked at again"
+    assert len(focused(0.8, cover_max_area_share=0.1)) == 0, "most of the picture is no thing"
+
+
+def test_the_middle_of_a_promising_mask_comes_first() -> None:
+    points = focused(0.8, max_prompts=5)
+    assert sorted(map(tuple, points.tolist())) == [(30, 30), (30, 34), (34, 30), (34, 34)]
+
+
+def test_promising_masks_take_turns() -> None:
+    settings = replace(SETTINGS, grid_sides=(), focus_side=16, focus_min_iou=0.6, max_prompts=8)
+    peaks = peaks_at((16, 16, 0), (48, 48, 1))
+    picture = run_proposing(propose(peaks, (SIDE, SIDE), settings), SquareDecoder(half_px=6, iou=0.7), (64,))
+    near = picture.asked[-1].coords[:, 0]
+    assert len(near) == 6
+    assert (near < 32).all(axis=1).sum() == (near > 32).all(axis=1).sum() == 3
 
 
 def test_poor_masks_of_the_grid_are_dropped_but_those_of_peaks_stay() -> None:

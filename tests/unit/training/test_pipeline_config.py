@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from models.config import ConfigError, load_config
+from models.settings import BundleConfig
 from training.pgt import PgtConfig
 from training.pipeline_config import PipelineConfig, load_pipeline
 from training.train_cam import CamConfig
@@ -21,7 +23,7 @@ STAGES = {
     "detector": DetectorConfig,
     "segmenter": DetectorConfig,
 }
-WHOLE = {"smoke", "fod_a", "fod_a_mosaics", "scenes", "voc07", "voc12", "coco14", "coco17"}
+WHOLE = {"default", "smoke", "fod_a", "fod_a_mosaics", "scenes", "voc07", "voc12", "coco14", "coco17"}
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
@@ -34,6 +36,11 @@ def test_every_config_can_be_loaded_by_its_stage(path: Path) -> None:
 
 def test_all_configs_of_the_whole_path_are_there() -> None:
     assert {path.stem for path in CONFIGS.glob("*.toml")} >= WHOLE
+
+
+def test_the_default_bundle_is_made_with_the_settings_that_single_stages_export_with() -> None:
+    exported = load_config(BundleConfig, CONFIGS.parents[1] / "deploy" / "configs" / "default.toml")
+    assert replace(load_pipeline(CONFIGS / "default.toml").bundle, licences={}) == exported
 
 
 def test_one_seed_for_all_stages_that_have_none_of_their_own() -> None:
