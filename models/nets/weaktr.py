@@ -88,7 +88,8 @@ class WeakTr(nn.Module):
         self.stride_px = self.side_multiple_px = int(vit.patch_embed.patch_size[0])
         self.sharpness = settings.sharpness
         self.cross_blocks = settings.cross_blocks
-        self.patch_embed, self.norm_pre, self.blocks, self.norm = vit.patch_embed, vit.norm_pre, vit.blocks, vit.norm
+        # Without the ViT's last norm: what it puts out has a mean of zero, and a class's logit is its token's mean.
+        self.patch_embed, self.norm_pre, self.blocks = vit.patch_embed, vit.norm_pre, vit.blocks
         std_rgb = torch.tensor(vit.pretrained_cfg["std"]).reshape(1, 3, 1, 1)
         # Not the mean as well: mid-grey, the colour of padding, must stay zero.
         self.register_buffer("contrast", NORMALISED_STD / std_rgb, persistent=False)
@@ -141,12 +142,12 @@ class WeakTr(nn.Module):
 
     def backbone_parameters(self) -> list[nn.Parameter]:
         """What may come from pre-training."""
-        parts = (self.patch_embed, self.norm_pre, self.blocks, self.norm)
+        parts = (self.patch_embed, self.norm_pre, self.blocks)
         return [self.positions, *(parameter for part in parts for parameter in part.parameters())]
 
     def _attend(self, tokens: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
         """Tokens [B,T,D] after all blocks, with each block's attention [B,H,T,T] and head features [B,T,H,d]."""
-        tokens = self.norm(self.blocks(self.norm_pre(tokens))).float()
+        tokens = self.blocks(self.norm_pre(tokens)).float()
         attention, features = list(self._attention), list(self._features)
         self._attention.clear()
         self._features.clear()
