@@ -36,11 +36,9 @@ from tests.bench.reference import (
 from training.metrics import recall_at
 
 IOU_THRESHOLDS = (0.5, 0.75, 0.9)
-Float32 = npt.NDArray[np.float32]
-
-
 # Prompts in one run of the decoder where the reference's way is not timed.
 UNTIMED_RUN = 8
+Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ from tests.bench.bare_loop import BareLoop, Call
 GRID_SIDE = 32
 BACKBONE = "mobilenetv2_100"
 NEVER = 2.0
+# Lower than ours: the many near-duplicates of a full grid would crowd others out of the bound.
+DUPLICATE_IOU = 0.95
 ImageU8 = npt.NDArray[np.uint8]
 
 
@@ -90,7 +92,7 @@ def sam_predictor(net: CompactSam) -> SamPredictor:
 def reference_proposals(
     decode: Decode, peaks: Peaks, valid_hw: tuple[int, int], settings: PromptSettings, run: int = 1
 ) -> Proposals:
-    """Peaks, their groups and a full 32 x 32 grid; filters and bound are those of `settings`.
+    """Peaks, their groups and a full 32 x 32 grid; levels, filters and bound are those of `settings`.
 
     Args:
         decode: answers a batch of `run` prompts.
@@ -98,7 +100,12 @@ def reference_proposals(
         valid_hw: part of that input that holds the picture, in pixels.
     """
     exhaustive = replace(
-        settings, grid_sides=(GRID_SIDE,), max_prompts=GRID_SIDE**2 + len(peaks) * 2, cover_min_iou=NEVER
+        settings,
+        grid_sides=(GRID_SIDE,),
+        focus_side=0,
+        max_prompts=GRID_SIDE**2 + len(peaks) * 2,
+        cover_min_iou=NEVER,
+        duplicate_iou=DUPLICATE_IOU,
     )
     return run_proposing(propose(peaks, valid_hw, exhaustive), decode, (run,)).proposals
 
