@@ -32,7 +32,7 @@ from training.pipeline_data import RunData, TestSplit, open_data
 from training.proposal_store import store_proposals
 from training.ranks import is_first_rank, my_share, rank_count, wait_for_ranks
 from training.report import Evaluated, ReportInputs, write_report
-from training.stage import Done, digest_of, run_stage
+from training.stage import DONE, Done, digest_of, run_stage
 from training.train_cam import CamConfig, train_cam
 from training.train_detector import DetectorConfig, train_detector
 from training.train_wsod import train_wsod
@@ -261,6 +261,6 @@ def _finish(
 def _replace_folder(source: Path, target: Path) -> None:
     partial = target.with_name(f"{target.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(source, partial)
+    shutil.copytree(source, partial, ignore=shutil.ignore_patterns(DONE))
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)

@@ -76,6 +76,8 @@ def test_every_stage_leaves_its_folder_and_the_run_its_bundle(unbroken: Path) ->
     names = {path.parent.name.rpartition("-")[0] for path in unbroken.glob(f"*/{DONE}")}
     assert names >= set(STAGES)
     bundle = load_bundle(unbroken / "bundle")
+    files = {path.name for path in (unbroken / "bundle").iterdir()}
+    assert files == {"bundle.json", *(f"{name}.onnx" for name in bundle.graphs)}, "nothing of the run's own"
     assert "detector" in bundle.graphs
     assert bundle.name == "smoke"
     assert json.loads((unbroken / "config.json").read_text())["seed"] == 7
