@@ -16,7 +16,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from service.atomic import replacing
+from models.atomic import replacing
 from service.token_bucket import RateLimit, TokenBucket
 
 KEY_PREFIX = "weaksam_"

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from pycocotools import mask as coco_mask
 
-from service.atomic import replacing
+from models.atomic import replacing
 from service.schemas import BundleInfo, Detection, DetectResult, RleMask
 
 RESULT_FIELDS = ("image_id", "category_id", "bbox", "score", "segmentation")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from service.atomic import replacing
+from models.atomic import replacing
 from service.label_tags import Failure
 from service.schemas import DetectResult
 

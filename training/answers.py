@@ -5,9 +5,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
+
+from models.atomic import replacing_bytes
 
 Json = dict[str, Any]
 
@@ -24,7 +25,6 @@ def read_answers(path: Path) -> Json:
 
 
 def write_answers(answers: Json, path: Path) -> None:
-    """Atomic: a kill leaves no half-written file."""
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    partial.write_bytes(gzip.compress(json.dumps(answers).encode(), mtime=0))
-    partial.replace(path)
+    """A kill leaves no half-written file."""
+    with replacing_bytes(path) as file:
+        file.write(gzip.compress(json.dumps(answers).encode(), mtime=0))

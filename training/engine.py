@@ -19,6 +19,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
+from models.atomic import replacing_bytes, write_text
 from models.config import config_values
 from training.ranks import is_first_rank, rank_count
 from training.stage import WITHOUT_EFFECT
@@ -112,9 +113,8 @@ def save_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
     """Write what a killed run needs to go on; atomic, so that a kill in the middle leaves the previous one."""
     if not is_first_rank():
         return
-    partial = path.with_suffix(".part")
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, partial)
-    partial.replace(path)
+    with replacing_bytes(path) as file:
+        torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, file)
 
 
 def resume_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
@@ -145,7 +145,7 @@ def prepare_run(config: Any, out_dir: Path, inputs: Mapping[str, str] | None = N
         _require_same_inputs(inputs or {}, out_dir)
     for name, values in (("config", settings), ("inputs", inputs), ("environment", _environment())):
         if values is not None:
-            (out_dir / f"{name}.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+            write_text(out_dir / f"{name}.json", json.dumps(values, indent=1) + "\n")
 
 
 def _require_same_settings(settings: dict[str, Any], out_dir: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pycocotools import mask as coco_mask
 
+from models.atomic import write_text
 from models.labels import LabelSet
 from training.data.tagged import TaggedImage
 from training.pseudo_masks import PseudoMask
@@ -61,9 +62,7 @@ def write_pgt_dataset(
         "annotations": _annotations(pictures),
     }
     path = out_dir / "annotations" / "instances_train.json"
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(document) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_text(path, json.dumps(document) + "\n")
     return path
 
 

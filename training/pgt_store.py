@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
+from models.atomic import replacing_bytes, write_text
 from models.bundle import Bundle
 from models.letterbox import Letterbox
 from models.postprocess import select_detections
@@ -85,7 +83,8 @@ class DetectionStore:
         path = self._path(image, ".npz")
         if not path.exists():
             found = detect_tagged(self._runner, image)
-            _write(path, lambda file: np.savez(file, **vars(found)))
+            with replacing_bytes(path) as file:
+                np.savez(file, **vars(found))
         with np.load(path, allow_pickle=False) as stored:
             return Detected(stored["boxes_xyxy"], stored["scores"], stored["labels"])
 
@@ -95,7 +94,7 @@ class DetectionStore:
         path = self._path(image, f"-{boxes_digest}.json")
         if not path.exists():
             rows = [asdict(mask) for mask in draw_masks(self._runner, image, boxes_xyxy)]
-            _write(path, lambda file: file.write(json.dumps(rows).encode()))
+            write_text(path, json.dumps(rows))
         return [PseudoMask(**row) for row in json.loads(path.read_bytes())]
 
     def _path(self, image: TaggedImage, ending: str) -> Path:
@@ -106,11 +105,3 @@ class DetectionStore:
     def _runner(self) -> GraphRunner:
         # only where something is still to be done: a finished store needs no session
         return GraphRunner(self._bundle)
-
-
-def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Atomic, and safe for two processes that make the same file: a kill leaves no half-written one."""
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    with partial.open("wb") as file:
-        write(file)
-    partial.replace(path)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from models.atomic import write_text
 from models.bundle import file_sha256
 from training.data.tagged import TaggedImage
 from training.ranks import is_first_rank
@@ -39,8 +40,5 @@ class PictureDigests:
         return str(known[2])
 
     def _save(self) -> None:
-        if not is_first_rank():
-            return
-        partial = self._path.with_suffix(".part")
-        partial.write_text(json.dumps(self._known), encoding="utf-8")
-        partial.replace(self._path)
+        if is_first_rank():
+            write_text(self._path, json.dumps(self._known))

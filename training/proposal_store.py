@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from models.atomic import replacing_bytes
 from models.bundle import AVERAGED_CAM, PROPOSAL_GRAPHS, load_bundle
 from models.letterbox import Letterbox
 from training.data.tagged import TaggedImage
@@ -72,7 +73,5 @@ def _propose(runner: GraphRunner, image: TaggedImage, averaged: bool) -> StoredP
 
 
 def _write(path: Path, proposals: StoredProposals) -> None:
-    partial = path.with_suffix(".part")
-    with partial.open("wb") as file:
+    with replacing_bytes(path) as file:
         np.savez(file, **vars(proposals))
-    partial.replace(path)

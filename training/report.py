@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from models.atomic import write_text
 from models.bundle import Bundle, load_bundle
 from models.config import config_values
 from training.answers import answers_path, read_answers
@@ -77,9 +78,7 @@ def write_report(inputs: ReportInputs, path: Path) -> None:
         _section("Settings and environment", _settings(inputs)),
     ]
     page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title><style>{STYLE}</style>'
-    partial = path.with_suffix(".part")
-    partial.write_text("\n".join([page, *parts, "</html>\n"]), encoding="utf-8")
-    partial.replace(path)
+    write_text(path, "\n".join([page, *parts, "</html>\n"]))
 
 
 def _section(title: str, body: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from models.atomic import write_text
 from models.bundle import file_sha256
 from models.config import config_values
 from training.ranks import is_first_rank, wait_for_ranks
@@ -103,9 +104,7 @@ def _write_done(folder: Path, record: dict[str, Any], products: Sequence[str], e
         return
     digests = {name: file_sha256(folder / name) for name in products}
     text = json.dumps(record | {"products": digests, "elapsed_s": round(elapsed_s, 1)}, indent=1) + "\n"
-    partial = folder / f"{DONE}.part"
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(folder / DONE)
+    write_text(folder / DONE, text)
 
 
 def _say(text: str) -> None:

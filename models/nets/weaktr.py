@@ -30,12 +30,13 @@ class WeakTrSettings:
 
     Attributes:
         fusion_reduction: how many times narrower than the number of heads the fusion's hidden layer is.
-        cross_blocks: blocks, counted from 0, whose heads' class-to-patch attention become maps of their own.
+        cross_blocks: blocks, counted from 0, whose heads' class-to-patch attention become maps of their own; the
+            paper's ninth and tenth.
         sharpness: of the pooling of coarse and fine maps, as in `smooth_max`; 0 averages.
     """
 
     fusion_reduction: int = 4
-    cross_blocks: tuple[int, ...] = (9, 10)
+    cross_blocks: tuple[int, ...] = (8, 9)
     sharpness: float = 0.0
 
 
