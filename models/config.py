@@ -50,7 +50,7 @@ def config_from_values(kind: type[Config], values: Mapping[str, Any], where: str
     converted = {key: _convert(value, types[key], f"{where}: {key}") for key, value in values.items()}
     try:
         return kind(**converted)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ConfigError(f"{where}: {error}") from error
 
 

@@ -89,14 +89,19 @@ def decode_image(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Decode
 
 
 def read_image(path: Path) -> npt.NDArray[np.uint8]:
-    """The picture of a file as [H,W,3] upright RGB.
+    """The pixels of `decode_file`, [H,W,3] upright RGB."""
+    return decode_file(path).image_hwc_u8
+
+
+def decode_file(path: Path) -> DecodedImage:
+    """Decode a picture on disk.
 
     Raises:
         ImageError: as `decode_image` does, with the file's path before the message.
         OSError: the file cannot be read.
     """
     try:
-        return decode_image(path.read_bytes()).image_hwc_u8
+        return decode_image(path.read_bytes())
     except ImageError as error:
         raise ImageError(error.code, f"{path}: {error}") from error
 

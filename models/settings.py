@@ -62,7 +62,7 @@ class PromptSettings:
 
     def __post_init__(self) -> None:
         if not 0 < self.cross_clusters_share <= 1:
-            raise ValueError(f"cross_clusters_share is {self.cross_clusters_share}: take a share above 0, at most 1")
+            raise ValueError(f"cross_clusters_share: is {self.cross_clusters_share}, take a share above 0, at most 1")
 
     def buckets_of(self, backend: str) -> tuple[int, ...]:
         """Sizes of runs for a kind of backend.
@@ -117,7 +117,7 @@ class BundleConfig:
 
     def __post_init__(self) -> None:
         if not self.map_scales or min(self.map_scales) <= 0:
-            raise ValueError(f"map_scales is {list(self.map_scales)}: take factors above 0, such as [1.0, 0.8, 1.2]")
+            raise ValueError(f"map_scales: is {list(self.map_scales)}, take factors above 0, such as [1.0, 0.8, 1.2]")
 
     @property
     def averages_maps(self) -> bool:

@@ -30,7 +30,7 @@ def ground_loss(maps: torch.Tensor, tags: torch.Tensor, ground_share: float) -> 
         tags: [T,C] zeros and ones.
     """
     tagged = maps.flatten(2).float()[tags > 0]  # [tags,h*w]
-    lowest = tagged.topk(int(ground_share * tagged.shape[1]), dim=1, largest=False).values
+    lowest = tagged.topk(max(1, int(ground_share * tagged.shape[1])), dim=1, largest=False).values
     return functional.softplus(lowest).mean()
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from models.bundle import Bundle, load_bundle
-from models.image import decode_image
+from models.image import decode_file
 from models.labels import LabelSet
 from models.masks import Rle
 from service.backends.ort import Device, OrtBackend
@@ -22,7 +22,7 @@ from service.schemas import DetectOptions, DetectResult, RleMask
 from training.answers import answers_path, read_answers, write_answers
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage
-from training.ranks import my_share, track_first, wait_for_ranks
+from training.ranks import local_rank, my_share, threads_of_rank, track_first, wait_for_ranks
 from training.scorecard import NOTHING, Found, Proposed, Scorecard
 
 # enough for the features of the picture at hand, so that its second run (without tags) encodes nothing anew
@@ -47,7 +47,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Run every picture of a split through the served pipeline, with its tags and without, and report.
 
-    All candidates count (`min_score` 0): average precision ranks them itself. Labels match without regard to case,
+    All candidates count (`min_score` 0), up to the service's 100 a picture, as in COCO's protocol: average precision
+    ranks them itself. Labels match without regard to case,
     spaces, `-` and `_`; a class that the bundle does not know counts with all its objects missed.
 
     Args:
@@ -55,7 +56,7 @@ def evaluate(
         data_dir: data set with boxes, in any layout that `open_dataset` reads.
         split: `train`, `val`, `fit` or `test`.
         limit: measure the first so many pictures only.
-        threads: of onnxruntime within one operator; 0 takes one per core.
+        threads: of onnxruntime within one operator; 0 takes one per core, or one alone where ranks share the machine.
         answers_dir: keeps each picture's answers, so that a killed run goes on and ranks share the pictures. It must
             be of this bundle and these pictures alone.
         device: that onnxruntime runs on.
@@ -86,7 +87,9 @@ async def _score_all(
     bundle: Bundle, images: Sequence[TaggedImage], threads: int, answers_dir: Path | None, device: Device
 ) -> Scorecard:
     metrics = Metrics()
-    backend = OrtBackend(bundle, device=device, intra_op_threads=threads)
+    backend = OrtBackend(
+        bundle, device=device, device_index=local_rank(), intra_op_threads=threads or threads_of_rank()
+    )
     try:
         pipeline = Pipeline(bundle, backend, ResultCache(_CACHE_BYTES, metrics), Limits(), metrics)
         return await score_pictures(pipeline, images, answers_dir)
@@ -123,7 +126,7 @@ async def _kept_answers(pipeline: Pipeline, image: TaggedImage, answers_dir: Pat
 
 
 async def _ask(pipeline: Pipeline, image: TaggedImage) -> Answers:
-    picture = decode_image(image.path.read_bytes())
+    picture = decode_file(image.path)
     # masks of a hundred candidates take longer than all else, so they are drawn only where there are true ones
     has_masks = any(thing.mask_rle is not None for thing in image.objects)
     options = DetectOptions(

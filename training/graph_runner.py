@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
+import torch
+from rich.console import Console
 
 from models.bundle import AVERAGED_CAM, Bundle
 from models.image import read_image
@@ -17,9 +21,12 @@ from models.prompts import DecodedBatch, PromptBatch
 from models.proposals import ProposedPicture, propose, run_proposing
 from models.settings import PromptSettings
 from training.data.tagged import TaggedImage
-from training.ranks import local_rank, rank_count
+from training.ranks import is_first_rank, local_rank, threads_of_rank
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
+CUDA = "CUDAExecutionProvider"
+
+console = Console(stderr=True)
 
 
 class GraphRunner:
@@ -32,12 +39,9 @@ class GraphRunner:
 
     def __init__(self, bundle: Bundle, threads: int = 0) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or (1 if rank_count() > 1 else 0)
+        options.intra_op_num_threads = threads or threads_of_rank()
         self.bundle = bundle
-        self._sessions = {
-            name: onnxruntime.InferenceSession(bundle.path(name), options, providers=_providers())
-            for name in bundle.graphs
-        }
+        self._sessions = {name: _open_session(bundle.path(name), options) for name in bundle.graphs}
         # of the last picture: its proposals, scores and masks are asked for one after the other
         self._square: tuple[Path, int, tuple[int, int, int], npt.NDArray[np.uint8]] | None = None
         self._embedded: tuple[Path, npt.NDArray[np.float32]] | None = None
@@ -95,9 +99,30 @@ class GraphRunner:
         return run_proposing(proposing, decode, settings.prompt_buckets["onnxruntime"]), tag_scores[0]
 
 
-def _providers() -> list[str | tuple[str, dict[str, int]]]:
-    """The rank's own GPU where this onnxruntime has CUDA, then the CPU. TensorRT would stall at every new shape."""
-    cuda = "CUDAExecutionProvider"
-    if cuda not in onnxruntime.get_available_providers():
-        return ["CPUExecutionProvider"]
-    return [(cuda, {"device_id": local_rank()}), "CPUExecutionProvider"]
+@cache
+def inference_device() -> Literal["cpu", "cuda"]:
+    """Where onnxruntime works: on a GPU where it was built for CUDA, as `onnxruntime-gpu` is, and torch sees one.
+
+    A GPU that torch sees and onnxruntime does not would stand idle for days in silence, so that is said once.
+    """
+    gpu = torch.cuda.is_available()
+    if gpu and CUDA not in onnxruntime.get_available_providers():
+        if is_first_rank():
+            console.print(
+                "onnxruntime has no CUDA here: proposals, pseudo ground truth and evaluation run on the CPU. For the "
+                "GPU: pip uninstall onnxruntime, then pip install -e '.[gpu,train]'",
+                style="yellow",
+                highlight=False,
+            )
+        return "cpu"
+    return "cuda" if gpu else "cpu"
+
+
+def _open_session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    """On the rank's own GPU, or the CPU. TensorRT would stall at every new shape."""
+    if inference_device() == "cpu":
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(path, options, providers=[(CUDA, {"device_id": local_rank()})])
+    if session.get_providers()[0] != CUDA:  # a provider that fails to start is replaced by the CPU in silence
+        raise ValueError(f"device: {CUDA} did not start: check driver and CUDA libraries")
+    return session

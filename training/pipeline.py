@@ -11,10 +11,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
-
-import onnxruntime
-import torch
+from typing import Any, Protocol
 
 from models.bundle import DEFAULT_BUNDLE, MANIFEST, file_sha256, load_bundle
 from models.labels import LabelSet
@@ -24,6 +21,7 @@ from training.data.tagged import TaggedImage
 from training.detector_report import report_detector
 from training.engine import prepare_run, start_fabric
 from training.evaluate import evaluate
+from training.graph_runner import inference_device
 from training.pgt import PgtConfig, detect_pictures, label_pictures, make_pgt, with_least_score
 from training.pgt_store import DetectionStore
 from training.picture_digests import PictureDigests
@@ -62,6 +60,7 @@ class _Run:
     export: Exporter
     fit_digest: str
     val_digest: str
+    sam_digest: str
 
 
 def run_pipeline(config: PipelineConfig, out_dir: Path, export: Exporter) -> Path:
@@ -72,11 +71,12 @@ def run_pipeline(config: PipelineConfig, out_dir: Path, export: Exporter) -> Pat
     start_fabric("32-true", config.seed)
     prepare_run(config, out_dir)
     wait_for_ranks()
+    sam_digest = _sam_digest(config.sam)  # now, or a missing file would be noticed when the classifier is trained
     digests = PictureDigests(out_dir / "pictures.json")
     data = open_data(config.data, config.seed, out_dir, digests)
     labels_digest = digest_of(list(data.labels.names))
     fit_digest, val_digest = (labels_digest + digests.of_images(images) for images in (data.fit, data.val))
-    run = _Run(out_dir, config, data, digests, export, fit_digest, val_digest)
+    run = _Run(out_dir, config, data, digests, export, fit_digest, val_digest, sam_digest)
     stages = {"cam": _cam(run, "cam", config.cam)}
     features = stages["cam"]
     if config.features is not None:
@@ -114,7 +114,7 @@ def _bundle(run: _Run, name: str, parts: Mapping[str, Done]) -> Done:
         if is_first_rank():
             run.export({part: done.folder for part, done in parts.items()}, run.config.sam, config, folder)
 
-    inputs = {part: done.digest for part, done in parts.items()} | {"sam": _sam_digest(run.config.sam)}
+    inputs = {part: done.digest for part, done in parts.items()} | {"sam": run.sam_digest}
     return run_stage(run.dir, name, config, inputs, make, (MANIFEST,))
 
 
@@ -212,7 +212,7 @@ def _evaluate(run: _Run, name: str, bundle: Done, test: TestSplit) -> Evaluated:
 
     def make(folder: Path) -> None:
         report = evaluate(
-            bundle.folder, test.folder, test.split, limit, answers_dir=folder / "answers", device=_device()
+            bundle.folder, test.folder, test.split, limit, answers_dir=folder / "answers", device=inference_device()
         )
         if is_first_rank():
             (folder / METRICS).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -221,12 +221,6 @@ def _evaluate(run: _Run, name: str, bundle: Done, test: TestSplit) -> Evaluated:
     done = run_stage(run.dir, f"evaluate-{name}", {"limit": limit}, inputs, make, (METRICS,))
     metrics = json.loads((done.folder / METRICS).read_text(encoding="utf-8"))
     return Evaluated(name, test.name, images, done.folder / "answers", metrics)
-
-
-def _device() -> Literal["cpu", "cuda"]:
-    """A GPU where torch sees one and onnxruntime was built for it."""
-    usable = torch.cuda.is_available() and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-    return "cuda" if usable else "cpu"
 
 
 def _finish(

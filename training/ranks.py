@@ -39,6 +39,11 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")))
 
 
+def threads_of_rank() -> int:
+    """Threads for one operator of onnxruntime: 0, one per core, or one alone where ranks share the machine."""
+    return 1 if rank_count() > 1 else 0
+
+
 def is_first_rank() -> bool:
     """Whether this process writes what is written once: logs, checkpoints, reports."""
     return rank() == 0

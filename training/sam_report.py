@@ -46,7 +46,7 @@ def measure_picture(net: CompactSam, image: TaggedImage) -> list[dict[str, float
     square = letterbox.apply(read_image(image.path), MEAN_RGB)
     rng = np.random.default_rng(REPORT_SEED)
     boxes = letterbox.boxes_to_input(np.stack([mask_box(mask) for mask in masks]))
-    inside = np.concatenate([interior_points(rng, mask, 1) for mask in masks]) + np.float32(0.5)
+    inside = np.concatenate([interior_points(rng, mask, 1) for mask in masks])
     points = letterbox.points_to_input(inside)
     with torch.inference_mode():
         embedding = net.encode(torch.from_numpy(square)[None])

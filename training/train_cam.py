@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import track
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
 from models.labels import LabelSet
 from models.labels_file import write_labels
-from models.nets.cam import CnnCam, build_cnn_cam
+from models.nets.cam import CnnCam
 from models.nets.cam_nets import Architecture, CamNet, build_cam
 from models.nets.weaktr import WeakTrSettings
 from training.cam_losses import cnn_losses, weaktr_losses
@@ -22,8 +21,9 @@ from training.cam_report import report_cam
 from training.data.tagged import TaggedImage
 from training.engine import (
     JsonlLog,
+    Precision,
+    optimise,
     prepare_run,
-    require_finite,
     resume_checkpoint,
     save_checkpoint,
     scheduled_lr,
@@ -31,8 +31,11 @@ from training.engine import (
     share_of_batch,
     start_fabric,
 )
+from training.ranks import is_first_rank, track_first, wait_for_ranks
 from training.run_inputs import pictures_digest
 from training.tiles import CanvasPlan, TiledPhotographs
+
+MOST_GRADIENT_NORM = 5.0
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,16 @@ class CamConfig:
     backbone_lr_scale: float
     weight_decay: float
     warmup_steps: int
-    precision: str
+    precision: Precision
     seed: int
     loader_workers: int
     checkpoint_steps: int
     architecture: Architecture = "cnn"
     weaktr: WeakTrSettings = field(default_factory=WeakTrSettings)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.ground_share <= 1:
+            raise ValueError(f"ground_share: must be above 0, at most 1, got {self.ground_share}")
 
 
 def train_cam(
@@ -81,7 +88,7 @@ def train_cam(
         )
     fabric = start_fabric(config.precision, config.seed)
     net = _build(config, len(labels))
-    if fabric.is_global_zero:
+    if is_first_rank():
         prepare_run(config, out_dir, {"pictures": pictures_digest(images, labels)})
         write_labels(labels, out_dir / "labels.json")
     raw_optimizer = torch.optim.AdamW(_parameter_groups(net, config), lr=config.lr, weight_decay=config.weight_decay)
@@ -94,21 +101,19 @@ def train_cam(
     batches = fabric.setup_dataloaders(loader)
     log = JsonlLog(out_dir / "log.jsonl")
     model.train()
-    for step, batch in zip(range(done, config.steps), track(batches, "CAM classifier"), strict=True):
+    for step, batch in zip(range(done, config.steps), track_first(batches, "CAM classifier"), strict=True):
         set_lr(optimizer, scheduled_lr(config.lr, step, config.steps, config.warmup_steps))
-        losses = _train_step(fabric, model, optimizer, batch, config)
-        require_finite(losses, step)
-        if not fabric.is_global_zero:
-            continue
+        losses = _losses(model, batch, config)
+        optimise(fabric, model, optimizer, losses, step, MOST_GRADIENT_NORM)
         if step % 20 == 0:
             log.write(step=step, **{name: loss.item() for name, loss in losses.items()})
         if (step + 1) % config.checkpoint_steps == 0:
             save_checkpoint(out_dir / "resume.pt", net, raw_optimizer, step + 1)
     checkpoint = out_dir / "cam.safetensors"
-    if fabric.is_global_zero:
+    if is_first_rank():
         save_file({key: value.contiguous() for key, value in net.state_dict().items()}, checkpoint)
         report_cam(net.eval(), held_out, labels, config.side_px, out_dir / "report.json")
-    fabric.barrier()
+    wait_for_ranks()
     return checkpoint
 
 
@@ -131,23 +136,8 @@ def _parameter_groups(net: CamNet, config: CamConfig) -> list[dict[str, Any]]:
     return [{"params": backbone, "lr_scale": config.backbone_lr_scale}, {"params": fresh}]
 
 
-def _train_step(
-    fabric: Any, model: Any, optimizer: Any, batch: dict[str, torch.Tensor], config: CamConfig
-) -> dict[str, torch.Tensor]:
+def _losses(model: Any, batch: dict[str, torch.Tensor], config: CamConfig) -> dict[str, torch.Tensor]:
     output, tags = model(batch["image"]), batch["tags"]
     if config.architecture == "weaktr":
-        losses = weaktr_losses(output, tags, config.weaktr.sharpness, config.ground_weight, config.ground_share)
-    else:
-        losses = cnn_losses(output[1], tags, model.sharpness, config.ground_weight, config.ground_share)
-    optimizer.zero_grad()
-    fabric.backward(sum(losses.values()))
-    fabric.clip_gradients(model, optimizer, max_norm=5.0)
-    optimizer.step()
-    return losses
-
-
-def load_cnn_cam(checkpoint: Path, backbone: str, classes: int) -> CnnCam:
-    """The trained network in evaluation mode; raises RuntimeError where the file is of another network."""
-    net = build_cnn_cam(backbone, classes)
-    net.load_state_dict(load_file(checkpoint))
-    return net.eval()
+        return weaktr_losses(output, tags, config.weaktr.sharpness, config.ground_weight, config.ground_share)
+    return cnn_losses(output[1], tags, model.sharpness, config.ground_weight, config.ground_share)

@@ -25,8 +25,9 @@ from training.detector_data import LabelledImage, LabelledScenes, Scene, ScenePl
 from training.drop_log import drop_figures
 from training.engine import (
     JsonlLog,
+    Precision,
+    optimise,
     prepare_run,
-    require_finite,
     resume_checkpoint,
     save_checkpoint,
     scheduled_lr,
@@ -76,12 +77,20 @@ class DetectorConfig:
     drop: DropRule
     drop_from_step: int
     test_sides_px: tuple[int, ...]
-    precision: str
+    precision: Precision
     seed: int
     loader_workers: int
     checkpoint_steps: int
     cam_checkpoint: Path | None = None
     supervision: Literal["tags", "boxes"] = "tags"
+
+    def __post_init__(self) -> None:
+        for name in ("train_sides_px", "test_sides_px"):
+            if not getattr(self, name):
+                raise ValueError(f"{name}: give at least one side")
+        for name, sides in (("side_px", (self.side_px,)), ("train_sides_px", self.train_sides_px)):
+            if any(side < 64 or side % 32 for side in sides):
+                raise ValueError(f"{name}: must be multiples of 32 from 64 on, got {list(sides)}")
 
 
 def train_detector(
@@ -108,7 +117,11 @@ def train_detector(
     Raises:
         ValueError: settings or annotations that cannot be used.
     """
-    _check(config, annotation_files)
+    if not annotation_files and config.supervision != "boxes":
+        raise ValueError(
+            "annotations: there is no pseudo ground truth to learn from: give some, or --set supervision=boxes, which "
+            "makes the fully supervised twin"
+        )
     rows = labelled_images(
         images,
         annotation_files,
@@ -158,28 +171,9 @@ def _input_digests(
 def _train_step(fabric: Any, model: Any, optimizer: Any, batch: Any, step: int) -> dict[str, Any]:
     pictures, targets, true_boxes, true_labels = batch
     losses, foreground = model(pictures, targets)
-    require_finite(losses, step)
-    optimizer.zero_grad()
-    fabric.backward(sum(losses.values()))
-    fabric.clip_gradients(model, optimizer, max_norm=MOST_GRADIENT_NORM)
-    optimizer.step()
+    optimise(fabric, model, optimizer, losses, step, MOST_GRADIENT_NORM)
     figures = drop_figures(foreground, true_boxes, true_labels)
     return {name: loss.item() for name, loss in losses.items()} | figures
-
-
-def _check(config: DetectorConfig, annotation_files: Sequence[Path]) -> None:
-    for name, sides in (("side_px", (config.side_px,)), ("train_sides_px", config.train_sides_px)):
-        wrong = [side for side in sides if side < 64 or side % 32]
-        if wrong or not sides:
-            raise ValueError(f"{name}: must be multiples of 32 from 64 on, got {list(sides)}")
-    drop = config.drop
-    if drop.unit == "quantile" and not all(0 <= q <= 1 for q in (drop.classification, drop.regression, drop.rpn)):
-        raise ValueError(f"drop: quantiles must be in 0..1, got {drop}")
-    if not annotation_files and config.supervision != "boxes":
-        raise ValueError(
-            "annotations: there is no pseudo ground truth to learn from: give some, or --set supervision=boxes, which "
-            "makes the fully supervised twin"
-        )
 
 
 def _build(config: DetectorConfig, classes: int) -> Rcnn:

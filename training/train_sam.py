@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
@@ -20,19 +19,23 @@ from models.nets.compact_sam import CompactSam, build_compact_sam
 from models.nets.many_prompts import decode_many
 from training.engine import (
     JsonlLog,
+    Precision,
+    optimise,
     prepare_run,
-    require_finite,
     resume_checkpoint,
     save_checkpoint,
     scheduled_lr,
     set_lr,
+    share_of_batch,
     start_fabric,
 )
+from training.ranks import is_first_rank, track_first, wait_for_ranks
 from training.sam_weights import load_initial_weights
 from training.scenes.shapes_picture import shapes_picture
 
 MASK_STRIDE_PX = 2
 GROUP_POINTS = 3
+MOST_GRADIENT_NORM = 1.0
 FOCAL_GAMMA = 2.0
 # Cells added to an object's area before its focal loss is divided by it, or specks would count most of all.
 AREA_OFFSET = 128.0
@@ -62,7 +65,7 @@ class SamConfig:
     lr: float
     weight_decay: float
     warmup_steps: int
-    precision: str
+    precision: Precision
     seed: int
     loader_workers: int
     checkpoint_steps: int
@@ -140,13 +143,13 @@ def sample_group(
 
 
 def interior_points(rng: np.random.Generator, mask_hw: npt.NDArray[np.bool_], count: int) -> npt.NDArray[np.float32]:
-    """Random points [count,2] of a mask [H,W], x, y of pixel indices with sub-pixel jitter."""
+    """Random points [count,2] of a mask [H,W], x, y in its pixels: that of row 0 and column 0 reaches from 0 to 1."""
     # Half of the prompts lie well inside, as class activation peaks do; the others anywhere, as grid points do.
     depth = cv2.distanceTransform(np.pad(mask_hw.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
     least = 0.5 * depth.max() if rng.random() < 0.5 else 0.0
     rows, columns = np.nonzero(mask_hw & (depth >= least))
     picked = rng.integers(len(rows), size=count)
-    jittered_xy = np.stack([columns[picked], rows[picked]], axis=1) + rng.random((count, 2)) - 0.5
+    jittered_xy = np.stack([columns[picked], rows[picked]], axis=1) + rng.random((count, 2))
     return np.asarray(jittered_xy, np.float32)
 
 
@@ -220,8 +223,7 @@ def train_sam(config: SamConfig, out_dir: Path) -> Path:
     Under ``torchrun`` each rank takes its share of every batch; batch normalisation sees that share alone.
     """
     fabric = start_fabric(config.precision, config.seed)
-    if fabric.is_global_zero:
-        prepare_run(config, out_dir)
+    prepare_run(config, out_dir)
     net = build_compact_sam(config.backbone, config.side_px, config.backbone_weights)
     if config.initial is not None:
         load_initial_weights(net, config.initial)
@@ -229,36 +231,29 @@ def train_sam(config: SamConfig, out_dir: Path) -> Path:
     raw_optimizer = torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     model, optimizer = fabric.setup(SamLosses(net), raw_optimizer)
     done = resume_checkpoint(out_dir / "resume.pt", net, raw_optimizer)
-    batches = fabric.setup_dataloaders(_loader(config, done, fabric.world_size))
+    batches = fabric.setup_dataloaders(_loader(config, done))
     log = JsonlLog(out_dir / "log.jsonl")
     model.train()
-    for step, batch in zip(range(done, config.steps), track(batches, "compact SAM"), strict=True):
+    for step, batch in zip(range(done, config.steps), track_first(batches, "compact SAM"), strict=True):
         set_lr(optimizer, scheduled_lr(config.lr, step, config.steps, config.warmup_steps))
         losses = model(batch)
-        optimizer.zero_grad()
-        fabric.backward(sum(losses.values()))
-        fabric.clip_gradients(model, optimizer, max_norm=1.0)
-        optimizer.step()
-        require_finite(losses, step)
-        if not fabric.is_global_zero:
-            continue
+        optimise(fabric, model, optimizer, losses, step, MOST_GRADIENT_NORM)
         if step % 20 == 0:
             log.write(step=step, **{name: loss.item() for name, loss in losses.items()})
         if (step + 1) % config.checkpoint_steps == 0:
             save_checkpoint(out_dir / "resume.pt", net, raw_optimizer, step + 1)
     checkpoint = out_dir / "sam.safetensors"
-    if fabric.is_global_zero:
+    if is_first_rank():
         save_file({key: value.contiguous() for key, value in net.state_dict().items()}, checkpoint)
-    fabric.barrier()
+    wait_for_ranks()
     return checkpoint
 
 
-def _loader(config: SamConfig, done: int, ranks: int) -> DataLoader[dict[str, torch.Tensor]]:
-    if config.batch_pictures % ranks:
-        raise ValueError(f"batch_pictures is {config.batch_pictures}: take a multiple of the {ranks} ranks")
+def _loader(config: SamConfig, done: int) -> DataLoader[dict[str, torch.Tensor]]:
+    share = share_of_batch(config.batch_pictures, "batch_pictures")
     first, last = done * config.batch_pictures, config.steps * config.batch_pictures
     pictures = PromptedShapes(config, range(first, last))
-    return DataLoader(pictures, config.batch_pictures // ranks, num_workers=config.loader_workers)
+    return DataLoader(pictures, share, num_workers=config.loader_workers)
 
 
 def load_compact_sam(checkpoint: Path, backbone: str, side_px: int) -> CompactSam:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +19,8 @@ from torch import nn
 from models.bundle import PROPOSAL_GRAPHS, Bundle, load_bundle
 from models.labels import LabelSet
 from models.labels_file import write_labels
-from models.nets.wsod import Method, RoiHead, Wsod, build_wsod
+from models.nets.wsod import Method, RoiHead, build_wsod
+from models.settings import PostSettings
 from training.calibrate import (
     LEAST_THRESHOLD,
     LEAST_WSDDN_THRESHOLD,
@@ -29,8 +31,9 @@ from training.calibrate import (
 from training.data.tagged import TaggedImage
 from training.engine import (
     JsonlLog,
+    Precision,
+    optimise,
     prepare_run,
-    require_finite,
     resume_checkpoint,
     save_checkpoint,
     scheduled_lr,
@@ -42,10 +45,14 @@ from training.mist import MistSettings, mist_losses
 from training.oicr import SeedRule, box_supervised_losses, tag_supervised_losses, wsddn_loss
 from training.proposal_store import StoredProposals, store_proposals
 from training.ranks import is_first_rank, my_share, track_first, wait_for_ranks
-from training.roi_store import RoiExample, pool_examples
+from training.roi_store import ExampleFile, RoiExample, pool_pictures, pool_quarters
 from training.run_inputs import files_digest, pictures_digest
+from training.stage import digest_of
 from training.tiles import tag_vector
 from training.wsod_report import report_wsod
+
+FEATURES = "roi_features"  # in a run's folder, until it is finished
+MOST_GRADIENT_NORM = 5.0
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ class WsodConfig:
     lr: float
     weight_decay: float
     warmup_steps: int
-    precision: str
+    precision: Precision
     seed: int
     checkpoint_steps: int
     method: Method = "oicr"
@@ -103,28 +110,35 @@ def train_wsod(
     every batch.
     """
     fabric = start_fabric(config.precision, config.seed)
+    bundle = load_bundle(proposal_bundle, PROPOSAL_GRAPHS)
+    _require_fitting(bundle, config, labels)
+    inputs = {
+        "pictures": pictures_digest(images, labels, objects=config.supervision == "boxes"),
+        "features": files_digest([cam_checkpoint]),
+        "proposals": bundle.digest,
+    }
+    prepare_run(config, out_dir, inputs)
     if is_first_rank():
-        bundle = load_bundle(proposal_bundle, PROPOSAL_GRAPHS)
-        _require_fitting(bundle, config, labels)
-        inputs = {
-            "pictures": pictures_digest(images, labels, objects=config.supervision == "boxes"),
-            "features": files_digest([cam_checkpoint]),
-            "proposals": bundle.digest,
-        }
-        prepare_run(config, out_dir, inputs)
         write_labels(labels, out_dir / "labels.json")
     net = build_wsod(config.backbone, len(labels), method=config.method, drop_share=config.mist.drop_share)
     net.features.load_state_dict(cam_features(cam_checkpoint))
     net.to(fabric.device).eval()
     chosen = images[:: config.every]
     stored = store_proposals(proposal_bundle, chosen, store_dir, averaged=True)
-    examples = pool_examples(net, chosen, stored, labels, config.side_px, config.seed)
+    # Named by what it holds: a run that was killed while it pooled has no checkpoint that would refuse other settings.
+    features = out_dir / FEATURES / digest_of([inputs, config.side_px, config.every, config.seed])[:16]
+    examples = pool_pictures(net, chosen, stored, labels, config.side_px, features)
+    examples += pool_quarters(net, chosen, stored, labels, config.side_px, config.seed, features)
     _train_head(fabric, net.head, examples, config, out_dir)
+    stored = store_proposals(proposal_bundle, held_out, store_dir)
+    pooled = pool_pictures(net, held_out, stored, labels, config.side_px, features / "held_out")
     net.cpu().eval()
     checkpoint = out_dir / "wsod.safetensors"
     if is_first_rank():
         save_file({key: value.contiguous() for key, value in net.state_dict().items()}, checkpoint)
-    _look_at_held_out(net, proposal_bundle, held_out, labels, store_dir, config, out_dir)
+        _look_at_held_out(net.head, held_out, stored, pooled, labels, config, bundle.post, out_dir)
+        shutil.rmtree(out_dir / FEATURES)
+    wait_for_ranks()
     return checkpoint
 
 
@@ -153,21 +167,26 @@ def cam_features(checkpoint: Path) -> dict[str, torch.Tensor]:
     return features
 
 
-def _train_head(fabric: Any, head: RoiHead, examples: Sequence[RoiExample], config: WsodConfig, out_dir: Path) -> None:
+def _train_head(fabric: Any, head: RoiHead, examples: Sequence[ExampleFile], config: WsodConfig, out_dir: Path) -> None:
     raw_optimizer = torch.optim.AdamW(head.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     model, optimizer = fabric.setup(WsodLosses(head, config), raw_optimizer)
     done = resume_checkpoint(out_dir / "resume.pt", head, raw_optimizer)
     share_of_batch(config.batch, "batch")
-    usable = [example for example in examples if len(example.boxes)]
+    usable = [example for example in examples if example.proposals]
     steps = config.epochs * len(usable) // config.batch
+    if not steps:
+        raise ValueError(
+            f"data: {len(usable)} of {len(examples)} examples have a proposal, too few for a step of batch = "
+            f"{config.batch}: give more pictures, or lower grid_min_iou and grid_min_stability of the proposals' bundle"
+        )
     log = JsonlLog(out_dir / "log.jsonl")
     model.train()
     for step in track_first(range(done, steps), f"{config.method} from {config.supervision}"):
         set_lr(optimizer, scheduled_lr(config.lr, step, steps, config.warmup_steps))
         torch.manual_seed(config.seed + step)  # dropout: a resumed run must draw what an unbroken one draws
-        batch = [usable[i].to(fabric.device) for i in my_share(_batch_indices(step, len(usable), config))]
-        losses = _train_step(fabric, model, optimizer, batch)
-        require_finite(losses, step)
+        batch = [usable[i].read().to(fabric.device) for i in my_share(_batch_indices(step, len(usable), config))]
+        losses = model(RoiBatch(batch))
+        optimise(fabric, model, optimizer, losses, step, MOST_GRADIENT_NORM)
         if step % 50 == 0:
             log.write(step=step, **{name: loss.item() for name, loss in losses.items()})
         if (step + 1) % config.checkpoint_steps == 0:
@@ -185,7 +204,7 @@ def _batch_indices(step: int, count: int, config: WsodConfig) -> list[int]:
 
 
 class RoiBatch:
-    """Pictures of one step. Of a type that Fabric hands on as it is: it would round boxes to a run's half precision."""
+    """Pictures of one step. Of a type that Fabric hands on as it is: it refuses frozen dataclasses."""
 
     def __init__(self, examples: Sequence[RoiExample]) -> None:
         self.examples = examples
@@ -203,7 +222,7 @@ class WsodLosses(nn.Module):
         """Losses of the pictures, each term averaged over them."""
         batch = given.examples
         vectors = self.head.embed_pooled(torch.cat([example.pooled.float() for example in batch])).float()
-        per_picture = torch.split(vectors, [len(example.boxes) for example in batch])
+        per_picture = torch.split(vectors, [len(example.boxes_xyxy) for example in batch])
         with torch.autocast(vectors.device.type, enabled=False):  # losses of half precision would be rough
             terms = [
                 _picture_losses(self.head(rows), example, self._config)
@@ -212,57 +231,46 @@ class WsodLosses(nn.Module):
         return {name: torch.stack([term[name] for term in terms]).mean() for name in terms[0]}
 
 
-def _train_step(fabric: Any, model: Any, optimizer: Any, batch: Sequence[RoiExample]) -> dict[str, torch.Tensor]:
-    losses: dict[str, torch.Tensor] = model(RoiBatch(batch))
-    optimizer.zero_grad()
-    fabric.backward(sum(losses.values()))
-    fabric.clip_gradients(model, optimizer, max_norm=5.0)
-    optimizer.step()
-    return losses
-
-
 def _picture_losses(output: Any, example: RoiExample, config: WsodConfig) -> dict[str, torch.Tensor]:
     if config.supervision == "boxes":
-        return box_supervised_losses(output, example.boxes, example.tags, example.true_boxes, example.true_labels)
+        return box_supervised_losses(
+            output, example.boxes_xyxy, example.tags, example.true_boxes_xyxy, example.true_labels
+        )
     if config.method == "wsddn":
         return {"loss_wsddn": wsddn_loss(output.wsddn, example.tags)}
     rule = SeedRule(config.score_power, config.prior_power, config.weigh_by_score)
     if config.method == "mist":
-        return mist_losses(output, example.boxes, example.predicted_iou, example.tags, rule, config.mist)
-    return tag_supervised_losses(output, example.boxes, example.predicted_iou, example.tags, rule)
+        return mist_losses(output, example.boxes_xyxy, example.predicted_iou, example.tags, rule, config.mist)
+    return tag_supervised_losses(output, example.boxes_xyxy, example.predicted_iou, example.tags, rule)
 
 
 def _look_at_held_out(
-    net: Wsod,
-    proposal_bundle: Path,
+    head: RoiHead,
     images: Sequence[TaggedImage],
+    stored: Sequence[StoredProposals],
+    examples: Sequence[ExampleFile],
     labels: LabelSet,
-    store_dir: Path,
     config: WsodConfig,
+    post: PostSettings,
     out_dir: Path,
 ) -> None:
     """Write ``thresholds.json`` and ``report.json``."""
-    stored = store_proposals(proposal_bundle, images, store_dir)
-    if is_first_rank():
-        post = load_bundle(proposal_bundle, PROPOSAL_GRAPHS).post
-        examples = pool_examples(net, images, stored, labels, config.side_px, config.seed)[: len(images)]
-        thresholds = _thresholds(net.head, images, stored, examples, labels, config, post.quality_power)
-        report = report_wsod(net.head, images, examples, labels, config.side_px, post)
-        for name, values in (("thresholds", thresholds), ("report", report)):
-            (out_dir / f"{name}.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    wait_for_ranks()
+    thresholds = _thresholds(head, images, stored, examples, labels, config, post.quality_power)
+    report = report_wsod(head, images, (example.read() for example in examples), labels, config.side_px, post)
+    for name, values in (("thresholds", thresholds), ("report", report)):
+        (out_dir / f"{name}.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
 def _thresholds(
     head: RoiHead,
     images: Sequence[TaggedImage],
     stored: Sequence[StoredProposals],
-    examples: Sequence[RoiExample],
+    examples: Sequence[ExampleFile],
     labels: LabelSet,
     config: WsodConfig,
     quality_power: float,
 ) -> dict[str, list[float]]:
-    best = np.stack([_best_scores(head, example, quality_power) for example in examples])
+    best = np.stack([_best_scores(head, example.read(), quality_power) for example in examples])
     tags = np.stack([tag_vector(image.tags, labels) for image in images])
     tag_scores = np.stack([proposals.tag_scores for proposals in stored])
     least = LEAST_WSDDN_THRESHOLD if config.method == "wsddn" else LEAST_THRESHOLD
@@ -277,7 +285,7 @@ def _best_scores(head: RoiHead, example: RoiExample, quality_power: float) -> np
 
     0 where a picture has no proposal.
     """
-    if not len(example.boxes):
+    if not len(example.boxes_xyxy):
         return np.zeros(len(example.tags), np.float32)
     with torch.no_grad():
         scores = head.scores(head.embed_pooled(example.pooled.float()))  # [P,C]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from training.scorecard import Found, LocalisationTally, PrecisionTally, box_ove
 def report_wsod(
     head: RoiHead,
     images: Sequence[TaggedImage],
-    examples: Sequence[RoiExample],
+    examples: Iterable[RoiExample],
     labels: LabelSet,
     side_px: int,
     post: PostSettings,
@@ -39,8 +39,11 @@ def report_wsod(
         post: the bundle's post-processing.
     """
     precision, localised = PrecisionTally(box_overlaps), LocalisationTally()
-    known = [(image, example) for image, example in zip(images, examples, strict=True) if image.objects]
-    for image, example in known:
+    known = 0
+    for image, example in zip(images, examples, strict=True):
+        if not image.objects:
+            continue
+        known += 1
         found = _found(head, image, example, labels, side_px, post)
         precision.add(found, image.objects)
         localised.add(found, image.objects)
@@ -48,7 +51,7 @@ def report_wsod(
     if not per_class:  # no true boxes, or difficult ones alone
         return {"images": 0}
     return {
-        "images": len(known),
+        "images": known,
         "ap50_tagged": round(float(np.mean(list(per_class.values()))), 4),
         "corloc": localised.mean(),
         "per_class": {
@@ -67,7 +70,7 @@ def _found(
     deltas = regressed.mean(dim=1, keepdim=True) if regressed.shape[1] else torch.zeros(len(vectors), 1, 4)
     letterbox = Letterbox(image.size_hw, side_px)
     detections = select_detections(
-        example.boxes.numpy(),
+        example.boxes_xyxy.numpy(),
         scores,
         deltas.numpy(),
         example.predicted_iou.numpy(),

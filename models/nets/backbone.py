@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import timm
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from segment_anything.modeling.common import LayerNorm2d
 from timm.models import FeatureInfo
@@ -14,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 STRIDE_PX = 8
+STRIDES_PX = (2, 4, 8, 16, 32)
 MEAN_RGB = (128, 128, 128)
 SCALE = 1 / 127.5
 
@@ -35,23 +37,38 @@ def create_backbone(name: str, weights: str = "none", *, with_stride_2: bool = F
 
     Raises:
         RuntimeError: the file's keys are not those of the network.
-        OSError: the file cannot be read.
+        ValueError: the network has not these strides, or the file is no safetensors file.
     """
     padding: dict[str, Any] = {"pad_type": "same"} if name.startswith("mobilenetv2") else {}
-    features = timm.create_model(
-        name,
-        pretrained=weights == "hub",
-        features_only=True,
-        out_indices=(0, 1, 2, 3, 4) if with_stride_2 else (1, 2, 3, 4),
-        **padding,
-    )
+    levels = _levels(name, STRIDES_PX if with_stride_2 else STRIDES_PX[1:])
+    features = timm.create_model(name, pretrained=weights == "hub", features_only=True, out_indices=levels, **padding)
     if weights not in ("none", "hub"):
         # Through the whole network, so that a file of another one is refused and not half loaded.
         whole = timm.create_model(name, **padding)
-        whole.load_state_dict({key: tensor.float() for key, tensor in load_file(weights).items()})
+        whole.load_state_dict({key: tensor.float() for key, tensor in read_weights(weights).items()})
         wanted = features.state_dict()
         features.load_state_dict({key: value for key, value in whole.state_dict().items() if key in wanted})
     return features
+
+
+def _levels(name: str, strides_px: Sequence[int]) -> tuple[int, ...]:
+    """Numbers of a timm model's feature maps that have these strides."""
+    with torch.device("meta"):  # without weights, and without random numbers that the real one is to have
+        found = cast("FeatureInfo", timm.create_model(name, features_only=True).feature_info).reduction()
+    if not set(strides_px) <= set(found):
+        raise ValueError(
+            f"backbone: {name} has feature maps of strides {', '.join(map(str, found))}, and "
+            f"{', '.join(map(str, strides_px))} are needed: take a ResNet, MobileNet or EfficientNet, say"
+        )
+    return tuple(found.index(stride_px) for stride_px in strides_px)
+
+
+def read_weights(path: str) -> dict[str, torch.Tensor]:
+    """Tensors of a safetensors file by name; raises ValueError where it cannot be read as one."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"backbone_weights: {path} cannot be read as a safetensors file ({error})") from error
 
 
 def feature_widths(backbone: nn.Module) -> list[int]:

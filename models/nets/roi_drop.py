@@ -30,6 +30,10 @@ class DropRule:
     regression: float
     rpn: float
 
+    def __post_init__(self) -> None:
+        if self.unit == "quantile" and not all(0 <= q <= 1 for q in (self.classification, self.regression, self.rpn)):
+            raise ValueError(f"quantiles must be in 0..1, got {self}")
+
 
 class BoxLosses(NamedTuple):
     """Losses of R sampled RoIs of which F are foreground.

@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 
 import timm
 import torch
-from safetensors.torch import load_file
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import nn
 from torch.nn import functional
 
-from models.nets.backbone import normalise_image
+from models.nets.backbone import normalise_image, read_weights
 from models.nets.cam import smooth_max
 
 Vit = Any  # a timm `VisionTransformer`: torch gives the parts of a network no types of their own
@@ -203,13 +202,12 @@ def build_weaktr(backbone: str, classes: int, side_px: int, settings: WeakTrSett
         weights: ``none`` (random), ``hub`` (timm downloads its own) or the path of a safetensors file of ``backbone``.
 
     Raises:
-        ValueError: a setting that does not fit the backbone.
+        ValueError: a setting that does not fit the backbone, or the file is no safetensors file.
         RuntimeError: the file's keys are not those of the network.
-        OSError: the file cannot be read.
     """
     vit = _create_vit(backbone, weights == "hub")
     if weights not in ("none", "hub"):
-        vit.load_state_dict({key: tensor.float() for key, tensor in load_file(weights).items()})
+        vit.load_state_dict({key: tensor.float() for key, tensor in read_weights(weights).items()})
     patch_px, blocks = int(vit.patch_embed.patch_size[0]), len(vit.blocks)
     if side_px % patch_px:
         raise ValueError(f"side_px is {side_px}: {backbone} takes multiples of {patch_px}")

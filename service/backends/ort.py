@@ -51,6 +51,7 @@ class OrtBackend:
     Args:
         bundle: whose graphs are served; their inputs and outputs must be what it says.
         device: where all graphs run.
+        device_index: which GPU, where there are several.
         intra_op_threads: threads within one operator; 0 is one per core.
         concurrent_runs: runs at the same time.
 
@@ -61,9 +62,18 @@ class OrtBackend:
     kind = "onnxruntime"
 
     def __init__(
-        self, bundle: Bundle, *, device: Device = "cpu", intra_op_threads: int = 0, concurrent_runs: int = 2
+        self,
+        bundle: Bundle,
+        *,
+        device: Device = "cpu",
+        device_index: int = 0,
+        intra_op_threads: int = 0,
+        concurrent_runs: int = 2,
     ) -> None:
-        self._sessions = {name: _open_session(bundle, name, device, intra_op_threads) for name in bundle.graphs}
+        provider = PROVIDERS[device], ({"device_id": device_index} if device == "cuda" else {})
+        self._sessions = {
+            name: _open_session(bundle, name, device, provider, intra_op_threads) for name in bundle.graphs
+        }
         self._output_counts = {name: len(spec.outputs) for name, spec in bundle.graphs.items()}
         self._pool = ThreadPoolExecutor(concurrent_runs, thread_name_prefix="onnxruntime")
         self._closed = False
@@ -106,13 +116,15 @@ def mapped_errors(model: str) -> Iterator[None]:
         raise BackendFailure(f"graph {model}: {error}") from error
 
 
-def _open_session(bundle: Bundle, name: str, device: Device, intra_op_threads: int) -> onnxruntime.InferenceSession:
+def _open_session(
+    bundle: Bundle, name: str, device: Device, provider: tuple[str, dict[str, int]], intra_op_threads: int
+) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = intra_op_threads
     # Each graph has threads of its own: spinning for more work, those of one graph would take the cores from the next.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    wanted = PROVIDERS[device]
+    wanted, _ = provider
     if wanted not in onnxruntime.get_available_providers():
         raise BackendMismatch(
             f"device is {device!r}, but this onnxruntime has no {wanted}: "
@@ -120,7 +132,7 @@ def _open_session(bundle: Bundle, name: str, device: Device, intra_op_threads: i
         )
     try:
         with mapped_errors(name):
-            session = onnxruntime.InferenceSession(bundle.path(name), options, providers=[wanted])
+            session = onnxruntime.InferenceSession(bundle.path(name), options, providers=[provider])
     except ServiceError as error:
         raise BackendMismatch(f"{bundle.path(name)} cannot be opened ({error}): export the bundle again") from error
     # A provider that fails to start is replaced by the CPU in silence.

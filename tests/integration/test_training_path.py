@@ -19,13 +19,14 @@ from models.bundle import PROPOSAL_GRAPHS, BundleError, load_bundle
 from models.config import load_config
 from models.labels import LabelSet
 from models.labels_file import read_labels, write_labels
+from models.nets.cam import CnnCam
 from models.nets.compact_sam import build_compact_sam
 from models.settings import BundleConfig
 from tests.support.tiny_runs import make_scenes, run_cam, run_sam, run_wsod
+from training.cam_compare import open_cam
 from training.evaluate import evaluate
 from training.sam_weights import NOT_SERVED, load_initial_weights
 from training.scenes.tools import TOOL_NAMES
-from training.train_cam import load_cnn_cam
 
 BUNDLE_CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "configs" / "default.toml"
 CLASSES = len(TOOL_NAMES)
@@ -88,7 +89,8 @@ def test_the_largest_difference_is_measured_and_not_assumed(runs: Path) -> None:
     from deploy.onnx_graph import largest_difference
 
     bundle = load_bundle(runs / "bundle")
-    net = load_cnn_cam(runs / "cam" / "cam.safetensors", "mobilenetv2_100", len(bundle.labels))
+    net = open_cam(runs / "cam", len(bundle.labels))[1]
+    assert isinstance(net, CnnCam)
     plan = cam_plan(net, bundle.side_px, np.random.default_rng(0))
     session = InferenceSession(bundle.path("cam"), providers=["CPUExecutionProvider"])
     honest = largest_difference(plan, session)["maps"]

@@ -115,7 +115,7 @@ def test_calibrated_thresholds_are_reached_by_nine_in_ten_tagged_pictures(
 ) -> None:
     """WSDDN's scores shrink with the number of proposals; their thresholds must follow."""
     from training.proposal_store import store_proposals
-    from training.roi_store import pool_examples
+    from training.roi_store import pool_pictures
 
     checkpoint = train("wsddn", cam_checkpoint, images, tiny_bundle, tmp_path / "run")
     least = json.loads((tmp_path / "run" / "thresholds.json").read_text())["score"]
@@ -123,7 +123,8 @@ def test_calibrated_thresholds_are_reached_by_nine_in_ten_tagged_pictures(
     net.load_state_dict(load_file(checkpoint))
     net.eval()
     stored = store_proposals(tiny_bundle.folder, images, tmp_path / "proposals")
-    examples = pool_examples(net, images, stored, LABELS, SIDE_PX, 7)[: len(images)]
+    files = pool_pictures(net, images, stored, LABELS, SIDE_PX, tmp_path / "features")
+    examples = [file.read() for file in files]
     with torch.no_grad():
         best = [net.head.scores(net.head.embed_pooled(example.pooled.float())).amax(dim=0) for example in examples]
     for label, threshold in enumerate(least):

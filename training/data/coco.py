@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pycocotools import mask as coco_mask
 
+from models.labels import fold_label
 from models.masks import Rle
 from training.data.checks import Box, KnownLabels, Report, checked_box, read_labels_txt, usable_size_hw
 from training.data.splits import val_ids
@@ -66,22 +68,36 @@ def _document(root: Path, path: Path, split: str) -> Json:
     for key in ("images", "annotations", "categories"):
         if not isinstance(document, dict) or not isinstance(document.get(key), list):
             raise ValueError(f"{path}: field {key!r} must be a list, as in every COCO instances file")
+    _check_categories(document["categories"], path)
     checked: Json = document
     return checked
 
 
+def _check_categories(rows: list[Json], path: Path) -> None:
+    """Every object is of a category: with one that cannot be told from another, none of them can be used."""
+    for number, row in enumerate(rows):
+        if "id" not in row or not row.get("name"):
+            raise ValueError(f"{path}: categories[{number}] is {row!r}: give it an id and a name")
+    for what, values in (("id", [row["id"] for row in rows]), ("name", [fold_label(str(row["name"])) for row in rows])):
+        twice = next((value for value, count in Counter(values).items() if count > 1), None)
+        if twice is not None:
+            raise ValueError(f"{path}: categories: the {what} {twice!r} stands there twice: give each its own")
+
+
 def _distinct(rows: list[Json], path: Path, report: Report) -> list[Json]:
     """Rows with an id and a file name of their own."""
-    seen: set[object] = set()
+    seen_ids: set[object] = set()
+    seen_files: set[str] = set()
     kept = []
     for number, row in enumerate(rows):
         field_name = f"images[{number}]"
         if not isinstance(row.get("file_name"), str) or "id" not in row:
             report.add(path, field_name, "has no id or no file_name; the image is left out")
-        elif row["id"] in seen or _image_id(row) in seen:
+        elif row["id"] in seen_ids or _image_id(row) in seen_files:
             report.add(path, f"{field_name}.id", f"id {row['id']!r} or its file stands there twice; read once")
         else:
-            seen.update((row["id"], _image_id(row)))
+            seen_ids.add(row["id"])
+            seen_files.add(_image_id(row))
             kept.append(row)
     return kept
 

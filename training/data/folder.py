@@ -74,7 +74,7 @@ def _tags_from_csv(root: Path, table: Path, pictures: list[Path], report: Report
     tags_of: _TagsOfFile = {}
     for file, tags in joined_rows(read_tag_table(table)).items():
         path = root / file
-        if path.is_relative_to(root):
+        if path.resolve().is_relative_to(root.resolve()):
             tags_of[path] = tags
         else:
             report.add(table, f"file {file!r}", "it is not below the folder; it is left out")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from models.labels import Label, LabelSet
+from models.labels import Label, LabelSet, fold_label
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage
 from training.ranks import is_first_rank
@@ -33,5 +33,7 @@ def open_splits(parts: Sequence[tuple[Path, str]]) -> tuple[list[TaggedImage], L
     if not images:
         names = ", ".join(f"{folder} (split {split})" for folder, split in parts)
         raise ValueError(f"data: no usable picture with tags in {names}")
-    names_in_order = dict.fromkeys(name for data_set in data_sets for name in data_set.labels)
-    return images, LabelSet(tuple(Label(name) for name in names_in_order))
+    spelling: dict[str, str] = {}  # of spellings that differ in case, spaces, - or _ the first one
+    for name in (name for data_set in data_sets for name in data_set.labels):
+        spelling.setdefault(fold_label(name), name)
+    return images, LabelSet(tuple(Label(name) for name in spelling.values()))

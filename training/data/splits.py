@@ -3,12 +3,15 @@
 Frames of one video look alike, so validation must not take them at random: `val` is the last 10 % of each training
 sequence, `fit` the rest. A sequence is a run of ids of one set of tags in the sorted ids of training and test together;
 a new one starts where the tags change, or where a training id follows a test id. Pictures that come in no sequences
-(runs of fewer than `SHORTEST_MEAN_RUN` training ids on average) count as a single one.
+(runs of fewer than `SHORTEST_MEAN_RUN` training ids on average) count as a single one, whose ids may still be sorted by
+class: where the last tenth has more than half of a tag's pictures, it is one of every ten instead, if that leaves
+each tag a picture to learn from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 SHORTEST_MEAN_RUN = 5
 VAL_SHARE = 0.1
@@ -37,7 +40,30 @@ def training_sequences(
 def val_ids(tags_of_train: Mapping[str, Sequence[str]], tags_of_test: Mapping[str, Sequence[str]]) -> set[str]:
     """Ids of the last tenth (rounded, at least one of two or more) of each training sequence."""
     chosen: set[str] = set()
-    for sequence in training_sequences(tags_of_train, tags_of_test):
+    sequences = training_sequences(tags_of_train, tags_of_test)
+    for sequence in sequences:
         count = max(round(VAL_SHARE * len(sequence)), 1 if len(sequence) > 1 else 0)
         chosen.update(sequence[len(sequence) - count :])
+    all_tags, chosen_tags = _count_tags(tags_of_train.values()), _count_tags(tags_of_train[i] for i in chosen)
+    lopsided = any(2 * chosen_tags[tag] > all_tags[tag] for tag in chosen_tags)
+    spread = _spread_ids(tags_of_train) if lopsided and len(sequences) == 1 else set()
+    return spread or chosen
+
+
+def _count_tags(tags_of_pictures: Iterable[Sequence[str]]) -> Counter[str]:
+    return Counter(tag for tags in tags_of_pictures for tag in tags)
+
+
+def _spread_ids(tags_of: Mapping[str, Sequence[str]]) -> set[str]:
+    """One of every ten sorted ids, the last that is not the only one left to learn a tag from."""
+    ids = sorted(tags_of)
+    left = _count_tags(tags_of.values())
+    every = round(1 / VAL_SHARE)
+    chosen: set[str] = set()
+    for start in range(0, len(ids), every):
+        for image_id in reversed(ids[start : start + every]):
+            if all(left[tag] > 1 for tag in tags_of[image_id]):
+                chosen.add(image_id)
+                left.subtract(tags_of[image_id])
+                break
     return chosen

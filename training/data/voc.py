@@ -135,7 +135,7 @@ def _read_annotation(path: Path, report: Report) -> _Annotation | None:
         report.add(path, "xml", f"the annotation is not well-formed ({error}); the image is left out")
         return None
     objects = [_read_object(path, number, node, report) for number, node in enumerate(root.iter("object"), start=1)]
-    return _Annotation(path, _written_size(root), tuple(objects))
+    return _Annotation(path, _written_size(root), tuple(thing for thing in objects if thing is not None))
 
 
 def _written_size(root: ET.Element) -> tuple[int, int] | None:
@@ -146,7 +146,11 @@ def _written_size(root: ET.Element) -> tuple[int, int] | None:
     return (height, width) if height > 0 and width > 0 else None
 
 
-def _read_object(path: Path, number: int, node: ET.Element, report: Report) -> _WrittenObject:
+def _read_object(path: Path, number: int, node: ET.Element, report: Report) -> _WrittenObject | None:
+    name = node.findtext("name", "").strip()
+    if not name:
+        report.add(path, f"object {number}/name", "there is no class name; the object is left out")
+        return None
     texts = [node.findtext(f"bndbox/{corner}", "").strip() for corner in _CORNERS]
     corners: Box | None = None
     if node.find("bndbox") is not None:
@@ -155,7 +159,6 @@ def _read_object(path: Path, number: int, node: ET.Element, report: Report) -> _
             corners = (x0, y0, x1, y1)
         except ValueError:
             report.add(path, f"object {number}/bndbox", f"box {texts} is not four numbers; the object is left out")
-    name = node.findtext("name", "").strip()
     difficult = node.findtext("difficult", "0").strip() == "1"
     return _WrittenObject(name, corners, any("." in text for text in texts), difficult)
 

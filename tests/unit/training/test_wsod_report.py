@@ -65,10 +65,10 @@ def test_a_picture_without_proposals_misses_its_objects() -> None:
     example = _example([[0.9, 0.1], [0.2, 0.8]])
     empty = RoiExample(
         example.pooled[:0],
-        example.boxes[:0],
+        example.boxes_xyxy[:0],
         example.predicted_iou[:0],
         example.tags,
-        example.true_boxes,
+        example.true_boxes_xyxy,
         example.true_labels,
     )
     image = _picture(TrueObject("Nut", NUT_XYXY))
