@@ -95,6 +95,14 @@ class Bundle:
     provenance: Mapping[str, Any]
 
     @cached_property
+    def inference_digest(self) -> str:
+        """Digest of what decides proposals and their scores: neither name nor version, nor how masks are drawn."""
+        graphs = {name: [spec.sha256, spec.side_px, spec.fill_rgb] for name, spec in self.graphs.items()}
+        post = {name: value for name, value in asdict(self.post).items() if name != "mask_source"}
+        decisive = [self.labels.names, graphs, self.map_kinds, asdict(self.thresholds), asdict(self.prompts), post]
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+    @cached_property
     def side_px(self) -> int:
         """Side of the segmenter's square input: peaks, prompts, proposals and detections are in its pixels."""
         return self.graphs["sam_encoder"].side_px

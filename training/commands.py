@@ -140,11 +140,17 @@ def pgt_command(
     override: SetOption = None,
 ) -> None:
     """Turn tagged pictures into pseudo ground truth, a COCO data set that any trainer reads."""
-    from training.pgt import PgtConfig, make_pgt
+    from training.engine import start_fabric
+    from training.pgt import PgtConfig, make_pgt_together
+    from training.pgt_dataset import PGT_JSON
+    from training.ranks import is_first_rank
 
-    images, labels = open_together(data, split)
     settings = load_config(PgtConfig, config, override or ())
-    console.print(f"wrote {make_pgt(settings, bundle, images, labels, out, store)}")
+    start_fabric("32-true", seed=0)  # joins the ranks; nothing is drawn at random
+    images, labels = open_together(data, split)
+    make_pgt_together(settings, bundle, images, labels, out, store)
+    if is_first_rank():
+        console.print(f"wrote {out / PGT_JSON}")
 
 
 @train_app.command("detector")

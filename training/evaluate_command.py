@@ -25,9 +25,15 @@ def evaluate(
     device: Annotated[
         Literal["cpu", "cuda"], typer.Option(help="cpu, or cuda with the package onnxruntime-gpu.")
     ] = "cpu",
+    answers: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that keeps each picture's answers, of this bundle and data alone: a killed run goes on."
+        ),
+    ] = None,
 ) -> None:
     """Measure a bundle on annotated pictures, through the pipeline that serves it."""
-    report = evaluate_bundle(bundle, data, split, limit, threads, device=device)
+    report = evaluate_bundle(bundle, data, split, limit, threads, answers, device)
     if json_out is not None:
         json_out.parent.mkdir(parents=True, exist_ok=True)
         json_out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -30,7 +30,7 @@ console = Console(stderr=True)
 
 
 class GraphRunner:
-    """One onnxruntime session for each graph of a bundle.
+    """One onnxruntime session for each graph of a bundle that is asked for.
 
     Args:
         bundle: whose graphs run.
@@ -38,16 +38,18 @@ class GraphRunner:
     """
 
     def __init__(self, bundle: Bundle, threads: int = 0) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or threads_of_rank()
         self.bundle = bundle
-        self._sessions = {name: _open_session(bundle.path(name), options) for name in bundle.graphs}
+        self._options = onnxruntime.SessionOptions()
+        self._options.intra_op_num_threads = threads or threads_of_rank()
+        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
         # of the last picture: its proposals, scores and masks are asked for one after the other
         self._square: tuple[Path, int, tuple[int, int, int], npt.NDArray[np.uint8]] | None = None
         self._embedded: tuple[Path, npt.NDArray[np.float32]] | None = None
 
     def run(self, graph: str, inputs: Arrays, outputs: Sequence[str]) -> list[npt.NDArray[np.float32]]:
         """Answers of one graph in the order of ``outputs``."""
+        if graph not in self._sessions:
+            self._sessions[graph] = _open_session(self.bundle.path(graph), self._options)
         answers: list[npt.NDArray[np.float32]] = self._sessions[graph].run(list(outputs), dict(inputs))
         return answers
 

@@ -15,11 +15,11 @@ from models.bundle import Bundle, load_bundle
 from models.labels import LabelSet
 from training.data.tagged import TaggedImage
 from training.engine import prepare_run
-from training.pgt_dataset import LabelledPicture, PseudoObject, write_pgt_dataset
+from training.pgt_dataset import LabelledPicture, PseudoObject, category_ids, write_pgt_dataset
 from training.pgt_quality import count_hits, report_pgt
 from training.pgt_rules import adaptive_pgt, threshold_pgt, top1_pgt
 from training.pgt_store import Detected, DetectionStore
-from training.ranks import track_first
+from training.ranks import is_first_rank, my_share, rank_count, track_first, wait_for_ranks
 
 STEPS = tuple(step / 10 for step in range(1, 11))
 COMPARED_PICTURES = 2000
@@ -43,6 +43,8 @@ class PgtConfig:
         masks: draw each box's mask with the bundle's segmenter.
         pictures: ``link`` the pictures into the data set, or ``copy`` them, so that it can be moved elsewhere.
         every: label every n-th picture; neighbouring frames of one video look alike.
+        categories: a COCO file whose category ids the data set is to have, such as the one it will be scored with: a
+            trainer that knows COCO's 80 classes by their ids up to 90 needs them. Left out, they count from 1.
     """
 
     mode: Literal["adaptive", "top1", "threshold"] = "adaptive"
@@ -53,6 +55,7 @@ class PgtConfig:
     masks: bool = False
     pictures: Literal["link", "copy"] = "link"
     every: int = 1
+    categories: Path | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.further_quantile < 1:
@@ -89,6 +92,7 @@ def make_pgt(
     bundle = load_bundle(bundle_dir)
     images = images[:: config.every]
     _require_known_tags(images, labels, bundle)
+    ids = category_ids(labels, config.categories)
     prepare_run(config, out_dir)
     store = DetectionStore(bundle, store_dir or out_dir / "store")
     detected = detect_pictures(images, store)
@@ -98,7 +102,30 @@ def make_pgt(
     if any(image.objects for image in images):
         report["compared"] = compare_modes(config, bundle, images, detected, labels)
     (out_dir / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return write_pgt_dataset(pictures, labels, out_dir, config.pictures)
+    return write_pgt_dataset(pictures, labels, ids, out_dir, config.pictures)
+
+
+def make_pgt_together(
+    config: PgtConfig,
+    bundle_dir: Path,
+    images: Sequence[TaggedImage],
+    labels: LabelSet,
+    out_dir: Path,
+    store_dir: Path | None = None,
+) -> None:
+    """`make_pgt` by all ranks: each fills its part of the store, and the first one writes the data set from it."""
+    store_dir = store_dir or out_dir / "store"
+    if rank_count() > 1:
+        bundle = load_bundle(bundle_dir)
+        store, chosen = DetectionStore(bundle, store_dir), images[:: config.every]
+        detect_pictures(my_share(chosen), store)
+        wait_for_ranks()
+        settled = with_least_score(config, detect_pictures(chosen, store))
+        label_pictures(settled, bundle, my_share(chosen), labels, store)
+        wait_for_ranks()
+    if is_first_rank():
+        make_pgt(config, bundle_dir, images, labels, out_dir, store_dir)
+    wait_for_ranks()
 
 
 def detect_pictures(images: Sequence[TaggedImage], store: DetectionStore) -> list[Detected]:

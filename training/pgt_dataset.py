@@ -13,13 +13,14 @@ from typing import Any, Literal
 from pycocotools import mask as coco_mask
 
 from models.atomic import write_text
-from models.labels import LabelSet
+from models.labels import LabelSet, fold_label
 from training.data.tagged import TaggedImage
 from training.pseudo_masks import PseudoMask
 
 Json = dict[str, Any]
 # Edges are rounded to a power of two: x + width is then exactly the right edge, also where that is the picture's.
 EDGE_STEPS_PER_PX = 16
+PGT_JSON = "annotations/instances_train.json"
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,15 @@ class LabelledPicture:
 
 
 def write_pgt_dataset(
-    pictures: Sequence[LabelledPicture], labels: LabelSet, out_dir: Path, place: Literal["link", "copy"]
+    pictures: Sequence[LabelledPicture],
+    labels: LabelSet,
+    ids: Sequence[int],
+    out_dir: Path,
+    place: Literal["link", "copy"],
 ) -> Path:
     """Write the data set and return the path of its JSON file, which comes last: where it is, the rest is complete.
+
+    Each label has the category id at its place in ``ids``.
 
     `pycocotools` loads it, and so does `training.data.coco`. Beyond COCO, images have their ``tags`` and annotations a
     ``score``, and a ``mask_score`` where they have a mask. Annotations without a mask have no ``segmentation``.
@@ -58,12 +65,33 @@ def write_pgt_dataset(
             _image_row(number, picture.image, name)
             for number, (picture, name) in enumerate(zip(pictures, names, strict=True), 1)
         ],
-        "categories": [{"id": i, "name": name, "supercategory": ""} for i, name in enumerate(labels.names, 1)],
-        "annotations": _annotations(pictures),
+        "categories": [{"id": i, "name": name, "supercategory": ""} for i, name in zip(ids, labels.names, strict=True)],
+        "annotations": _annotations(pictures, ids),
     }
-    path = out_dir / "annotations" / "instances_train.json"
+    path = out_dir / PGT_JSON
     write_text(path, json.dumps(document) + "\n")
     return path
+
+
+def category_ids(labels: LabelSet, coco_json: Path | None) -> list[int]:
+    """A category id for each label: those that a COCO file has for it, or 1 to C without a file.
+
+    Raises:
+        ValueError: a file that cannot be read, or that lacks a label.
+    """
+    if coco_json is None:
+        return list(range(1, len(labels) + 1))
+    try:
+        rows = json.loads(coco_json.read_bytes())["categories"]
+        ids = {fold_label(row["name"]): int(row["id"]) for row in rows}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"categories: {coco_json} has no COCO categories ({error})") from error
+    missing = [name for name in labels.names if fold_label(name) not in ids]
+    if missing:
+        raise ValueError(
+            f"categories: {coco_json} has none for {', '.join(missing)}: give the file of the same classes"
+        )
+    return [ids[fold_label(name)] for name in labels.names]
 
 
 def _file_names(images: Sequence[TaggedImage]) -> list[str]:
@@ -99,17 +127,17 @@ def _image_row(number: int, image: TaggedImage, file_name: str) -> Json:
     return {"id": number, "file_name": file_name, "height": height, "width": width, "tags": list(image.tags)}
 
 
-def _annotations(pictures: Sequence[LabelledPicture]) -> list[Json]:
+def _annotations(pictures: Sequence[LabelledPicture], ids: Sequence[int]) -> list[Json]:
     owned = [(number, thing) for number, picture in enumerate(pictures, 1) for thing in picture.objects]
     return [
-        {"id": identity, "image_id": number} | _object_row(thing) for identity, (number, thing) in enumerate(owned, 1)
+        {"id": identity, "image_id": number, "category_id": ids[thing.label]} | _object_row(thing)
+        for identity, (number, thing) in enumerate(owned, 1)
     ]
 
 
 def _object_row(thing: PseudoObject) -> Json:
     x0, y0, x1, y1 = (round(float(edge) * EDGE_STEPS_PER_PX) / EDGE_STEPS_PER_PX for edge in thing.box_xyxy)
     row: Json = {
-        "category_id": thing.label + 1,
         "bbox": [x0, y0, x1 - x0, y1 - y0],
         "area": (x1 - x0) * (y1 - y0),
         "iscrowd": 0,

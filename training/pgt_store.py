@@ -1,7 +1,8 @@
 """The detector's answers to tagged pictures on disk, one file for each picture.
 
-Files are named by the bundle's digest, the picture's bytes and its tags: a change of any makes them anew, a moved
-folder does not. Several processes may fill one store, each with its share of the pictures.
+Files are named by digests of what decides them: the bundle's graphs and settings, the picture's bytes and tags. A
+change of any makes them anew, a moved folder does not. Several processes may fill one store, each with its share of
+the pictures.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from models.letterbox import Letterbox
 from models.postprocess import select_detections
 from training.data.tagged import TaggedImage
 from training.graph_runner import GraphRunner
+from training.picture_digests import picture_key
 from training.pseudo_masks import PseudoMask, draw_masks
 
 Float32 = npt.NDArray[np.float32]
@@ -76,7 +78,7 @@ class DetectionStore:
 
     def __init__(self, bundle: Bundle, folder: Path) -> None:
         self._bundle = bundle
-        self._folder = folder / bundle.digest[:16]
+        self._folder = folder / bundle.inference_digest[:16]
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def detected(self, image: TaggedImage) -> Detected:
@@ -98,8 +100,7 @@ class DetectionStore:
         return [PseudoMask(**row) for row in json.loads(path.read_bytes())]
 
     def _path(self, image: TaggedImage, ending: str) -> Path:
-        digest = hashlib.sha256(image.path.read_bytes() + json.dumps(image.tags).encode()).hexdigest()
-        return self._folder / f"{digest[:24]}{ending}"
+        return self._folder / f"{picture_key(image)}{ending}"
 
     @cached_property
     def _runner(self) -> GraphRunner:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,12 @@ from models.bundle import file_sha256
 from training.data.tagged import TaggedImage
 from training.ranks import is_first_rank
 from training.stage import digest_of
+
+
+def picture_key(image: TaggedImage) -> str:
+    """A name for what is computed of a picture: of its bytes and tags, so that a moved folder keeps it."""
+    digest = hashlib.sha256(image.path.read_bytes() + json.dumps(image.tags).encode()).hexdigest()
+    return digest[:24]
 
 
 class PictureDigests:

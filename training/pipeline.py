@@ -8,27 +8,25 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from models.bundle import DEFAULT_BUNDLE, MANIFEST, file_sha256, load_bundle
-from models.labels import LabelSet
+from models.bundle import DEFAULT_BUNDLE, MANIFEST, PROPOSAL_GRAPHS, file_sha256, load_bundle
 from models.settings import BundleConfig
 from training.data.open_dataset import open_dataset
-from training.data.tagged import TaggedImage
 from training.detector_report import report_detector
 from training.engine import prepare_run, start_fabric
 from training.evaluate import evaluate
 from training.graph_runner import inference_device
-from training.pgt import PgtConfig, detect_pictures, label_pictures, make_pgt, with_least_score
-from training.pgt_store import DetectionStore
+from training.pgt import PgtConfig, make_pgt_together
+from training.pgt_dataset import PGT_JSON
 from training.picture_digests import PictureDigests
 from training.pipeline_config import PipelineConfig
 from training.pipeline_data import RunData, TestSplit, open_data
 from training.proposal_store import store_proposals
-from training.ranks import is_first_rank, my_share, rank_count, wait_for_ranks
+from training.ranks import is_first_rank, wait_for_ranks
 from training.report import Evaluated, ReportInputs, write_report
 from training.stage import DONE, Done, digest_of, run_stage
 from training.train_cam import CamConfig, train_cam
@@ -37,7 +35,6 @@ from training.train_wsod import train_wsod
 
 WEAK = "wsod"
 SEGMENTER = "segmenter"
-PGT_JSON = "annotations/instances_train.json"
 PGT_REPORT = "report.json"
 METRICS = "metrics.json"
 
@@ -118,6 +115,11 @@ def _bundle(run: _Run, name: str, parts: Mapping[str, Done]) -> Done:
     return run_stage(run.dir, name, config, inputs, make, (MANIFEST,))
 
 
+def _inference_digest(bundle: Done) -> str:
+    """What stages take from a bundle: another name or version of it does not make them anew."""
+    return load_bundle(bundle.folder, PROPOSAL_GRAPHS).inference_digest
+
+
 def _sam_digest(sam: Path | None) -> str:
     path = sam or DEFAULT_BUNDLE
     candidates = (path, path / MANIFEST, path / "sam.safetensors")
@@ -135,7 +137,7 @@ def _proposals(run: _Run, proposer: Done) -> Done:
         store_proposals(proposer.folder, run.data.fit[::every], folder, averaged=True)
         store_proposals(proposer.folder, run.data.val, folder)
 
-    inputs = {"bundle": proposer.digest, "fit": run.fit_digest, "val": run.val_digest}
+    inputs = {"bundle": _inference_digest(proposer), "fit": run.fit_digest, "val": run.val_digest}
     return run_stage(run.dir, "proposals", {"every": every}, inputs, make)
 
 
@@ -152,7 +154,7 @@ def _wsod(run: _Run, features: Done, proposer: Done, proposals: Done) -> Done:
             folder,
         )
 
-    inputs = {"features": features.digest, "proposals": proposals.digest, "bundle": proposer.digest}
+    inputs = {"features": features.digest, "proposals": proposals.digest, "bundle": _inference_digest(proposer)}
     products = ("wsod.safetensors", "thresholds.json", "config.json")
     return run_stage(run.dir, WEAK, run.config.wsod, inputs, make, products)
 
@@ -165,7 +167,7 @@ def _pgt(run: _Run, bundle: Done) -> Done:
     def make(folder: Path) -> None:
         make_pgt_together(settings, bundle.folder, run.data.fit, run.data.labels, folder)
 
-    inputs = {"bundle": bundle.digest, "fit": run.fit_digest}
+    inputs = {"bundle": _inference_digest(bundle), "fit": run.fit_digest}
     return run_stage(run.dir, "pgt", settings, inputs, make, (PGT_JSON,))
 
 
@@ -173,24 +175,6 @@ def _settled(config: PgtConfig, pgt: Done) -> PgtConfig:
     """The rule with the least score that it came to, for other pictures than those it was settled on."""
     report = json.loads((pgt.folder / PGT_REPORT).read_text(encoding="utf-8"))
     return replace(config, least_score=report["least_score"])
-
-
-def make_pgt_together(
-    config: PgtConfig, bundle_dir: Path, images: Sequence[TaggedImage], labels: LabelSet, out_dir: Path
-) -> None:
-    """`make_pgt` by all ranks: each fills its part of the store, and the first one writes the data set from it."""
-    store_dir = out_dir / "store"
-    if rank_count() > 1:
-        bundle = load_bundle(bundle_dir)
-        store, chosen = DetectionStore(bundle, store_dir), images[:: config.every]
-        detect_pictures(my_share(chosen), store)
-        wait_for_ranks()
-        settled = with_least_score(config, detect_pictures(chosen, store))
-        label_pictures(settled, bundle, my_share(chosen), labels, store)
-        wait_for_ranks()
-    if is_first_rank():
-        make_pgt(config, bundle_dir, images, labels, out_dir, store_dir)
-    wait_for_ranks()
 
 
 def _detector(run: _Run, name: str, config: DetectorConfig, features: Done, pgt: Done) -> Done:

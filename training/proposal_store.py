@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from models.bundle import AVERAGED_CAM, PROPOSAL_GRAPHS, load_bundle
 from models.letterbox import Letterbox
 from training.data.tagged import TaggedImage
 from training.graph_runner import GraphRunner
+from training.picture_digests import picture_key
 from training.ranks import my_share, track_first, wait_for_ranks
 
 
@@ -32,8 +32,8 @@ def store_proposals(
 ) -> list[StoredProposals]:
     """Proposals of every picture, in order; pictures done by an earlier or killed run are read back.
 
-    Ranks share the pictures: each makes its part, and all read all. Files are named by the bundle's digest and the
-    picture's path, size, time and tags, so a change of either makes them anew.
+    Ranks share the pictures: each makes its part, and all read all. Files are named by digests of what
+    decides them: the bundle's graphs and settings, the picture's bytes and tags.
 
     Args:
         bundle_dir: bundle that makes the proposals.
@@ -45,7 +45,7 @@ def store_proposals(
     bundle = load_bundle(bundle_dir, PROPOSAL_GRAPHS)
     averaged = averaged and AVERAGED_CAM in bundle.graphs
     runner = GraphRunner(bundle)
-    folder = store_dir / bundle.digest[:16]
+    folder = store_dir / bundle.inference_digest[:16]
     folder.mkdir(parents=True, exist_ok=True)
     for image in track_first(my_share(images), "proposals"):
         _proposals_of(runner, image, folder, averaged)
@@ -54,9 +54,7 @@ def store_proposals(
 
 
 def _proposals_of(runner: GraphRunner, image: TaggedImage, folder: Path, averaged: bool) -> StoredProposals:
-    state = image.path.stat()
-    identity = f"{image.path.resolve()}|{state.st_size}|{state.st_mtime_ns}|{image.tags}"
-    key = hashlib.sha256(identity.encode()).hexdigest()[:24]
+    key = picture_key(image)
     path = folder / (f"{key}-averaged.npz" if averaged else f"{key}.npz")
     if not path.exists():
         _write(path, _propose(runner, image, averaged))

@@ -115,7 +115,7 @@ def train_wsod(
     inputs = {
         "pictures": pictures_digest(images, labels, objects=config.supervision == "boxes"),
         "features": files_digest([cam_checkpoint]),
-        "proposals": bundle.digest,
+        "proposals": bundle.inference_digest,
     }
     prepare_run(config, out_dir, inputs)
     if is_first_rank():

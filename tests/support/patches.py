@@ -55,7 +55,7 @@ def write_pseudo_labels(images: list[TaggedImage], folder: Path, labels: LabelSe
         LabelledPicture(image, tuple(_pseudo(thing, labels) for thing in image.objects if thing.mask_rle is not None))
         for image in images
     ]
-    return write_pgt_dataset(pictures, labels, folder, "link")
+    return write_pgt_dataset(pictures, labels, range(1, len(labels) + 1), folder, "link")
 
 
 def run_detector(images: list[TaggedImage], annotations_json: Path | None, out: Path, *overrides: str) -> Path:

@@ -14,8 +14,7 @@ import numpy as np
 from training.data.open_together import open_together
 from training.engine import start_fabric
 from training.evaluate import evaluate
-from training.pgt import PgtConfig
-from training.pipeline import make_pgt_together
+from training.pgt import PgtConfig, make_pgt_together
 from training.proposal_store import store_proposals
 from training.ranks import is_first_rank, rank, rank_count
 

@@ -32,7 +32,8 @@ def open_dataset(root: Path, split: str) -> TaggedDataset:
 def _folder_split(root: Path, split: str) -> TaggedDataset:
     if split not in ("train", "val", "fit"):
         raise ValueError(
-            f"split: a plain folder has train, val and fit, not {split!r}; give a VOC or COCO layout for it"
+            f"split: {root} is a plain folder, which has train, val and fit, not {split!r}; give a VOC or COCO layout "
+            "for it, or train without it (--set data.test=none)"
         )
     whole = read_folder(root)
     if split == "train":

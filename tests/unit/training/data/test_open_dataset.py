@@ -42,7 +42,7 @@ def test_a_plain_folder_is_cut_into_fit_and_val(tmp_path: Path) -> None:
     ("folder", "split", "message"),
     [
         pytest.param("missing", "train", "is not a folder", id="no-folder"),
-        pytest.param(".", "test", "a plain folder has train, val and fit, not 'test'", id="no-test-split"),
+        pytest.param(".", "test", "is a plain folder, which has train, val and fit, not 'test'", id="no-test-split"),
         pytest.param(".", "train", "0 pictures and no tags", id="empty-folder"),
     ],
 )
