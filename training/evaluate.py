@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,16 +84,32 @@ def evaluate(
     }
 
 
+def answer_pictures(bundle_dir: Path, images: Sequence[TaggedImage], answers_dir: Path, device: Device = "cpu") -> None:
+    """Keep the served pipeline's answers to pictures, as `evaluate` does, without measuring anything."""
+
+    async def answer_all() -> None:
+        async with _pipeline(load_bundle(bundle_dir), 0, device) as pipeline:
+            await _keep_answers(pipeline, images, answers_dir)
+
+    answers_dir.mkdir(parents=True, exist_ok=True)
+    asyncio.run(answer_all())
+
+
 async def _score_all(
     bundle: Bundle, images: Sequence[TaggedImage], threads: int, answers_dir: Path | None, device: Device
 ) -> Scorecard:
+    async with _pipeline(bundle, threads, device) as pipeline:
+        return await score_pictures(pipeline, images, answers_dir)
+
+
+@asynccontextmanager
+async def _pipeline(bundle: Bundle, threads: int, device: Device) -> AsyncIterator[Pipeline]:
     metrics = Metrics()
     backend = OrtBackend(
         bundle, device=device, device_index=local_rank(), intra_op_threads=threads or threads_of_rank()
     )
     try:
-        pipeline = Pipeline(bundle, backend, ResultCache(_CACHE_BYTES, metrics), Limits(), metrics)
-        return await score_pictures(pipeline, images, answers_dir)
+        yield Pipeline(bundle, backend, ResultCache(_CACHE_BYTES, metrics), Limits(), metrics)
     finally:
         await backend.aclose()
 
@@ -102,9 +119,7 @@ async def score_pictures(
 ) -> Scorecard:
     """Send each picture through `pipeline` twice, with its tags and without, and add up what came back."""
     if answers_dir is not None:
-        for image in track_first(my_share(images), "evaluate"):
-            await _kept_answers(pipeline, image, answers_dir)
-        wait_for_ranks()
+        await _keep_answers(pipeline, images, answers_dir)
     scorecard = Scorecard()
     for image in track_first(images, "evaluate" if answers_dir is None else "scores"):
         if answers_dir is None:
@@ -113,6 +128,12 @@ async def score_pictures(
             answers = await _kept_answers(pipeline, image, answers_dir)
         _add_picture(scorecard, image, answers, pipeline.bundle.labels)
     return scorecard
+
+
+async def _keep_answers(pipeline: Pipeline, images: Sequence[TaggedImage], answers_dir: Path) -> None:
+    for image in track_first(my_share(images), "answers"):
+        await _kept_answers(pipeline, image, answers_dir)
+    wait_for_ranks()
 
 
 async def _kept_answers(pipeline: Pipeline, image: TaggedImage, answers_dir: Path) -> Answers:

@@ -6,19 +6,20 @@ one goes on where it was.
 
 from __future__ import annotations
 
+import difflib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from models.bundle import DEFAULT_BUNDLE, MANIFEST, PROPOSAL_GRAPHS, file_sha256, load_bundle
 from models.settings import BundleConfig
-from training.data.open_dataset import open_dataset
+from training.data.tagged import TaggedImage
 from training.detector_report import report_detector
 from training.engine import prepare_run, start_fabric
-from training.evaluate import evaluate
+from training.evaluate import answer_pictures, evaluate
 from training.graph_runner import inference_device
 from training.pgt import PgtConfig, make_pgt_together
 from training.pgt_dataset import PGT_JSON
@@ -27,7 +28,7 @@ from training.pipeline_config import PipelineConfig
 from training.pipeline_data import RunData, TestSplit, open_data
 from training.proposal_store import store_proposals
 from training.ranks import is_first_rank, wait_for_ranks
-from training.report import Evaluated, ReportInputs, write_report
+from training.report import Evaluated, ReportInputs, shown_pictures, write_report
 from training.stage import DONE, Done, digest_of, run_stage
 from training.train_cam import CamConfig, train_cam
 from training.train_detector import DetectorConfig, train_detector
@@ -70,7 +71,9 @@ def run_pipeline(config: PipelineConfig, out_dir: Path, export: Exporter) -> Pat
     wait_for_ranks()
     sam_digest = _sam_digest(config.sam)  # now, or a missing file would be noticed when the classifier is trained
     digests = PictureDigests(out_dir / "pictures.json")
-    data = open_data(config.data, config.seed, out_dir, digests)
+    data = open_data(config.data, config.seed, out_dir, digests, config.test_limit)
+    shown = [] if data.tests else shown_pictures(config.report, data.val)
+    _require_known(config.report.chosen, [*shown, *(image for test in data.tests for image in test.images)])
     labels_digest = digest_of(list(data.labels.names))
     fit_digest, val_digest = (labels_digest + digests.of_images(images) for images in (data.fit, data.val))
     run = _Run(out_dir, config, data, digests, export, fit_digest, val_digest, sam_digest)
@@ -84,14 +87,24 @@ def run_pipeline(config: PipelineConfig, out_dir: Path, export: Exporter) -> Pat
     bundles = {WEAK: _bundle(run, f"bundle-{WEAK}", parts)}
     rule = PgtConfig()
     if config.pgt is not None:
-        pgt = _pgt(run, bundles[WEAK])
+        pgt = stages["pgt"] = _pgt(run, bundles[WEAK])
         rule = _settled(config.pgt, pgt)
         for name, settings in (("detector", config.detector), (SEGMENTER, config.segmenter)):
             if settings is not None:
                 stages[name] = _detector(run, name, settings, features, pgt)
                 bundles[name] = _bundle(run, f"bundle-{name}", parts | {"detector": stages[name]})
     evaluated = [_evaluate(run, name, bundle, test) for test in data.tests for name, bundle in bundles.items()]
+    if not data.tests:
+        evaluated = [_answer(run, name, bundle, shown) for name, bundle in bundles.items()]
     return _finish(run, stages, bundles, evaluated, rule)
+
+
+def _require_known(chosen: Sequence[str], images: Sequence[TaggedImage]) -> None:
+    ids = {image.id for image in images}
+    for name in chosen:
+        if name not in ids:
+            nearest = ", ".join(difflib.get_close_matches(name, ids, n=3, cutoff=0.0))
+            raise ValueError(f"report.chosen: no picture that can be shown has the id {name!r} (nearest: {nearest})")
 
 
 def _cam(run: _Run, name: str, config: CamConfig) -> Done:
@@ -192,7 +205,6 @@ def _detector(run: _Run, name: str, config: DetectorConfig, features: Done, pgt:
 
 def _evaluate(run: _Run, name: str, bundle: Done, test: TestSplit) -> Evaluated:
     limit = run.config.test_limit
-    images = open_dataset(test.folder, test.split).images[:limit]
 
     def make(folder: Path) -> None:
         report = evaluate(
@@ -201,10 +213,21 @@ def _evaluate(run: _Run, name: str, bundle: Done, test: TestSplit) -> Evaluated:
         if is_first_rank():
             (folder / METRICS).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
-    inputs = {"bundle": bundle.digest, "pictures": run.digests.of_images(images)}
+    inputs = {"bundle": bundle.digest, "pictures": run.digests.of_images(test.images)}
     done = run_stage(run.dir, f"evaluate-{name}", {"limit": limit}, inputs, make, (METRICS,))
     metrics = json.loads((done.folder / METRICS).read_text(encoding="utf-8"))
-    return Evaluated(name, test.name, images, done.folder / "answers", metrics)
+    return Evaluated(name, test.name, test.images, done.folder / "answers", metrics)
+
+
+def _answer(run: _Run, name: str, bundle: Done, images: Sequence[TaggedImage]) -> Evaluated:
+    """Answers to pictures for the report alone, where there are none to measure on."""
+
+    def make(folder: Path) -> None:
+        answer_pictures(bundle.folder, images, folder / "answers", inference_device())
+
+    inputs = {"bundle": bundle.digest, "pictures": run.digests.of_images(images)}
+    done = run_stage(run.dir, f"answers-{name}", {}, inputs, make)
+    return Evaluated(name, run.config.data.val, images, done.folder / "answers", {})
 
 
 def _finish(
@@ -220,7 +243,7 @@ def _finish(
         final = list(bundles)[-1]
         _replace_folder(bundles[final].folder, run.dir / "bundle")
         metrics: dict[str, dict[str, Any]] = {}
-        for entry in evaluated:
+        for entry in (entry for entry in evaluated if entry.metrics):
             metrics.setdefault(entry.data, {})[entry.bundle] = entry.metrics
         (run.dir / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
         inputs = ReportInputs(

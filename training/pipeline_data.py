@@ -21,11 +21,12 @@ from training.stage import run_stage
 
 
 class TestSplit(NamedTuple):
-    """A data set to measure on: the name that it has in reports, its folder and split."""
+    """A data set to measure on: the name that it has in reports, its folder, split and pictures."""
 
     name: str
     folder: Path
     split: str
+    images: tuple[TaggedImage, ...]
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,10 @@ class RunData:
     labels: LabelSet
 
 
-def open_data(config: DataConfig, seed: int, run_dir: Path, digests: PictureDigests) -> RunData:
-    """Open the data sets of a run, generating first what is to be generated.
+def open_data(
+    config: DataConfig, seed: int, run_dir: Path, digests: PictureDigests, test_limit: int | None = None
+) -> RunData:
+    """Open the data sets of a run, generating first what is to be generated; ``test_limit`` is of each test set.
 
     Raises ValueError where something is missing, test pictures included: a run of hours must not end with that.
     """
@@ -59,26 +62,22 @@ def open_data(config: DataConfig, seed: int, run_dir: Path, digests: PictureDige
     fit, labels = open_splits(parts["fit"])
     val, _ = open_splits(parts["val"])
     every = -(-len(val) // config.val_limit) if config.val_limit else 1
-    tests = parts.get("test", [])
-    for folder, split in tests:
-        _require_boxes(folder, split)
-    return RunData(fit, val[::every], _named(tests), labels)
+    return RunData(fit, val[::every], _open_tests(parts.get("test", []), test_limit), labels)
 
 
-def _named(tests: Sequence[tuple[Path, str]]) -> list[TestSplit]:
+def _open_tests(tests: Sequence[tuple[Path, str]], limit: int | None) -> list[TestSplit]:
     """Each data set by its folder's name; of equal ones, those after the first with a number."""
-    named: list[TestSplit] = []
+    opened: list[TestSplit] = []
     for folder, split in tests:
-        same = sum(test.folder.name == folder.name for test in named)
-        named.append(TestSplit(f"{folder.name}-{same + 1}" if same else folder.name, folder, split))
-    return named
-
-
-def _require_boxes(folder: Path, split: str) -> None:
-    if not any(image.objects for image in open_dataset(folder, split).images):
-        raise ValueError(
-            f"data.test: {folder} has no boxes in split {split!r} to measure on: name another, or set it to {NO_TEST!r}"
-        )
+        same = sum(test.folder.name == folder.name for test in opened)
+        images = open_dataset(folder, split).images[:limit]
+        if not any(image.objects for image in images):
+            raise ValueError(
+                f"data.test: {folder} has no boxes in split {split!r} to measure on: name another, or set it to "
+                f"{NO_TEST!r}"
+            )
+        opened.append(TestSplit(f"{folder.name}-{same + 1}" if same else folder.name, folder, split, images))
+    return opened
 
 
 def _scenes(run_dir: Path, config: ScenesConfig, seed: int) -> Path:

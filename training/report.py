@@ -32,11 +32,15 @@ pre { background: #f3f5f8; padding: 1em; overflow-x: auto; } h3 { margin-bottom:
 """
 # Not figures of the measurement but of what was measured.
 DESCRIPTIONS = ("images", "objects", "problems")
+REPORT = "report.json"
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A bundle's evaluation on one data set: its name, the data's, the pictures, their answers and the figures."""
+    """A bundle's evaluation on one data set: its name, the data's, the pictures, their answers and the figures.
+
+    Without figures where there was nothing to measure; the pictures are then all to be shown.
+    """
 
     bundle: str
     data: str
@@ -69,12 +73,13 @@ class ReportInputs:
 def write_report(inputs: ReportInputs, path: Path) -> None:
     """Write the report."""
     name = html.escape(f"{inputs.config.bundle.name} {inputs.config.bundle.version}")
+    measured = [row for row in inputs.evaluated if row.metrics]
     parts = [
         f"<h1>{name}</h1>",
-        _section("Figures", _figures(inputs.evaluated)),
-        *(_section(f"Training: {stage}", _curves(folder)) for stage, folder in inputs.stages.items()),
+        _section("Figures", _figures(measured)),
+        *(_section(f"Training: {stage}", _stage(folder)) for stage, folder in inputs.stages.items()),
         *(_section(f"Pictures of {data}", _pictures(inputs, data)) for data in _data_names(inputs.evaluated)),
-        *(_section(f"Classes of {row.data}, {row.bundle}", _class_table(row.metrics)) for row in inputs.evaluated),
+        *(_section(f"Classes of {row.data}, {row.bundle}", _class_table(row.metrics)) for row in measured),
         _section("Settings and environment", _settings(inputs)),
     ]
     page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title><style>{STYLE}</style>'
@@ -122,12 +127,34 @@ def _class_table(metrics: Mapping[str, Any]) -> str:
     return _table(["class", *names], rows)
 
 
+def _stage(folder: Path) -> str:
+    """How long a stage took, what its own report measured, and its curves."""
+    seconds = json.loads((folder / DONE).read_text(encoding="utf-8"))["elapsed_s"]
+    body = f"<p>The session that finished it took {seconds:g} s.</p>"
+    if (folder / REPORT).is_file():
+        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        body += _table(["", ""], [[name, _number(value)] for name, value in _flat(report).items()])
+        body += _rules(report["compared"]) if "compared" in report else ""
+    return body + _curves(folder)
+
+
+def _rules(compared: Mapping[str, Any]) -> str:
+    """How many true objects each rule of pseudo ground truth finds, where true boxes are known."""
+    names = ("precision", "recall", "instances_per_picture")
+    rows = [["top1", *(_number(compared["top1"][name]) for name in names)]]
+    for rule, setting in (("adaptive", "keep_share"), ("threshold", "least_score")):
+        rows += [
+            [f"{rule}, {setting} {_number(row[setting])}", *(_number(row[name]) for name in names)]
+            for row in compared[rule]
+        ]
+    return _table(["rule", *names], rows)
+
+
 def _curves(folder: Path) -> str:
     log = read_log(folder / "log.jsonl")
     if not log:
-        return "<p>No step was logged.</p>"
-    seconds = json.loads((folder / DONE).read_text(encoding="utf-8"))["elapsed_s"]
-    body = f"<p>Last step logged: {log[-1]['step']}. The session that finished it took {seconds:g} s.</p>"
+        return ""
+    body = f"<p>Last step logged: {log[-1]['step']}.</p>"
     body += _figure(loss_curves(log), "losses", "png")
     if "rois_by_loss" in log[0]:
         body += _figure(loss_against_error(log), "foreground RoIs and error rate by normalised loss", "png")
@@ -146,11 +173,12 @@ def _pictures(inputs: ReportInputs, data: str) -> str:
         of_weak, of_final = (read_answers(answers_path(row.answers_dir, image.id))["tagged"] for row in (weak, final))
         panels = path_panels(runner, image, of_weak, of_final, inputs.pgt_rule, bundle)
         shown = [_figure(encode_jpeg(panel.image_hwc_u8), panel.title, "jpeg") for panel in panels]
-        tags = ", ".join(image.tags)
-        parts.append(f"<h3>{html.escape(image.id)}: {html.escape(tags)} (F1 {score:.2f})</h3>{''.join(shown)}")
+        title = f"{image.id}: {', '.join(image.tags)}" + (f" (F1 {score:.2f})" if final.metrics else "")
+        parts.append(f"<h3>{html.escape(title)}</h3>{''.join(shown)}")
     legend = (
         "<p>Proposals: orange from peaks, blue from the grid. Boxes: green true, red found. The PGT rule is shown on "
-        "the weak detector's answer to this test picture. Ordered by F1 at IoU 0.5, best first.</p>"
+        "the weak detector's answer to this picture, from which nothing was learnt."
+        f"{' Ordered by F1 at IoU 0.5, best first.' if final.metrics else ''}</p>"
     )
     return legend + "".join(parts)
 
@@ -163,10 +191,20 @@ def choose_pictures(config: ReportConfig, final: Evaluated, bundle: Bundle) -> l
         for image in final.images
         if image.tags
     ]
+    if not final.metrics:
+        return scored
     scored.sort(key=lambda row: (-row[1], row[0].id))
     ends = scored[: config.best] + scored[len(scored) - min(config.worst, len(scored)) :]
     ids = {image.id for image, _ in ends} | set(config.chosen)
     return [row for row in scored if row[0].id in ids]
+
+
+def shown_pictures(config: ReportConfig, images: Sequence[TaggedImage]) -> list[TaggedImage]:
+    """Of pictures that nothing can be measured on: those asked for by id, and as many as would be best and worst."""
+    every = max(1, len(images) // max(1, config.best + config.worst))
+    spread = images[::every][: config.best + config.worst]
+    ids = {image.id for image in spread} | set(config.chosen)
+    return [image for image in images if image.id in ids]
 
 
 def _settings(inputs: ReportInputs) -> str:

@@ -16,7 +16,7 @@ from models.image import read_image
 from models.masks import Rle, decode_rle
 from training.data.tagged import TaggedImage
 from training.graph_runner import GraphRunner
-from training.metrics import HIT, judge_detections
+from training.metrics import HIT, MISS, judge_detections
 from training.pgt import PgtConfig, label_picture
 from training.pgt_store import Detected
 
@@ -52,9 +52,12 @@ def is_shown(row: Json, bundle: Bundle) -> bool:
 
 
 def picture_score(image: TaggedImage, answer: Json, wanted: Callable[[Json], bool]) -> float:
-    """F1 of the wanted detections: twice the hits at IoU 0.5 over detections and true objects together, 0 to 1."""
+    """F1 of the wanted detections: twice the hits at IoU 0.5 over detections and true objects together, 0 to 1.
+
+    Difficult objects, and what was found of them, count neither way.
+    """
     shown = [row for row in answer["detections"] if wanted(row)]
-    hits = 0
+    hits = misses = 0
     for label in {row["label"] for row in shown}:
         mine = [row for row in shown if row["label"] == label]
         things = [thing for thing in image.objects if thing.label == label]
@@ -62,7 +65,8 @@ def picture_score(image: TaggedImage, answer: Json, wanted: Callable[[Json], boo
         difficult = np.array([thing.difficult for thing in things], np.bool_)
         verdicts = judge_detections(np.array([row["score"] for row in mine], np.float32), ious, difficult, HIT_IOU)
         hits += int((verdicts == HIT).sum())
-    return 2 * hits / max(1, len(shown) + len(image.objects))
+        misses += int((verdicts == MISS).sum())
+    return 2 * hits / max(1, hits + misses + sum(not thing.difficult for thing in image.objects))
 
 
 def path_panels(

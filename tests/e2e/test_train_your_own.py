@@ -32,6 +32,13 @@ TINY = {
     "train detector": [*SMALL, "steps=2", "batch=2", "train_sides_px=[64]", "test_sides_px=[64]", "loader_workers=0"],
     "export": ["prompts.grid_sides=[4]"],
 }
+TINY["train training/configs/own.toml"] = [
+    "bundle.prompts.grid_sides=[4]",
+    "bundle.prompts.max_prompts=24",
+    "report.best=1",
+    "report.worst=1",
+    *(f"{name}.{text}" for name in ("cam", "wsod", "detector") for text in TINY[f"train {name}"]),
+]
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +116,24 @@ def test_the_bundle_holds_the_users_classes_and_their_thresholds(outputs: dict[s
     assert "it makes proposals" in _output(outputs, "weaksam bundle check runs/proposer").lower()
     assert set(json.loads((workplace / "bundles" / "2" / "bundle.json").read_text())["graphs"]) >= {"wsod", "detector"}
     assert "mine 2 is whole" in _output(outputs, "weaksam bundle check bundles/2")
+
+
+def test_one_command_ends_with_a_bundle_and_pictures_of_the_way(outputs: dict[str, str], workplace: Path) -> None:
+    run = workplace / "runs" / "mine"
+    manifest = json.loads((run / "bundle" / "bundle.json").read_text())
+    assert (manifest["name"], set(manifest["graphs"]) >= {"cam", "wsod", "detector"}) == ("mine", True)
+    page = (run / "report.html").read_text()
+    titles = re.findall(r"<h2>(.*?)</h2>", page)
+    assert titles == [
+        "Figures",
+        *(f"Training: {stage}" for stage in ("cam", "wsod", "pgt", "detector")),
+        "Pictures of val",
+        "Settings and environment",
+    ]
+    shown = page.partition("<h2>Pictures of val</h2>")[2]
+    assert shown.count("<img ") == 2 * 5, "two pictures, each with maps, prompts, proposals, PGT and prediction"
+    assert "instances_per_picture" in page
+    assert json.loads((run / "metrics.json").read_text()) == {}, "there are no boxes to measure on"
 
 
 def test_it_is_measured_and_looked_at(outputs: dict[str, str], workplace: Path) -> None:

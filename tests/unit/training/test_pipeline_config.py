@@ -23,7 +23,7 @@ STAGES = {
     "detector": DetectorConfig,
     "segmenter": DetectorConfig,
 }
-WHOLE = {"default", "smoke", "fod_a", "fod_a_mosaics", "scenes", "voc07", "voc12", "coco14", "coco17"}
+WHOLE = {"default", "own", "smoke", "fod_a", "fod_a_mosaics", "scenes", "voc07", "voc12", "coco14", "coco17"}
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
@@ -67,10 +67,21 @@ def test_sections_can_be_left_out() -> None:
         pytest.param("cam.backbone=resnet18", r"wsod\.backbone: is 'mobilenetv2_100', and 'resnet18'", id="features"),
         pytest.param("detector.net.backbone=resnet18", r"detector\.net\.backbone: is 'resnet18'", id="heads"),
         pytest.param("segmenter.net.mask_channels=0", r"segmenter\.net\.mask_channels: is 0", id="no-masks"),
+        pytest.param("detector.train_sides_px=[100]", "detector: train_sides_px: must be multiples of 32", id="side"),
+        pytest.param("detector.test_sides_px=[]", "detector: test_sides_px: give at least one side", id="no-sides"),
+        pytest.param("cam.ground_share=0", r"cam: ground_share: must be above 0, at most 1, got 0\.0", id="no-ground"),
+        pytest.param("bundle.map_scales=[]", r"bundle: map_scales: is \[\], take factors above 0", id="no-scales"),
+        pytest.param(
+            "bundle.prompts.cross_clusters_share=0", r"bundle: prompts: cross_clusters_share: is 0\.0", id="no-clusters"
+        ),
+        pytest.param("wsod={method='wsddn', supervision='boxes'}", "wsod: supervision: WSDDN learns", id="no-twin"),
+        pytest.param(
+            "detector.drop={unit='quantile', rpn=4.0}", r"detector: drop: quantiles must be in 0\.\.1", id="quantile"
+        ),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(override: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=rf"smoke\.toml: {message}"):
         load_pipeline(CONFIGS / "smoke.toml", [override])
 
 
