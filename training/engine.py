@@ -7,7 +7,6 @@ import math
 import os
 import platform
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from datetime import timedelta
@@ -218,7 +217,6 @@ def _recorded(path: Path, otherwise: Mapping[str, Any]) -> Mapping[str, Any]:
 def _environment() -> dict[str, Any]:
     changed = _git("status", "--porcelain", "--untracked-files=no")
     return {
-        "command": sys.argv,
         "git_revision": _git("rev-parse", "HEAD") or "unknown",
         "git_modified": None if changed is None else bool(changed),
         "python": platform.python_version(),

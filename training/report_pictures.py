@@ -13,6 +13,7 @@ import numpy.typing as npt
 from models.boxes import pairwise_iou
 from models.bundle import Bundle
 from models.image import read_image
+from models.labels import fold_label
 from models.masks import Rle, decode_rle
 from training.data.tagged import TaggedImage
 from training.graph_runner import GraphRunner
@@ -60,7 +61,7 @@ def picture_score(image: TaggedImage, answer: Json, wanted: Callable[[Json], boo
     hits = misses = 0
     for label in {row["label"] for row in shown}:
         mine = [row for row in shown if row["label"] == label]
-        things = [thing for thing in image.objects if thing.label == label]
+        things = [thing for thing in image.objects if fold_label(thing.label) == fold_label(label)]
         ious = pairwise_iou(_boxes(row["box_xyxy"] for row in mine), _boxes(thing.box_xyxy for thing in things))
         difficult = np.array([thing.difficult for thing in things], np.bool_)
         verdicts = judge_detections(np.array([row["score"] for row in mine], np.float32), ious, difficult, HIT_IOU)

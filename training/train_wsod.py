@@ -131,7 +131,8 @@ def train_wsod(
     examples += pool_quarters(net, chosen, stored, labels, config.side_px, config.seed, features)
     _train_head(fabric, net.head, examples, config, out_dir)
     stored = store_proposals(proposal_bundle, held_out, store_dir)
-    pooled = pool_pictures(net, held_out, stored, labels, config.side_px, features / "held_out")
+    folder = features / pictures_digest(held_out, labels)[:16]
+    pooled = pool_pictures(net, held_out, stored, labels, config.side_px, folder)
     net.cpu().eval()
     checkpoint = out_dir / "wsod.safetensors"
     if is_first_rank():

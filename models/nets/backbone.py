@@ -54,13 +54,14 @@ def create_backbone(name: str, weights: str = "none", *, with_stride_2: bool = F
 def _levels(name: str, strides_px: Sequence[int]) -> tuple[int, ...]:
     """Numbers of a timm model's feature maps that have these strides."""
     with torch.device("meta"):  # without weights, and without random numbers that the real one is to have
-        found = cast("FeatureInfo", timm.create_model(name, features_only=True).feature_info).reduction()
+        info = cast("FeatureInfo", timm.create_model(name, features_only=True).feature_info)
+    found = info.reduction()
     if not set(strides_px) <= set(found):
         raise ValueError(
             f"backbone: {name} has feature maps of strides {', '.join(map(str, found))}, and "
             f"{', '.join(map(str, strides_px))} are needed: take a ResNet, MobileNet or EfficientNet, say"
         )
-    return tuple(found.index(stride_px) for stride_px in strides_px)
+    return tuple(info.out_indices[found.index(stride_px)] for stride_px in strides_px)
 
 
 def read_weights(path: str) -> dict[str, torch.Tensor]:

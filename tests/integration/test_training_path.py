@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +119,7 @@ def test_runs_record_what_they_depend_on(runs: Path) -> None:
     for name in ("sam", "cam", "wsod"):
         config = json.loads((runs / name / "config.json").read_text())
         assert config["seed"] == load_bundle(runs / "bundle").provenance["runs"][name]["config"]["seed"]
-        assert json.loads((runs / name / "environment.json").read_text())["torch"] == torch.__version__
+        assert json.loads((runs / name / "environment.json").read_text())["packages"]["torch"] == version("torch")
         rows = [json.loads(line) for line in (runs / name / "log.jsonl").read_text().splitlines()]
         assert rows[0]["step"] == 0
     assert set(json.loads((runs / "cam" / "report.json").read_text())) >= {"tag_top1", "tag_map", "pointing_accuracy"}

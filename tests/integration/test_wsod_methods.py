@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,9 +62,22 @@ def cam_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def train(method: str, cam: Path, images: list[TaggedImage], bundle: Bundle, folder: Path, *overrides: str) -> Path:
+def train(
+    method: str,
+    cam: Path,
+    images: list[TaggedImage],
+    bundle: Bundle,
+    folder: Path,
+    *overrides: str,
+    held_out: list[TaggedImage] | None = None,
+) -> Path:
     config = load_config(WsodConfig, CONFIGS / f"wsod_{method}.toml", [*TINY, *overrides])
-    return train_wsod(config, cam, bundle.folder, images, images, LABELS, folder.parent / "proposals", folder)
+    held_out = held_out or images
+    return train_wsod(config, cam, bundle.folder, images, held_out, LABELS, folder.parent / "proposals", folder)
+
+
+def cut_off(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("method", ["wsddn", "mist"])
@@ -140,9 +154,6 @@ def test_a_mist_run_cut_off_at_a_checkpoint_ends_with_the_same_weights(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def cut_off(*_: object) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
         patch.setattr("training.train_wsod.save_file", cut_off)
         with pytest.raises(KeyboardInterrupt):
@@ -156,6 +167,74 @@ def test_a_mist_run_cut_off_at_a_checkpoint_ends_with_the_same_weights(
     assert any(name.startswith("head.drop_block.") for name in unbroken)
     for name, tensor in unbroken.items():
         torch.testing.assert_close(resumed[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+# Of two pictures, each as it is served and as a quarter of a canvas.
+ONE_STEP = ("every=3", "epochs=1", "batch=4")
+
+
+def test_features_are_pooled_once_and_go_with_the_finished_run(
+    images: list[TaggedImage],
+    cam_checkpoint: Path,
+    tiny_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = tmp_path / "run"
+    pooled: list[dict[Path, int]] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("training.train_wsod.save_file", cut_off)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                train("wsddn", cam_checkpoint, images, tiny_bundle, run, *ONE_STEP)
+            pooled.append({path: path.stat().st_mtime_ns for path in (run / "roi_features").rglob("*.npz")})
+    assert len(pooled[0]) == 4 + len(images), "learnt from, and held out"
+    assert pooled[1] == pooled[0]
+    train("wsddn", cam_checkpoint, images, tiny_bundle, run, *ONE_STEP)
+    assert not (run / "roi_features").exists()
+
+
+def test_a_run_that_goes_on_chooses_thresholds_on_the_pictures_it_is_given(
+    images: list[TaggedImage],
+    cam_checkpoint: Path,
+    tiny_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = images[:3], images[:2:-1]
+    with monkeypatch.context() as patch:
+        patch.setattr("training.train_wsod.save_file", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            train("wsddn", cam_checkpoint, images, tiny_bundle, tmp_path / "broken", *ONE_STEP, held_out=first)
+    for name in ("broken", "unbroken"):
+        train("wsddn", cam_checkpoint, images, tiny_bundle, tmp_path / name, *ONE_STEP, held_out=second)
+    resumed, unbroken = (
+        json.loads((tmp_path / name / "thresholds.json").read_text())["score"] for name in ("broken", "unbroken")
+    )
+    assert resumed == pytest.approx(unbroken, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("is_empty", "overrides", "message"),
+    [
+        pytest.param(True, (), "0 of 12 examples have a proposal, too few for a step of batch = 4", id="none"),
+        pytest.param(False, ("epochs=1", "batch=16"), "12 of 12 .* too few for a step of batch = 16", id="too-few"),
+    ],
+)
+def test_too_few_proposals_to_learn_from_are_counted(
+    images: list[TaggedImage],
+    cam_checkpoint: Path,
+    tiny_bundle: Bundle,
+    tmp_path: Path,
+    is_empty: bool,
+    overrides: tuple[str, ...],
+    message: str,
+) -> None:
+    grey = tmp_path / "grey.png"
+    grey.write_bytes(encoded(picture()))
+    given = [replace(image, path=grey) for image in images] if is_empty else images
+    with pytest.raises(ValueError, match=f"data: {message}: give more pictures, or lower grid_min_iou"):
+        train("wsddn", cam_checkpoint, given, tiny_bundle, tmp_path / "run", *overrides)
 
 
 def test_wsddn_has_no_supervised_twin(

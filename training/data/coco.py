@@ -73,10 +73,10 @@ def _document(root: Path, path: Path, split: str) -> Json:
     return checked
 
 
-def _check_categories(rows: list[Json], path: Path) -> None:
+def _check_categories(rows: list[Any], path: Path) -> None:
     """Every object is of a category: with one that cannot be told from another, none of them can be used."""
     for number, row in enumerate(rows):
-        if "id" not in row or not row.get("name"):
+        if not isinstance(row, dict) or "id" not in row or not row.get("name"):
             raise ValueError(f"{path}: categories[{number}] is {row!r}: give it an id and a name")
     for what, values in (("id", [row["id"] for row in rows]), ("name", [fold_label(str(row["name"])) for row in rows])):
         twice = next((value for value, count in Counter(values).items() if count > 1), None)

@@ -10,6 +10,7 @@ Hidden files and folders are left out. `weaksam label` reads the same forms.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from models.tag_files import TagFileError, joined_rows, read_sidecar, read_tag_table, sidecar_of, split_tags
@@ -74,7 +75,7 @@ def _tags_from_csv(root: Path, table: Path, pictures: list[Path], report: Report
     tags_of: _TagsOfFile = {}
     for file, tags in joined_rows(read_tag_table(table)).items():
         path = root / file
-        if path.resolve().is_relative_to(root.resolve()):
+        if _lies_below(path, root):
             tags_of[path] = tags
         else:
             report.add(table, f"file {file!r}", "it is not below the folder; it is left out")
@@ -82,6 +83,12 @@ def _tags_from_csv(root: Path, table: Path, pictures: list[Path], report: Report
         if path not in tags_of:
             report.add(path, "tags", "the picture is not in tags.csv; it is left out")
     return tags_of
+
+
+def _lies_below(path: Path, root: Path) -> bool:
+    """As it is written, ``..`` included: a link may lead anywhere."""
+    here = Path.cwd()
+    return Path(os.path.normpath(here / path)).is_relative_to(os.path.normpath(here / root))
 
 
 def _tags_from_sidecar(picture: Path, report: Report) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 @dataclass(frozen=True)
 class _WrittenObject:
+    number: int  # in its file, from 1: masks go by it
     name: str
     corners: Box | None
     has_decimals: bool
@@ -160,7 +161,7 @@ def _read_object(path: Path, number: int, node: ET.Element, report: Report) -> _
         except ValueError:
             report.add(path, f"object {number}/bndbox", f"box {texts} is not four numbers; the object is left out")
     difficult = node.findtext("difficult", "0").strip() == "1"
-    return _WrittenObject(name, corners, any("." in text for text in texts), difficult)
+    return _WrittenObject(number, name, corners, any("." in text for text in texts), difficult)
 
 
 def _is_zero_based(annotations: Sequence[_Annotation]) -> bool:
@@ -186,23 +187,23 @@ class _ImageReader:
             return None
         masks = _instance_masks(self.root / "SegmentationObject" / f"{image_id}.png", size_hw, self.report)
         tags, objects = [], []
-        for number, thing in enumerate(annotation.objects, start=1):
-            label = self.known.checked(thing.name, annotation.path, f"object {number}/name", self.report)
+        for thing in annotation.objects:
+            label = self.known.checked(thing.name, annotation.path, f"object {thing.number}/name", self.report)
             if label is None:
                 continue
             tags.append(label)
-            box = self._box(thing, annotation, size_hw, number)
+            box = self._box(thing, annotation, size_hw)
             if box is not None:
-                objects.append(TrueObject(label, box, masks.get(number), thing.difficult))
+                objects.append(TrueObject(label, box, masks.get(thing.number), thing.difficult))
         return TaggedImage(image_id, path, size_hw, tuple(sorted(set(tags))), tuple(objects))
 
-    def _box(self, thing: _WrittenObject, annotation: _Annotation, size_hw: tuple[int, int], number: int) -> Box | None:
+    def _box(self, thing: _WrittenObject, annotation: _Annotation, size_hw: tuple[int, int]) -> Box | None:
         if thing.corners is None:
             return None
         x0, y0, x1, y1 = thing.corners
         shift = 0.0 if self.zero_based else 1.0
         box = (x0 - shift, y0 - shift, x1, y1)
-        return checked_box(box, size_hw, annotation.path, f"object {number}/bndbox", self.report)
+        return checked_box(box, size_hw, annotation.path, f"object {thing.number}/bndbox", self.report)
 
 
 def _image_path(root: Path, image_id: str) -> Path:

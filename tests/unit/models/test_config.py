@@ -13,6 +13,10 @@ from models.config import ConfigError, load_config
 class Inner:
     sides: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        if min(self.sides) <= 0:
+            raise ValueError(f"sides: must be above 0, got {self.sides}")
+
 
 @dataclass(frozen=True)
 class Example:
@@ -53,6 +57,7 @@ def test_values_get_the_types_of_the_dataclass(path: Path) -> None:
         ("steps=true", "steps: expected int, got True"),
         ("kind=masks", "'masks' is none of 'tags', 'boxes'"),
         ("steps", "write key=value"),
+        ("inner.sides=[5, 0]", r"example\.toml: inner: sides: must be above 0, got \(5, 0\)"),
     ],
 )
 def test_a_wrong_setting_is_named(path: Path, override: str, message: str) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import pickle
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from models.image import ImageError, decode_image, read_image
+from models.image import ImageError, decode_file, decode_image, read_image
 
 RNG = np.random.default_rng(0)
 NOISE = Image.fromarray(RNG.integers(0, 255, (20, 30, 3), dtype=np.uint8))
@@ -90,11 +91,20 @@ def test_equal_pixels_have_one_digest_whatever_the_file() -> None:
     assert first.sha256 != decode_image(saved(NOISE.transpose(Image.Transpose.ROTATE_90), "PNG")).sha256
 
 
-def test_a_damaged_file_is_named_even_by_another_process(tmp_path: Path) -> None:
+def test_a_file_is_decoded_as_its_bytes_are(tmp_path: Path) -> None:
+    path = tmp_path / "whole.png"
+    path.write_bytes(saved(NOISE, "PNG"))
+    decoded, expected = decode_file(path), decode_image(path.read_bytes())
+    assert (decoded.format, decoded.sha256) == (expected.format, expected.sha256)
+    assert np.array_equal(read_image(path), np.asarray(NOISE))
+
+
+@pytest.mark.parametrize("read", [read_image, decode_file])
+def test_a_damaged_file_is_named_even_by_another_process(tmp_path: Path, read: Callable[[Path], object]) -> None:
     path = tmp_path / "half.jpg"
     path.write_bytes(saved(NOISE, "JPEG")[:-300])
     with pytest.raises(ImageError, match=r"half\.jpg: image is damaged") as caught:
-        read_image(path)
+        read(path)
     sent = pickle.loads(pickle.dumps(caught.value))  # as a data loader's process sends it
     assert (sent.code, str(sent)) == (caught.value.code, str(caught.value))
 

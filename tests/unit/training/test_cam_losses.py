@@ -36,6 +36,11 @@ def test_the_lower_half_of_a_tagged_map_must_say_no() -> None:
     assert loss.item() == pytest.approx((softplus(-1) + softplus(1)) / 2)
 
 
+def test_a_share_of_less_than_a_cell_is_the_lowest_cell() -> None:
+    maps = torch.tensor([[[[3.0, 1.0], [-1.0, 2.0]]]])
+    assert ground_loss(maps, torch.ones(1, 1), 0.2).item() == pytest.approx(softplus(-1))
+
+
 def test_the_cnns_loss_adds_up_over_classes() -> None:
     maps = torch.stack([torch.full((2, 2), 2.0), torch.full((2, 2), -1.0)])[None]
     losses = cnn_losses(maps, torch.tensor([[[1.0, 0.0]]]), 1.0, 0.5, 0.5)

@@ -121,3 +121,33 @@ def test_a_file_that_is_no_coco_file(tmp_path: Path, text: str, message: str) ->
 
     with pytest.raises(ValueError, match=message):
         read_coco(root, "train")
+
+
+def test_an_id_that_another_pictures_file_is_named_by_is_no_double(tmp_path: Path) -> None:
+    rows = [{"id": str(number + 1), "file_name": f"{number}.jpg"} for number in range(6)]
+    objects = [{"id": n, "image_id": str(n + 1), "category_id": 5, "bbox": [0, 0, 8, 8]} for n in range(6)]
+    for row in rows:
+        write_picture(tmp_path / "images" / row["file_name"])
+
+    dataset = read_coco(_write(tmp_path, _document() | {"images": rows, "annotations": objects}), "train")
+
+    assert [(image.id, image.tags) for image in dataset.images] == [(str(n), ("Nut",)) for n in range(6)]
+    assert dataset.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        pytest.param({"id": 3}, r"categories\[1\] is {'id': 3}: give it an id and a name", id="no-name"),
+        pytest.param({"id": 3, "name": ""}, r"categories\[1\] is .*: give it an id and a name", id="empty-name"),
+        pytest.param({"name": "Bolt"}, r"categories\[1\] is {'name': 'Bolt'}: give it an id", id="no-id"),
+        pytest.param({"id": 5, "name": "Bolt"}, "categories: the id 5 stands there twice", id="id-twice"),
+        pytest.param({"id": 3, "name": "NUT"}, "categories: the name 'nut' stands there twice", id="name-twice"),
+    ],
+)
+def test_categories_that_cannot_be_told_apart(tmp_path: Path, second: Json, message: str) -> None:
+    document = _document()
+    document["categories"][1] = second
+
+    with pytest.raises(ValueError, match=rf"instances_train\.json: {message}"):
+        read_coco(_write(tmp_path, document), "train")

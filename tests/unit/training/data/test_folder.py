@@ -115,3 +115,25 @@ def test_a_folder_without_any_tags(tmp_path: Path, files: dict[str, str], messag
 
     with pytest.raises(ValueError, match=message):
         read_folder(tmp_path)
+
+
+def test_a_picture_above_the_folder_is_reported_and_left_out(tmp_path: Path) -> None:
+    root = tmp_path / "photographs"
+    write_picture(root / "a.jpg")
+    write_picture(tmp_path / "outside.jpg")
+    (root / "tags.csv").write_text("file,tags\na.jpg,nut\n../outside.jpg,pen\n")
+
+    dataset = read_folder(root)
+
+    assert [image.id for image in dataset.images] == ["a"]
+    assert [(found.file, found.field) for found in dataset.problems] == [("tags.csv", "file '../outside.jpg'")]
+
+
+def test_a_link_to_a_picture_elsewhere_is_a_picture_of_the_folder(tmp_path: Path) -> None:
+    root = tmp_path / "photographs"
+    root.mkdir()
+    write_picture(tmp_path / "elsewhere" / "a.jpg")
+    (root / "a.jpg").symlink_to(tmp_path / "elsewhere" / "a.jpg")
+    (root / "tags.csv").write_text("file,tags\na.jpg,nut\n")
+
+    assert _tags(root) == {"a": ("nut",)}

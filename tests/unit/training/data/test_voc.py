@@ -13,6 +13,7 @@ from training.data.voc import read_voc
 from training.data.voc_writer import VocObject, write_voc_annotation
 
 GOOD = voc_xml(voc_object("Bolt", (11, 21, 30, 40)))
+NAMELESS = "<object><bndbox><xmin>3</xmin><ymin>5</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object>"
 
 
 @pytest.mark.parametrize(
@@ -81,6 +82,9 @@ XML, JPG = "Annotations/bad.xml", "JPEGImages/bad.jpg"
             _write(XML, voc_xml(voc_object("Bold", (3, 5, 9, 9)))), XML, "object 1/name", 0, id="unknown-class"
         ),
         pytest.param(
+            _write(XML, voc_xml(voc_object("Bolt", (3, 5, 9, 9)) + NAMELESS)), XML, "object 2/name", 1, id="no-class"
+        ),
+        pytest.param(
             _write("ImageSets/Main/train.txt", "good\nbad\ngood\n"),
             "ImageSets/Main/train.txt",
             "line 3",
@@ -124,6 +128,11 @@ def test_all_splits_have_the_classes_of_all_annotations(write_voc: WriteVoc) -> 
     assert read_voc(root, "train").labels == read_voc(root, "val").labels == ("Bolt", "Nut")
 
 
+def test_an_object_without_a_name_makes_no_class(write_voc: WriteVoc) -> None:
+    root = write_voc({"a": voc_xml(voc_object("Bolt", (3, 5, 9, 9)) + NAMELESS)}, labels=[])
+    assert read_voc(root, "train").labels == ("Bolt",)
+
+
 def test_suffixes_in_capitals_are_found(write_voc: WriteVoc) -> None:
     root = write_voc({"a": voc_xml(voc_object("Bolt", (3, 5, 9, 9)))})
     (root / "JPEGImages" / "a.jpg").rename(root / "JPEGImages" / "a.JPG")
@@ -152,6 +161,19 @@ def test_masks_come_from_the_instance_palette_by_number(write_voc: WriteVoc) -> 
     assert bolt.mask_rle is not None
     assert nut.mask_rle is not None
     np.testing.assert_array_equal(decode_rle(bolt.mask_rle), numbers == 1)
+    np.testing.assert_array_equal(decode_rle(nut.mask_rle), numbers == 2)
+
+
+def test_an_object_without_a_name_leaves_the_others_their_masks(write_voc: WriteVoc) -> None:
+    root = write_voc({"a": voc_xml(NAMELESS + voc_object("Nut", (11, 11, 14, 14)))})
+    numbers = np.zeros((60, 80), np.uint8)
+    numbers[4:9, 2:9], numbers[10:14, 10:14] = 1, 2
+    (root / "SegmentationObject").mkdir()
+    Image.fromarray(numbers, mode="L").save(root / "SegmentationObject" / "a.png")
+
+    (nut,) = read_voc(root, "train").images[0].objects
+
+    assert nut.mask_rle is not None
     np.testing.assert_array_equal(decode_rle(nut.mask_rle), numbers == 2)
 
 

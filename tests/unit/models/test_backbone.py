@@ -1,0 +1,79 @@
+"""timm's backbones as the networks take them: strides, weights, random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+import timm
+import torch
+from timm.models import FeatureInfo
+from torch import nn
+
+from models.nets.backbone import create_backbone
+from models.nets.weaktr import WeakTrSettings, build_weaktr
+
+SIDE_PX = 64
+
+
+@pytest.fixture
+def shapes_alone() -> Iterator[None]:
+    """Networks and tensors without numbers, which are made and run in no time."""
+    with torch.device("meta"):
+        yield
+
+
+def strides_px(backbone: nn.Module) -> list[int]:
+    return [SIDE_PX // found.shape[-1] for found in backbone.eval()(torch.zeros(1, 3, SIDE_PX, SIDE_PX))]
+
+
+@pytest.mark.usefixtures("shapes_alone")
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("mobilenetv2_050", id="maps from stride 2 on"),
+        pytest.param("convnext_atto", id="maps from stride 4 on"),
+        pytest.param("vgg11", id="maps from stride 1 on"),
+        pytest.param(
+            "dla46_c",
+            id="maps from stride 1 on that timm leaves out unasked",
+        ),
+    ],
+)
+def test_maps_are_of_strides_4_to_32_however_a_network_numbers_them(name: str) -> None:
+    backbone = create_backbone(name)
+    assert strides_px(backbone) == cast("FeatureInfo", backbone.feature_info).reduction() == [4, 8, 16, 32]
+
+
+@pytest.mark.usefixtures("shapes_alone")
+def test_stride_2_comes_before_the_others_where_a_network_has_it() -> None:
+    assert strides_px(create_backbone("mobilenetv2_050", with_stride_2=True)) == [2, 4, 8, 16, 32]
+    message = "convnext_atto has feature maps of strides 4, 8, 16, 32, and 2, 4, 8, 16, 32 are needed"
+    with pytest.raises(ValueError, match=message):
+        create_backbone("convnext_atto", with_stride_2=True)
+
+
+def test_looking_up_strides_takes_no_random_numbers() -> None:
+    torch.manual_seed(3)
+    expected = timm.create_model("mobilenetv2_050", features_only=True, out_indices=(1, 2, 3, 4), pad_type="same")
+    next_number = torch.rand(1)
+    for _ in range(2):
+        torch.manual_seed(3)
+        found = create_backbone("mobilenetv2_050").state_dict()
+        assert torch.equal(torch.rand(1), next_number)
+        assert all(torch.equal(found[name], tensor) for name, tensor in expected.state_dict().items())
+
+
+@pytest.mark.usefixtures("shapes_alone")
+@pytest.mark.parametrize("text", ["a web page, say", None], ids=["no-safetensors", "missing"])
+def test_weights_that_cannot_be_read_are_named(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "downloaded.safetensors"
+    if text is not None:
+        path.write_text(text)
+    message = r"backbone_weights: .*downloaded\.safetensors cannot be read as a safetensors file"
+    with pytest.raises(ValueError, match=message):
+        create_backbone("mobilenetv2_050", str(path))
+    with pytest.raises(ValueError, match=message):
+        build_weaktr("deit_tiny_patch16_224", 2, SIDE_PX, WeakTrSettings(), str(path))

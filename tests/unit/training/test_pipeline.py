@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from models.settings import BundleConfig
+from training.pipeline import run_pipeline
+from training.pipeline_config import load_pipeline
+
+SMOKE = Path(__file__).resolve().parents[3] / "training" / "configs" / "smoke.toml"
+
+
+def export_nothing(runs: Mapping[str, Path], sam: Path | None, config: BundleConfig, out_dir: Path) -> None:
+    raise AssertionError("nothing has been trained that could be exported")
+
+
+def test_a_segmenter_that_is_missing_is_named_before_anything_is_trained(tmp_path: Path) -> None:
+    run_dir, sam = tmp_path / "run", tmp_path / "sam.safetensors"
+    with pytest.raises(ValueError, match=r"sam: .*sam\.safetensors is no checkpoint, bundle or finished run"):
+        run_pipeline(load_pipeline(SMOKE, [f"sam={sam}"]), run_dir, export_nothing)
+    assert not [path for path in run_dir.iterdir() if path.is_dir()], "a stage had begun"
