@@ -1,5 +1,5 @@
 # gateway: the service, without torch.    docker build --target gateway --tag weaksam-gateway .
-# trainer: the service and training.      docker build --target trainer --tag weaksam-trainer .
+# trainer: the service and training.      docker build --target trainer --tag weaksam-trainer [--build-arg DEVICE=gpu] .
 # Packages come from where pip's own settings say. Those of a private index are given to the build, and stay out of the
 # image:                                  docker build --secret id=pip_conf,src=pip.conf ...
 ARG BASE_IMAGE=python:3.11-slim-bookworm
@@ -8,11 +8,13 @@ FROM ${BASE_IMAGE} AS requirements
 WORKDIR /src
 RUN python -m venv --without-pip /opt/weaksam
 COPY pyproject.toml constraints.txt ./
+# The trainer's onnxruntime, for proposals and evaluation: cpu or gpu. Its torch has CUDA either way.
+ARG DEVICE=cpu
 # What each image needs beside the code has layers of its own: a change of the code does not install all of it again.
-RUN python -c 'import pathlib, tomllib; \
+RUN python -c 'import os, pathlib, tomllib; \
 project = tomllib.loads(pathlib.Path("pyproject.toml").read_text())["project"]; \
 extras = project["optional-dependencies"]; \
-wanted = {"gateway": ["cpu", "triton", "otel"], "trainer": ["cpu", "train"]}; \
+wanted = {"gateway": ["cpu", "triton", "otel"], "trainer": [os.environ["DEVICE"], "train"]}; \
 [pathlib.Path(image).write_text("\n".join(sum([extras[name] for name in names], project["dependencies"]))) \
  for image, names in wanted.items()]'
 
