@@ -197,7 +197,7 @@ class _Canvas:
         for tile, (x, y) in self.tiles:
             image_hwc_u8[y : y + tile.side_px, x : x + tile.side_px] = tile.image_hwc_u8
         target = Target(
-            boxes=torch.from_numpy(self._shifted([tile.boxes_xyxy for tile, _ in self.tiles])),
+            boxes_xyxy=torch.from_numpy(self._shifted([tile.boxes_xyxy for tile, _ in self.tiles])),
             labels=torch.from_numpy(1 + np.concatenate([tile.labels for tile, _ in self.tiles])),
             masks=torch.from_numpy(self._masks()),
         )

@@ -75,7 +75,7 @@ def detect_picture(net: Rcnn, image_hwc_u8: ImageU8, side_px: int, allowed: Allo
     device = next(net.parameters()).device
     with torch.inference_mode():
         found = net.detect(torch.from_numpy(square[None]).to(device), torch.from_numpy(allowed).to(device))
-    boxes = found.boxes.cpu().numpy()
+    boxes = found.boxes_xyxy.cpu().numpy()
     if flip:
         boxes[:, [0, 2]] = letterbox.valid_hw[1] - boxes[:, [2, 0]]
     cut = detector_detections(boxes, found.scores.cpu().numpy(), found.labels.cpu().numpy(), letterbox.valid_hw)

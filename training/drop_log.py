@@ -59,7 +59,7 @@ def judge_rois(
         mine = foreground.pictures == picture
         judged |= mine & (len(labels) > 0)
         same = foreground.labels[mine][:, None] == labels[None]
-        hits = (box_iou(foreground.boxes[mine], boxes) >= HIT_IOU) & same
+        hits = (box_iou(foreground.boxes_xyxy[mine], boxes) >= HIT_IOU) & same
         right[mine] = hits.any(dim=1)
     return judged, judged & ~right
 

@@ -30,20 +30,20 @@ class SeedRule:
 
 @dataclass(frozen=True)
 class Seeds:
-    """What proposals are labelled from: ``boxes`` [K,4], ``labels`` [K] class indices, ``weights`` [K]."""
+    """What proposals are labelled from: ``boxes_xyxy`` [K,4], ``labels`` [K] class indices, ``weights`` [K]."""
 
-    boxes: torch.Tensor
+    boxes_xyxy: torch.Tensor
     labels: torch.Tensor
     weights: torch.Tensor
 
 
 @dataclass(frozen=True)
 class RoiTargets:
-    """Per proposal: ``labels`` [P] (0 background, 1+class), ``weights`` [P], ``boxes`` [P,4] of the nearest seed."""
+    """Per proposal: ``labels`` [P] (0 background, 1+class), and of the nearest seed ``weights`` [P] and boxes [P,4]."""
 
     labels: torch.Tensor
     weights: torch.Tensor
-    boxes: torch.Tensor
+    boxes_xyxy: torch.Tensor
 
 
 def mine_seeds(
@@ -74,9 +74,9 @@ def assign_targets(seeds: Seeds, boxes: torch.Tensor) -> RoiTargets:
     if not len(seeds.labels):
         zeros = boxes.new_zeros(len(boxes))
         return RoiTargets(zeros.long(), zeros + 1, boxes)
-    overlap, nearest = box_iou(boxes, seeds.boxes).max(dim=1)
+    overlap, nearest = box_iou(boxes, seeds.boxes_xyxy).max(dim=1)
     labels = torch.where(overlap >= POSITIVE_IOU, seeds.labels[nearest] + 1, 0)
-    return RoiTargets(labels, seeds.weights[nearest], seeds.boxes[nearest])
+    return RoiTargets(labels, seeds.weights[nearest], seeds.boxes_xyxy[nearest])
 
 
 def wsddn_loss(wsddn: torch.Tensor, tags: torch.Tensor) -> torch.Tensor:
@@ -97,7 +97,7 @@ def box_loss(deltas: torch.Tensor, boxes: torch.Tensor, targets: RoiTargets) -> 
     The mean over proposals, and over the K regressors.
     """
     positive = targets.labels > 0
-    wanted = encode_deltas(boxes[positive], targets.boxes[positive])[:, None].expand(-1, deltas.shape[1], -1)
+    wanted = encode_deltas(boxes[positive], targets.boxes_xyxy[positive])[:, None].expand(-1, deltas.shape[1], -1)
     terms = functional.smooth_l1_loss(deltas[positive], wanted, reduction="none", beta=1.0)
     loss = terms.sum(dim=2).mean(dim=1)
     return (targets.weights[positive] * loss).sum() / max(1, len(boxes))

@@ -101,7 +101,7 @@ class DetectorGraph(nn.Module):
     def forward(self, image: torch.Tensor, allowed: torch.Tensor) -> tuple[torch.Tensor, ...]:
         found = self.net.detect(image, allowed)
         masks = (found.masks.half(),) if self.net.settings.mask_channels else ()
-        return (found.boxes, found.labels, found.scores, *masks)
+        return (found.boxes_xyxy, found.labels, found.scores, *masks)
 
 
 def _pixels_above(logits: torch.Tensor, threshold: float) -> torch.Tensor:

@@ -48,7 +48,7 @@ class RcnnSettings:
         mask_layers: 3x3 convolutions of the mask head.
         frozen_norm: keep the backbone's batch normalisation as it was loaded, for batches too small to measure it.
         rois: RoIs of each picture that the box head learns from; a quarter at most is foreground.
-        proposals: most proposals of a picture in training and at test.
+        proposals: most proposals of a picture at test; twice as many in training.
         min_score: least score of a detection.
         nms_iou: of two detections of one class with a higher IoU, the lower score goes.
         max_detections: most detections of a picture.
@@ -72,7 +72,7 @@ class RcnnSettings:
 class Target(NamedTuple):
     """What is to be found in one picture: boxes [N,4] in input pixels, labels [N] from 1, masks uint8 [N or 0,H,W]."""
 
-    boxes: torch.Tensor
+    boxes_xyxy: torch.Tensor
     labels: torch.Tensor
     masks: torch.Tensor
 
@@ -82,7 +82,7 @@ class Foreground(NamedTuple):
 
     Attributes:
         pictures: [F] index in the batch.
-        boxes: [F,4] in input pixels.
+        boxes_xyxy: [F,4] in input pixels.
         labels: [F] from 1, as the targets have it.
         losses: [F,2] classification and regression.
         dropped: [F] bool.
@@ -90,20 +90,20 @@ class Foreground(NamedTuple):
     """
 
     pictures: torch.Tensor
-    boxes: torch.Tensor
+    boxes_xyxy: torch.Tensor
     labels: torch.Tensor
     losses: torch.Tensor
     dropped: torch.Tensor
     dropped_anchors: torch.Tensor
 
 
-class Detected(NamedTuple):
+class Answer(NamedTuple):
     """D detections of one picture, best first: boxes [D,4] in input pixels, labels [D] from 0, scores [D], mask logits.
 
     ``masks`` is [D,28,28] over each box, or [D,0,0] without a mask head.
     """
 
-    boxes: torch.Tensor
+    boxes_xyxy: torch.Tensor
     labels: torch.Tensor
     scores: torch.Tensor
     masks: torch.Tensor
@@ -186,7 +186,7 @@ class Rcnn(nn.Module):
     ) -> tuple[dict[str, torch.Tensor], Foreground]:
         """Losses of a batch [B,S,S,3]."""
         features = self.pyramid(image_bhwc_u8)
-        wanted = [{"boxes": target.boxes, "labels": target.labels} for target in targets]
+        wanted = [{"boxes": target.boxes_xyxy, "labels": target.labels} for target in targets]
         images = _as_image_list(image_bhwc_u8)
         proposals, losses, dropped_anchors = self._propose(images, features, wanted)
         boxes, matched, labels, deltas = self.rois.select_training_samples(proposals, wanted)
@@ -202,7 +202,7 @@ class Rcnn(nn.Module):
         counts = torch.tensor([len(rows) for rows in boxes], device=image_bhwc_u8.device)
         foreground = Foreground(
             pictures=torch.repeat_interleave(counts),
-            boxes=torch.cat(boxes),
+            boxes_xyxy=torch.cat(boxes),
             labels=torch.cat([rows[mine] for rows, mine in zip(labels, chosen, strict=True)]),
             losses=found.of_foreground,
             dropped=found.dropped,
@@ -210,7 +210,7 @@ class Rcnn(nn.Module):
         )
         return losses, foreground
 
-    def detect(self, image_bhwc_u8: torch.Tensor, allowed: torch.Tensor) -> Detected:
+    def detect(self, image_bhwc_u8: torch.Tensor, allowed: torch.Tensor) -> Answer:
         """Detections of the allowed classes in one picture uint8 [1,H,W,3]; no other class takes part in anything.
 
         ``allowed`` [C] is above 0.5 where a class is allowed. The others leave the logits before the softmax, so that
@@ -225,7 +225,7 @@ class Rcnn(nn.Module):
         forbidden = torch.cat([torch.zeros_like(allowed[:1]), (allowed < 0.5).to(allowed.dtype)]) > 0.5
         scores = logits.masked_fill(forbidden, -math.inf).softmax(dim=1)[:, 1:]  # [R,C]
         boxes, labels, scores = self._best(boxes, scores, image_bhwc_u8.shape)
-        return Detected(boxes, labels, scores, self._mask_logits(features, boxes, images))
+        return Answer(boxes, labels, scores, self._mask_logits(features, boxes, images))
 
     def _best(
         self, boxes: torch.Tensor, scores: torch.Tensor, shape: Sequence[int]

@@ -99,7 +99,7 @@ def test_it_learns_masks(net: Rcnn, images: list[TaggedImage]) -> None:
             truth = decode_rle(thing.mask_rle)
             masks = [
                 paste_mask(m.detach().numpy(), b.detach().numpy(), truth.shape)
-                for m, b in zip(found.masks, found.boxes, strict=True)
+                for m, b in zip(found.masks, found.boxes_xyxy, strict=True)
             ]
             ious.append(max((mask_iou(mask, truth) for mask in masks), default=0.0))
     assert np.mean(ious) > 0.5

@@ -61,5 +61,9 @@ def test_classes_that_are_not_allowed_take_part_in_nothing(net: Rcnn, seed: int,
         alone = without_others(net, chosen).detect(image, torch.ones(len(chosen)))
     assert len(found.labels) <= SETTINGS.max_detections
     assert [chosen[label] for label in alone.labels.tolist()] == found.labels.tolist()
-    for mine, others in ((found.boxes, alone.boxes), (found.scores, alone.scores), (found.masks, alone.masks)):
+    for mine, others in (
+        (found.boxes_xyxy, alone.boxes_xyxy),
+        (found.scores, alone.scores),
+        (found.masks, alone.masks),
+    ):
         torch.testing.assert_close(mine, others, rtol=1e-4, atol=1e-4)

@@ -29,7 +29,10 @@ class TrueObject:
 
 @dataclass(frozen=True)
 class TaggedImage:
-    """`id` is stable between readings and unique in its data set. Training reads `tags`, never `objects`."""
+    """`id` is stable between readings and unique in its data set.
+
+    Training reads `tags`; `objects` are for the supervised twin and for reports.
+    """
 
     id: str
     path: Path

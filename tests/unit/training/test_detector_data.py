@@ -33,8 +33,10 @@ def test_boxes_and_masks_lie_on_their_objects_whatever_was_done_to_the_pictures(
         scene = scenes[i]
         sides.add(scene.image_hwc_u8.shape[0])
         assert scene.image_hwc_u8.dtype == torch.uint8
-        assert len(scene.target.boxes) == len(scene.target.labels) == len(scene.target.masks) > 0
-        torch.testing.assert_close(scene.true_boxes[: len(scene.target.boxes)].sum(), scene.target.boxes.sum())
+        assert len(scene.target.boxes_xyxy) == len(scene.target.labels) == len(scene.target.masks) > 0
+        torch.testing.assert_close(
+            scene.true_boxes[: len(scene.target.boxes_xyxy)].sum(), scene.target.boxes_xyxy.sum()
+        )
         for box, label, mask in zip(*scene.target, strict=True):
             x0, y0, x1, y1 = box.round().int().tolist()
             # Colours are changed at random, but never so far that another channel leads; edges are blurred.
@@ -52,7 +54,7 @@ def test_a_canvas_is_a_function_of_its_number_alone(images: list[TaggedImage]) -
     rest = LabelledScenes(rows, LABELS, plan(0.5, masks=False), range(4, 8))
     for i in range(4):
         assert torch.equal(whole[4 + i].image_hwc_u8, rest[i].image_hwc_u8)
-        assert torch.equal(whole[4 + i].target.boxes, rest[i].target.boxes)
+        assert torch.equal(whole[4 + i].target.boxes_xyxy, rest[i].target.boxes_xyxy)
     assert {len(whole[i].target.masks) for i in range(8)} == {0}
     pictures, targets, true_boxes, true_labels = stack_scenes([whole[0], whole[1]])
     assert len(pictures) == len(targets) == len(true_boxes) == len(true_labels) == 2

@@ -28,7 +28,7 @@ def seeds_of(scores: list[float], settings: MistSettings, rule: SeedRule = BY_SC
     columns = torch.tensor([[score, 0.9] for score in scores])
     seeds = mine_many_seeds(columns, torch.ones(4), BOXES, ONE_TAG, rule, settings)
     assert set(seeds.labels.tolist()) == {0}
-    return [int((box == BOXES).all(dim=1).nonzero()[0, 0]) for box in seeds.boxes]
+    return [int((box == BOXES).all(dim=1).nonzero()[0, 0]) for box in seeds.boxes_xyxy]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_seeds_are_the_best_proposals_of_the_tags_alone() -> None:
     scores = torch.tensor([[0.1, 0.9, 0.2], [0.3, 0.1, 0.9], [0.2, 0.8, 0.1], [0.0, 0.0, 0.0]])
     seeds = mine_seeds(scores, torch.ones(4), BOXES, torch.tensor([1.0, 1.0, 0.0]), OICR)
     assert seeds.labels.tolist() == [0, 1]
-    assert seeds.boxes.tolist() == [BOXES[1].tolist(), BOXES[0].tolist()]
+    assert seeds.boxes_xyxy.tolist() == [BOXES[1].tolist(), BOXES[0].tolist()]
     assert seeds.weights.tolist() == pytest.approx([0.3, 0.9])
 
 
@@ -39,7 +39,7 @@ def test_the_prior_chooses_but_does_not_weigh(weigh_by_score: bool, weight: floa
     scores = torch.tensor([[0.6], [0.5], [0.1], [0.0]])
     rule = SeedRule(score_power=1.0, prior_power=1.0, weigh_by_score=weigh_by_score)
     seeds = mine_seeds(scores, torch.tensor([0.1, 1.0, 1.0, 1.0]), BOXES, torch.ones(1), rule)
-    assert seeds.boxes.tolist() == [BOXES[1].tolist()]
+    assert seeds.boxes_xyxy.tolist() == [BOXES[1].tolist()]
     assert seeds.weights.tolist() == [weight]
 
 
