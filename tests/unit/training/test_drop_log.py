@@ -36,7 +36,7 @@ def test_rois_are_counted_by_normalised_loss_and_judged_by_true_boxes() -> None:
 
 
 def test_a_step_without_foreground_has_empty_figures() -> None:
-    columns = ("pictures", "boxes", "labels", "losses", "dropped")
+    columns = ("pictures", "boxes_xyxy", "labels", "losses", "dropped")
     nothing = FOREGROUND._replace(**{name: getattr(FOREGROUND, name)[:0] for name in columns})
     figures = drop_figures(nothing, [torch.zeros(0, 4)], [torch.zeros(0, dtype=torch.int64)])
     assert figures["foreground"] == figures["dropped"] == sum(figures["rois_by_loss"]) == 0
