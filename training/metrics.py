@@ -1,4 +1,4 @@
-"""Detection metrics in numpy: average precision as VOC defines it, localisation of tags, recall of proposals."""
+"""Detection metrics in numpy: average precision as VOC and COCO define it, CorLoc, recall of proposals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-Interpolation = Literal["area", "11_point"]
+Interpolation = Literal["area", "11_point", "101_point"]
 Float32 = npt.NDArray[np.float32]
 
 HIT, MISS, IGNORED = 1, 0, -1
@@ -79,7 +79,8 @@ def average_precision(
         scores: [D] of all detections.
         verdicts: [D] from `judge_detections`.
         positives: number of true objects that are not difficult; must not be 0.
-        interpolation: `area` under the precision envelope (VOC 2010 and later), or `11_point` (VOC 2007).
+        interpolation: `area` under the precision envelope (VOC 2010 and later), `11_point` (VOC 2007), or `101_point`
+            (COCO).
     """
     if positives < 1:
         raise ValueError(f"positives must be at least 1, got {positives}: a class without objects has no precision")
@@ -93,6 +94,10 @@ def average_precision(
     if interpolation == "11_point":
         reached = [envelope[recall >= level - 1e-9] for level in np.linspace(0, 1, 11)]
         return float(np.mean([part.max(initial=0.0) for part in reached]))
+    if interpolation == "101_point":
+        # without the tolerance above: COCO's own rounding decides whether a recall is reached
+        places = np.searchsorted(recall, np.linspace(0, 1, 101))
+        return float(np.append(envelope, 0.0)[places].mean())
     return float(np.sum(np.diff(recall, prepend=0.0) * envelope))
 
 

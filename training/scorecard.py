@@ -66,7 +66,7 @@ class Proposed:
 class PrecisionTally:
     """Detections and true objects by class, for average precision of boxes or of masks at the given IoUs.
 
-    ``judge`` is VOC's rule, `judge_detections`, or COCO's.
+    ``judge`` is VOC's rule, `judge_detections`, or COCO's; ``interpolation`` is what `mean` takes.
     """
 
     def __init__(
@@ -74,7 +74,9 @@ class PrecisionTally:
         overlaps: Callable[[Found, Sequence[TrueObject]], Float32],
         ious: Sequence[float] = (HIT_IOU,),
         judge: Judge = judge_detections,
+        interpolation: Interpolation = "area",
     ) -> None:
+        self._interpolation = interpolation
         self._overlaps = overlaps
         self._ious = ious
         self._judge = judge
@@ -108,7 +110,7 @@ class PrecisionTally:
 
     def mean(self, ious: Sequence[float]) -> float:
         """Average precision, averaged over classes and then over IoUs."""
-        return _mean(float(np.mean(list(self.by_class(iou=iou).values()))) for iou in ious)
+        return _mean(float(np.mean(list(self.by_class(self._interpolation, iou).values()))) for iou in ious)
 
 
 def box_overlaps(found: Found, things: Sequence[TrueObject]) -> Float32:
@@ -178,8 +180,8 @@ class Scorecard:
             "naive_ap50_tagged": PrecisionTally(box_overlaps),
         }
         self._masks = PrecisionTally(mask_overlaps, (HIT_IOU, *MASK_IOUS))
-        self._coco = PrecisionTally(coco_box_overlaps, COCO_IOUS, judge_as_coco)
-        self._coco_masks = PrecisionTally(coco_mask_overlaps, COCO_IOUS, judge_as_coco)
+        self._coco = PrecisionTally(coco_box_overlaps, COCO_IOUS, judge_as_coco, "101_point")
+        self._coco_masks = PrecisionTally(coco_mask_overlaps, COCO_IOUS, judge_as_coco, "101_point")
         self._localised = {"corloc": LocalisationTally(), "naive_corloc": LocalisationTally()}
         self._best_ious: dict[str, list[float]] = defaultdict(list)
         self._proposal_counts: list[int] = []

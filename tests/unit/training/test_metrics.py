@@ -54,12 +54,16 @@ def test_judge_detections(scores: list[float], ious: object, difficult: list[boo
         pytest.param([MISS, MISS], 2, "area", 0.0, id="nothing-right"),
         pytest.param([], 3, "area", 0.0, id="nothing-found"),
         pytest.param([], 3, "11_point", 0.0, id="nothing-found-11-point"),
+        pytest.param([], 3, "101_point", 0.0, id="nothing-found-101-point"),
         pytest.param([HIT], 2, "area", 0.5, id="half-recall"),
         pytest.param([HIT], 2, "11_point", 6 / 11, id="half-recall-11-point"),
         # recall 1/3 at precision 1, 2/3 at 2/3, 1 at 3/5
         pytest.param([HIT, MISS, HIT, MISS, HIT], 3, "area", (1 + 2 / 3 + 3 / 5) / 3, id="worked-example"),
         pytest.param(
             [HIT, MISS, HIT, MISS, HIT], 3, "11_point", (4 * 1 + 3 * 2 / 3 + 4 * 3 / 5) / 11, id="worked-11-point"
+        ),
+        pytest.param(
+            [HIT, MISS, HIT, MISS, HIT], 3, "101_point", (34 * 1 + 33 * 2 / 3 + 34 * 3 / 5) / 101, id="worked-101-point"
         ),
         # the envelope: precision after the miss rises again, so the first hit counts with 2/3 too
         pytest.param([MISS, HIT, HIT], 2, "area", 2 / 3, id="envelope"),
