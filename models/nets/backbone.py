@@ -18,6 +18,10 @@ STRIDE_PX = 8
 STRIDES_PX = (2, 4, 8, 16, 32)
 MEAN_RGB = (128, 128, 128)
 SCALE = 1 / 127.5
+# Input of all networks here is in [-1, 1] with padding at 0; ImageNet's usual weights were trained at this contrast.
+IMAGENET_CONTRAST = (0.5 / 0.229, 0.5 / 0.224, 0.5 / 0.225)
+# Learnt here at a contrast of 1, which its weights adapt to in a few hundred steps: the default bundle's.
+WITHOUT_CONTRAST = "mobilenetv2"
 
 Fine = tuple[torch.Tensor, torch.Tensor]
 
@@ -48,7 +52,16 @@ def create_backbone(name: str, weights: str = "none", *, with_stride_2: bool = F
         whole.load_state_dict({key: tensor.float() for key, tensor in read_weights(weights).items()})
         wanted = features.state_dict()
         features.load_state_dict({key: value for key, value in whole.state_dict().items() if key in wanted})
+    if not name.startswith(WITHOUT_CONTRAST):
+        features.register_buffer("contrast", torch.tensor(IMAGENET_CONTRAST)[:, None, None], persistent=False)
     return features
+
+
+def backbone_maps(backbone: nn.Module, image: torch.Tensor) -> list[torch.Tensor]:
+    """Feature maps of `normalise_image`'s pictures [B,3,H,W], finest first, at the contrast that the backbone knows."""
+    contrast = getattr(backbone, "contrast", None)
+    maps: list[torch.Tensor] = backbone(image if contrast is None else image * contrast)
+    return maps
 
 
 def _levels(name: str, strides_px: Sequence[int]) -> tuple[int, ...]:
@@ -97,7 +110,7 @@ class FeaturePyramid(nn.Module):
         )
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.merge(self.backbone(image))
+        return self.merge(backbone_maps(self.backbone, image))
 
     def merge(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
         """Feature maps of strides 4, 8, 16 and 32 to the one of stride 8."""
@@ -149,7 +162,7 @@ class FinePyramid(FeaturePyramid):
         self.stride_2 = FineMap(finest, 3 * channels // 8, 3 * channels // 16, channels // 8)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        finest, *features = self.backbone(image)
+        finest, *features = backbone_maps(self.backbone, image)
         embedding = self.merge(features)
         fine_4, mixed = self.stride_4(features[0], embedding)
         fine_2, _ = self.stride_2(finest, mixed)

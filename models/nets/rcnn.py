@@ -22,15 +22,13 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead, con
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, clip_boxes_to_image, nms, roi_align
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from models.nets.backbone import create_backbone, normalise_image
+from models.nets.backbone import backbone_maps, create_backbone, normalise_image
 from models.nets.roi_drop import DropRule, box_losses, mask_loss, rpn_losses
 
 MOST_STRIDE_PX = 32
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 POOLED_SIDE, POOLED_MASK_SIDE = 7, 14
 LEAST_SIDE_PX = 1.0
-# Input of all networks here is in [-1, 1] with padding at 0; ImageNet's usual weights were trained at this contrast.
-IMAGENET_CONTRAST = (0.5 / 0.229, 0.5 / 0.224, 0.5 / 0.225)
 
 
 @dataclass(frozen=True)
@@ -126,8 +124,6 @@ class BoxHead(nn.Module):
 class Pyramid(nn.Module):
     """Pictures uint8 [B,H,W,3] to feature maps [B,D,h,w] by level, the finest first."""
 
-    contrast: torch.Tensor
-
     def __init__(self, backbone: nn.Module, settings: RcnnSettings) -> None:
         super().__init__()
         self.backbone = backbone
@@ -135,11 +131,9 @@ class Pyramid(nn.Module):
         extra = LastLevelMaxPool() if levels == 5 else None
         self.widths = cast("FeatureInfo", backbone.feature_info).channels()[-min(levels, 4) :]
         self.merge = FeaturePyramidNetwork(self.widths, settings.channels, extra)
-        contrast = (1.0, 1.0, 1.0) if settings.backbone.startswith("mobilenetv2") else IMAGENET_CONTRAST
-        self.register_buffer("contrast", torch.tensor(contrast)[:, None, None], persistent=False)
 
     def forward(self, image_bhwc_u8: torch.Tensor) -> dict[str, torch.Tensor]:
-        maps = self.backbone(normalise_image(image_bhwc_u8) * self.contrast)[-len(self.widths) :]
+        maps = backbone_maps(self.backbone, normalise_image(image_bhwc_u8))[-len(self.widths) :]
         merged: dict[str, torch.Tensor] = self.merge({str(i): features for i, features in enumerate(maps)})
         return merged
 

@@ -12,7 +12,8 @@ import torch
 from timm.models import FeatureInfo
 from torch import nn
 
-from models.nets.backbone import create_backbone
+from models.nets.backbone import FeaturePyramid, create_backbone, normalise_image
+from models.nets.rcnn import Pyramid, RcnnSettings
 from models.nets.weaktr import WeakTrSettings, build_weaktr
 
 SIDE_PX = 64
@@ -77,3 +78,15 @@ def test_weights_that_cannot_be_read_are_named(tmp_path: Path, text: str | None)
         create_backbone("mobilenetv2_050", str(path))
     with pytest.raises(ValueError, match=message):
         build_weaktr("deit_tiny_patch16_224", 2, SIDE_PX, WeakTrSettings(), str(path))
+
+
+@pytest.mark.parametrize(("name", "contrast"), [("resnet18", 0.5 / 0.229), ("mobilenetv2_100", 1.0)])
+def test_every_network_shows_a_backbone_the_contrast_that_it_knows(name: str, contrast: float) -> None:
+    settings = RcnnSettings(name, 8, 8, ((8,), (16,), (32,)), 32, 0, 0, False, 8, 8)
+    for net in (FeaturePyramid(create_backbone(name), 8), Pyramid(create_backbone(name), settings)):
+        seen: list[torch.Tensor] = []
+        net.backbone.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(given[0]))
+        red_u8 = torch.tensor([228, 128, 128], dtype=torch.uint8).expand(1, 64, 64, 3)
+        with torch.no_grad():
+            net(red_u8 if isinstance(net, Pyramid) else normalise_image(red_u8))
+        assert seen[0][0, :, 5, 5].tolist() == pytest.approx([100 / 127.5 * contrast, 0, 0], abs=1e-6)
