@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from models.bundle import load_bundle
+from tests.support.ranks import run_on_ranks
 from training.stage import DONE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -112,3 +113,16 @@ def test_killed_at_two_random_points_it_ends_with_the_same_metrics(unbroken: Pat
     after = finished(run_dir)
     assert {path: after[path] for path in before} == before, "a finished stage was run again"
     assert metrics_of(run_dir) == metrics_of(unbroken)
+
+
+def test_two_ranks_run_the_whole_path_and_one_finds_it_done(unbroken: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    run_on_ranks(2, "weaksam", "train", SMOKE, "--out", run_dir)
+
+    of_one, of_two = ({path.parent.name.rpartition("-")[0] for path in finished(run)} for run in (unbroken, run_dir))
+    assert of_one == of_two
+    assert not list(run_dir.glob("wsod-*/roi_features")), "what is done with is removed"
+    before, metrics = finished(run_dir), metrics_of(run_dir)
+    finish(run_dir, tmp_path / "run.log")
+    assert finished(run_dir) == before, "one process takes what two ranks have made"
+    assert metrics_of(run_dir) == metrics
