@@ -9,9 +9,9 @@ import torch
 from torchvision.ops import box_iou
 
 from models.nets.rcnn import Foreground
+from training.metrics import HIT_IOU
 
 BINS = 10
-HIT_IOU = 0.5
 
 
 def drop_figures(

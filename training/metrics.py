@@ -12,6 +12,8 @@ Interpolation = Literal["area", "11_point", "101_point"]
 Float32 = npt.NDArray[np.float32]
 
 HIT, MISS, IGNORED = 1, 0, -1
+HIT_IOU = 0.5
+RECALL_IOUS = (0.5, 0.75, 0.9)
 
 
 def judge_detections(
@@ -101,7 +103,7 @@ def average_precision(
     return float(np.sum(np.diff(recall, prepend=0.0) * envelope))
 
 
-def is_localised(scores: Float32, ious: Float32, iou_threshold: float = 0.5) -> bool:
+def is_localised(scores: Float32, ious: Float32, iou_threshold: float = HIT_IOU) -> bool:
     """CorLoc's question of one picture and tag: does the best-scored box hit any object? `scores` [D], `ious` [D,G]."""
     return bool(len(scores)) and bool(ious[scores.argmax()].max(initial=0.0) >= iou_threshold)
 

@@ -11,7 +11,7 @@ from torchvision.ops import box_iou
 from models.nets.wsod import WsodOutput
 from models.postprocess import DELTA_WEIGHTS
 
-POSITIVE_IOU = 0.5
+POSITIVE_IOU = 0.5  # the paper's, for learning; `training.metrics` has what counts as a hit
 
 
 @dataclass(frozen=True)

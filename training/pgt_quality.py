@@ -10,10 +10,8 @@ import numpy.typing as npt
 
 from models.boxes import pairwise_iou
 from models.labels import LabelSet
-from training.metrics import HIT, MISS, judge_detections
+from training.metrics import HIT, HIT_IOU, MISS, judge_detections
 from training.pgt_dataset import LabelledPicture
-
-IOU_OF_A_HIT = 0.5
 
 
 def report_pgt(pictures: Sequence[LabelledPicture], labels: LabelSet) -> dict[str, Any]:
@@ -65,7 +63,7 @@ def _count_class(picture: LabelledPicture, label: int, true_labels: Sequence[int
     true_xyxy = np.array([thing.box_xyxy for thing in true], np.float32).reshape(-1, 4)
     scores = np.array([thing.score for thing in pseudo], np.float32)
     difficult = np.array([thing.difficult for thing in true], np.bool_)
-    verdicts = judge_detections(scores, pairwise_iou(pseudo_xyxy, true_xyxy), difficult, IOU_OF_A_HIT)
+    verdicts = judge_detections(scores, pairwise_iou(pseudo_xyxy, true_xyxy), difficult, HIT_IOU)
     hits, misses = int((verdicts == HIT).sum()), int((verdicts == MISS).sum())
     return hits, hits + misses, int((~difficult).sum())
 

@@ -19,11 +19,10 @@ from models.letterbox import Letterbox
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage
 from training.graph_runner import GraphRunner
-from training.metrics import recall_at
+from training.metrics import RECALL_IOUS, recall_at
 
 SearchMode = Literal["fast", "quality"]
 Float32 = npt.NDArray[np.float32]
-RECALL_IOUS = (0.5, 0.75, 0.9)
 SELECTIVE_SEARCH = Path(__file__).with_name("selective_search.py")
 WAYS = ("cam", "grid", "both")
 EQUAL_TO = "both"

@@ -17,7 +17,7 @@ from models.labels import fold_label
 from models.masks import Rle, decode_rle
 from training.data.tagged import TaggedImage
 from training.graph_runner import GraphRunner
-from training.metrics import HIT, MISS, judge_detections
+from training.metrics import HIT, HIT_IOU, MISS, judge_detections
 from training.pgt import PgtConfig, label_picture
 from training.pgt_store import Detected
 
@@ -25,7 +25,6 @@ ImageU8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
 Json = dict[str, Any]
 PANEL_PX = 320
-HIT_IOU = 0.5
 FROM_PEAK, FROM_GRID, TRUE, FOUND, PEAK = (255, 170, 0), (120, 160, 255), (60, 200, 90), (230, 60, 50), (255, 0, 200)
 
 

@@ -15,15 +15,22 @@ from pycocotools import mask as coco_mask
 from models.boxes import pairwise_iou
 from models.masks import Rle
 from training.data.tagged import TrueObject
-from training.metrics import Interpolation, average_precision, is_localised, judge_as_coco, judge_detections, recall_at
+from training.metrics import (
+    HIT_IOU,
+    RECALL_IOUS,
+    Interpolation,
+    average_precision,
+    is_localised,
+    judge_as_coco,
+    judge_detections,
+    recall_at,
+)
 
 Float32 = npt.NDArray[np.float32]
 Report = dict[str, Any]
 
 Judge = Callable[[Float32, Float32, npt.NDArray[np.bool_], float], npt.NDArray[np.int8]]
 
-HIT_IOU = 0.5
-RECALL_IOUS = (0.5, 0.75, 0.9)
 COCO_IOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 # besides 0.5: those that papers on weakly supervised segmentation give
 MASK_IOUS = (0.25, 0.7, 0.75)
