@@ -26,7 +26,7 @@ def list_command(out: FolderOption = DEFAULT_FOLDER) -> None:
         there = "yes" if (out / weights.file_name).exists() else ""
         size = f"{weights.size_bytes / 1e6:.0f} MB"
         table.add_row(weights.name, weights.file_name, size, weights.licence, weights.sha256[:12], there)
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 @weights_app.command()
@@ -44,7 +44,7 @@ def pull(
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=weights.size_bytes)
         path = pull_weights(weights, out, url=url, on_bytes=lambda size: progress.update(task, completed=size))

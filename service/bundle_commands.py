@@ -32,7 +32,7 @@ def check(folder: FolderArgument = DEFAULT_BUNDLE) -> None:
 def show(folder: FolderArgument = DEFAULT_BUNDLE) -> None:
     """Show the graphs, labels, thresholds and provenance of a bundle."""
     bundle = load_bundle(folder, PROPOSAL_GRAPHS)
-    console = Console()
+    console = Console(markup=False)
     console.print(f"{bundle.name} {bundle.version}, digest {bundle.digest}", soft_wrap=True, highlight=False)
     for table in (_graphs(bundle), _labels(bundle), _settings(bundle)):
         console.print(table)

@@ -78,7 +78,7 @@ def detect(
     except ServiceError as error:
         raise ValueError(error.detail) from error
     _write(picture, result, overlay, json_out)
-    _print(Console(), result)
+    _print(Console(markup=False), result)
 
 
 async def _detect(settings: Settings, picture: DecodedImage, tags: list[str], options: DetectOptions) -> DetectResult:

@@ -52,7 +52,7 @@ def list_keys(file: FileOption) -> None:
     for key in read_key_file(file).keys:
         own = ("" if value is None else str(value) for value in (key.rate_per_s, key.burst))
         table.add_row(key.name, "yes" if key.admin else "", *own, key.sha256[:8])
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 @keys_app.command()

@@ -70,7 +70,7 @@ def label(
     worklist = read_worklist(folder, tags, tags_from, part)
     job = LabelJob(folder, out, worklist, min_score, unknown_tags, part)
     api_key = _api_key(api_key_file)
-    console = Console()
+    console = Console(markup=False)
     try:
         summary = asyncio.run(_run(job, server, concurrency, timeout_s, api_key))
     except ClientError as error:
@@ -124,7 +124,7 @@ def progress(total: int) -> Iterator[OnDone]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=total, failed=0)
         failed = 0
@@ -155,7 +155,7 @@ def label_merge(
 ) -> None:
     """Put finished shards together: the files of one run over the whole folder, byte for byte."""
     summary = merge_shards(shards, out)
-    Console().print(
+    Console(markup=False).print(
         f"{summary.labelled} pictures labelled, {summary.detections} detections, {summary.failed} failed. In {out}.",
         soft_wrap=True,
     )

@@ -51,5 +51,5 @@ def label_ray(
     with progress(len(job.worklist.tags)) as on_done:
         plan = RayPlan(workers, cpus_per_worker, gpus_per_worker, batch_size)
         summary = label_with_ray(job, settings, plan, on_done)
-    print_summary(Console(), summary, out)
+    print_summary(Console(markup=False), summary, out)
     raise typer.Exit(1 if summary.error_rate > max_error_rate else 0)

@@ -30,7 +30,7 @@ train_app = typer.Typer(
     help="Train from tagged pictures: the whole path with `weaksam train CONFIG.toml --out RUN`, or a single stage.",
     no_args_is_help=True,
 )
-console = Console(stderr=True)
+console = Console(stderr=True, markup=False)
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="TOML file with the stage's settings.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the run; a killed run in it is resumed.")]

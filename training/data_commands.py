@@ -56,10 +56,10 @@ def check(
     from training.data.open_dataset import open_dataset
 
     dataset = open_dataset(folder, split)
-    pictures = track(dataset.images, "pictures", console=Console(stderr=True))
+    pictures = track(dataset.images, "pictures", console=Console(stderr=True, markup=False))
     problems = [*dataset.problems, *undecodable(pictures, folder)]
     objects = sum(len(image.objects) for image in dataset.images)
-    console = Console()
+    console = Console(markup=False)
     console.print(f"{dataset.name}: {len(dataset.images)} images, {len(dataset.labels)} labels, {objects} objects")
     if not problems:
         return

@@ -37,7 +37,7 @@ def evaluate(
     if json_out is not None:
         json_out.parent.mkdir(parents=True, exist_ok=True)
         json_out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    Console().print(_table(report))
+    Console(markup=False).print(_table(report))
 
 
 def _table(report: dict[str, Any]) -> Table:

@@ -26,7 +26,7 @@ from training.ranks import is_first_rank, local_rank, threads_of_rank
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 CUDA = "CUDAExecutionProvider"
 
-console = Console(stderr=True)
+console = Console(stderr=True, markup=False)
 
 
 class GraphRunner:
@@ -115,6 +115,7 @@ def inference_device() -> Literal["cpu", "cuda"]:
                 "GPU: pip uninstall onnxruntime, then pip install -e '.[gpu,train]'",
                 style="yellow",
                 highlight=False,
+                soft_wrap=True,
             )
         return "cpu"
     return "cuda" if gpu else "cpu"

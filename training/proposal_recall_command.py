@@ -40,4 +40,4 @@ def evaluate_proposals(
     table = Table("prompts", "per image", *(f"recall at {iou}" for iou in ious), title=title)
     for way, row in report["ways"].items():
         table.add_row(way, f"{row['proposals_per_image']:g}", *(f"{row['recall'][iou]:.3f}" for iou in ious))
-    Console().print(table)
+    Console(markup=False).print(table)

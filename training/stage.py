@@ -23,7 +23,7 @@ KEY_CHARACTERS = 12
 WITHOUT_EFFECT = ("loader_workers", "checkpoint_steps")
 WEIGHT_SUFFIXES = (".safetensors", ".pth")
 
-console = Console(stderr=True)
+console = Console(stderr=True, markup=False)
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,24 @@ def test_modes_keep_what_they_say(images: list[TaggedImage], tiny_bundle: Bundle
     assert bolts_and_wrenches(PgtConfig(mode="threshold")) == (2, 0)
 
 
+def test_the_data_set_has_the_category_ids_of_the_file_it_will_be_scored_with(
+    images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "instances_val.json"
+    ids = {name: 11 * (place + 1) for place, name in enumerate(reversed(LABELS.names))}
+    theirs.write_text(json.dumps({"categories": [{"id": i, "name": name} for name, i in ids.items()]}))
+    path = make_pgt(replace(ADAPTIVE, categories=theirs), tiny_bundle.folder, images, LABELS, tmp_path / "out")
+
+    document = json.loads(path.read_text())
+    assert {row["name"]: row["id"] for row in document["categories"]} == ids
+    assert boxes_of(path)["nut.png", "green-nut"] == [xywh(NUT)]
+    assert open_dataset(tmp_path / "out", "train").images[1].objects[0].label == "green-nut"
+
+    theirs.write_text(json.dumps({"categories": [{"id": 1, "name": LABELS.names[0]}]}))
+    with pytest.raises(ValueError, match=rf"categories: .*instances_val\.json has none for {LABELS.names[1]}"):
+        make_pgt(replace(ADAPTIVE, categories=theirs), tiny_bundle.folder, images, LABELS, tmp_path / "other")
+
+
 def test_pycocotools_and_our_reader_agree_on_the_data_set(
     images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage
 from training.ranks import is_first_rank
 
-console = Console(stderr=True)
+console = Console(stderr=True, markup=False)
 
 
 def open_together(folders: Sequence[Path], split: str) -> tuple[list[TaggedImage], LabelSet]:

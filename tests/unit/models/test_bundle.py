@@ -69,3 +69,17 @@ def test_a_manifest_that_is_no_json_is_refused(bundle_dir: Path) -> None:
     (bundle_dir / "bundle.json").write_text("{")
     with pytest.raises(BundleError, match="cannot be read as JSON"):
         load_bundle(bundle_dir)
+
+
+def test_a_name_or_a_way_to_draw_masks_changes_no_score(bundle_dir: Path) -> None:
+    before = load_bundle(bundle_dir)
+    post = json.loads((bundle_dir / "bundle.json").read_text())["post"]
+
+    edit(bundle_dir, name="other", version="99", provenance={}, post=post | {"mask_source": "proposal"})
+    renamed = load_bundle(bundle_dir)
+    edit(bundle_dir, post=post | {"nms_iou": 0.9})
+    suppressed = load_bundle(bundle_dir)
+
+    assert renamed.digest != before.digest
+    assert renamed.inference_digest == before.inference_digest
+    assert suppressed.inference_digest != before.inference_digest

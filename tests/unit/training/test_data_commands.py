@@ -67,3 +67,15 @@ def test_mistakes_are_value_errors_that_the_console_command_prints(
 
     assert isinstance(result.exception, ValueError)
     assert message in str(result.exception)
+
+
+def test_brackets_in_a_picture_s_name_are_printed_as_they_are(tmp_path: Path) -> None:
+    _run("scenes", "--out", tmp_path / "s", "--count", 3, "--size", "96x128")
+    (tmp_path / "s" / "JPEGImages" / "[red]4.jpg").write_bytes(b"")
+    (tmp_path / "s" / "Annotations").rename(tmp_path / "not-voc")
+    (tmp_path / "s" / "annotations").rename(tmp_path / "not-coco")
+
+    status, output = _run("check", tmp_path / "s")
+
+    assert status == 1
+    assert "[red]4.jpg" in output
