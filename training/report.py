@@ -133,7 +133,8 @@ def _stage(folder: Path) -> str:
     body = f"<p>The session that finished it took {seconds:g} s.</p>"
     if (folder / REPORT).is_file():
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-        body += _table(["", ""], [[name, _number(value)] for name, value in _flat(report).items()])
+        figures = [[name, _number(value)] for name, value in _flat(report).items()]
+        body += _table(["measure", "value"], figures) if figures else ""
         body += _rules(report["compared"]) if "compared" in report else ""
     return body + _curves(folder)
 
