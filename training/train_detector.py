@@ -122,12 +122,8 @@ def train_detector(
             "annotations: there is no pseudo ground truth to learn from: give some, or --set supervision=boxes, which "
             "makes the fully supervised twin"
         )
-    rows = labelled_images(
-        images,
-        annotation_files,
-        masks=config.net.mask_channels > 0,
-        true_objects=config.supervision == "boxes",
-    )
+    with_masks = config.net.mask_channels > 0
+    rows = labelled_images(images, annotation_files, masks=with_masks, true_objects=config.supervision == "boxes")
     fabric = start_fabric(config.precision, config.seed)
     if is_first_rank():
         prepare_run(config, out_dir, _input_digests(config, images, labels, annotation_files))
@@ -137,7 +133,7 @@ def train_detector(
     raw_optimizer = _optimizer(net, config)
     model, optimizer = fabric.setup(net, raw_optimizer)
     done = resume_checkpoint(out_dir / "resume.pt", net, raw_optimizer)
-    plan = ScenePlan(config.train_sides_px, config.four_share, config.batch, config.net.mask_channels > 0, config.seed)
+    plan = ScenePlan(config.train_sides_px, config.four_share, config.batch, with_masks, config.seed)
     scenes = LabelledScenes(rows, labels, plan, range(done * config.batch, config.steps * config.batch))
     batches = fabric.setup_dataloaders(_loader(scenes, config))
     log = JsonlLog(out_dir / "log.jsonl")

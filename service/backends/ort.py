@@ -70,9 +70,8 @@ class OrtBackend:
         intra_op_threads: int = 0,
         concurrent_runs: int = 2,
     ) -> None:
-        provider = PROVIDERS[device], ({"device_id": device_index} if device == "cuda" else {})
         self._sessions = {
-            name: _open_session(bundle, name, device, provider, intra_op_threads) for name in bundle.graphs
+            name: _open_session(bundle, name, device, device_index, intra_op_threads) for name in bundle.graphs
         }
         self._output_counts = {name: len(spec.outputs) for name, spec in bundle.graphs.items()}
         self._pool = ThreadPoolExecutor(concurrent_runs, thread_name_prefix="onnxruntime")
@@ -117,14 +116,14 @@ def mapped_errors(model: str) -> Iterator[None]:
 
 
 def _open_session(
-    bundle: Bundle, name: str, device: Device, provider: tuple[str, dict[str, int]], intra_op_threads: int
+    bundle: Bundle, name: str, device: Device, device_index: int, intra_op_threads: int
 ) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = intra_op_threads
     # Each graph has threads of its own: spinning for more work, those of one graph would take the cores from the next.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    wanted, _ = provider
+    wanted = PROVIDERS[device]
     if wanted not in onnxruntime.get_available_providers():
         raise BackendMismatch(
             f"device is {device!r}, but this onnxruntime has no {wanted}: "
@@ -132,6 +131,7 @@ def _open_session(
         )
     try:
         with mapped_errors(name):
+            provider = (wanted, {"device_id": device_index}) if device == "cuda" else wanted
             session = onnxruntime.InferenceSession(bundle.path(name), options, providers=[provider])
     except ServiceError as error:
         raise BackendMismatch(f"{bundle.path(name)} cannot be opened ({error}): export the bundle again") from error
