@@ -14,7 +14,7 @@ from deploy.triton.engines import SCRIPT_NAME, engine_script
 from models.bundle import MANIFEST, Bundle
 from models.triton import sequence_number
 
-PYTHON_MODEL = Path(__file__).with_name("triton_model.py")
+PYTHON_MODEL = Path(__file__).with_name("model.py")
 
 
 def write_repository(bundle: Bundle, out: Path, options: TritonOptions) -> int:

@@ -14,7 +14,7 @@ from training.pseudo_labels.make import PgtConfig
 from training.sam.train import SamConfig
 from training.wsod.train import WsodConfig
 
-CONFIGS = Path(__file__).resolve().parents[3] / "training" / "configs"
+CONFIGS = Path(__file__).resolve().parents[4] / "training" / "configs"
 STAGES = {
     "sam": SamConfig,
     "cam": CamConfig,

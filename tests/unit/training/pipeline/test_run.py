@@ -7,7 +7,7 @@ import pytest
 from training.pipeline.config import load_pipeline
 from training.pipeline.run import run_pipeline
 
-SMOKE = Path(__file__).resolve().parents[3] / "training" / "configs" / "smoke.toml"
+SMOKE = Path(__file__).resolve().parents[4] / "training" / "configs" / "smoke.toml"
 
 
 def test_a_segmenter_that_is_missing_is_named_before_anything_is_trained(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from training.pseudo_labels.make import PgtConfig
 from training.wsod.mist import MistSettings
 from training.wsod.train import WsodConfig
 
-CONFIGS = Path(__file__).resolve().parents[3] / "training" / "configs"
+CONFIGS = Path(__file__).resolve().parents[4] / "training" / "configs"
 BY_SCORE_ALONE = (1.0, 0.0, True)
 
 

@@ -47,7 +47,7 @@ def run(repository_dir: Path, *arguments: str, code: str | None = None) -> subpr
         pytest.param(["serve", "--help"], [], id="serve"),
         pytest.param(["detect", "--help"], [], id="detect"),
         pytest.param(["label", "--help"], [], id="label"),
-        pytest.param(["data", "--help"], ["training"], id="data, so that this test can fail"),
+        pytest.param(["train", "--help"], ["training"], id="train, so that this test can fail"),
     ],
 )
 def test_help_imports_only_what_it_needs(repository_dir: Path, arguments: list[str], loaded: list[str]) -> None:
