@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from models.boxes import box_areas, clip_boxes, nms
+from models.boxes import box_areas, clip_boxes, nms, points_in_boxes
 from models.peaks import Peaks
 from models.prompts import DecodedBatch, PromptBatch, grid_points, group_prompt, point_prompts, split_prompts
 from models.settings import PromptSettings
@@ -161,7 +161,7 @@ def _uncovered(
     points_xy: Float32, pool: Sequence[Proposals], valid_hw: tuple[int, int], settings: PromptSettings
 ) -> Float32:
     boxes_xyxy = _things(pool, valid_hw, settings, settings.cover_min_iou).boxes_xyxy
-    uncovered: Float32 = points_xy[~_inside(points_xy, boxes_xyxy).any(axis=1)]
+    uncovered: Float32 = points_xy[~points_in_boxes(points_xy, boxes_xyxy).any(axis=1)]
     return uncovered
 
 
@@ -172,7 +172,7 @@ def _promising(pool: Sequence[Proposals], valid_hw: tuple[int, int], settings: P
     boxes_xyxy = things.boxes_xyxy[nms(things.boxes_xyxy, things.predicted_iou, SAME_THING_IOU)]
     centres_xy = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
     distances_px = np.linalg.norm(points_xy[:, None] - centres_xy, axis=-1)  # [G,M]
-    inside, never = _inside(points_xy, boxes_xyxy), len(points_xy)
+    inside, never = points_in_boxes(points_xy, boxes_xyxy), len(points_xy)
     turns = np.where(inside, distances_px, np.inf).argsort(axis=0).argsort(axis=0)
     first_turn = np.where(inside, turns, never).min(axis=1, initial=never)
     order = np.argsort(first_turn, kind="stable")
@@ -187,13 +187,6 @@ def _things(
     masks = _concat(pool)
     most_px = settings.cover_max_area_share * valid_hw[0] * valid_hw[1]
     return masks[(masks.predicted_iou >= least_iou) & (box_areas(masks.boxes_xyxy) <= most_px)]
-
-
-def _inside(points_xy: Float32, boxes_xyxy: Float32) -> npt.NDArray[np.bool_]:
-    """Which points [G,2] lie in which boxes [M,4]: [G,M]."""
-    points = points_xy[:, None]
-    inside: npt.NDArray[np.bool_] = np.all((points >= boxes_xyxy[:, :2]) & (points < boxes_xyxy[:, 2:]), axis=-1)
-    return inside
 
 
 def _strongest(peaks: Peaks, label: int, most: int) -> Float32:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from models.boxes import points_in_boxes
 from models.bundle import Bundle
 from models.labels import LabelSet, fold_label
 from models.peaks import Peaks
@@ -78,8 +79,7 @@ class Evidence:
 
 def covered_classes(peaks: Peaks, proposals: Proposals, classes: int) -> npt.NDArray[np.bool_]:
     """Whether [C] any proposal's box holds any peak of the class."""
-    points, boxes = peaks.points_xy[:, None], proposals.boxes_xyxy[None]  # [N,1,2], [1,P,4]
-    inside = np.all((points >= boxes[..., :2]) & (points < boxes[..., 2:]), axis=2)  # [N,P]
+    inside = points_in_boxes(peaks.points_xy, proposals.boxes_xyxy)  # [N,P]
     covered = np.zeros(classes, np.bool_)
     covered[peaks.labels[np.any(inside, axis=1)]] = True
     return covered

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from rich.progress import track
 
+from models.boxes import points_in_boxes
 from models.image import read_image
 from models.labels import LabelSet
 from models.letterbox import Letterbox
@@ -91,9 +92,8 @@ def count_peaks(
         index = labels.index(tag)
         assert index is not None, "readers admit known labels only"
         peaks = find_peaks(maps_kchw, [index], letterbox.side_px, letterbox.valid_hw, PEAKS, map_kinds)
-        boxes = np.array([true.box_xyxy for true in image.objects if true.label == tag], np.float32)[None]
-        points = letterbox.points_to_image(peaks.points_xy)[:, None]
-        inside = np.all((points >= boxes[..., :2]) & (points < boxes[..., 2:]), axis=2)  # [N,boxes]
+        boxes = np.array([true.box_xyxy for true in image.objects if true.label == tag], np.float32)
+        inside = points_in_boxes(letterbox.points_to_image(peaks.points_xy), boxes)  # [N,boxes]
         count.tags += 1
         count.peaks += len(peaks)
         count.peaks_inside += int(np.any(inside, axis=1).sum())
@@ -124,9 +124,8 @@ def pointing_hits(
         valid = maps_chw[index, :rows, :columns]
         row, column = np.unravel_index(int(valid.argmax()), valid.shape)
         point_xy = (np.array([[column, row]], np.float32) + 0.5) * stride_px
-        x, y = letterbox.points_to_image(point_xy)[0]
-        boxes = [true.box_xyxy for true in image.objects if true.label == tag]
-        hits.append(any(x0 <= x < x1 and y0 <= y < y1 for x0, y0, x1, y1 in boxes))
+        boxes = np.array([true.box_xyxy for true in image.objects if true.label == tag], np.float32)
+        hits.append(bool(points_in_boxes(letterbox.points_to_image(point_xy), boxes).any()))
     return hits
 
 
