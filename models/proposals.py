@@ -32,7 +32,7 @@ class Proposals:
         boxes_xyxy: [N,4] tight boxes of masks, half-open, in pixels of the graph's input.
         predicted_iou: [N] the decoder's own estimate of mask quality.
         stability: [N] IoU of the mask cut at logits +1 and -1.
-        prompts: [N] index of the prompt in the order they were asked.
+        prompts: [N] index of the prompt in the order of the decoder's runs.
         levels: [N] mask level of that prompt.
         from_peak: [N] whether a peak (and not the grid) asked for it.
     """
@@ -63,14 +63,14 @@ class Proposals:
 
 
 @dataclass(frozen=True)
-class ProposedPicture:
-    """Proposals with the prompts they came from: ``asked[proposals.prompts[i]]`` repeats mask i."""
+class ProposalSet:
+    """Proposals with the prompts they came from: prompt number ``proposals.prompts[i]`` repeats mask i."""
 
     proposals: Proposals
-    asked: tuple[PromptBatch, ...]
+    prompts: tuple[PromptBatch, ...]
 
 
-Proposing = Generator[PromptBatch, DecodedBatch, ProposedPicture]
+Proposing = Generator[PromptBatch, DecodedBatch, ProposalSet]
 Decode = Callable[[PromptBatch], DecodedBatch]
 
 
@@ -89,12 +89,12 @@ def propose(peaks: Peaks, valid_hw: tuple[int, int], settings: PromptSettings) -
         Prompt batches of one length N each; send the answers back in the same order.
     """
     pool = [Proposals.empty()]
-    asked: list[PromptBatch] = []
+    prompts: list[PromptBatch] = []
 
     def ask(batch: PromptBatch, from_peak: bool) -> Generator[PromptBatch, DecodedBatch, None]:
         decoded = yield batch
-        pool.append(_masks_of(decoded, sum(map(len, asked)), from_peak, settings))
-        asked.append(batch)
+        pool.append(_masks_of(decoded, sum(map(len, prompts)), from_peak, settings))
+        prompts.append(batch)
 
     if len(peaks):
         yield from ask(point_prompts(peaks.points_xy), True)
@@ -104,36 +104,36 @@ def propose(peaks: Peaks, valid_hw: tuple[int, int], settings: PromptSettings) -
             yield from ask(group_prompt(points_xy), True)
     for side in settings.grid_sides:
         open_xy = _uncovered(grid_points(side, valid_hw), pool, valid_hw, settings)
-        open_xy = _thinned(open_xy, settings.max_prompts - sum(map(len, asked)))
+        open_xy = _thinned(open_xy, settings.max_prompts - sum(map(len, prompts)))
         if len(open_xy):
             yield from ask(point_prompts(open_xy), False)
-    near_xy = _promising(pool, valid_hw, settings)[: max(0, settings.max_prompts - sum(map(len, asked)))]
+    near_xy = _promising(pool, valid_hw, settings)[: max(0, settings.max_prompts - sum(map(len, prompts)))]
     if len(near_xy):
         yield from ask(point_prompts(near_xy), False)
-    return ProposedPicture(_select(_concat(pool), valid_hw, settings), tuple(asked))
+    return ProposalSet(_select(_concat(pool), valid_hw, settings), tuple(prompts))
 
 
-def run_proposing(proposing: Proposing, decode: Decode, buckets: Sequence[int]) -> ProposedPicture:
+def run_proposing(proposing: Proposing, decode: Decode, buckets: Sequence[int]) -> ProposalSet:
     """Drive `propose` with a synchronous decoder that answers runs of the given sizes."""
     try:
         batch = next(proposing)
         while True:
-            answers = [decode(run) for run in split_prompts(batch, buckets)] if batch.labels.shape[0] else []
-            batch = proposing.send(join_decoded(answers, len(batch)))
+            decoded = [decode(run) for run in split_prompts(batch, buckets)]
+            batch = proposing.send(join_decoded(decoded, len(batch)))
     except StopIteration as stop:
-        picture: ProposedPicture = stop.value
-        return picture
+        proposal_set: ProposalSet = stop.value
+        return proposal_set
 
 
-def join_decoded(answers: Sequence[DecodedBatch], count: int) -> DecodedBatch:
-    """The answers to the runs of one batch as one, without those to padding."""
-    columns = ([getattr(answer, field.name) for answer in answers] for field in fields(DecodedBatch))
+def join_decoded(runs: Sequence[DecodedBatch], count: int) -> DecodedBatch:
+    """Return the first ``count`` rows of the decoded runs of one batch; what follows is padding."""
+    columns = ([getattr(run, field.name) for run in runs] for field in fields(DecodedBatch))
     return DecodedBatch(*(np.concatenate(column)[:count] for column in columns))
 
 
-def prompt_of(asked: Sequence[PromptBatch], index: int) -> PromptBatch:
-    """The single prompt number ``index`` in the order they were asked."""
-    for batch in asked:
+def prompt_of(prompts: Sequence[PromptBatch], index: int) -> PromptBatch:
+    """The single prompt number ``index`` in the order of the decoder's runs."""
+    for batch in prompts:
         if index < len(batch):
             return PromptBatch(batch.coords[index : index + 1], batch.labels[index : index + 1])
         index -= len(batch)

@@ -70,7 +70,7 @@ class MaskDrawer:
         if self._by_box(row):
             return box_prompts(row.boxes_xyxy)
         picture = self._scored.picture
-        return prompt_of(picture.asked, int(picture.proposals.prompts[row.sources[0]]))
+        return prompt_of(picture.prompts, int(picture.proposals.prompts[row.sources[0]]))
 
     def _draw_all(
         self, rows: Sequence[Detections], decoded: Sequence[tuple[Array, Float32]], mask_format: MaskFormat

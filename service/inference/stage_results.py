@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from models.detections import Detections
 from models.peaks import Peaks
-from models.proposals import Proposals, ProposedPicture
+from models.proposals import Proposals, ProposalSet
 
 Float32 = npt.NDArray[np.float32]
 Classes = tuple[int, ...]
@@ -72,14 +72,14 @@ class ScoredProposals:
     """
 
     peaks: Peaks
-    picture: ProposedPicture
+    picture: ProposalSet
     scores: Float32
     deltas: Float32
 
     @property
     def nbytes(self) -> int:
         own = self.scores.nbytes + self.deltas.nbytes
-        parts = (self.peaks, self.picture.proposals, *self.picture.asked)
+        parts = (self.peaks, self.picture.proposals, *self.picture.prompts)
         return own + sum(map(_nbytes, parts))
 
     @staticmethod
@@ -90,7 +90,7 @@ class ScoredProposals:
         index, from_peak = nothing.astype(np.int64), nothing.astype(np.bool_)
         proposals = Proposals(nothing.reshape(0, 4), nothing, nothing, index, index, from_peak)
         return ScoredProposals(
-            peaks, ProposedPicture(proposals, ()), nothing.reshape(0, classes), nothing.reshape(0, 1, 4)
+            peaks, ProposalSet(proposals, ()), nothing.reshape(0, classes), nothing.reshape(0, 1, 4)
         )
 
 

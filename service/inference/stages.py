@@ -14,7 +14,7 @@ from models.letterbox import Letterbox
 from models.peaks import Peaks, find_peaks
 from models.postprocess import detector_detections
 from models.prompts import DecodedBatch, PromptBatch, split_prompts
-from models.proposals import ProposedPicture, Proposing, propose
+from models.proposals import ProposalSet, Proposing, propose
 from service.backends.base import Array, Backend, Tensors
 from service.errors import BackendMismatch
 from service.inference.stage_results import DetectorAnswer, Features, ScoredProposals
@@ -117,7 +117,7 @@ class Stages:
         with timings.stage(model):
             return await self._backend.infer(model, {"image": image_bhwc_u8}, outputs)
 
-    async def _propose(self, embedding: Float32, peaks: Peaks, letterbox: Letterbox) -> ProposedPicture:
+    async def _propose(self, embedding: Float32, peaks: Peaks, letterbox: Letterbox) -> ProposalSet:
         proposing = propose(peaks, letterbox.valid_hw, self._bundle.prompts)
         step = await asyncio.to_thread(_advance, proposing, None)
         while isinstance(step, PromptBatch):
@@ -160,10 +160,10 @@ class Stages:
         return found["scores"][0, :count], found["deltas"][0, :count]
 
 
-def _advance(proposing: Proposing, answer: DecodedBatch | None) -> PromptBatch | ProposedPicture:
+def _advance(proposing: Proposing, answer: DecodedBatch | None) -> PromptBatch | ProposalSet:
     # A thread cannot hand StopIteration to the event loop, so the end is an ordinary value.
     try:
         return next(proposing) if answer is None else proposing.send(answer)
     except StopIteration as stop:
-        picture: ProposedPicture = stop.value
+        picture: ProposalSet = stop.value
         return picture

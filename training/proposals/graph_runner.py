@@ -18,7 +18,7 @@ from models.image import read_image
 from models.letterbox import Letterbox
 from models.peaks import find_peaks
 from models.prompts import DecodedBatch, PromptBatch
-from models.proposals import ProposedPicture, propose, run_proposing
+from models.proposals import ProposalSet, propose, run_proposing
 from models.settings import PromptSettings
 from training.data.tagged import TaggedImage
 from training.runs.ranks import is_first_rank, local_rank, threads_of_rank
@@ -77,7 +77,7 @@ class GraphRunner:
         settings: PromptSettings | None = None,
         *,
         averaged: bool = False,
-    ) -> tuple[ProposedPicture, npt.NDArray[np.float32]]:
+    ) -> tuple[ProposalSet, npt.NDArray[np.float32]]:
         """Proposals of one picture for the given classes, in the segmenter's pixels, and its tag scores [C].
 
         ``settings`` are the bundle's own where none are given. ``averaged`` takes peaks from the maps averaged over
