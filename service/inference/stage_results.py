@@ -89,9 +89,7 @@ class ScoredProposals:
         peaks = Peaks(nothing.reshape(0, 2), nothing.astype(np.int64), nothing)
         index, from_peak = nothing.astype(np.int64), nothing.astype(np.bool_)
         proposals = Proposals(nothing.reshape(0, 4), nothing, nothing, index, index, from_peak)
-        return ScoredProposals(
-            peaks, ProposalSet(proposals, ()), nothing.reshape(0, classes), nothing.reshape(0, 1, 4)
-        )
+        return ScoredProposals(peaks, ProposalSet(proposals, ()), nothing.reshape(0, classes), nothing.reshape(0, 1, 4))
 
 
 @dataclass(frozen=True)
