@@ -117,8 +117,8 @@ def test_training_proposes_from_averaged_maps_and_thresholds_from_served_ones(ru
     assert {tensor.name: tensor.shape for tensor in spec.outputs}["maps"] == ("B", len(KINDS), CLASSES, 4, 4)
     assert max(spec.max_abs_difference.values()) < 0.05
     stored = sorted(path.name for path in (runs / "store" / proposer.inference_digest[:16]).iterdir())
-    fit, _ = open_together([data], "fit")
-    held_out, _ = open_together([data], "val")
+    fit = open_together([data], "fit").images
+    held_out = open_together([data], "val").images
     assert len([name for name in stored if name.endswith("-averaged.npz")]) == len(fit)
     assert len(stored) == len(fit) + len(held_out)
     averaged, served = (

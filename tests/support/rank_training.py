@@ -33,8 +33,9 @@ SETTINGS = [
 
 
 def main(data: Path, out: Path, lr: str) -> None:
-    images, labels = open_together([data], "train")
-    train_cam(load_config(CamConfig, CONFIG, [*SETTINGS, f"lr={lr}"]), images, images, labels, out)
+    opened = open_together([data], "train")
+    settings = load_config(CamConfig, CONFIG, [*SETTINGS, f"lr={lr}"])
+    train_cam(settings, opened.images, opened.images, opened.labels, out)
 
 
 if __name__ == "__main__":

@@ -21,10 +21,10 @@ from training.runs.ranks import is_first_rank, rank, rank_count
 
 def main(bundle: Path, data: Path, out: Path) -> None:
     start_fabric("32-true", 0)
-    images, labels = open_together([data], "train")
-    stored = store_proposals(bundle, images, out / "proposals")
+    opened = open_together([data], "train")
+    stored = store_proposals(bundle, opened.images, out / "proposals")
     report = evaluate(bundle, data, "train", threads=1, answers_dir=out / "answers")
-    make_pgt_together(PgtConfig(masks=True), bundle, images, labels, out / "pgt")
+    make_pgt_together(PgtConfig(masks=True), bundle, opened.images, opened.labels, out / "pgt")
     (out / f"rank-{rank()}-of-{rank_count()}").touch()
     if is_first_rank():
         np.savez(out / "proposals.npz", *(boxes for proposals in stored for boxes in vars(proposals).values()))

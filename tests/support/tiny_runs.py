@@ -37,13 +37,12 @@ def run_sam(out: Path, *overrides: str) -> Path:
 
 
 def run_cam(data: Path, out: Path, *overrides: str) -> Path:
-    images, labels = open_together([data], "fit")
-    held_out, _ = open_together([data], "val")
-    return train_cam(load_config(CamConfig, CONFIGS / "cam.toml", [*CAM, *overrides]), images, held_out, labels, out)
+    fit, held_out = open_together([data], "fit"), open_together([data], "val")
+    config = load_config(CamConfig, CONFIGS / "cam.toml", [*CAM, *overrides])
+    return train_cam(config, fit.images, held_out.images, fit.labels, out)
 
 
 def run_wsod(data: Path, cam: Path, proposals: Path, store: Path, out: Path, *overrides: str) -> Path:
-    images, labels = open_together([data], "fit")
-    held_out, _ = open_together([data], "val")
+    fit, held_out = open_together([data], "fit"), open_together([data], "val")
     config = load_config(WsodConfig, CONFIGS / "wsod.toml", [*WSOD, *overrides])
-    return train_wsod(config, cam, proposals, images, held_out, labels, store, out)
+    return train_wsod(config, cam, proposals, fit.images, held_out.images, fit.labels, store, out)

@@ -15,6 +15,7 @@ from training.data.open_together import open_splits
 from training.data.tagged import TaggedImage
 from training.pipeline.config import NO_TEST, DataConfig, ScenesConfig
 from training.runs.image_digests import PictureDigests
+from training.runs.problems import print_problems
 from training.runs.ranks import is_first_rank, track_first
 from training.runs.stage import run_stage
 from training.scenes.generate import generate_scenes
@@ -59,10 +60,11 @@ def open_data(
         scenes = _scenes(run_dir, config.scenes, seed)
         for role, sources in parts.items():
             sources.append((scenes, role))
-    fit, labels = open_splits(parts["fit"])
-    val, _ = open_splits(parts["val"])
-    every = -(-len(val) // config.val_limit) if config.val_limit else 1
-    return RunData(fit, val[::every], _open_tests(parts.get("test", []), test_limit), labels)
+    fit, val = open_splits(parts["fit"]), open_splits(parts["val"])
+    print_problems((*fit.problems, *val.problems))
+    subsample = -(-len(val.images) // config.val_limit) if config.val_limit else 1
+    tests = _open_tests(parts.get("test", []), test_limit)
+    return RunData(fit.images, val.images[::subsample], tests, fit.labels)
 
 
 def _open_tests(tests: Sequence[tuple[Path, str]], limit: int | None) -> list[TestSplit]:

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from models.config import load_config
 from training.data.open_dataset import open_dataset
-from training.data.open_together import open_together
+from training.data.open_together import OpenedData, open_together
 
 WHOLE_PATH = "run"
 
@@ -80,10 +80,9 @@ def cam_command(config: ConfigOption, data: DataOption, out: OutOption, override
     """Train the CAM classifier from tags."""
     from training.classifier.train import CamConfig, train_cam
 
-    images, labels = open_together(data, "fit")
-    held_out, _ = open_together(data, "val")
+    fit, held_out = _open(data, "fit"), _open(data, "val")
     settings = load_config(CamConfig, config, override or ())
-    console.print(f"wrote {train_cam(settings, images, held_out, labels, out)}")
+    console.print(f"wrote {train_cam(settings, fit.images, held_out.images, fit.labels, out)}")
 
 
 @train_app.command("cam-compare")
@@ -98,8 +97,7 @@ def cam_compare_command(
     """Compare classifiers, CNN CAM and WeakTr say: tags, where their maps point, and their peaks."""
     from training.classifier.compare import compare_cams
 
-    images, _ = open_together(data, split)
-    report = compare_cams(run, images, scale or [1.0], flip)
+    report = compare_cams(run, _open(data, split).images, scale or [1.0], flip)
     json_out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     console.print_json(data=report)
 
@@ -119,10 +117,10 @@ def wsod_command(
     """Train the weakly supervised detector: --set method=wsddn, oicr or mist; its twin with --set supervision=boxes."""
     from training.wsod.train import WsodConfig, train_wsod
 
-    images, labels = open_together(data, "fit")
-    held_out, _ = open_together(data, "val")
+    fit, held_out = _open(data, "fit"), _open(data, "val")
     settings = load_config(WsodConfig, config, override or ())
-    checkpoint = train_wsod(settings, cam / "cam.safetensors", proposals, images, held_out, labels, store, out)
+    weights = cam / "cam.safetensors"
+    checkpoint = train_wsod(settings, weights, proposals, fit.images, held_out.images, fit.labels, store, out)
     console.print(f"wrote {checkpoint}")
 
 
@@ -146,8 +144,8 @@ def pgt_command(
 
     settings = load_config(PgtConfig, config, override or ())
     start_fabric("32-true", seed=0)  # joins the ranks; nothing is drawn at random
-    images, labels = open_together(data, split)
-    make_pgt_together(settings, bundle, images, labels, out, store)
+    opened = _open(data, split)
+    make_pgt_together(settings, bundle, opened.images, opened.labels, out, store)
     if is_first_rank():
         console.print(f"wrote {out / PGT_JSON}")
 
@@ -170,9 +168,17 @@ def detector_command(
     from training.detector.train import DetectorConfig, train_detector
     from training.runs.ranks import is_first_rank
 
-    images, labels = open_together(data, "fit")
-    held_out, _ = open_together(data, "val")
+    fit, held_out = _open(data, "fit"), _open(data, "val")
     settings = load_config(DetectorConfig, config, override or ())
-    console.print(f"wrote {train_detector(settings, images, labels, annotations or (), out)}")
+    console.print(f"wrote {train_detector(settings, fit.images, fit.labels, annotations or (), out)}")
     if is_first_rank():
-        console.print(f"wrote {report_detector(out, held_out)}")
+        console.print(f"wrote {report_detector(out, held_out.images)}")
+
+
+def _open(folders: list[Path], split: str) -> OpenedData:
+    """Open the data sets and print what is wrong with them."""
+    from training.runs.problems import print_problems
+
+    opened = open_together(folders, split)
+    print_problems(opened.problems)
+    return opened
