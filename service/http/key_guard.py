@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.auth.api_keys import ApiKey, KeyRing
 from service.errors import Forbidden, RateLimited, RequestError, Unauthorized
-from service.http.problems import service_problem
+from service.http.problems import problem
 from service.observability.metrics import Metrics
 
 PROBES = frozenset({"/livez", "/readyz"})
@@ -37,7 +37,7 @@ class KeyGuard:
             try:
                 self._admit(request)
             except RequestError as error:
-                await service_problem(request, error)(scope, receive, send)
+                await problem(request, error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

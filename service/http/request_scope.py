@@ -11,8 +11,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import NotReady
-from service.http.problems import internal_problem, service_problem
+from service.errors import InternalError, NotReady
+from service.http.problems import problem
 from service.observability.logs import FIELDS, LOGGER_NAME, REQUEST_ID, request_id_of
 from service.observability.metrics import Metrics
 from service.runtime.lifecycle import Operations
@@ -62,13 +62,13 @@ class RequestScope:
         except asyncio.CancelledError:
             # The grace time of a server that stops is over. Better a refusal than a cut connection.
             if self._operations.draining and not status:
-                await service_problem(Request(scope), _cut_off())(scope, receive, send_with_id)
+                await problem(Request(scope), _cut_off())(scope, receive, send_with_id)
             raise
         except Exception:
-            # Past this point a server would print the trace in its own form, and answer in plain text.
+            # Past this point a server would print the trace in its own form, and respond in plain text.
             logger.exception("internal error")
             if not status:
-                await internal_problem(Request(scope))(scope, receive, send_with_id)
+                await problem(Request(scope), InternalError(""))(scope, receive, send_with_id)
         finally:
             self._record(scope, status, time.perf_counter() - started_s)
 

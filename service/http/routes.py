@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from service.errors import PROBLEM_MEDIA_TYPE, PROBLEM_TYPES, Code
+from service import errors
+from service.errors import PROBLEM_MEDIA_TYPE, ServiceError
 from service.http.body import read_request
 from service.http.key_guard import require_admin
 from service.http.openapi import reference
@@ -29,19 +30,18 @@ from weaksam.schemas import (
 PNG, JSON = "image/png", "application/json"
 BINARY = {"type": "string", "format": "binary"}
 PROBLEM_CONTENT = {PROBLEM_MEDIA_TYPE: {"schema": reference(Problem)}}
-REQUEST_CODES: tuple[Code, ...] = (
-    "invalid_request",
-    "unknown_tag",
-    "too_many_tags",
-    "image_broken",
-    "not_an_image",
-    "unsupported_media_type",
-    "image_too_large",
-    "body_too_large",
-    "upload_timeout",
+REQUEST_ERRORS = (
+    errors.InvalidRequest,
+    errors.UnknownTag,
+    errors.TooManyTags,
+    errors.ImageBroken,
+    errors.NotAnImage,
+    errors.UnsupportedMediaType,
+    errors.ImageTooLarge,
+    errors.BodyTooLarge,
+    errors.UploadTimeout,
 )
-KEY_CODES: tuple[Code, ...] = ("unauthorized", "forbidden", "rate_limited")
-CAPACITY_CODES: tuple[Code, ...] = ("busy", "backend_unavailable", "deadline_exceeded", "internal_error")
+CAPACITY_ERRORS = (errors.Busy, errors.BackendUnavailable, errors.DeadlineExceeded, errors.InternalError)
 REQUEST_BODY = {
     "required": True,
     "content": {
@@ -53,14 +53,14 @@ REQUEST_BODY = {
 }
 
 
-def _problems(*codes: Code) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's responses for the given codes."""
-    by_status: dict[int | str, list[str]] = {}
-    for code in codes:
-        by_status.setdefault(PROBLEM_TYPES[code].status, []).append(f"`{code}`")
+def _problems(*kinds: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+    """Return OpenAPI's responses for the given errors."""
+    codes: dict[int | str, list[str]] = {}
+    for kind in kinds:
+        codes.setdefault(kind.status, []).append(f"`{kind.code}`")
     return {
         status: {"description": f"Code {' or '.join(found)}.", "content": PROBLEM_CONTENT}
-        for status, found in by_status.items()
+        for status, found in codes.items()
     }
 
 
@@ -76,7 +76,7 @@ router = APIRouter()
             "description": "What was found; with `Accept: image/png` drawn.",
             "content": {PNG: {"schema": BINARY}},
         },
-        **_problems(*REQUEST_CODES, "unauthorized", "rate_limited", *CAPACITY_CODES),
+        **_problems(*REQUEST_ERRORS, errors.Unauthorized, errors.RateLimited, *CAPACITY_ERRORS),
     },
     openapi_extra={"requestBody": REQUEST_BODY},
 )
@@ -115,7 +115,10 @@ async def livez() -> StateAnswer:
 
 
 @router.get(
-    "/readyz", summary="Whether requests can be answered", response_model=StateAnswer, responses=_problems("not_ready")
+    "/readyz",
+    summary="Whether requests can be answered",
+    response_model=StateAnswer,
+    responses=_problems(errors.NotReady),
 )
 async def readyz(request: Request) -> StateAnswer:
     """503 until a real inference has passed through the whole pipeline."""
@@ -133,7 +136,7 @@ async def metrics(request: Request) -> Response:
     "/admin/reload",
     summary="Load keys and bundle again from where they are configured",
     response_model=ReloadAnswer,
-    responses=_problems(*KEY_CODES, "reload_failed"),
+    responses=_problems(errors.Unauthorized, errors.Forbidden, errors.RateLimited, errors.ReloadFailed),
 )
 async def reload(request: Request) -> ReloadAnswer:
     """For an administrator's key. Takes no path: what is served is decided where the service is configured.

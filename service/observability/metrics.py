@@ -5,7 +5,6 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from service.errors import Code
 from weaksam.schemas import BundleInfo, TagRow
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
@@ -75,7 +74,7 @@ class Metrics:
             "weaksam_bundle", "1 for the bundle that is served.", ["name", "version", "digest"], registry=self.registry
         )
 
-    def request(self, route: str, status: int, code: Code | None, seconds: float) -> None:
+    def request(self, route: str, status: int, code: str | None, seconds: float) -> None:
         self._requests.labels(route, str(status), code or NO_CODE).inc()
         self._seconds.labels(route).observe(seconds)
 
