@@ -27,10 +27,10 @@ from tests.support.tiny_runs import make_scenes, run_cam, run_sam, run_wsod
 from training.classifier.compare import open_cam
 from training.evaluation.evaluate import evaluate
 from training.sam.initial_weights import NOT_SERVED, load_initial_weights
-from training.scenes.things.catalogue import TOOL_NAMES
+from training.scenes.objects.catalogue import CATEGORY_NAMES
 
 BUNDLE_CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "configs" / "default.toml"
-CLASSES = len(TOOL_NAMES)
+CLASSES = len(CATEGORY_NAMES)
 EXPECTED_SHAPES = {
     "cam": {"image": ("B", 64, 64, 3), "scores": ("B", CLASSES), "maps": ("B", 1, CLASSES, 8, 8)},
     "sam_encoder": {"image": ("B", 64, 64, 3), "embedding": ("B", 512, 8, 8)},

@@ -24,13 +24,13 @@ from service.observability.metrics import Metrics
 from tests.support.tiny_runs import CAM, CONFIGS, make_scenes, run_cam, run_sam, run_wsod
 from training.data.open_together import open_together
 from training.proposals.store import store_proposals
-from training.scenes.things.catalogue import TOOL_NAMES
+from training.scenes.objects.catalogue import CATEGORY_NAMES
 from weaksam.cli.train import train_app
 from weaksam.schemas import DetectOptions, DetectResult
 
 BUNDLE_CONFIG = CONFIGS.parents[1] / "deploy" / "configs" / "weaktr.toml"
 KINDS = ("coarse", "fine", "cross_2_0", "cross_2_1", "cross_3_0", "cross_3_1")
-CLASSES = len(TOOL_NAMES)
+CLASSES = len(CATEGORY_NAMES)
 WEAKTR = [*CAM, "backbone=test_vit", "weaktr.cross_blocks=[2, 3]"]
 
 

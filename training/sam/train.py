@@ -31,7 +31,7 @@ from training.runs.engine import (
 )
 from training.runs.ranks import is_first_rank, track_first, wait_for_ranks
 from training.sam.initial_weights import load_initial_weights
-from training.scenes.shapes_image import shapes_picture
+from training.scenes.shapes_image import draw_shapes_image
 
 MASK_STRIDE_PX = 2
 GROUP_POINTS = 3
@@ -112,7 +112,7 @@ def _padded_picture(rng: np.random.Generator, side_px: int) -> tuple[npt.NDArray
         short_px = side_px if rng.random() < 0.75 else 4 * int(rng.integers(side_px // 8, side_px // 4))
         size_hw = (side_px, short_px) if rng.random() < 0.5 else (short_px, side_px)
         drawn_hw = (round(size_hw[0] * shrink), round(size_hw[1] * shrink))
-        drawn_hwc_u8, masks = shapes_picture(rng, drawn_hw)
+        drawn_hwc_u8, masks = draw_shapes_image(rng, drawn_hw)
         if len(masks):
             break
     padded = np.full((side_px, side_px, 3), MEAN_RGB, np.uint8)

@@ -73,9 +73,9 @@ def check(
 @data_app.command()
 def samples(out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("samples")) -> None:
     """Draw the repository's sample pictures anew; the same files come out each time."""
-    from training.scenes.samples import write_samples
+    from training.scenes.sample_images import write_sample_images
 
-    for path in write_samples(out):
+    for path in write_sample_images(out):
         typer.echo(path)
 
 

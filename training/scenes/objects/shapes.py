@@ -1,7 +1,7 @@
-"""Class-agnostic random objects, from a speck of six pixels to a thing that fills half the picture.
+"""Class-agnostic random objects, from a speck of six pixels to one that fills half the image.
 
-They pre-train the compact SAM, so they must not be the tools that `tools.py` draws: otherwise masks of the scenes'
-categories would have been taught before a weakly supervised run sees its first tag.
+They pre-train the compact SAM, so they must not be the categories of `catalogue.py`. Otherwise it would have learnt
+their masks before a weakly supervised run sees its first tag.
 """
 
 from __future__ import annotations
@@ -11,35 +11,41 @@ from collections.abc import Callable
 import numpy as np
 
 from training.scenes.drawing.noise import Floats
-from training.scenes.drawing.outlines import bar, bracket, capsule, random_outline, strand
-from training.scenes.drawing.sprite import Outline, Points, Sprite
+from training.scenes.drawing.object_image import ObjectImage
+from training.scenes.drawing.outline import Outline, Points, joint_bounds
+from training.scenes.drawing.random_outlines import bar, bracket, capsule, random_outline, strand
 from training.scenes.drawing.textures import emboss, paint_surface, random_colour
 
-SMALLEST_PX = 8.0
+MIN_SIZE_PX = 8.0
 Build = Callable[[np.random.Generator], list[Outline]]
 
 
 def random_size_px(rng: np.random.Generator, largest_px: float) -> float:
-    """Square root of an object's area: log-uniform between 8 px and `largest_px`, leaning to the small side."""
-    return float(SMALLEST_PX * (largest_px / SMALLEST_PX) ** (rng.random() ** 1.35))
+    """Return the square root of an object's area: log-uniform from 8 px to `largest_px`, leaning to the small side."""
+    return float(MIN_SIZE_PX * (largest_px / MIN_SIZE_PX) ** (rng.random() ** 1.35))
 
 
 def draw_shape(
     rng: np.random.Generator,
     sqrt_area_px: float,
     longest_px: float,
-    ground_rgb: Floats,
+    background_rgb: Floats,
     light_xy: tuple[float, float],
     build: Build | None = None,
-) -> Sprite:
-    """One object of one to four touching parts, about `sqrt_area_px`² pixels large and at most `longest_px` long.
+) -> ObjectImage:
+    """Return an object of one to four touching parts.
 
-    `ground_rgb` (float32 [3]) is what it lies on: some objects take on most of that colour and can barely be seen.
-    `build` puts its parts together; a random one of `BUILDS` unless given.
+    Args:
+        rng: decides everything below that is random.
+        sqrt_area_px: square root of its area, about.
+        longest_px: bound of its length.
+        background_rgb: float32 [3] below it: some objects take on most of that colour and can barely be seen.
+        light_xy: unit vector towards the light.
+        build: puts the parts together; None takes one of `BUILDS` at random.
     """
     build = build or BUILDS[int(rng.choice(len(BUILDS), p=BUILD_SHARES))]
     parts = _fitted(build(rng), rng.uniform(0, 2 * np.pi), sqrt_area_px, longest_px)
-    high = np.max([part.bounds()[1] for part in parts], axis=0)
+    _, high = joint_bounds(parts)
     size_hw = (int(np.ceil(high[1])) + 3, int(np.ceil(high[0])) + 3)
     contrast = float(rng.choice([rng.uniform(0.08, 0.3), rng.uniform(0.3, 1.0), 1.0], p=[0.12, 0.33, 0.55]))
     rgb, alpha = _painted(rng, parts[0], size_hw, light_xy)
@@ -48,14 +54,17 @@ def draw_shape(
         rgb += coverage[..., None] * (surface - rgb)
         alpha = np.maximum(alpha, coverage)
     if contrast < 1.0:
-        rgb = ground_rgb + np.float32(contrast) * (rgb - ground_rgb)
-    return Sprite(np.clip(rgb, 0.0, 1.0), alpha)
+        rgb = background_rgb + np.float32(contrast) * (rgb - background_rgb)
+    return ObjectImage(np.clip(rgb, 0.0, 1.0), alpha)
 
 
 def _painted(
     rng: np.random.Generator, part: Outline, size_hw: tuple[int, int], light_xy: tuple[float, float]
 ) -> tuple[Floats, Floats]:
-    """The part's surface, which goes on beyond its edges so that half-covered pixels keep their full colour."""
+    """Return the part's surface and coverage.
+
+    The surface goes on beyond the part's edges, so that half-covered pixels keep their full colour.
+    """
     coverage = part.coverage(size_hw)
     surface = paint_surface(rng, size_hw, random_colour(rng))
     if rng.random() < 0.7:
@@ -64,7 +73,7 @@ def _painted(
 
 
 def compound(rng: np.random.Generator) -> list[Outline]:
-    """Parts in one frame; each further part is centred on the outline of an earlier one, so that they touch."""
+    """Return parts in one frame; each further part is centred on the outline of an earlier one, so that they touch."""
     parts = [random_outline(rng)]
     for _ in range(int(rng.choice(4, p=[0.55, 0.27, 0.12, 0.06]))):
         anchor = parts[int(rng.integers(len(parts)))].polygons_xy[0]
@@ -74,7 +83,7 @@ def compound(rng: np.random.Generator) -> list[Outline]:
 
 
 def _strung(rng: np.random.Generator) -> list[Outline]:
-    """Two to four parts end to end along one line, of different thickness: long things change from part to part."""
+    """Return two to four parts of different thickness, end to end along one line."""
     parts, end = [], 0.0
     for _ in range(int(rng.integers(2, 5))):
         scale = float(np.exp(rng.uniform(np.log(0.15), np.log(1.2))))
@@ -84,7 +93,7 @@ def _strung(rng: np.random.Generator) -> list[Outline]:
 
 
 def _spread(rng: np.random.Generator) -> list[Outline]:
-    """Two to five long parts that leave one place in several directions: branching and tangled things."""
+    """Return two to five long parts that leave one place in several directions: branching and tangled things."""
     draw = LONG_OUTLINES[int(rng.integers(len(LONG_OUTLINES)))]
     spread, parts = rng.uniform(0.15, 1.6), []
     for _ in range(int(rng.integers(2, 6))):
@@ -97,7 +106,7 @@ def _spread(rng: np.random.Generator) -> list[Outline]:
 
 
 def _nested(rng: np.random.Generator) -> list[Outline]:
-    """A part with one to three smaller ones on top of it: things with a rim, a face or a print of another colour."""
+    """Return a part with one to three smaller ones on top: things with a rim, a face or a print."""
     parts = [random_outline(rng)]
     scale = 1.0
     for _ in range(int(rng.integers(1, 4))):
@@ -120,7 +129,7 @@ def _pick(rng: np.random.Generator, points: Points) -> Points:
 def _fitted(parts: list[Outline], angle: float, sqrt_area_px: float, longest_px: float) -> list[Outline]:
     """Turn and scale the parts to the wanted area and length, with their lowest corner at (2, 2) px."""
     turned = [part.moved(1.0, angle, np.zeros(2)) for part in parts]
-    low, high = _bounds(turned)
+    low, high = joint_bounds(turned)
     scale = sqrt_area_px / np.sqrt(sum(part.area() for part in turned))
     scale = min(scale, longest_px / float((high - low).max()))
     placed = [part.moved(scale, 0.0, 2.0 - low * scale) for part in turned]
@@ -129,8 +138,3 @@ def _fitted(parts: list[Outline], angle: float, sqrt_area_px: float, longest_px:
 
 def _visible_stroke(part: Outline) -> Outline:
     return Outline(part.polygons_xy, max(part.stroke_width, 1.6)) if part.stroke_width > 0 else part
-
-
-def _bounds(parts: list[Outline]) -> tuple[Points, Points]:
-    bounds = [part.bounds() for part in parts]
-    return np.min([low for low, _ in bounds], axis=0), np.max([high for _, high in bounds], axis=0)

@@ -1,4 +1,4 @@
-"""Procedural pavements: what the debris lies on."""
+"""Procedural backgrounds: the pavements that debris lies on."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from training.scenes.drawing.channels import scale_channels
+from training.scenes.background_marks import add_background_marks
+from training.scenes.drawing.colour import scale_channels
 from training.scenes.drawing.noise import Floats, NoiseKind, sample_noise
-from training.scenes.ground_marks import add_ground_marks
 
 Colour = tuple[float, float, float]
 Shares = tuple[float, ...]
@@ -18,18 +18,18 @@ ANYTHING: Shares = (0.22, 0.26, 0.09, 0.12, 0.08, 0.06, 0.04, 0.07, 0.06)
 AIRFIELD: Shares = (0.36, 0.36, 0.06, 0.1, 0.04, 0.02, 0.02, 0.04, 0.0)
 
 
-def draw_ground(rng: np.random.Generator, size_hw: tuple[int, int], shares: Shares = ANYTHING) -> Floats:
-    """A pavement without objects: float32 [H,W,3], RGB in 0..1, lit evenly (light comes from `light.py`).
+def draw_background(rng: np.random.Generator, size_hw: tuple[int, int], shares: Shares = ANYTHING) -> Floats:
+    """Return a background without objects: float32 [H,W,3], RGB in 0..1, evenly lit (`light.py` adds light).
 
-    `shares` are the chances of the kinds in `PAVEMENTS`: `ANYTHING` varies as much as it can, `AIRFIELD` stays close
-    to what aircraft roll on.
+    `shares` are the chances of the kinds in `PAVEMENTS`. `ANYTHING` varies as much as it can. `AIRFIELD` stays close to
+    what aircraft roll on.
     """
     draw = PAVEMENTS[int(rng.choice(len(PAVEMENTS), p=shares))]
-    ground = draw(rng, size_hw)
-    add_ground_marks(rng, ground)
+    background = draw(rng, size_hw)
+    add_background_marks(rng, background)
     if rng.random() < 0.35:
-        scale_channels(ground, _colour_cast(rng))
-    return np.clip(ground, 0.0, 1.0, out=ground)
+        scale_channels(background, _colour_cast(rng))
+    return np.clip(background, 0.0, 1.0, out=background)
 
 
 def _asphalt(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
@@ -60,10 +60,10 @@ def _gravel(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
     level = rng.uniform(0.3, 0.65)
     stones = sample_noise(rng, size_hw, "pebble", zoom=rng.uniform(0.5, 2.5))
     field = stones * np.float32(rng.uniform(0.06, 0.15)) + sample_noise(rng, size_hw, "fine") * np.float32(0.04)
-    ground = _tinted(rng, field, _grey(rng, level, 0.08))
+    background = _tinted(rng, field, _grey(rng, level, 0.08))
     # stones of one heap differ in hue as well as in brightness
-    ground[..., 0] += 0.03 * sample_noise(rng, size_hw, "pebble", zoom=2.0)
-    return ground
+    background[..., 0] += 0.03 * sample_noise(rng, size_hw, "pebble", zoom=2.0)
+    return background
 
 
 def _soil(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
@@ -84,14 +84,14 @@ def _metal(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
     level = rng.uniform(0.3, 0.75)
     brushed = sample_noise(rng, size_hw, "streak", zoom=rng.uniform(0.6, 2.0))
     field = brushed * np.float32(rng.uniform(0.02, 0.08)) + sample_noise(rng, size_hw, "cloud") * np.float32(0.05)
-    ground = _tinted(rng, field, _grey(rng, level, 0.03))
+    background = _tinted(rng, field, _grey(rng, level, 0.03))
     if rng.random() < 0.5:
-        _tread_plate(rng, ground)
-    return ground
+        _tread_plate(rng, background)
+    return background
 
 
 def _plain(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
-    """Tarpaulin, painted floor, table: any colour, little texture."""
+    """Draw a tarpaulin, painted floor or table: any colour, little texture."""
     kinds: list[NoiseKind] = ["fine", "rough", "cloud", "streak"]
     field = sample_noise(rng, size_hw, kinds[rng.integers(4)], zoom=rng.uniform(0.7, 2.0))
     colour = rng.uniform(0.05, 0.95, 3)
@@ -124,7 +124,7 @@ def _layers(
 
 
 def _tinted(rng: np.random.Generator, field: Floats, colour: Colour) -> Floats:
-    """Colour plus field, the field's gain differing a little between channels so that grains carry hue."""
+    """Return colour plus field. The field's gain differs a little between channels, so that grains carry hue."""
     gains = np.clip(1.0 + 0.08 * rng.standard_normal(3), 0.7, 1.3)
     channels = [field * np.float32(gain) + np.float32(value) for gain, value in zip(gains, colour, strict=True)]
     return np.ascontiguousarray(cv2.merge(channels), dtype=np.float32)
@@ -139,9 +139,9 @@ def _colour_cast(rng: np.random.Generator) -> Floats:
     return np.clip(1.0 + 0.05 * rng.standard_normal(3), 0.85, 1.15).astype(np.float32)
 
 
-def _tread_plate(rng: np.random.Generator, ground: Floats) -> None:
-    """Raised bars in alternating directions, lit from one side."""
-    height, width = ground.shape[:2]
+def _tread_plate(rng: np.random.Generator, background: Floats) -> None:
+    """Add raised bars in alternating directions, lit from one side."""
+    height, width = background.shape[:2]
     pitch = int(rng.integers(14, 40))
     relief = np.zeros((height, width), np.uint8)
     for row, y in enumerate(range(0, height + pitch, pitch)):
@@ -149,4 +149,4 @@ def _tread_plate(rng: np.random.Generator, ground: Floats) -> None:
             dx, dy = (pitch // 3, pitch // 3) if (row + column) % 2 else (pitch // 3, -pitch // 3)
             cv2.line(relief, (x - dx, y - dy), (x + dx, y + dy), 255, max(2, pitch // 8), cv2.LINE_AA)
     slope = cv2.Sobel(cv2.blur(relief, (3, 3)), cv2.CV_32F, 1, 1, ksize=3)
-    ground += (slope * np.float32(rng.uniform(2e-4, 1e-3)))[..., None]
+    background += (slope * np.float32(rng.uniform(2e-4, 1e-3)))[..., None]

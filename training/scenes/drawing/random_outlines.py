@@ -1,4 +1,4 @@
-"""Random outlines that mean nothing: the forms of the class-agnostic objects, about two units wide."""
+"""Random outlines of the class-agnostic objects, about two units wide."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from training.scenes.drawing.sprite import Outline, Points
+from training.scenes.drawing.outline import Outline, Points
 
 
 def random_outline(rng: np.random.Generator) -> Outline:
-    """One of the forms below, in its own units (about -1..1), unturned."""
+    """Return one of `OUTLINES` at random, in its own units (about -1..1), not turned."""
     return OUTLINES[int(rng.choice(len(OUTLINES), p=_SHARES))](rng)
 
 
@@ -19,7 +19,7 @@ def ellipse(rng: np.random.Generator) -> Outline:
 
 
 def rectangle(rng: np.random.Generator) -> Outline:
-    """A rectangle, more or less rounded, sheared or tapered as a flat thing seen at an angle."""
+    """Return a rectangle, more or less rounded, sheared or tapered as a flat thing seen at an angle."""
     half_height = _aspect(rng, 0.2)
     exponent = float(rng.choice([2.6, 4.0, 12.0, 40.0]))
     turn = np.linspace(0, 2 * np.pi, 64, endpoint=False)
@@ -37,7 +37,7 @@ def convex_polygon(rng: np.random.Generator) -> Outline:
 
 
 def star_polygon(rng: np.random.Generator) -> Outline:
-    """Radii that jump: spiky, notched and concave forms."""
+    """Return a spiky, notched or concave polygon: its radii jump."""
     count = int(rng.integers(5, 18))
     angles = (np.arange(count) + rng.uniform(-0.35, 0.35, count)) * 2 * np.pi / count
     radii = rng.uniform(rng.uniform(0.2, 0.7), 1.0, count)
@@ -45,7 +45,7 @@ def star_polygon(rng: np.random.Generator) -> Outline:
 
 
 def blob(rng: np.random.Generator) -> Outline:
-    """A smooth closed curve: a few random harmonics of the radius."""
+    """Return a smooth closed curve: a few random harmonics of the radius."""
     angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
     harmonics = np.arange(1, 7)
     weights = rng.normal(0, 1, (2, 6)) * rng.uniform(0.1, 0.45) / harmonics**0.8
@@ -54,7 +54,7 @@ def blob(rng: np.random.Generator) -> Outline:
 
 
 def crumpled(rng: np.random.Generator) -> Outline:
-    """A jagged stone or scrap of foil: a blob with rough edges."""
+    """Return a blob with rough edges, like a jagged stone or scrap of foil."""
     smooth = blob(rng).polygons_xy[0]
     roughness = 1.0 + rng.normal(0, rng.uniform(0.01, 0.06), len(smooth))[:, None]
     return Outline((smooth * roughness,))
@@ -69,14 +69,14 @@ def capsule(rng: np.random.Generator) -> Outline:
 
 
 def bar(rng: np.random.Generator) -> Outline:
-    """A long straight bar with square, pointed or widened ends."""
+    """Return a long straight bar with square, pointed or widened ends."""
     half, end, tip = rng.uniform(0.025, 0.14), rng.uniform(0.2, 2.2), rng.uniform(0.0, 0.2)
     upper = np.array([[-1, half], [0.6, half], [0.6 + tip, half * end], [1.0, half * end * rng.uniform(0, 1)]])
     return Outline((np.concatenate([upper, upper[::-1] * (1, -1)]),))
 
 
 def strand(rng: np.random.Generator) -> Outline:
-    """A long thin bent thing: an open stroke along a wandering path."""
+    """Return a long thin bent thing: an open stroke along a wandering path."""
     steps = int(rng.integers(8, 40))
     headings = np.cumsum(rng.normal(rng.normal(0, 0.1), rng.uniform(0.02, 0.45), steps))
     path = np.cumsum(np.stack([np.cos(headings), np.sin(headings)], axis=1), axis=0)
@@ -86,7 +86,7 @@ def strand(rng: np.random.Generator) -> Outline:
 
 
 def ring(rng: np.random.Generator) -> Outline:
-    """A ring or plate with a hole of its own form, seen straight or at an angle."""
+    """Return a ring or plate with a hole of its own shape, seen straight or at an angle."""
     outer = [ellipse, convex_polygon, rectangle, blob][int(rng.integers(4))](rng).polygons_xy[0]
     inner = outer if rng.random() < 0.6 else _ellipse_points(0.6, 0.6 * float(np.ptp(outer[:, 1])) / 2)
     hole = inner * rng.uniform(0.25, 0.85) + rng.normal(0, 0.03, 2)
@@ -94,7 +94,7 @@ def ring(rng: np.random.Generator) -> Outline:
 
 
 def perforated(rng: np.random.Generator) -> Outline:
-    """A plate with several small round holes."""
+    """Return a plate with several small round holes."""
     plate = rectangle(rng).polygons_xy[0]
     half_height = float(np.abs(plate[:, 1]).max())
     radius = 0.3 * half_height
@@ -104,7 +104,7 @@ def perforated(rng: np.random.Generator) -> Outline:
 
 
 def bracket(rng: np.random.Generator) -> Outline:
-    """L, U, T and C forms: a thick bent path."""
+    """Return a thick bent path in the shape of an L, U, T or C."""
     corner = np.array([[-1, 0.9], [-1, -0.9], [1, -0.9], [1, 0.9]]) * (1.0, _aspect(rng, 0.3))
     path = corner[: int(rng.integers(3, 5))]
     return Outline((path,), stroke_width=rng.uniform(0.15, 0.55))
@@ -146,7 +146,7 @@ def _arc(centre_xy: Points, radius: float, start: float, stop: float) -> Points:
 
 
 def _smoothed(path: Points) -> Points:
-    """Two rounds of Chaikin's corner cutting."""
+    """Return the path after two rounds of Chaikin's corner cutting."""
     for _ in range(2):
         inner = np.stack([0.75 * path[:-1] + 0.25 * path[1:], 0.25 * path[:-1] + 0.75 * path[1:]], axis=1)
         path = np.concatenate([path[:1], inner.reshape(-1, 2), path[-1:]])

@@ -1,4 +1,4 @@
-"""Per-channel arithmetic on float pictures."""
+"""Colour arithmetic on float images, channel by channel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain outlines in a sketch's own units, from which the drawn categories are put together."""
+"""Simple outlines in an object's own units, from which the categories are put together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from training.scenes.drawing.sprite import Outline, Points
+from training.scenes.drawing.outline import Outline, Points
 
 
 def polygon(*points_xy: tuple[float, float]) -> Outline:
@@ -18,12 +18,12 @@ def box(x0: float, y0: float, x1: float, y1: float) -> Outline:
 
 
 def tapered(x0: float, x1: float, half_start: float, half_end: float) -> Outline:
-    """A bar along x whose half width runs from `half_start` to `half_end`."""
+    """Return a bar along x whose half width runs from `half_start` to `half_end`."""
     return polygon((x0, -half_start), (x1, -half_end), (x1, half_end), (x0, half_start))
 
 
 def capsule(x0: float, x1: float, half: float, y: float = 0.0) -> Outline:
-    """A bar along x with round ends that lie inside x0..x1."""
+    """Return a bar along x with round ends that lie inside x0..x1."""
     turn = np.linspace(-np.pi / 2, np.pi / 2, 12)
     right = np.stack([x1 - half + half * np.cos(turn), y + half * np.sin(turn)], axis=1)
     left = np.stack([x0 + half - half * np.cos(turn), y - half * np.sin(turn)], axis=1)
@@ -35,7 +35,7 @@ def disc(x: float, y: float, radius: float, radius_y: float | None = None) -> Ou
 
 
 def washer(x: float, y: float, radius: float, hole: float, sides: int = 0) -> Outline:
-    """A disc (or a regular polygon of `sides` sides) with a round hole."""
+    """Return a disc (or a regular polygon of `sides` sides) with a round hole."""
     outer = circle_points(x, y, radius, radius) if sides == 0 else corner_points(x, y, radius, sides)
     return Outline((outer, circle_points(x, y, hole, hole)))
 
@@ -45,12 +45,12 @@ def hexagon(x: float, y: float, radius: float) -> Outline:
 
 
 def path(points_xy: Points | Sequence[tuple[float, float]], width: float) -> Outline:
-    """An open stroke along the points."""
+    """Return an open stroke along the points."""
     return Outline((np.asarray(points_xy, dtype=np.float64),), stroke_width=width)
 
 
 def curve(control_xy: Sequence[tuple[float, float]], count: int = 24) -> Points:
-    """Points of the Bezier curve with the given control points."""
+    """Return points of the Bezier curve with the given control points."""
     points = np.repeat(np.asarray(control_xy, dtype=np.float64)[None], count, axis=0)
     share = np.linspace(0, 1, count)[:, None, None]
     while points.shape[1] > 1:
@@ -60,7 +60,7 @@ def curve(control_xy: Sequence[tuple[float, float]], count: int = 24) -> Points:
 
 
 def band(points_xy: Points, half_start: float, half_end: float) -> Outline:
-    """A closed band along a gently bent path, its half width running from one value to the other."""
+    """Return a closed band along a gently bent path; its half width runs from one value to the other."""
     steps = np.gradient(points_xy, axis=0)
     normals = np.stack([-steps[:, 1], steps[:, 0]], axis=1) / np.maximum(np.hypot(*steps.T), 1e-9)[:, None]
     half = np.linspace(half_start, half_end, len(points_xy))[:, None]
@@ -68,7 +68,7 @@ def band(points_xy: Points, half_start: float, half_end: float) -> Outline:
 
 
 def rough(rng: np.random.Generator, outline: Outline, amount: float) -> Outline:
-    """The same outline with each corner moved at random, as things torn or broken."""
+    """Return the outline with each corner moved at random, as torn or broken things have it."""
     moved = [points + rng.normal(0, amount, points.shape) for points in outline.polygons_xy]
     return Outline(tuple(moved), outline.stroke_width)
 

@@ -1,10 +1,11 @@
-"""Debris: hoses, wires, rocks, wood, sheets, chips of paint. Sketch units: about two units long, along x."""
+"""Debris: hoses, wires, rocks, wood, sheets, chips of paint. Each is about two units long, along x."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from training.scenes.drawing.forms import band, box, circle_points, curve, disc, path, polygon, rough, tapered
+from training.scenes.drawing.basic_outlines import band, box, circle_points, curve, disc, path, polygon, rough, tapered
+from training.scenes.drawing.layers import Layer, Material
 from training.scenes.drawing.materials import (
     aluminium,
     bark,
@@ -18,12 +19,11 @@ from training.scenes.drawing.materials import (
     stone,
     timber,
 )
-from training.scenes.drawing.sketch import Layer, Material
-from training.scenes.drawing.sprite import Outline, Points
+from training.scenes.drawing.outline import Outline, Points
 
 
 def hose(rng: np.random.Generator) -> list[Layer]:
-    """A thick bent tube with a metal fitting."""
+    """Return a thick bent tube with a metal fitting."""
     tube, half = rubber(rng) if rng.random() < 0.4 else plastic(rng).shaded(0.7), rng.uniform(0.07, 0.13)
     spine = curve([(-1.0, 0.0), (-0.3, rng.uniform(-0.8, 0.8)), (0.4, rng.uniform(-0.6, 0.6)), (0.8, 0.0)], 40)
     heading = spine[-1] - spine[-2]
@@ -36,7 +36,7 @@ def hose(rng: np.random.Generator) -> list[Layer]:
 
 
 def wire(rng: np.random.Generator) -> list[Layer]:
-    """One to three thin cables side by side, bent at will, some with a plug."""
+    """Return one to three thin cables side by side, bent at random, some with a plug."""
     points = rng.uniform(-1, 1, (6, 2)) * (1.0, 0.8)
     spine = curve([(x, y) for x, y in points[np.argsort(points[:, 0])]], 48)
     width, layers = rng.uniform(0.035, 0.07), []
@@ -51,7 +51,7 @@ def wire(rng: np.random.Generator) -> list[Layer]:
 
 
 def rock(rng: np.random.Generator) -> list[Layer]:
-    """An angular stone with facets of different brightness."""
+    """Return an angular stone with facets of different brightness."""
     material, count = stone(rng), int(rng.integers(8, 14))
     turn = np.sort(rng.uniform(0, 2 * np.pi, count))
     rim = np.stack([np.cos(turn), rng.uniform(0.55, 0.95) * np.sin(turn)], axis=1) * rng.uniform(0.8, 1.0, (count, 1))
@@ -64,7 +64,7 @@ def rock(rng: np.random.Generator) -> list[Layer]:
 
 
 def wood(rng: np.random.Generator) -> list[Layer]:
-    """A twig with side branches, or a splintered piece of board."""
+    """Return a twig with side branches, or a splintered piece of board."""
     if rng.random() < 0.5:
         return _board(rng)
     material, half = bark(rng), rng.uniform(0.05, 0.1)
@@ -90,7 +90,7 @@ def _board(rng: np.random.Generator) -> list[Layer]:
 
 
 def metal_sheet(rng: np.random.Generator) -> list[Layer]:
-    """A flat or folded piece of sheet metal with rivet holes."""
+    """Return a flat or folded piece of sheet metal with rivet holes."""
     material, half = _sheet_metal(rng), rng.uniform(0.45, 0.9)
     shear = rng.uniform(-0.3, 0.3)
     corners = [(-1 + shear, -half), (1 + shear, -half * rng.uniform(0.7, 1)), (1 - shear, half), (-1 - shear, half)]
@@ -114,7 +114,7 @@ def _sheet_metal(rng: np.random.Generator) -> Material:
 
 
 def paint_chip(rng: np.random.Generator) -> list[Layer]:
-    """A flake of one colour with a curled, paler edge."""
+    """Return a flake of one colour with a curled, paler edge."""
     colour = rubber(rng) if rng.random() < 0.5 else plastic(rng)
     flat_colour = Material(colour.rgb, "grain", 0.06, 0.03, 0.1)
     corners = circle_points(0.0, 0.0, 1.0, rng.uniform(0.5, 1.0))[:: int(rng.integers(5, 12))]
@@ -125,5 +125,5 @@ def paint_chip(rng: np.random.Generator) -> list[Layer]:
 
 
 def _along(outline: Outline, origin_xy: Points, heading_xy: Points) -> Outline:
-    """The outline moved to `origin_xy` and turned so that its x axis points along `heading_xy`."""
+    """Return the outline moved to `origin_xy` and turned so that its x axis points along `heading_xy`."""
     return outline.moved(1.0, float(np.arctan2(heading_xy[1], heading_xy[0])), origin_xy)

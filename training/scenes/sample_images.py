@@ -1,4 +1,4 @@
-"""The repository's sample pictures: four scenes with tags.csv beside them."""
+"""The repository's sample images: four scenes with tags.csv beside them."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from pathlib import Path
 import numpy as np
 
 from training.data.dataset_writer import write_jpeg, write_tags_csv
-from training.scenes.scene import scene
+from training.scenes.scene import draw_scene
 
 SAMPLE_SIZE_HW = (480, 640)
 SAMPLE_SEEDS = {"apron": 5, "bay": 7, "hangar": 12, "runway": 9}  # chosen by eye, for variety
 _QUALITY = 85
 
 
-def write_samples(out_dir: Path) -> list[Path]:
-    """Write the pictures and tags.csv into `out_dir`, overwriting them; returns the files."""
+def write_sample_images(out_dir: Path) -> list[Path]:
+    """Write the images and tags.csv into `out_dir`, overwriting them, and return the files."""
     out_dir.mkdir(parents=True, exist_ok=True)
     tags_of_file: dict[str, list[str]] = {}
     for name, seed in SAMPLE_SEEDS.items():
-        picture = scene(np.random.default_rng(seed), SAMPLE_SIZE_HW)
-        tags_of_file[f"{name}.jpg"] = sorted(set(picture.labels))
-        write_jpeg(out_dir / f"{name}.jpg", picture.image_hwc_u8, _QUALITY)
+        image = draw_scene(np.random.default_rng(seed), SAMPLE_SIZE_HW)
+        tags_of_file[f"{name}.jpg"] = sorted(set(image.labels))
+        write_jpeg(out_dir / f"{name}.jpg", image.image_hwc_u8, _QUALITY)
     write_tags_csv(out_dir / "tags.csv", tags_of_file)
     return [*(out_dir / file for file in tags_of_file), out_dir / "tags.csv"]

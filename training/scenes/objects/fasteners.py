@@ -1,22 +1,22 @@
-"""Fasteners: bolts, nuts, washers, nails, screws. Sketch units: about two units long, along x."""
+"""Fasteners: bolts, nuts, washers, nails, screws. Each is about two units long, along x."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from training.scenes.drawing.forms import box, capsule, disc, hexagon, path, polygon, tapered, washer
+from training.scenes.drawing.basic_outlines import box, capsule, disc, hexagon, path, polygon, tapered, washer
+from training.scenes.drawing.layers import Layer, Material
 from training.scenes.drawing.materials import metal
-from training.scenes.drawing.sketch import Layer, Material
 
 
 def bolt(rng: np.random.Generator) -> list[Layer]:
-    """Seen from the side: hexagonal or round head, partly threaded shank."""
+    """Return a bolt seen from the side: hexagonal or round head, partly threaded shank."""
     material, half = metal(rng), rng.uniform(0.11, 0.2)
     return [*_shank(material, -0.7, 1.0, half, rng.uniform(-0.6, 0.3)), *_head(rng, material, -1.0, -0.68, half * 2.0)]
 
 
 def bolt_washer(rng: np.random.Generator) -> list[Layer]:
-    """A short bolt with its washer on."""
+    """Return a short bolt with its washer on."""
     material, half = metal(rng), rng.uniform(0.2, 0.3)
     ring = box(-0.5, -half * 2.6, -0.38, half * 2.6)
     shank = _shank(material, -0.4, rng.uniform(0.4, 0.9), half, -0.35)
@@ -24,7 +24,7 @@ def bolt_washer(rng: np.random.Generator) -> list[Layer]:
 
 
 def bolt_nut_set(rng: np.random.Generator) -> list[Layer]:
-    """A bolt with a nut somewhere on its thread."""
+    """Return a bolt with a nut somewhere on its thread."""
     material, half = metal(rng), rng.uniform(0.14, 0.22)
     at = rng.uniform(0.1, 0.6)
     nut_box = polygon((at, -half * 1.9), (at + 0.26, -half * 1.9), (at + 0.26, half * 1.9), (at, half * 1.9))
@@ -34,7 +34,7 @@ def bolt_nut_set(rng: np.random.Generator) -> list[Layer]:
 
 
 def screw(rng: np.random.Generator) -> list[Layer]:
-    """Pointed, threaded almost to the head, a countersunk or round head."""
+    """Return a pointed screw, threaded almost to its countersunk or round head."""
     material, half = metal(rng), rng.uniform(0.09, 0.15)
     tip = rng.uniform(0.6, 0.85)
     layers = _shank(material, -0.85, tip, half, -0.6)
@@ -55,7 +55,7 @@ def nail(rng: np.random.Generator) -> list[Layer]:
 
 
 def nut(rng: np.random.Generator) -> list[Layer]:
-    """Seen from above or a little from the side, with its inner thread."""
+    """Return a nut from above or a little from the side, with its inner thread."""
     material, hole, lift = metal(rng), rng.uniform(0.48, 0.62), rng.uniform(0.0, 0.35)
     return [
         Layer(washer(0.0, lift, 1.0, hole, sides=6), material.shaded(0.6)),

@@ -1,10 +1,10 @@
-"""Things people lose: batteries, cans, pens, tape, caps, tags. Sketch units: about two units long, along x."""
+"""Things people lose: batteries, cans, pens, tape, caps, tags. Each is about two units long, along x."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from training.scenes.drawing.forms import (
+from training.scenes.drawing.basic_outlines import (
     box,
     capsule,
     circle_points,
@@ -16,9 +16,9 @@ from training.scenes.drawing.forms import (
     tapered,
     washer,
 )
+from training.scenes.drawing.layers import Layer
 from training.scenes.drawing.materials import aluminium, brass, dark_steel, ink, paper, plastic, rubber, steel
-from training.scenes.drawing.sketch import Layer
-from training.scenes.drawing.sprite import Outline
+from training.scenes.drawing.outline import Outline
 
 
 def battery(rng: np.random.Generator) -> list[Layer]:
@@ -35,7 +35,7 @@ def battery(rng: np.random.Generator) -> list[Layer]:
 
 
 def soda_can(rng: np.random.Generator) -> list[Layer]:
-    """Whole and lying on its side, or crushed."""
+    """Return a can that lies on its side, whole or crushed."""
     colour, other, metal_end = plastic(rng), plastic(rng), aluminium(rng)
     half = rng.uniform(0.42, 0.6)
     body = box(-0.92, -half, 0.88, half)
@@ -71,7 +71,7 @@ def pen(rng: np.random.Generator) -> list[Layer]:
 
 
 def tape(rng: np.random.Generator) -> list[Layer]:
-    """A roll from above, its core of cardboard, perhaps a loose end."""
+    """Return a roll from above with a core of cardboard and perhaps a loose end."""
     roll = rubber(rng) if rng.random() < 0.4 else plastic(rng)
     core, lift = rng.uniform(0.55, 0.72), rng.uniform(0.0, 0.25)
     layers = [
@@ -89,7 +89,7 @@ def tape(rng: np.random.Generator) -> list[Layer]:
 
 
 def fuel_cap(rng: np.random.Generator) -> list[Layer]:
-    """A round cap with a toothed rim and a grip or a metal centre."""
+    """Return a round cap with a toothed rim and a grip or a metal centre."""
     rim, teeth = rubber(rng), 24
     turn = np.arange(2 * teeth) * np.pi / teeth
     radii = np.where(np.arange(2 * teeth) % 2 == 0, 1.0, rng.uniform(0.9, 0.97))
@@ -103,7 +103,7 @@ def fuel_cap(rng: np.random.Generator) -> list[Layer]:
 
 
 def luggage_tag(rng: np.random.Generator) -> list[Layer]:
-    """A card with print, a hole and a loop of string."""
+    """Return a card with print, a hole and a loop of string."""
     card, half = paper(rng) if rng.random() < 0.6 else plastic(rng), rng.uniform(0.28, 0.42)
     loop = curve([(0.62, 0.0), (1.3, rng.uniform(0.1, 0.8)), (1.3, -rng.uniform(0.1, 0.8)), (0.62, 0.0)])
     return [
@@ -115,7 +115,7 @@ def luggage_tag(rng: np.random.Generator) -> list[Layer]:
 
 
 def label(rng: np.random.Generator) -> list[Layer]:
-    """A "remove before flight" ribbon: a coloured strap with pale letters and a metal ring."""
+    """Return a "remove before flight" ribbon: a coloured strap with pale letters and a metal ring."""
     strap, letters, half = plastic(rng), paper(rng), rng.uniform(0.14, 0.22)
     bend = rng.uniform(-0.15, 0.15)
     upper = curve([(-1.0, -half), (0.0, -half + bend), (0.8, -half)])
@@ -133,7 +133,7 @@ def label(rng: np.random.Generator) -> list[Layer]:
 
 
 def _lettering(rng: np.random.Generator, x0: float, x1: float, half: float) -> list[Layer]:
-    """Rows of small blocks, which is what print looks like from standing height."""
+    """Return rows of small blocks: what print looks like from standing height."""
     colour, layers = ink(rng) if rng.random() < 0.6 else paper(rng), []
     for y in rng.uniform(-half, half, int(rng.integers(1, 4))):
         for x in np.arange(x0, x1, rng.uniform(0.12, 0.3)):
@@ -144,7 +144,7 @@ def _lettering(rng: np.random.Generator, x0: float, x1: float, half: float) -> l
 
 
 def _dense(outline: Outline) -> Outline:
-    """More corners along each side, so that roughening bends the sides and not only the corners."""
+    """Return it with more corners along each side, so that roughening bends the sides and not only the corners."""
     corners = outline.polygons_xy[0]
     share = np.linspace(0, 1, 6, endpoint=False)[None, :, None]
     sides = corners[:, None] * (1 - share) + np.roll(corners, -1, axis=0)[:, None] * share

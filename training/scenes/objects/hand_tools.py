@@ -1,10 +1,10 @@
-"""Hand tools: wrenches, hammer, screwdriver, pliers, cutter. Sketch units: about two units long, along x."""
+"""Hand tools: wrenches, hammer, screwdriver, pliers, cutter. Each is about two units long, along x."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from training.scenes.drawing.forms import (
+from training.scenes.drawing.basic_outlines import (
     band,
     box,
     capsule,
@@ -16,13 +16,13 @@ from training.scenes.drawing.forms import (
     polygon,
     tapered,
 )
+from training.scenes.drawing.layers import Layer, Material
 from training.scenes.drawing.materials import dark_steel, grip, ink, metal, plastic, rubber, steel, timber
-from training.scenes.drawing.sketch import Layer, Material
-from training.scenes.drawing.sprite import Outline
+from training.scenes.drawing.outline import Outline
 
 
 def wrench(rng: np.random.Generator) -> list[Layer]:
-    """Open-ended, ring or combination."""
+    """Return an open-ended, ring or combination wrench."""
     material, half = metal(rng), rng.uniform(0.07, 0.13)
     left, right = rng.uniform(0.2, 0.32), rng.uniform(0.2, 0.32)
     shaft = tapered(-1 + left, 1 - right, half * rng.uniform(0.8, 1.1), half)
@@ -39,7 +39,7 @@ def wrench(rng: np.random.Generator) -> list[Layer]:
 
 
 def _open_jaw(x: float, radius: float, facing: float) -> Outline:
-    """A round head with a slot cut out of it towards `facing`."""
+    """Return a round head with a slot cut out of it towards `facing`."""
     turn = np.linspace(facing + 0.55, facing + 2 * np.pi - 0.55, 36)
     rim = np.stack([x + radius * np.cos(turn), radius * np.sin(turn)], axis=1)
     along = np.array([np.cos(facing), np.sin(facing)])
@@ -75,7 +75,7 @@ def adjustable_wrench(rng: np.random.Generator) -> list[Layer]:
 
 
 def hammer(rng: np.random.Generator) -> list[Layer]:
-    """Claw or cross-peen; wooden or two-coloured rubber handle."""
+    """Return a claw or cross-peen hammer with a wooden or two-coloured rubber handle."""
     head, half = metal(rng), rng.uniform(0.06, 0.09)
     handle = timber(rng) if rng.random() < 0.5 else rubber(rng)
     layers = [Layer(band(curve([(-1.0, 0.0), (0.0, rng.uniform(-0.06, 0.06)), (0.85, 0.0)]), half * 1.3, half), handle)]
@@ -115,7 +115,7 @@ def _tip(rng: np.random.Generator, half: float) -> Outline:
 
 
 def pliers(rng: np.random.Generator) -> list[Layer]:
-    """Two bent grips that cross at a joint, two jaws that may stand open."""
+    """Return two bent grips that cross at a joint, and two jaws that may stand open."""
     handle, jaw = grip(rng), metal(rng)
     spread, opening, half = rng.uniform(0.12, 0.4), rng.uniform(0.0, 0.14), rng.uniform(0.065, 0.095)
     reach = rng.uniform(0.72, 1.0)
@@ -138,7 +138,7 @@ def pliers(rng: np.random.Generator) -> list[Layer]:
 
 
 def cutter(rng: np.random.Generator) -> list[Layer]:
-    """A utility knife: a bent plastic body, bands of another colour, a short slanted blade."""
+    """Return a utility knife: a bent plastic body, bands of another colour, a short slanted blade."""
     body, bands, half = rubber(rng) if rng.random() < 0.6 else plastic(rng), plastic(rng), rng.uniform(0.13, 0.19)
     spine = curve([(-1.0, 0.12), (-0.3, -0.05), (0.3, -0.05), (0.72, 0.05)])
     layers = [
@@ -158,7 +158,7 @@ def _button(rng: np.random.Generator) -> Material:
 
 
 def clamp(rng: np.random.Generator) -> list[Layer]:
-    """A hose clamp: a slotted steel band in a ring that may stand open, with the screw's housing on it."""
+    """Return a hose clamp: a slotted steel band in a ring that may stand open, with the screw's housing on it."""
     band_metal, opening = steel(rng), rng.uniform(0.0, 1.0)
     turn = np.linspace(0.25, 2 * np.pi - 0.1 - opening, 48)
     ring = np.stack([np.cos(turn), rng.uniform(0.6, 1.0) * np.sin(turn)], axis=1)
