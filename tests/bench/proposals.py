@@ -62,7 +62,7 @@ def measure_proposals(bundle_dir: Path, threads: int, data: dict[str, Sequence[S
     """Run both ways; return their times and ratio on some images, and recall of true boxes on all.
 
     Both ways have the same bound of proposals. Our time is that of the service's stage `proposals`, from maps to boxes;
-    the reference's is from its first prompt to its boxes. Neither includes the encoding of the image, done once by each.
+    the reference's is from its first prompt to its boxes. Neither includes encoding the image, done once by each.
     A bundle holds no weights that torch could load. So the predictor is timed on a network of the same shapes, and its
     results come from the bundle's graphs.
 

@@ -92,7 +92,7 @@ def sam_predictor(net: CompactSam) -> SamPredictor:
 def reference_proposals(
     decode: Decode, peaks: Peaks, valid_hw: tuple[int, int], settings: PromptSettings, run: int = 1
 ) -> Proposals:
-    """Return proposals of peaks, their groups and a full 32 x 32 grid; levels, filters and bound are those of `settings`.
+    """Return proposals of peaks, their groups and a 32 x 32 grid; levels, filters and bound are those of `settings`.
 
     Args:
         decode: decodes a batch of `run` prompts.
