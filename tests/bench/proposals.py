@@ -35,7 +35,6 @@ from tests.bench.reference import (
 from training.metrics.average_precision import recall_at
 from weaksam.schemas import DetectOptions, Explanation
 
-IOU_THRESHOLDS = (0.5, 0.75, 0.9)
 # Prompts in one run of the decoder where the reference's way is not timed.
 UNTIMED_RUN = 8
 Float32 = npt.NDArray[np.float32]
@@ -163,5 +162,5 @@ def _side(results: Sequence[WayResult], truth: Sequence[Float32]) -> dict[str, A
     return {
         "p50_ms": round(1000 * _p50_s(results), 2),
         "proposals_per_image": round(float(np.mean([len(result.boxes_xyxy) for result in results])), 1),
-        "recall": {key: round(share, 4) for key, share in recall_at(np.concatenate(best_ious), IOU_THRESHOLDS).items()},
+        "recall": recall_at(np.concatenate(best_ious)),
     }

@@ -27,7 +27,7 @@ from tests.support.tiny_bundle import LABELS
 from training.data.tagged import TaggedImage
 from training.detector.report import detect_augmented, detect_picture, report_detector
 from training.detector.train import DetectorConfig, load_rcnn
-from training.metrics.score_thresholds import MOST_DETECTOR_THRESHOLD
+from training.metrics.score_thresholds import MAX_DETECTOR_THRESHOLD
 
 STEPS = 120
 EVERYTHING = np.ones(len(LABELS), np.float32)
@@ -223,7 +223,7 @@ def test_the_report_calibrates_from_tags_and_measures_augmentation(run: Path, im
     assert 0 <= report["ap50"] <= 1
     thresholds = json.loads((run / "thresholds.json").read_text())["score"]
     assert len(thresholds) == len(LABELS)
-    assert max(thresholds) <= MOST_DETECTOR_THRESHOLD
+    assert max(thresholds) <= MAX_DETECTOR_THRESHOLD
     untagged = [TaggedImage(i.id, i.path, i.size_hw, i.tags) for i in images]
     assert set(json.loads(report_detector(run, untagged).read_text())) == {"images", "ap50_tagged_per_class"}
     assert json.loads((run / "thresholds.json").read_text())["score"] == thresholds

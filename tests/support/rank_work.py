@@ -23,7 +23,7 @@ def main(bundle: Path, data: Path, out: Path) -> None:
     start_fabric("32-true", 0)
     opened = open_together([data], "train")
     stored = store_proposals(bundle, opened.images, out / "proposals")
-    report = evaluate(bundle, data, "train", threads=1, answers_dir=out / "answers")
+    report = evaluate(bundle, data, "train", threads=1, results_dir=out / "answers")
     make_pgt_together(PgtConfig(masks=True), bundle, opened.images, opened.labels, out / "pgt")
     (out / f"rank-{rank()}-of-{rank_count()}").touch()
     if is_first_rank():

@@ -23,7 +23,8 @@ from models.peaks import find_peaks
 from models.settings import PromptSettings
 from training.data.tagged import TaggedImage
 from training.data.tiles import tag_vector
-from training.metrics.average_precision import HIT, MISS, average_precision
+from training.metrics.average_precision import average_precision
+from training.metrics.hits import HIT, MISS
 
 PEAKS = PromptSettings(peak_grid="input")  # as in the paper
 

@@ -9,7 +9,7 @@ import torch
 from torchvision.ops import box_iou
 
 from models.nets.rcnn import Foreground
-from training.metrics.average_precision import HIT_IOU
+from training.metrics.hits import HIT_IOU
 
 BINS = 10
 

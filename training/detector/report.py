@@ -25,8 +25,8 @@ from models.postprocess import best_first, detector_detections
 from training.data.tagged import TaggedImage
 from training.data.tiles import tag_vector
 from training.detector.train import DetectorConfig, load_rcnn
-from training.metrics.score_thresholds import MOST_DETECTOR_THRESHOLD, tag_recall_threshold, thresholds_by_class
-from training.metrics.scorecard import Found, PrecisionTally, box_overlaps
+from training.metrics.score_thresholds import MAX_DETECTOR_THRESHOLD, tag_recall_threshold, thresholds_by_class
+from training.metrics.scorecard import PrecisionTally, Predictions, box_overlaps
 
 ImageU8 = npt.NDArray[np.uint8]
 Allowed = npt.NDArray[np.float32]
@@ -60,7 +60,9 @@ def report_detector(run_dir: Path, images: Sequence[TaggedImage]) -> Path:
         }
         for name, detections in found.items():
             tallies[name].add(_named(detections, labels), image.objects)
-    thresholds = {"score": thresholds_by_class(best, tags, partial(tag_recall_threshold, most=MOST_DETECTOR_THRESHOLD))}
+    thresholds = {
+        "score": thresholds_by_class(best, tags, partial(tag_recall_threshold, max_threshold=MAX_DETECTOR_THRESHOLD))
+    }
     precision = {name: tally.by_class() for name, tally in tallies.items()}
     report = {name: round(float(np.mean(list(aps.values()))), 4) for name, aps in precision.items() if aps}
     per_class = {label: round(ap, 4) for label, ap in precision["ap50_tagged"].items()}
@@ -91,8 +93,8 @@ def detect_augmented(net: Rcnn, image_hwc_u8: ImageU8, sides_px: Sequence[int], 
     return best_first(kept)[: net.settings.max_detections]
 
 
-def _named(found: Detections, labels: LabelSet) -> Found:
-    return Found(tuple(labels.names[label] for label in found.labels), found.scores, found.boxes_xyxy)
+def _named(found: Detections, labels: LabelSet) -> Predictions:
+    return Predictions(tuple(labels.names[label] for label in found.labels), found.scores, found.boxes_xyxy)
 
 
 def _write(path: Path, values: object) -> Path:

@@ -10,13 +10,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.boxes import pairwise_iou
 from models.bundle import Bundle
 from models.image import read_image
 from models.labels import fold_label
 from models.masks import Rle, decode_rle
 from training.data.tagged import TaggedImage
-from training.metrics.average_precision import HIT, HIT_IOU, MISS, judge_detections
+from training.metrics.hits import count_hits
 from training.proposals.graph_runner import GraphRunner
 from training.pseudo_labels.make import PgtConfig, label_picture
 from training.pseudo_labels.store import Detected
@@ -61,11 +60,9 @@ def picture_score(image: TaggedImage, answer: Json, wanted: Callable[[Json], boo
     for label in {row["label"] for row in shown}:
         mine = [row for row in shown if row["label"] == label]
         things = [thing for thing in image.objects if fold_label(thing.label) == fold_label(label)]
-        ious = pairwise_iou(_boxes(row["box_xyxy"] for row in mine), _boxes(thing.box_xyxy for thing in things))
-        difficult = np.array([thing.difficult for thing in things], np.bool_)
-        verdicts = judge_detections(np.array([row["score"] for row in mine], np.float32), ious, difficult, HIT_IOU)
-        hits += int((verdicts == HIT).sum())
-        misses += int((verdicts == MISS).sum())
+        scores = np.array([row["score"] for row in mine], np.float32)
+        count = count_hits(_boxes(row["box_xyxy"] for row in mine), scores, things)
+        hits, misses = hits + count.hits, misses + count.misses
     return 2 * hits / max(1, hits + misses + sum(not thing.difficult for thing in image.objects))
 
 

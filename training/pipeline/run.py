@@ -20,7 +20,7 @@ from training.classifier.train import CamConfig, train_cam
 from training.data.tagged import TaggedImage
 from training.detector.report import report_detector
 from training.detector.train import DetectorConfig, train_detector
-from training.evaluation.evaluate import answer_pictures, evaluate
+from training.evaluation.evaluate import evaluate, store_results
 from training.pipeline.config import PipelineConfig
 from training.pipeline.data import RunData, TestSplit, open_data
 from training.pipeline.report import Evaluated, ReportInputs, shown_pictures, write_report
@@ -200,7 +200,7 @@ def _evaluate(run: _Run, name: str, bundle: Done, test: TestSplit) -> Evaluated:
 
     def make(folder: Path) -> None:
         report = evaluate(
-            bundle.folder, test.folder, test.split, limit, answers_dir=folder / "answers", device=inference_device()
+            bundle.folder, test.folder, test.split, limit, results_dir=folder / "answers", device=inference_device()
         )
         if is_first_rank():
             (folder / METRICS).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -215,7 +215,7 @@ def _answer(run: _Run, name: str, bundle: Done, images: Sequence[TaggedImage]) -
     """Answers to pictures for the report alone, where there are none to measure on."""
 
     def make(folder: Path) -> None:
-        answer_pictures(bundle.folder, images, folder / "answers", inference_device())
+        store_results(bundle.folder, images, folder / "answers", inference_device())
 
     inputs = {"bundle": bundle.digest, "pictures": run.digests.of_images(images)}
     done = run_stage(run.dir, f"answers-{name}", {}, inputs, make)

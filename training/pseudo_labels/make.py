@@ -15,7 +15,7 @@ from models.bundle import Bundle, load_bundle
 from models.labels import LabelSet
 from training.data.tagged import TaggedImage
 from training.pseudo_labels.dataset import LabelledPicture, PseudoObject, category_ids, write_pgt_dataset
-from training.pseudo_labels.quality import count_hits, report_pgt
+from training.pseudo_labels.quality import count_hits_by_class, report_pgt
 from training.pseudo_labels.rules import adaptive_pgt, threshold_pgt, top1_pgt
 from training.pseudo_labels.store import Detected, DetectionStore
 from training.runs.engine import prepare_run
@@ -203,7 +203,7 @@ def compare_modes(
 
     def measured(name: str, value: float | None, variant: PgtConfig) -> dict[str, Any]:
         pictures = [label_picture(variant, bundle, image, found, labels) for image, found in known]
-        hits, counted, objects = count_hits(pictures, labels).sum(axis=0).tolist()
+        hits, counted, objects = count_hits_by_class(pictures, labels).sum(axis=0).tolist()
         return {
             name: value,
             "precision": round(hits / max(1, counted), 4),

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.boxes import pairwise_iou
 from models.labels import LabelSet
-from training.metrics.average_precision import HIT, HIT_IOU, MISS, judge_detections
+from training.metrics.hits import count_hits
 from training.pseudo_labels.dataset import LabelledPicture
 
 
@@ -35,7 +34,7 @@ def report_pgt(pictures: Sequence[LabelledPicture], labels: LabelSet) -> dict[st
 
 
 def _agreement(pictures: Sequence[LabelledPicture], labels: LabelSet) -> dict[str, Any]:
-    counts = count_hits(pictures, labels)  # [C,3]
+    counts = count_hits_by_class(pictures, labels)  # [C,3]
     return {
         "pictures_with_true_boxes": len(pictures),
         **_shares(*counts.sum(axis=0).tolist()),
@@ -46,7 +45,7 @@ def _agreement(pictures: Sequence[LabelledPicture], labels: LabelSet) -> dict[st
     }
 
 
-def count_hits(pictures: Sequence[LabelledPicture], labels: LabelSet) -> npt.NDArray[np.int64]:
+def count_hits_by_class(pictures: Sequence[LabelledPicture], labels: LabelSet) -> npt.NDArray[np.int64]:
     """Per class [C,3]: pseudo boxes that hit, those that count, and true objects that are not difficult."""
     counts = np.zeros((len(labels), 3), np.int64)
     for picture in pictures:
@@ -59,13 +58,9 @@ def count_hits(pictures: Sequence[LabelledPicture], labels: LabelSet) -> npt.NDA
 def _count_class(picture: LabelledPicture, label: int, true_labels: Sequence[int | None]) -> tuple[int, int, int]:
     pseudo = [thing for thing in picture.objects if thing.label == label]
     true = [thing for thing, index in zip(picture.image.objects, true_labels, strict=True) if index == label]
-    pseudo_xyxy = np.array([thing.box_xyxy for thing in pseudo], np.float32).reshape(-1, 4)
-    true_xyxy = np.array([thing.box_xyxy for thing in true], np.float32).reshape(-1, 4)
-    scores = np.array([thing.score for thing in pseudo], np.float32)
-    difficult = np.array([thing.difficult for thing in true], np.bool_)
-    verdicts = judge_detections(scores, pairwise_iou(pseudo_xyxy, true_xyxy), difficult, HIT_IOU)
-    hits, misses = int((verdicts == HIT).sum()), int((verdicts == MISS).sum())
-    return hits, hits + misses, int((~difficult).sum())
+    boxes_xyxy = np.array([thing.box_xyxy for thing in pseudo], np.float32).reshape(-1, 4)
+    hits, misses, objects = count_hits(boxes_xyxy, np.array([thing.score for thing in pseudo], np.float32), true)
+    return hits, hits + misses, objects
 
 
 def _shares(hits: int, counted: int, objects: int) -> dict[str, float | int | None]:

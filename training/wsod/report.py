@@ -14,7 +14,7 @@ from models.nets.wsod import RoiHead
 from models.postprocess import select_detections
 from models.settings import PostSettings
 from training.data.tagged import TaggedImage
-from training.metrics.scorecard import Found, LocalisationTally, PrecisionTally, box_overlaps
+from training.metrics.scorecard import LocalisationTally, PrecisionTally, Predictions, box_overlaps
 from training.wsod.roi_store import RoiExample
 
 
@@ -55,14 +55,15 @@ def report_wsod(
         "ap50_tagged": round(float(np.mean(list(per_class.values()))), 4),
         "corloc": localised.mean(),
         "per_class": {
-            label: {"ap50_tagged": round(value, 4), "corloc": localised.of(label)} for label, value in per_class.items()
+            label: {"ap50_tagged": round(value, 4), "corloc": localised.share(label)}
+            for label, value in per_class.items()
         },
     }
 
 
 def _found(
     head: RoiHead, image: TaggedImage, example: RoiExample, labels: LabelSet, side_px: int, post: PostSettings
-) -> Found:
+) -> Predictions:
     with torch.no_grad():
         vectors = head.embed_pooled(example.pooled.float())
         scores = head.scores(vectors).numpy()
@@ -79,4 +80,4 @@ def _found(
         post,
     )
     names = tuple(labels.names[label] for label in detections.labels)
-    return Found(names, detections.scores, letterbox.boxes_to_image(detections.boxes_xyxy))
+    return Predictions(names, detections.scores, letterbox.boxes_to_image(detections.boxes_xyxy))

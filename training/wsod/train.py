@@ -24,8 +24,8 @@ from models.settings import PostSettings
 from training.data.tagged import TaggedImage
 from training.data.tiles import tag_vector
 from training.metrics.score_thresholds import (
-    LEAST_THRESHOLD,
-    LEAST_WSDDN_THRESHOLD,
+    MIN_THRESHOLD,
+    MIN_WSDDN_THRESHOLD,
     best_f1_threshold,
     tag_recall_threshold,
     thresholds_by_class,
@@ -274,10 +274,10 @@ def _thresholds(
     best = np.stack([_best_scores(head, example.read(), quality_power) for example in examples])
     tags = np.stack([tag_vector(image.tags, labels) for image in images])
     tag_scores = np.stack([proposals.tag_scores for proposals in stored])
-    least = LEAST_WSDDN_THRESHOLD if config.method == "wsddn" else LEAST_THRESHOLD
+    least = MIN_WSDDN_THRESHOLD if config.method == "wsddn" else MIN_THRESHOLD
     return {
         "classifier": thresholds_by_class(tag_scores, tags, best_f1_threshold),
-        "score": thresholds_by_class(best, tags, partial(tag_recall_threshold, least=least)),
+        "score": thresholds_by_class(best, tags, partial(tag_recall_threshold, min_threshold=least)),
     }
 
 
