@@ -21,10 +21,10 @@ from weaksam.schemas import (
     DetectResult,
     JsonDetectRequest,
     LabelRow,
-    LabelsAnswer,
+    LabelsResponse,
     Problem,
-    ReloadAnswer,
-    StateAnswer,
+    ReloadResponse,
+    StateResponse,
 )
 
 PNG, JSON = "image/png", "application/json"
@@ -93,13 +93,13 @@ async def detect(request: Request, query: Annotated[DetectParameters, Query()]) 
     return Response(answer, media_type=PNG if overlay else JSON)
 
 
-@router.get("/labels", summary="The labels that a tag can mean", response_model=LabelsAnswer)
-async def labels(request: Request) -> LabelsAnswer:
+@router.get("/labels", summary="The labels that a tag can mean", response_model=LabelsResponse)
+async def labels(request: Request) -> LabelsResponse:
     """Names, aliases and calibrated thresholds of the bundle's labels."""
     pipeline = _detector(request).pipeline
     thresholds = pipeline.bundle.thresholds
     rows = zip(pipeline.bundle.labels, thresholds.classifier, thresholds.detector or thresholds.score, strict=True)
-    return LabelsAnswer(
+    return LabelsResponse(
         labels=tuple(
             LabelRow(name=label.name, aliases=label.aliases, classifier_threshold=classifier, min_score=score)
             for label, classifier, score in rows
@@ -108,22 +108,22 @@ async def labels(request: Request) -> LabelsAnswer:
     )
 
 
-@router.get("/livez", summary="Whether the process runs", response_model=StateAnswer)
-async def livez() -> StateAnswer:
+@router.get("/livez", summary="Whether the process runs", response_model=StateResponse)
+async def livez() -> StateResponse:
     """Always 200: restart the process where this gives no answer."""
-    return StateAnswer(status="alive")
+    return StateResponse(status="alive")
 
 
 @router.get(
     "/readyz",
     summary="Whether requests can be answered",
-    response_model=StateAnswer,
+    response_model=StateResponse,
     responses=_problems(errors.NotReady),
 )
-async def readyz(request: Request) -> StateAnswer:
+async def readyz(request: Request) -> StateResponse:
     """503 until a real inference has passed through the whole pipeline."""
     await _operations(request).check_ready()
-    return StateAnswer(status="ready")
+    return StateResponse(status="ready")
 
 
 @router.get("/metrics", summary="Metrics in Prometheus' text format", response_class=Response)
@@ -135,10 +135,10 @@ async def metrics(request: Request) -> Response:
 @router.post(
     "/admin/reload",
     summary="Load keys and bundle again from where they are configured",
-    response_model=ReloadAnswer,
+    response_model=ReloadResponse,
     responses=_problems(errors.Unauthorized, errors.Forbidden, errors.RateLimited, errors.ReloadFailed),
 )
-async def reload(request: Request) -> ReloadAnswer:
+async def reload(request: Request) -> ReloadResponse:
     """For an administrator's key. Takes no path: what is served is decided where the service is configured.
 
     The new bundle takes over after a warm-up inference; where it fails, the old one stays. The answer comes when the

@@ -10,7 +10,7 @@ from service.errors import CapacityError, NotReady, ReloadFailed, ServiceError
 from service.observability.logs import FIELDS, LOGGER_NAME
 from service.observability.metrics import Metrics
 from service.runtime.active_bundle import ReloadOutcome, Served
-from weaksam.schemas import ReloadAnswer
+from weaksam.schemas import ReloadResponse
 
 WARM_UP_AGAIN_S = 1.0
 WARM_UP_FAILED = "its warm-up inference failed, see the log"
@@ -63,7 +63,7 @@ class Operations:
         if not await self._served.pipeline.backend.ready():
             raise NotReady("the inference backend is not ready: wait, or see the log", retry_after_s=1)
 
-    async def reload(self) -> ReloadAnswer:
+    async def reload(self) -> ReloadResponse:
         """Read the keys file and the bundle again from where they are configured; what is damaged stays as it was.
 
         Raises:
@@ -86,7 +86,7 @@ class Operations:
         self._metrics.reload(outcome)
         info = self._served.pipeline.info
         logger.info("reloaded", extra={FIELDS: {"outcome": outcome, "bundle": info.name, "digest": info.digest}})
-        return ReloadAnswer(outcome=outcome, bundle=info, keys=None if self.keys is None else len(self.keys))
+        return ReloadResponse(outcome=outcome, bundle=info, keys=None if self.keys is None else len(self.keys))
 
     async def reload_on_signal(self) -> None:
         """`reload` for a signal, which takes no answer: the log and the metrics have it."""

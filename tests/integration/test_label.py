@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 
 from tests.support.fake_service import BUSY, CUT, LABELS, FakeService, Reply, fake_app
 from tests.support.live_server import live_server
-from weaksam.client import RetryPolicy, WeakSamClient
+from weaksam.client import AsyncClient, RetryPolicy
 from weaksam.labelling.journal import JournalError
 from weaksam.labelling.run import LabelJob, LabelSummary, OnDone, label_folder
 from weaksam.labelling.worklist import Failure, worklist_from_names
@@ -227,7 +227,7 @@ def test_bad_input_is_one_sentence(command: list[str], change: tuple[str, str], 
 async def label_impatiently(folder: Path, out: Path, address: str, on_done: OnDone = lambda _: None) -> LabelSummary:
     """Label in this process: the command line would wait minutes for a server to come back."""
     job = LabelJob(folder, out, worklist_from_names(folder, "folder"))
-    async with WeakSamClient(address, retry=RetryPolicy(attempts=2, first_wait_s=0.01)) as client:
+    async with AsyncClient(address, retry=RetryPolicy(attempts=2, first_wait_s=0.01)) as client:
         return await label_folder(job, client, workers=1, on_done=on_done)
 
 

@@ -13,7 +13,7 @@ import typer
 
 from tests.support.fake_service import LABELS, FakeService, Reply
 from weaksam.cli.label import label, label_merge
-from weaksam.client import RetryPolicy, WeakSamClient
+from weaksam.client import AsyncClient, RetryPolicy
 from weaksam.labelling.journal import JournalError
 from weaksam.labelling.merge import merge_shards
 from weaksam.labelling.outputs import DATASET, FAILURES, LEDGER, RESULTS
@@ -46,7 +46,7 @@ def run(folder: Path, out: Path, url: str, shard: Shard | None = None, min_score
     job = LabelJob(folder, out, part, min_score, shard=shard)
 
     async def send() -> None:
-        async with WeakSamClient(url, retry=RetryPolicy(attempts=1)) as client:
+        async with AsyncClient(url, retry=RetryPolicy(attempts=1)) as client:
             await label_folder(job, client, workers=2, on_done=lambda _: None)
 
     asyncio.run(send())

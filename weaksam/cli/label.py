@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from service.settings import API_KEY_VARIABLE
-from weaksam.client import ClientError, RetryPolicy, WeakSamClient
+from weaksam.client import AsyncClient, ClientError, RetryPolicy
 from weaksam.labelling.merge import merge_shards
 from weaksam.labelling.run import LabelJob, LabelSummary, OnDone, label_folder
 from weaksam.labelling.shard import Shard, parse_shard, shard_worklist
@@ -107,7 +107,7 @@ def _api_key(file: Path | None) -> str | None:
 
 
 async def _run(job: LabelJob, server: str, concurrency: int, timeout_s: float, api_key: str | None) -> LabelSummary:
-    client = WeakSamClient(server, timeout_s=timeout_s, max_concurrent=concurrency, retry=BATCH_RETRY, api_key=api_key)
+    client = AsyncClient(server, timeout_s=timeout_s, max_concurrent=concurrency, retry=BATCH_RETRY, api_key=api_key)
     async with client:
         with progress(len(job.worklist.tags)) as on_done:
             return await label_folder(job, client, workers=concurrency, on_done=on_done)

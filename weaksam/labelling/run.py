@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from weaksam.client import ClientError, ServerUnreachable, UnknownTags, WeakSamClient
+from weaksam.client import AsyncClient, ClientError, ServerUnreachable, UnknownTags
 from weaksam.labelling.journal import Journal, JournalError, RunIdentity, open_journal, stamp_of
 from weaksam.labelling.outputs import JOURNAL, Outcome, write_files
 from weaksam.labelling.shard import Shard
@@ -57,7 +57,7 @@ class LabelSummary:
         return len(self.failures) / max(1, self.labelled + len(self.failures))
 
 
-async def label_folder(job: LabelJob, client: WeakSamClient, *, workers: int, on_done: OnDone) -> LabelSummary:
+async def label_folder(job: LabelJob, client: AsyncClient, *, workers: int, on_done: OnDone) -> LabelSummary:
     """Send every tagged picture that has no answer yet, then write the COCO files, the failures and the ledger.
 
     Args:
@@ -103,7 +103,7 @@ def finish(
 @dataclass
 class _Run:
     job: LabelJob
-    client: WeakSamClient
+    client: AsyncClient
     journal: Journal
     digest: str
     on_done: OnDone
