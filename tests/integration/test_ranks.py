@@ -17,7 +17,7 @@ from models.bundle import Bundle
 from tests.support.ranks import REPOSITORY, run_on_ranks
 from tests.support.tiny_bundle import write_tiny_bundle
 from training.data.dataset_writer import write_lines
-from training.data.voc_writer import VocObject, write_voc_annotation
+from weaksam.formats.voc import VocObject, write_voc_annotation
 
 COLOURS = {"red-bolt": (255, 0, 0), "green-nut": (0, 255, 0), "blue-wrench": (0, 0, 255)}
 PICTURES = 5  # an odd number: the ranks' parts differ in size

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from models.image import read_image
 from training.data.dataset_writer import require_new_folder, write_jpeg, write_lines, write_tags_csv
 from training.data.tagged import TaggedDataset, TaggedImage
-from training.data.voc_writer import VocObject, write_voc_annotation
+from weaksam.formats.voc import VocObject, write_voc_annotation
 
 TILES = 4
 FILL_RGB = (124, 116, 104)

@@ -8,16 +8,13 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
-
-from pycocotools import mask as coco_mask
+from typing import Literal
 
 from models.labels import LabelSet, fold_label
 from training.data.tagged import TaggedImage
 from training.pseudo_labels.masks import PseudoMask
-from weaksam.files.atomic import write_text
+from weaksam.formats.coco import Row, annotation_row, category_rows, image_row, write_dataset
 
-Json = dict[str, Any]
 # Edges are rounded to a power of two: x + width is then exactly the right edge, also where that is the picture's.
 EDGE_STEPS_PER_PX = 16
 PGT_JSON = "annotations/instances_train.json"
@@ -58,18 +55,15 @@ def write_pgt_dataset(
     names = _file_names([picture.image for picture in pictures])
     for picture, name in zip(pictures, names, strict=True):
         _place(picture.image.path.resolve(), out_dir / "images" / name, place)
-    document = {
-        "info": {"description": "pseudo ground truth from image tags"},
-        "licenses": [],
-        "images": [
-            _image_row(number, picture.image, name)
-            for number, (picture, name) in enumerate(zip(pictures, names, strict=True), 1)
-        ],
-        "categories": [{"id": i, "name": name, "supercategory": ""} for i, name in zip(ids, labels.names, strict=True)],
-        "annotations": _annotations(pictures, ids),
-    }
+    numbered = list(enumerate(zip(pictures, names, strict=True), 1))
     path = out_dir / PGT_JSON
-    write_text(path, json.dumps(document) + "\n")
+    write_dataset(
+        path,
+        {"description": "pseudo ground truth from image tags"},
+        category_rows(labels.names, ids),
+        (image_row(id_, name, one.image.size_hw, tags=list(one.image.tags)) for id_, (one, name) in numbered),
+        (_annotation(id_, ids, thing) for id_, (one, _) in numbered for thing in one.objects),
+    )
     return path
 
 
@@ -122,28 +116,9 @@ def _place(source: Path, target: Path, place: Literal["link", "copy"]) -> None:
         shutil.copyfile(source, target)
 
 
-def _image_row(number: int, image: TaggedImage, file_name: str) -> Json:
-    height, width = image.size_hw
-    return {"id": number, "file_name": file_name, "height": height, "width": width, "tags": list(image.tags)}
-
-
-def _annotations(pictures: Sequence[LabelledPicture], ids: Sequence[int]) -> list[Json]:
-    owned = [(number, thing) for number, picture in enumerate(pictures, 1) for thing in picture.objects]
-    return [
-        {"id": identity, "image_id": number, "category_id": ids[thing.label]} | _object_row(thing)
-        for identity, (number, thing) in enumerate(owned, 1)
-    ]
-
-
-def _object_row(thing: PseudoObject) -> Json:
+def _annotation(image_id: int, ids: Sequence[int], thing: PseudoObject) -> Row:
     x0, y0, x1, y1 = (round(float(edge) * EDGE_STEPS_PER_PX) / EDGE_STEPS_PER_PX for edge in thing.box_xyxy)
-    row: Json = {
-        "bbox": [x0, y0, x1 - x0, y1 - y0],
-        "area": (x1 - x0) * (y1 - y0),
-        "iscrowd": 0,
-        "score": round(thing.score, 6),
-    }
-    if thing.mask is None:
-        return row
-    area = int(coco_mask.area(thing.mask.rle))
-    return row | {"area": area, "segmentation": dict(thing.mask.rle), "mask_score": thing.mask.predicted_iou}
+    mask = thing.mask
+    more = {"score": round(thing.score, 6)} | ({} if mask is None else {"mask_score": mask.predicted_iou})
+    rle = None if mask is None else mask.rle
+    return annotation_row(image_id, ids[thing.label], (x0, y0, x1, y1), rle, **more)

@@ -10,7 +10,6 @@ Boxes in the XML are 1-based and inclusive, as VOC defines them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -20,10 +19,11 @@ from PIL import Image
 
 from models.masks import encode_rle, mask_box
 from training.data.dataset_writer import require_new_folder, write_jpeg, write_lines, write_tags_csv
-from training.data.voc_writer import VocObject, voc_palette, write_voc_annotation
 from training.scenes.compose import SceneImage
 from training.scenes.objects.catalogue import CATEGORY_NAMES
 from training.scenes.scene import draw_scene
+from weaksam.formats.coco import Row, annotation_row, category_rows, image_row, write_dataset
+from weaksam.formats.voc import VocObject, voc_palette, write_voc_annotation
 
 DEFAULT_SPLITS: Mapping[str, float] = {"train": 0.8, "test": 0.2}
 
@@ -61,16 +61,19 @@ def generate_scenes(
         (out_dir / folder).mkdir(parents=True, exist_ok=True)
     tags: dict[str, list[str]] = {}
     for split, indices in _split_indices(count, splits).items():
-        coco = _empty_coco()
+        images: list[Row] = []
+        annotations: list[Row] = []
         for index in indices:
             image_id = f"{index:06d}"
             image = draw_scene(np.random.default_rng([seed, index]), size_hw)
             _write_image(out_dir, image_id, image)
-            _add_to_coco(coco, index, image_id, image)
+            images.append(image_row(index, f"JPEGImages/{image_id}.jpg", size_hw))
+            annotations.extend(_annotations(index, image))
             tags[image_id] = sorted(set(image.labels))
             yield image_id
         write_lines(out_dir / "ImageSets" / "Main" / f"{split}.txt", [f"{index:06d}" for index in indices])
-        (out_dir / "annotations" / f"instances_{split}.json").write_text(json.dumps(coco), encoding="utf-8")
+        path = out_dir / "annotations" / f"instances_{split}.json"
+        write_dataset(path, {"description": "generated scenes"}, category_rows(CATEGORY_NAMES), images, annotations)
     write_lines(out_dir / "labels.txt", CATEGORY_NAMES)
     write_tags_csv(out_dir / "tags.csv", {f"JPEGImages/{image_id}.jpg": names for image_id, names in tags.items()})
 
@@ -110,29 +113,9 @@ def _write_palette_png(path: Path, values: npt.NDArray[np.uint8]) -> None:
     image.save(path)
 
 
-def _empty_coco() -> dict[str, list[dict[str, object]]]:
-    categories: list[dict[str, object]] = [
-        {"id": number, "name": name, "supercategory": "debris"} for number, name in enumerate(CATEGORY_NAMES, start=1)
-    ]
-    return {"images": [], "annotations": [], "categories": categories}
-
-
-def _add_to_coco(coco: dict[str, list[dict[str, object]]], index: int, image_id: str, image: SceneImage) -> None:
-    height, width = image.image_hwc_u8.shape[:2]
-    coco["images"].append({"id": index, "file_name": f"JPEGImages/{image_id}.jpg", "height": height, "width": width})
+def _annotations(image_id: int, image: SceneImage) -> Iterator[Row]:
     for mask, label in zip(image.masks, image.labels, strict=True):
-        x0, y0, x1, y1 = _box_of(mask)
-        coco["annotations"].append(
-            {
-                "id": len(coco["annotations"]) + 1,
-                "image_id": index,
-                "category_id": 1 + CATEGORY_NAMES.index(label),
-                "bbox": [x0, y0, x1 - x0, y1 - y0],
-                "area": int(np.count_nonzero(mask)),
-                "iscrowd": 0,
-                "segmentation": encode_rle(mask),
-            }
-        )
+        yield annotation_row(image_id, 1 + CATEGORY_NAMES.index(label), _box_of(mask), encode_rle(mask))
 
 
 def _box_of(mask: npt.NDArray[np.bool_]) -> tuple[float, float, float, float]:

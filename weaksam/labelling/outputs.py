@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from weaksam.formats.coco import CocoSource, write_dataset, write_results
+from weaksam.labelling.coco_files import CocoSource, write_coco_dataset, write_coco_results
 from weaksam.labelling.report import write_failures, write_ledger
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import BundleInfo, DetectResult
@@ -39,7 +39,7 @@ def write_files(outcome: Outcome, out: Path) -> int:
     """Write the COCO files, the failures and the ledger into `out`; returns the number of detections."""
     image_ids = {image: id_ for id_, image in enumerate(outcome.images, start=1) if image in outcome.finished}
     source = CocoSource(outcome.labels, outcome.bundle, image_ids, outcome.answer)
-    write_dataset(source, out / DATASET)
+    write_coco_dataset(source, out / DATASET)
     write_failures(outcome.failures, out / FAILURES)
     write_ledger(((image, outcome.answer(image)) for image in image_ids), out / LEDGER)
-    return write_results(source, out / RESULTS)
+    return write_coco_results(source, out / RESULTS)

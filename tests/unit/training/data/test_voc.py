@@ -10,7 +10,7 @@ from PIL import Image
 from models.masks import decode_rle
 from tests.unit.training.data.conftest import WriteVoc, voc_object, voc_xml
 from training.data.voc import read_voc
-from training.data.voc_writer import VocObject, write_voc_annotation
+from weaksam.formats.voc import VocObject, write_voc_annotation
 
 GOOD = voc_xml(voc_object("Bolt", (11, 21, 30, 40)))
 NAMELESS = "<object><bndbox><xmin>3</xmin><ymin>5</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object>"
