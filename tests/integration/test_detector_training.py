@@ -190,7 +190,7 @@ def test_a_run_cut_off_at_a_checkpoint_ends_with_the_same_weights(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("training.detector.train.save_file", cut_off)
+        patch.setattr("training.detector.train.save_weights", cut_off)
         with pytest.raises(KeyboardInterrupt):
             run_detector(images, labels_json, tmp_path / "run", *SHORT)
     assert not (tmp_path / "run" / "detector.safetensors").exists()

@@ -12,10 +12,11 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from deploy.export.bundle import export_bundle, open_run
+from deploy.export.bundle import export_bundle
 from models.bundle import AVERAGED_CAM, PROPOSAL_GRAPHS, Bundle, BundleError, load_bundle
 from models.config import load_config
 from models.image import decode_image
+from models.run_folder import open_run
 from models.settings import BundleConfig
 from service.backends.ort import OrtBackend
 from service.inference.cache import ResultCache
@@ -88,7 +89,7 @@ def test_a_training_cut_off_at_a_checkpoint_ends_with_the_same_weights(
 
     with monkeypatch.context() as patch:
         patch.setattr("training.classifier.train.report_cam", cut_off)
-        patch.setattr("training.classifier.train.save_file", cut_off)
+        patch.setattr("training.classifier.train.save_weights", cut_off)
         with pytest.raises((KeyboardInterrupt, AssertionError)):
             train_weaktr(data, tmp_path)
     assert (tmp_path / "resume.pt").exists()

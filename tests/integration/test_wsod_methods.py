@@ -155,7 +155,7 @@ def test_a_mist_run_cut_off_at_a_checkpoint_ends_with_the_same_weights(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("training.wsod.train.save_file", cut_off)
+        patch.setattr("training.wsod.train.save_weights", cut_off)
         with pytest.raises(KeyboardInterrupt):
             train("mist", cam_checkpoint, images, tiny_bundle, tmp_path / "broken")
     step = torch.load(tmp_path / "broken" / "resume.pt", weights_only=True)["step"]
@@ -183,7 +183,7 @@ def test_features_are_pooled_once_and_go_with_the_finished_run(
     run = tmp_path / "run"
     pooled: list[dict[Path, int]] = []
     with monkeypatch.context() as patch:
-        patch.setattr("training.wsod.train.save_file", cut_off)
+        patch.setattr("training.wsod.train.save_weights", cut_off)
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
                 train("wsddn", cam_checkpoint, images, tiny_bundle, run, *ONE_STEP)
@@ -203,7 +203,7 @@ def test_a_run_that_goes_on_chooses_thresholds_on_the_pictures_it_is_given(
 ) -> None:
     first, second = images[:3], images[:2:-1]
     with monkeypatch.context() as patch:
-        patch.setattr("training.wsod.train.save_file", cut_off)
+        patch.setattr("training.wsod.train.save_weights", cut_off)
         with pytest.raises(KeyboardInterrupt):
             train("wsddn", cam_checkpoint, images, tiny_bundle, tmp_path / "broken", *ONE_STEP, held_out=first)
     for name in ("broken", "unbroken"):

@@ -15,7 +15,7 @@ from training.data.open_together import open_together
 from training.evaluation.evaluate import evaluate
 from training.proposals.store import store_proposals
 from training.pseudo_labels.make import PgtConfig, make_pgt_together
-from training.runs.engine import start_fabric
+from training.runs.devices import start_fabric
 from training.runs.ranks import is_first_rank, rank, rank_count
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file
 
-from models.labels_file import read_labels
 from models.nets.cam_nets import AveragedCam, CamNet, build_cam_of_run
+from models.run_folder import Run, open_run
 from training.classifier.report import measure_cam
 from training.data.tagged import TaggedImage
 
@@ -34,8 +33,8 @@ def compare_cams(
 
 
 def _measure(run: Path, images: Sequence[TaggedImage], scales: Sequence[float], flip: bool) -> dict[str, Any]:
-    labels = read_labels(run / "labels.json")
-    config, net = open_cam(run, len(labels))
+    opened = open_run(run, "cam")
+    config, labels, net = opened.config, opened.labels, open_cam(opened)
     averaged = AveragedCam(net, config["side_px"], scales, flip) if flip or tuple(scales) != (1.0,) else net
     return {
         "architecture": config.get("architecture", "cnn"),
@@ -45,12 +44,8 @@ def _measure(run: Path, images: Sequence[TaggedImage], scales: Sequence[float], 
     }
 
 
-def open_cam(run: Path, classes: int) -> tuple[dict[str, Any], CamNet]:
-    """A finished run's settings and its network in evaluation mode; raises ValueError where it is not finished."""
-    checkpoint = run / "cam.safetensors"
-    if not checkpoint.is_file():
-        raise ValueError(f"{checkpoint} does not exist: finish `weaksam train cam` into {run} first")
-    config: dict[str, Any] = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    net = build_cam_of_run(config, classes)
-    net.load_state_dict(load_file(checkpoint))
-    return config, net.eval()
+def open_cam(run: Run) -> CamNet:
+    """Return a finished run's network in evaluation mode."""
+    net = build_cam_of_run(run.config, len(run.labels))
+    net.load_state_dict(load_file(run.checkpoint))
+    return net.eval()

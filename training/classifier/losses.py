@@ -35,7 +35,7 @@ def ground_loss(maps: torch.Tensor, tags: torch.Tensor, ground_share: float) -> 
 
 
 def cnn_losses(
-    maps: torch.Tensor, tags: torch.Tensor, sharpness: float, ground_weight: float, ground_share: float
+    maps: torch.Tensor, tags: torch.Tensor, sharpness: float, ground_share: float
 ) -> dict[str, torch.Tensor]:
     """Loss terms of canvases with maps [B,C,e,e] and tags [B,T,C] of their tiles."""
     tiles = cut_tiles(maps, tags.shape[1])
@@ -44,12 +44,12 @@ def cnn_losses(
     entropy = functional.binary_cross_entropy_with_logits(pooled, tags, reduction="none")
     return {
         "loss_tags": entropy.sum(dim=1).mean(),
-        "loss_ground": ground_weight * ground_loss(tiles, tags, ground_share),
+        "loss_ground": ground_loss(tiles, tags, ground_share),
     }
 
 
 def weaktr_losses(
-    output: WeakTrOutput, tags: torch.Tensor, sharpness: float, ground_weight: float, ground_share: float
+    output: WeakTrOutput, tags: torch.Tensor, sharpness: float, ground_share: float
 ) -> dict[str, torch.Tensor]:
     """The three multi-label losses of WeakTr (arXiv 2304.01184), and `ground_loss` on the coarse maps.
 
@@ -60,7 +60,7 @@ def weaktr_losses(
         output: of canvases, maps [B,C,e,e].
         tags: [B,T,C] zeros and ones of their tiles.
         sharpness: of the pooling, as in `smooth_max`.
-        ground_weight, ground_share: of `ground_loss`.
+        ground_share: of `ground_loss`.
     """
     of_tiles = tags.flatten(0, 1)
     coarse, fine = (cut_tiles(maps, tags.shape[1]) for maps in (output.coarse, output.fine))
@@ -69,5 +69,5 @@ def weaktr_losses(
         "loss_class_tokens": entropy(output.class_logits, tags.amax(dim=1)),
         "loss_coarse": entropy(smooth_max(coarse, sharpness), of_tiles),
         "loss_fine": entropy(smooth_max(fine, sharpness), of_tiles),
-        "loss_ground": ground_weight * ground_loss(coarse, of_tiles, ground_share),
+        "loss_ground": ground_loss(coarse, of_tiles, ground_share),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from training.data.tagged import TaggedImage
 from training.data.tiles import tag_vector
 from training.metrics.average_precision import average_precision
 from training.metrics.hits import HIT, MISS
+from training.runs.run_folder import write_json
 
 PEAKS = PromptSettings(peak_grid="input")  # as in the paper
 
@@ -42,7 +42,7 @@ class PeakCount:
 
 def report_cam(net: CamNet, images: Sequence[TaggedImage], labels: LabelSet, side_px: int, out: Path) -> None:
     """Write what `measure_cam` finds as JSON."""
-    out.write_text(json.dumps(measure_cam(net, images, labels, side_px), indent=1) + "\n", encoding="utf-8")
+    write_json(out, measure_cam(net, images, labels, side_px))
 
 
 def measure_cam(

@@ -4,38 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
 from models.labels import LabelSet
-from models.labels_file import write_labels
 from models.nets.cam import CnnCam
 from models.nets.cam_nets import Architecture, CamNet, build_cam
 from models.nets.weaktr import WeakTrSettings
+from models.run_folder import REPORT
 from training.classifier.losses import cnn_losses, weaktr_losses
 from training.classifier.report import report_cam
 from training.data.tagged import TaggedImage
 from training.data.tiles import CanvasPlan, TiledPhotographs
-from training.runs.engine import (
-    JsonlLog,
-    Precision,
-    optimise,
-    prepare_run,
-    resume_checkpoint,
-    save_checkpoint,
-    scheduled_lr,
-    set_lr,
-    share_of_batch,
-    start_fabric,
-)
+from training.runs.checkpoints import save_weights
+from training.runs.devices import Precision, start_fabric
+from training.runs.fit import StepOutput, Task, fit
 from training.runs.inputs import pictures_digest
-from training.runs.ranks import is_first_rank, track_first, wait_for_ranks
+from training.runs.ranks import is_first_rank, share_of_batch, wait_for_ranks
+from training.runs.run_folder import prepare_run
 
-MOST_GRADIENT_NORM = 5.0
+MAX_GRADIENT_NORM = 5.0
+LOG_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -88,33 +81,35 @@ def train_cam(
         )
     fabric = start_fabric(config.precision, config.seed)
     net = _build(config, len(labels))
+    prepare_run(config, out_dir, {"pictures": pictures_digest(images, labels)}, labels)
+    task = Task(
+        name="CAM classifier",
+        net=net,
+        module=net,
+        optimizer=torch.optim.AdamW(_parameter_groups(net, config), lr=config.lr, weight_decay=config.weight_decay),
+        steps=config.steps,
+        batches=lambda done: fabric.setup_dataloaders(_loader(config, images, labels, done)),
+        compute=partial(_compute, config),
+        loss_weights={"loss_ground": config.ground_weight},
+        max_gradient_norm=MAX_GRADIENT_NORM,
+        log_steps=LOG_STEPS,
+    )
+    fit(fabric, task, config, out_dir)
+    checkpoint = out_dir / "cam.safetensors"
+    save_weights(net, checkpoint)
     if is_first_rank():
-        prepare_run(config, out_dir, {"pictures": pictures_digest(images, labels)})
-        write_labels(labels, out_dir / "labels.json")
-    raw_optimizer = torch.optim.AdamW(_parameter_groups(net, config), lr=config.lr, weight_decay=config.weight_decay)
-    model, optimizer = fabric.setup(net, raw_optimizer)
-    done = resume_checkpoint(out_dir / "resume.pt", net, raw_optimizer)
+        report_cam(net.eval(), held_out, labels, config.side_px, out_dir / REPORT)
+    wait_for_ranks()
+    return checkpoint
+
+
+def _loader(
+    config: CamConfig, images: Sequence[TaggedImage], labels: LabelSet, done: int
+) -> DataLoader[dict[str, torch.Tensor]]:
     plan = CanvasPlan(config.side_px, config.batch, config.four_share, config.seed)
     indices = range(done * config.batch, config.steps * config.batch)
     canvases = TiledPhotographs(images, labels, plan, indices)
-    loader = DataLoader(canvases, share_of_batch(config.batch, "batch"), num_workers=config.loader_workers)
-    batches = fabric.setup_dataloaders(loader)
-    log = JsonlLog(out_dir / "log.jsonl")
-    model.train()
-    for step, batch in zip(range(done, config.steps), track_first(batches, "CAM classifier"), strict=True):
-        set_lr(optimizer, scheduled_lr(config.lr, step, config.steps, config.warmup_steps))
-        losses = _losses(model, batch, config)
-        optimise(fabric, model, optimizer, losses, step, MOST_GRADIENT_NORM)
-        if step % 20 == 0:
-            log.write(step=step, **{name: loss.item() for name, loss in losses.items()})
-        if (step + 1) % config.checkpoint_steps == 0:
-            save_checkpoint(out_dir / "resume.pt", net, raw_optimizer, step + 1)
-    checkpoint = out_dir / "cam.safetensors"
-    if is_first_rank():
-        save_file({key: value.contiguous() for key, value in net.state_dict().items()}, checkpoint)
-        report_cam(net.eval(), held_out, labels, config.side_px, out_dir / "report.json")
-    wait_for_ranks()
-    return checkpoint
+    return DataLoader(canvases, share_of_batch(config.batch, "batch"), num_workers=config.loader_workers)
 
 
 def _build(config: CamConfig, classes: int) -> CamNet:
@@ -136,8 +131,8 @@ def _parameter_groups(net: CamNet, config: CamConfig) -> list[dict[str, Any]]:
     return [{"params": backbone, "lr_scale": config.backbone_lr_scale}, {"params": fresh}]
 
 
-def _losses(model: Any, batch: dict[str, torch.Tensor], config: CamConfig) -> dict[str, torch.Tensor]:
+def _compute(config: CamConfig, model: Any, batch: dict[str, torch.Tensor], _: int) -> StepOutput:
     output, tags = model(batch["image"]), batch["tags"]
     if config.architecture == "weaktr":
-        return weaktr_losses(output, tags, config.weaktr.sharpness, config.ground_weight, config.ground_share)
-    return cnn_losses(output[1], tags, model.sharpness, config.ground_weight, config.ground_share)
+        return StepOutput(weaktr_losses(output, tags, config.weaktr.sharpness, config.ground_share))
+    return StepOutput(cnn_losses(output[1], tags, model.sharpness, config.ground_share))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -17,16 +16,17 @@ from models.config import config_from_values
 from models.detections import Detections
 from models.image import read_image
 from models.labels import LabelSet
-from models.labels_file import read_labels
 from models.letterbox import Letterbox
 from models.nets.backbone import MEAN_RGB
 from models.nets.rcnn import Rcnn
 from models.postprocess import best_first, detector_detections
+from models.run_folder import CONFIG, REPORT, THRESHOLDS, open_run
 from training.data.tagged import TaggedImage
 from training.data.tiles import tag_vector
 from training.detector.train import DetectorConfig, load_rcnn
 from training.metrics.score_thresholds import MAX_DETECTOR_THRESHOLD, tag_recall_threshold, thresholds_by_class
 from training.metrics.scorecard import PrecisionTally, Predictions, box_overlaps
+from training.runs.run_folder import write_json
 
 ImageU8 = npt.NDArray[np.uint8]
 Allowed = npt.NDArray[np.float32]
@@ -39,10 +39,10 @@ def report_detector(run_dir: Path, images: Sequence[TaggedImage]) -> Path:
     0.5 where true boxes are known: ``ap50`` without tags, ``ap50_tagged`` with them, and ``ap50_tagged_augmented``
     with tags, flips and the sides ``test_sides_px`` of the settings.
     """
-    values = json.loads((run_dir / "config.json").read_text(encoding="utf-8"))
-    config = config_from_values(DetectorConfig, values, str(run_dir / "config.json"))
-    labels = read_labels(run_dir / "labels.json")
-    net = load_rcnn(run_dir / "detector.safetensors", config.net, len(labels))
+    run = open_run(run_dir, "detector")
+    config = config_from_values(DetectorConfig, run.config, str(run_dir / CONFIG))
+    labels = run.labels
+    net = load_rcnn(run.checkpoint, config.net, len(labels))
     net.to("cuda" if torch.cuda.is_available() else "cpu")
     tallies = {name: PrecisionTally(box_overlaps) for name in ("ap50", "ap50_tagged", "ap50_tagged_augmented")}
     best = np.zeros((len(images), len(labels)), np.float32)
@@ -66,8 +66,9 @@ def report_detector(run_dir: Path, images: Sequence[TaggedImage]) -> Path:
     precision = {name: tally.by_class() for name, tally in tallies.items()}
     report = {name: round(float(np.mean(list(aps.values()))), 4) for name, aps in precision.items() if aps}
     per_class = {label: round(ap, 4) for label, ap in precision["ap50_tagged"].items()}
-    _write(run_dir / "thresholds.json", thresholds)
-    return _write(run_dir / "report.json", report | {"images": len(images), "ap50_tagged_per_class": per_class})
+    write_json(run_dir / THRESHOLDS, thresholds)
+    write_json(run_dir / REPORT, report | {"images": len(images), "ap50_tagged_per_class": per_class})
+    return run_dir / REPORT
 
 
 def detect_picture(net: Rcnn, image_hwc_u8: ImageU8, side_px: int, allowed: Allowed, flip: bool = False) -> Detections:
@@ -95,8 +96,3 @@ def detect_augmented(net: Rcnn, image_hwc_u8: ImageU8, sides_px: Sequence[int], 
 
 def _named(found: Detections, labels: LabelSet) -> Predictions:
     return Predictions(tuple(labels.names[label] for label in found.labels), found.scores, found.boxes_xyxy)
-
-
-def _write(path: Path, values: object) -> Path:
-    path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    return path

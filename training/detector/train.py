@@ -4,42 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
 from models.image import read_image
 from models.labels import LabelSet
-from models.labels_file import write_labels
 from models.letterbox import Letterbox
 from models.nets.backbone import MEAN_RGB
 from models.nets.rcnn import Rcnn, RcnnSettings, build_rcnn
 from models.nets.roi_drop import DropRule
+from models.run_folder import SAMPLE_IMAGES
 from training.data.tagged import TaggedImage
 from training.detector.data import LabelledImage, LabelledScenes, Scene, ScenePlan, labelled_images, stack_scenes
 from training.detector.drop_log import drop_figures
-from training.runs.engine import (
-    JsonlLog,
-    Precision,
-    optimise,
-    prepare_run,
-    resume_checkpoint,
-    save_checkpoint,
-    scheduled_lr,
-    set_lr,
-    share_of_batch,
-    start_fabric,
-)
+from training.runs.checkpoints import save_weights
+from training.runs.devices import Precision, start_fabric
+from training.runs.fit import StepOutput, Task, fit
 from training.runs.inputs import files_digest, pictures_digest
-from training.runs.ranks import is_first_rank, rank, track_first, wait_for_ranks
+from training.runs.ranks import is_first_rank, rank, share_of_batch, wait_for_ranks
+from training.runs.run_folder import prepare_run
 
 MOMENTUM = 0.9
-MOST_GRADIENT_NORM = 10.0
+MAX_GRADIENT_NORM = 10.0
 
 
 @dataclass(frozen=True)
@@ -122,33 +115,28 @@ def train_detector(
             "annotations: there is no pseudo ground truth to learn from: give some, or --set supervision=boxes, which "
             "makes the fully supervised twin"
         )
-    with_masks = config.net.mask_channels > 0
-    rows = labelled_images(images, annotation_files, masks=with_masks, true_objects=config.supervision == "boxes")
+    with_masks, twin = config.net.mask_channels > 0, config.supervision == "boxes"
+    rows = labelled_images(images, annotation_files, masks=with_masks, true_objects=twin)
     fabric = start_fabric(config.precision, config.seed)
+    prepare_run(config, out_dir, _input_digests(config, images, labels, annotation_files), labels)
     if is_first_rank():
-        prepare_run(config, out_dir, _input_digests(config, images, labels, annotation_files))
-        write_labels(labels, out_dir / "labels.json")
-        np.save(out_dir / "pictures.npy", _sample_pictures(rows, config.side_px))
+        np.save(out_dir / SAMPLE_IMAGES, _sample_pictures(rows, config.side_px))
     net = _build(config, len(labels))
-    raw_optimizer = _optimizer(net, config)
-    model, optimizer = fabric.setup(net, raw_optimizer)
-    done = resume_checkpoint(out_dir / "resume.pt", net, raw_optimizer)
-    plan = ScenePlan(config.train_sides_px, config.four_share, config.batch, with_masks, config.seed)
-    scenes = LabelledScenes(rows, labels, plan, range(done * config.batch, config.steps * config.batch))
-    batches = fabric.setup_dataloaders(_loader(scenes, config))
-    log = JsonlLog(out_dir / "log.jsonl")
-    model.train()
-    for step, batch in zip(range(done, config.steps), track_first(batches, "detector"), strict=True):
-        set_lr(optimizer, scheduled_lr(config.lr, step, config.steps, config.warmup_steps))
-        # Sampling of RoIs and anchors: a resumed run must draw what an unbroken one draws.
-        torch.manual_seed((config.seed + step) * 1000 + rank())
-        net.drop_rule = config.drop if step >= config.drop_from_step else None
-        log.write(step=step, **_train_step(fabric, model, optimizer, batch, step))
-        if (step + 1) % config.checkpoint_steps == 0:
-            save_checkpoint(out_dir / "resume.pt", net, raw_optimizer, step + 1)
+    task = Task(
+        name="detector",
+        net=net,
+        module=net,
+        optimizer=_optimizer(net, config),
+        steps=config.steps,
+        batches=lambda done: fabric.setup_dataloaders(_loader(config, rows, labels, done)),
+        compute=partial(_compute, config, net),
+        loss_weights={},
+        max_gradient_norm=MAX_GRADIENT_NORM,
+        log_steps=1,
+    )
+    fit(fabric, task, config, out_dir)
     checkpoint = out_dir / "detector.safetensors"
-    if is_first_rank():
-        save_file({key: value.contiguous() for key, value in net.state_dict().items()}, checkpoint)
+    save_weights(net, checkpoint)
     wait_for_ranks()
     return checkpoint
 
@@ -164,12 +152,13 @@ def _input_digests(
     }
 
 
-def _train_step(fabric: Any, model: Any, optimizer: Any, batch: Any, step: int) -> dict[str, Any]:
-    pictures, targets, true_boxes, true_labels = batch
-    losses, foreground = model(pictures, targets)
-    optimise(fabric, model, optimizer, losses, step, MOST_GRADIENT_NORM)
-    figures = drop_figures(foreground, true_boxes, true_labels)
-    return {name: loss.item() for name, loss in losses.items()} | figures
+def _compute(config: DetectorConfig, net: Rcnn, model: Any, batch: Any, step: int) -> StepOutput:
+    images, targets, true_boxes, true_labels = batch
+    # Sampling of RoIs and anchors: a resumed run must draw what an unbroken one draws.
+    torch.manual_seed((config.seed + step) * 1000 + rank())
+    net.drop_rule = config.drop if step >= config.drop_from_step else None
+    losses, foreground = model(images, targets)
+    return StepOutput(losses, drop_figures(foreground, true_boxes, true_labels))
 
 
 def _build(config: DetectorConfig, classes: int) -> Rcnn:
@@ -193,7 +182,10 @@ def _optimizer(net: Rcnn, config: DetectorConfig) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
 
 
-def _loader(scenes: LabelledScenes, config: DetectorConfig) -> DataLoader[Scene]:
+def _loader(config: DetectorConfig, rows: Sequence[LabelledImage], labels: LabelSet, done: int) -> DataLoader[Scene]:
+    with_masks = config.net.mask_channels > 0
+    plan = ScenePlan(config.train_sides_px, config.four_share, config.batch, with_masks, config.seed)
+    scenes = LabelledScenes(rows, labels, plan, range(done * config.batch, config.steps * config.batch))
     share = share_of_batch(config.batch, "batch")
     return DataLoader(scenes, share, num_workers=config.loader_workers, collate_fn=stack_scenes)
 

@@ -28,9 +28,10 @@ from training.proposals.graph_runner import inference_device
 from training.proposals.store import store_proposals
 from training.pseudo_labels.dataset import PGT_JSON
 from training.pseudo_labels.make import PgtConfig, make_pgt_together
-from training.runs.engine import prepare_run, start_fabric
+from training.runs.devices import start_fabric
 from training.runs.image_digests import PictureDigests
 from training.runs.ranks import is_first_rank, wait_for_ranks
+from training.runs.run_folder import prepare_run
 from training.runs.stage import DONE, Done, digest_of, run_stage
 from training.wsod.train import train_wsod
 

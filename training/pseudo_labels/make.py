@@ -18,8 +18,8 @@ from training.pseudo_labels.dataset import LabelledPicture, PseudoObject, catego
 from training.pseudo_labels.quality import count_hits_by_class, report_pgt
 from training.pseudo_labels.rules import adaptive_pgt, threshold_pgt, top1_pgt
 from training.pseudo_labels.store import Detected, DetectionStore
-from training.runs.engine import prepare_run
 from training.runs.ranks import is_first_rank, my_share, rank_count, track_first, wait_for_ranks
+from training.runs.run_folder import prepare_run
 
 STEPS = tuple(step / 10 for step in range(1, 11))
 COMPARED_PICTURES = 2000

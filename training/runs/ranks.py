@@ -1,6 +1,6 @@
 """Processes that share a stage: each takes its pictures, writes one file for each, and reads the others' files.
 
-Ranks are started by ``torchrun`` or SLURM and joined by `training.runs.engine.start_fabric`. Alone, a process is
+Ranks are started by ``torchrun`` or SLURM and joined by `training.runs.devices.start_fabric`. Alone, a process is
 rank 0.
 """
 
@@ -60,6 +60,13 @@ def wait_for_ranks() -> None:
 def my_share(items: Sequence[Item]) -> Sequence[Item]:
     """Every n-th item of n ranks; neighbours, which cost about the same, go to different ranks."""
     return items[rank() :: rank_count()]
+
+
+def share_of_batch(batch: int, name: str) -> int:
+    """Return a rank's part of a global batch; raises ValueError if the ranks cannot share it evenly."""
+    if batch % rank_count():
+        raise ValueError(f"{name} is {batch}: take a multiple of the {rank_count()} ranks")
+    return batch // rank_count()
 
 
 def track_first(items: Iterable[Item], description: str) -> Iterable[Item]:

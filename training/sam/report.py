@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +16,9 @@ from models.masks import decode_rle, mask_box, mask_iou
 from models.nets.backbone import MEAN_RGB
 from models.nets.compact_sam import CompactSam, decode_prompts
 from models.prompts import PromptBatch, box_prompts, point_prompts
+from models.run_folder import open_run
 from training.data.tagged import TaggedImage
+from training.runs.run_folder import write_json
 from training.sam.train import interior_points, load_compact_sam
 
 REPORT_SEED = 11
@@ -29,11 +30,11 @@ Mask = npt.NDArray[np.bool_]
 
 def report_sam(run: Path, images: Sequence[TaggedImage], out: Path) -> None:
     """Write mIoU of the mask ranked first and of the best level, from boxes and interior points, as JSON."""
-    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    net = load_compact_sam(run / "sam.safetensors", config["backbone"], config["side_px"])
+    opened = open_run(run, "sam")
+    net = load_compact_sam(opened.checkpoint, opened.config["backbone"], opened.config["side_px"])
     rows = [row for image in track(images, "SAM report") for row in measure_picture(net, image)]
     report = {size: _summary([row for row in rows if low <= row["area"] < high]) for size, (low, high) in SIZES.items()}
-    out.write_text(json.dumps(report | {"all": _summary(rows)}, indent=1) + "\n", encoding="utf-8")
+    write_json(out, report | {"all": _summary(rows)})
 
 
 def measure_picture(net: CompactSam, image: TaggedImage) -> list[dict[str, float]]:

@@ -85,8 +85,12 @@ def mist_losses(
     previous = output.wsddn.detach()
     for index, logits in enumerate(output.refined):
         targets = assign_targets(mine_many_seeds(previous, predicted_iou, boxes, tags, rule, settings), boxes)
-        weight = settings.first_weight if index == 0 else 1.0
-        losses[f"loss_refine_{index + 1}"] = weight * refinement_loss(logits, targets)
-        losses[f"loss_box_{index + 1}"] = weight * box_loss(output.deltas[:, index : index + 1], boxes, targets)
+        losses[f"loss_refine_{index + 1}"] = refinement_loss(logits, targets)
+        losses[f"loss_box_{index + 1}"] = box_loss(output.deltas[:, index : index + 1], boxes, targets)
         previous = logits.detach().softmax(dim=1)[:, 1:]
     return losses
+
+
+def mist_loss_weights(settings: MistSettings) -> dict[str, float]:
+    """Return the weights of the terms of `mist_losses` that do not count 1."""
+    return {"loss_refine_1": settings.first_weight, "loss_box_1": settings.first_weight}

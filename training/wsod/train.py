@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,13 +12,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from models.bundle import PROPOSAL_GRAPHS, Bundle, load_bundle
 from models.labels import LabelSet
-from models.labels_file import write_labels
 from models.nets.wsod import Method, RoiHead, build_wsod
+from models.run_folder import REPORT, THRESHOLDS
 from models.settings import PostSettings
 from training.data.tagged import TaggedImage
 from training.data.tiles import tag_vector
@@ -31,28 +30,21 @@ from training.metrics.score_thresholds import (
     thresholds_by_class,
 )
 from training.proposals.store import StoredProposals, store_proposals
-from training.runs.engine import (
-    JsonlLog,
-    Precision,
-    optimise,
-    prepare_run,
-    resume_checkpoint,
-    save_checkpoint,
-    scheduled_lr,
-    set_lr,
-    share_of_batch,
-    start_fabric,
-)
+from training.runs.checkpoints import save_weights
+from training.runs.devices import Precision, start_fabric
+from training.runs.fit import StepOutput, Task, fit
 from training.runs.inputs import files_digest, pictures_digest
-from training.runs.ranks import is_first_rank, my_share, track_first, wait_for_ranks
+from training.runs.ranks import is_first_rank, my_share, share_of_batch, wait_for_ranks
+from training.runs.run_folder import prepare_run, write_json
 from training.runs.stage import digest_of
-from training.wsod.mist import MistSettings, mist_losses
+from training.wsod.mist import MistSettings, mist_loss_weights, mist_losses
 from training.wsod.oicr import SeedRule, box_supervised_losses, tag_supervised_losses, wsddn_loss
 from training.wsod.report import report_wsod
 from training.wsod.roi_store import ExampleFile, RoiExample, pool_pictures, pool_quarters
 
 FEATURES = "roi_features"  # in a run's folder, until it is finished
-MOST_GRADIENT_NORM = 5.0
+MAX_GRADIENT_NORM = 5.0
+LOG_STEPS = 50
 
 
 @dataclass(frozen=True)
@@ -117,9 +109,7 @@ def train_wsod(
         "features": files_digest([cam_checkpoint]),
         "proposals": bundle.inference_digest,
     }
-    prepare_run(config, out_dir, inputs)
-    if is_first_rank():
-        write_labels(labels, out_dir / "labels.json")
+    prepare_run(config, out_dir, inputs, labels)
     net = build_wsod(config.backbone, len(labels), method=config.method, drop_share=config.mist.drop_share)
     net.features.load_state_dict(cam_features(cam_checkpoint))
     net.to(fabric.device).eval()
@@ -135,8 +125,8 @@ def train_wsod(
     pooled = pool_pictures(net, held_out, stored, labels, config.side_px, folder)
     net.cpu().eval()
     checkpoint = out_dir / "wsod.safetensors"
+    save_weights(net, checkpoint)
     if is_first_rank():
-        save_file({key: value.contiguous() for key, value in net.state_dict().items()}, checkpoint)
         _look_at_held_out(net.head, held_out, stored, pooled, labels, config, bundle.post, out_dir)
         shutil.rmtree(out_dir / FEATURES)
     wait_for_ranks()
@@ -169,10 +159,6 @@ def cam_features(checkpoint: Path) -> dict[str, torch.Tensor]:
 
 
 def _train_head(fabric: Any, head: RoiHead, examples: Sequence[ExampleFile], config: WsodConfig, out_dir: Path) -> None:
-    raw_optimizer = torch.optim.AdamW(head.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    model, optimizer = fabric.setup(WsodLosses(head, config), raw_optimizer)
-    done = resume_checkpoint(out_dir / "resume.pt", head, raw_optimizer)
-    share_of_batch(config.batch, "batch")
     usable = [example for example in examples if example.proposals]
     steps = config.epochs * len(usable) // config.batch
     if not steps:
@@ -180,18 +166,35 @@ def _train_head(fabric: Any, head: RoiHead, examples: Sequence[ExampleFile], con
             f"data: {len(usable)} of {len(examples)} examples have a proposal, too few for a step of batch = "
             f"{config.batch}: give more pictures, or lower grid_min_iou and grid_min_stability of the proposals' bundle"
         )
-    log = JsonlLog(out_dir / "log.jsonl")
-    model.train()
-    for step in track_first(range(done, steps), f"{config.method} from {config.supervision}"):
-        set_lr(optimizer, scheduled_lr(config.lr, step, steps, config.warmup_steps))
-        torch.manual_seed(config.seed + step)  # dropout: a resumed run must draw what an unbroken one draws
-        batch = [usable[i].read().to(fabric.device) for i in my_share(_batch_indices(step, len(usable), config))]
-        losses = model(RoiBatch(batch))
-        optimise(fabric, model, optimizer, losses, step, MOST_GRADIENT_NORM)
-        if step % 50 == 0:
-            log.write(step=step, **{name: loss.item() for name, loss in losses.items()})
-        if (step + 1) % config.checkpoint_steps == 0:
-            save_checkpoint(out_dir / "resume.pt", head, raw_optimizer, step + 1)
+    share_of_batch(config.batch, "batch")
+    refined_by_mist = config.method == "mist" and config.supervision == "tags"
+    task = Task(
+        name=f"{config.method} from {config.supervision}",
+        net=head,
+        module=WsodLosses(head, config),
+        optimizer=torch.optim.AdamW(head.parameters(), lr=config.lr, weight_decay=config.weight_decay),
+        steps=steps,
+        batches=lambda done: _batches(usable, config, range(done, steps), fabric.device),
+        compute=partial(_compute, config),
+        loss_weights=mist_loss_weights(config.mist) if refined_by_mist else {},
+        max_gradient_norm=MAX_GRADIENT_NORM,
+        log_steps=LOG_STEPS,
+    )
+    fit(fabric, task, config, out_dir)
+
+
+def _batches(
+    examples: Sequence[ExampleFile], config: WsodConfig, steps: range, device: torch.device
+) -> Iterator[RoiBatch]:
+    """Yield this rank's share of the batch of each step."""
+    for step in steps:
+        mine = my_share(_batch_indices(step, len(examples), config))
+        yield RoiBatch([examples[i].read().to(device) for i in mine])
+
+
+def _compute(config: WsodConfig, model: Any, batch: RoiBatch, step: int) -> StepOutput:
+    torch.manual_seed(config.seed + step)  # dropout: a resumed run must draw what an unbroken one draws
+    return StepOutput(model(batch))
 
 
 def _batch_indices(step: int, count: int, config: WsodConfig) -> list[int]:
@@ -258,8 +261,8 @@ def _look_at_held_out(
     """Write ``thresholds.json`` and ``report.json``."""
     thresholds = _thresholds(head, images, stored, examples, labels, config, post.quality_power)
     report = report_wsod(head, images, (example.read() for example in examples), labels, config.side_px, post)
-    for name, values in (("thresholds", thresholds), ("report", report)):
-        (out_dir / f"{name}.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    write_json(out_dir / THRESHOLDS, thresholds)
+    write_json(out_dir / REPORT, report)
 
 
 def _thresholds(

@@ -139,7 +139,7 @@ def pgt_command(
     """Turn tagged pictures into pseudo ground truth, a COCO data set that any trainer reads."""
     from training.pseudo_labels.dataset import PGT_JSON
     from training.pseudo_labels.make import PgtConfig, make_pgt_together
-    from training.runs.engine import start_fabric
+    from training.runs.devices import start_fabric
     from training.runs.ranks import is_first_rank
 
     settings = load_config(PgtConfig, config, override or ())
