@@ -1,4 +1,4 @@
-"""The pages of the service; each handler is one call."""
+"""The routes of the service; each handler is one call."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from fastapi import APIRouter, Query, Request, Response
 
 from service import errors
 from service.errors import PROBLEM_MEDIA_TYPE, ServiceError
-from service.http.body import read_request
 from service.http.key_guard import require_admin
 from service.http.openapi import reference
+from service.http.request_body import read_request
 from service.observability.metrics import MEDIA_TYPE as METRICS_MEDIA_TYPE
 from service.runtime.admission import while_connected
-from service.runtime.lifecycle import Operations
-from service.runtime.request_handler import Detector
+from service.runtime.lifecycle import Lifecycle
+from service.runtime.request_handler import RequestHandler
 from weaksam.schemas import (
     DetectParameters,
     DetectRequest,
@@ -69,11 +69,11 @@ router = APIRouter()
 
 @router.post(
     "/detect",
-    summary="Boxes and masks of the tagged things in a picture",
+    summary="Boxes and masks of the tagged things in an image",
     response_model=DetectResult,
     responses={
         200: {
-            "description": "What was found; with `Accept: image/png` drawn.",
+            "description": "The detections; with `Accept: image/png`, drawn on the image.",
             "content": {PNG: {"schema": BINARY}},
         },
         **_problems(*REQUEST_ERRORS, errors.Unauthorized, errors.RateLimited, *CAPACITY_ERRORS),
@@ -83,20 +83,20 @@ router = APIRouter()
 async def detect(request: Request, query: Annotated[DetectParameters, Query()]) -> Response:
     """Send a form with a file `image` and its `tags`, the file itself, or JSON with the file in base64.
 
-    Options may stand in the query or, in a form or JSON, beside the image. Only tagged classes come back, and every
-    tag has a row in `tags` that says what became of it.
+    Options go into the query or, in a form or JSON, beside the image. Only tagged classes come back. Every tag has a
+    row in `tags` that says what became of it.
     """
     overlay = wants_png(request.headers.get("accept", ""))
-    detector = _detector(request)
-    asked = await read_request(request, query, detector.upload_s)
-    answer = await while_connected(request.receive, detector.detect(asked, overlay=overlay))
-    return Response(answer, media_type=PNG if overlay else JSON)
+    handler = _handler(request)
+    detect_request = await read_request(request, query, handler.upload_s)
+    content = await while_connected(request.receive, handler.detect(detect_request, overlay=overlay))
+    return Response(content, media_type=PNG if overlay else JSON)
 
 
 @router.get("/labels", summary="The labels that a tag can mean", response_model=LabelsResponse)
 async def labels(request: Request) -> LabelsResponse:
-    """Names, aliases and calibrated thresholds of the bundle's labels."""
-    pipeline = _detector(request).pipeline
+    """Return names, aliases and calibrated thresholds of the bundle's labels."""
+    pipeline = _handler(request).pipeline
     thresholds = pipeline.bundle.thresholds
     rows = zip(pipeline.bundle.labels, thresholds.classifier, thresholds.detector or thresholds.score, strict=True)
     return LabelsResponse(
@@ -110,46 +110,46 @@ async def labels(request: Request) -> LabelsResponse:
 
 @router.get("/livez", summary="Whether the process runs", response_model=StateResponse)
 async def livez() -> StateResponse:
-    """Always 200: restart the process where this gives no answer."""
+    """Return 200. Restart the process if there is no response."""
     return StateResponse(status="alive")
 
 
 @router.get(
     "/readyz",
-    summary="Whether requests can be answered",
+    summary="Whether the service is ready for requests",
     response_model=StateResponse,
     responses=_problems(errors.NotReady),
 )
 async def readyz(request: Request) -> StateResponse:
-    """503 until a real inference has passed through the whole pipeline."""
-    await _operations(request).check_ready()
+    """Return 503 until a real inference has passed through the whole pipeline."""
+    await _lifecycle(request).check_ready()
     return StateResponse(status="ready")
 
 
 @router.get("/metrics", summary="Metrics in Prometheus' text format", response_class=Response)
 async def metrics(request: Request) -> Response:
-    """Requests, stages, encodes, cache, queue and tags."""
-    return Response(_detector(request).pipeline.metrics.render(), media_type=METRICS_MEDIA_TYPE)
+    """Return the metrics of requests, stages, encodes, cache, queue and tags."""
+    return Response(_handler(request).pipeline.metrics.render(), media_type=METRICS_MEDIA_TYPE)
 
 
 @router.post(
     "/admin/reload",
-    summary="Load keys and bundle again from where they are configured",
+    summary="Load the configured keys and bundle again",
     response_model=ReloadResponse,
     responses=_problems(errors.Unauthorized, errors.Forbidden, errors.RateLimited, errors.ReloadFailed),
 )
 async def reload(request: Request) -> ReloadResponse:
-    """For an administrator's key. Takes no path: what is served is decided where the service is configured.
+    """Load keys and bundle again. This needs an administrator's key, and takes no path: the configuration decides.
 
-    The new bundle takes over after a warm-up inference; where it fails, the old one stays. The answer comes when the
-    last request of the old one has been answered.
+    The new bundle takes over after a warm-up inference; if that fails, the old one stays. The response comes after the
+    last request of the old bundle.
     """
     require_admin(request)
-    return await _operations(request).reload()
+    return await _lifecycle(request).reload()
 
 
 def wants_png(accept: str) -> bool:
-    """Whether an Accept header prefers a PNG to JSON; where it likes both alike but names one, that one."""
+    """Return whether an Accept header prefers PNG to JSON. If both weigh the same, the one that it names wins."""
     png = max(_quality(accept, PNG), _quality(accept, "image/*"))
     return png > 0 and png >= max(_quality(accept, JSON), _quality(accept, "*/*"))
 
@@ -163,11 +163,11 @@ def _quality(accept: str, media_type: str) -> float:
     return 0.0
 
 
-def _detector(request: Request) -> Detector:
-    detector: Detector = request.app.state.detector
-    return detector
+def _handler(request: Request) -> RequestHandler:
+    handler: RequestHandler = request.app.state.handler
+    return handler
 
 
-def _operations(request: Request) -> Operations:
-    operations: Operations = request.app.state.operations
-    return operations
+def _lifecycle(request: Request) -> Lifecycle:
+    lifecycle: Lifecycle = request.app.state.lifecycle
+    return lifecycle

@@ -95,7 +95,7 @@ async def test_concurrency_falls_to_what_the_server_can_take(url: str, fake: Fak
     async with AsyncClient(url, max_concurrent=16, retry=patient) as client:
         answers = await asyncio.gather(*(client.detect(b"%d" % number, ["Bolt"]) for number in range(40)))
     assert len(answers) == 40
-    assert fake.most_in_flight <= 2
+    assert fake.max_in_flight <= 2
     refused = len(fake.seen) - 40
     assert refused < 40, f"{refused} of {len(fake.seen)} requests were sent in vain"
 

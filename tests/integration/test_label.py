@@ -123,7 +123,7 @@ def test_trouble_that_passes_is_not_a_failure(command: list[str], fake: FakeServ
 def test_a_server_for_few_is_not_overrun(command: list[str], fake: FakeService) -> None:
     fake.capacity, fake.delay_s = 2, 0.01
     assert run(command, "--concurrency", "16").returncode == DONE
-    assert fake.most_in_flight <= 2
+    assert fake.max_in_flight <= 2
 
 
 @pytest.mark.parametrize(

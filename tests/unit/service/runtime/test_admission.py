@@ -76,7 +76,7 @@ async def test_retry_after_grows_with_the_work_ahead() -> None:
     crowd = Crowd(admission, metrics)
     tasks = [asyncio.create_task(crowd.request()) for _ in range(4)]
     await asyncio.sleep(0.01)
-    with pytest.raises(Busy, match=r"1 requests are being worked on and 3 are waiting") as caught:
+    with pytest.raises(Busy, match=r"1 requests are running and 3 are waiting") as caught:
         await admission.worker(Timings(metrics)).__aenter__()
     assert caught.value.retry_after_s == (10 + 0.2 * (20 - 10)) * 4
     for task in reversed(tasks):

@@ -1,4 +1,4 @@
-"""The one place where settings become a backend; the library of the other one need not be installed."""
+"""From settings to a backend. The library of a backend that is not used need not be installed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RUNS_PER_REQUEST = 2
 
 
 def open_backend(settings: Settings, bundle: Bundle, metrics: Metrics) -> Backend:
-    """The backend that `settings` name, for `bundle`; whoever asks for it closes it.
+    """Open the backend that `settings` name, for `bundle`. The caller closes it.
 
     Raises:
         BackendMismatch: it cannot serve the bundle.

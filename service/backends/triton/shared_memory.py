@@ -1,7 +1,7 @@
-"""Inputs handed to a Triton on the same host through system shared memory instead of the connection.
+"""System shared memory that hands inputs to a Triton on the same host, instead of the network.
 
-Only inputs: the server may still read them after the caller has given up, which does no harm, since nobody takes the
-answer; but it may also still write outputs, and would then write into what another call has been given meanwhile.
+Only inputs go through it. A server may still read an input after the caller has given up, which does no harm. It may
+also still write an output, and would then overwrite memory that another call uses by now.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ALIGNMENT = 64
 
 
 class InputMemory:
-    """One region of shared memory, lent out piece by piece.
+    """One region of shared memory, lent in pieces.
 
     Args:
         size: bytes of the region.
@@ -35,13 +35,13 @@ class InputMemory:
         self.key = f"/{self.name}"
         self.size = size
         self._memory = SharedMemory(self.name, create=True, size=size)
-        # Free pieces, start and end, in their order; neighbours are joined.
+        # Start and end of each free piece, in order; neighbours are joined.
         self._free = [(0, size)]
         self._closed = False
 
     @contextmanager
     def lent(self, array: Array) -> Iterator[int | None]:
-        """A copy of an array in the region, for as long as the block lasts: its offset, or None if there is no room."""
+        """Copy an array into the region until the block ends; yield its offset, or None if there is no room."""
         needed = -(-array.nbytes // ALIGNMENT) * ALIGNMENT
         start = self._take(needed)
         if start is None:
@@ -54,7 +54,7 @@ class InputMemory:
             self._give_back(start, start + needed)
 
     def close(self) -> None:
-        """Remove the region; no error if closed already."""
+        """Remove the region; do nothing if closed already."""
         if not self._closed:
             self._closed = True
             self._memory.close()

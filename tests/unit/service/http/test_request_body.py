@@ -11,9 +11,10 @@ from fastapi import FastAPI, Query, Request
 from starlette.types import Message, Scope
 
 from service.errors import BodyTooLarge, Busy
-from service.http import body
-from service.http.body import BodyLimit, read_request
+from service.http import request_body
+from service.http.body_limit import BodyLimit
 from service.http.problems import add_problem_handlers
+from service.http.request_body import read_request
 from weaksam.schemas import DetectParameters
 
 DATA = bytes(range(256))
@@ -155,8 +156,8 @@ async def test_unknown_members_without_end_are_answered_with_twenty(
         counted.append(len(values))
         return validate(kind, values)
 
-    validate = body._validated
-    monkeypatch.setattr(body, "_validated", validated)
+    validate = request_body._validated
+    monkeypatch.setattr(request_body, "_validated", validated)
     answer = await send(app, {"json": {"image": TEXT} | {str(number): 0 for number in range(100_000)}})
     assert answer.status_code == 422
     assert len(answer.json()["errors"]) == 20
@@ -202,7 +203,7 @@ async def test_the_limit_counts_what_arrives_and_believes_what_is_declared(
         await call
         assert b"".join(taken) == b"".join(chunks)
     else:
-        with pytest.raises(BodyTooLarge, match="larger than 10 bytes"):
+        with pytest.raises(BodyTooLarge, match="larger than the limit of 10 bytes"):
             await call
         assert len(b"".join(taken)) <= LIMIT
 

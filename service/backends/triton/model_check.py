@@ -1,4 +1,4 @@
-"""Whether the models that a Triton serves are those of the bundle."""
+"""Checks that the models which a Triton serves are those of the bundle."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ REMEDY = "write the bundle with `weaksam triton` into the repository that this T
 
 
 def check_model(bundle: Bundle, graph: str, metadata: Any, config: Any) -> None:
-    """Compare one model with the bundle.
+    """Compare one served model with the bundle.
 
     Args:
         metadata: Triton's ModelMetadataResponse for the bundle's version.
         config: Triton's ModelConfig.
 
     Raises:
-        BackendMismatch: naming the model and what differs.
+        BackendMismatch: they differ; it names the model and the difference.
     """
     name = digest_parameter(sequence_number(bundle))
     digest = config.parameters[name].string_value if name in config.parameters else "none"
@@ -43,7 +43,7 @@ def check_model(bundle: Bundle, graph: str, metadata: Any, config: Any) -> None:
 
 
 def _wanted(tensor: TensorSpec, *, batched: bool) -> str:
-    # Triton shows the batch axis, which its configuration leaves out, as -1.
+    # Triton's metadata shows the batch axis as -1; its configuration leaves it out.
     dims = [-1] * batched + triton_dims(tensor, batched=batched)
     return f"{tensor.name} {TRITON_TYPES[tensor.dtype]}{dims}"
 
