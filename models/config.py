@@ -6,6 +6,7 @@ import difflib
 import json
 import tomllib
 import typing
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -14,6 +15,10 @@ from typing import Any, TypeVar
 Config = TypeVar("Config")
 # TOML has no null: what `--set section=none` says of a section, path or number that may be left out.
 LEFT_OUT = "none"
+
+
+# Keys that had another name before 0.2. The old name is read for one release, with a warning.
+RENAMED_KEYS = {"every": "subsample", "least_score": "min_score", "pictures": "image_files"}
 
 
 class ConfigError(ValueError):
@@ -43,6 +48,7 @@ def read_values(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
 def config_from_values(kind: type[Config], values: Mapping[str, Any], where: str) -> Config:
     """Build the dataclass ``kind`` from plain values, checking every key and type; raises ConfigError."""
     types = typing.get_type_hints(kind)
+    values = {_present_name(key, types, where): value for key, value in values.items()}
     for key in values:
         if key not in types:
             nearest = difflib.get_close_matches(key, types, n=1, cutoff=0.0)[0]
@@ -52,6 +58,14 @@ def config_from_values(kind: type[Config], values: Mapping[str, Any], where: str
         return kind(**converted)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def _present_name(key: str, types: Mapping[str, Any], where: str) -> str:
+    renamed = RENAMED_KEYS.get(key, key)
+    if key in types or renamed not in types:
+        return key
+    warnings.warn(f"{where}: {key!r} is now called {renamed!r}; write the new name", FutureWarning, stacklevel=3)
+    return renamed
 
 
 def config_values(config: Any) -> dict[str, Any]:

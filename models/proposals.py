@@ -19,7 +19,7 @@ from models.settings import PromptSettings
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
-LEAST_SIDE_PX = 1.0
+MIN_SIDE_PX = 1.0
 # Of promising boxes that overlap by more, points are sought in the better one.
 SAME_THING_IOU = 0.7
 
@@ -152,7 +152,7 @@ def _masks_of(decoded: DecodedBatch, first_prompt: int, from_peak: bool, setting
         np.full(count * len(levels), from_peak),
     )
     sides_wh = masks.boxes_xyxy[:, 2:] - masks.boxes_xyxy[:, :2]
-    drawn = (sides_wh >= LEAST_SIDE_PX).all(axis=1)
+    drawn = (sides_wh >= MIN_SIDE_PX).all(axis=1)
     good = (masks.predicted_iou >= settings.grid_min_iou) & (masks.stability >= settings.grid_min_stability)
     return masks[drawn & (good | masks.from_peak)]
 

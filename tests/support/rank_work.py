@@ -14,7 +14,8 @@ import numpy as np
 from training.data.open_together import open_together
 from training.evaluation.evaluate import evaluate
 from training.proposals.store import store_proposals
-from training.pseudo_labels.make import PgtConfig, make_pgt_together
+from training.pseudo_labels.make import make_pseudo_labels_together
+from training.pseudo_labels.selection import PseudoLabelConfig
 from training.runs.devices import start_fabric
 from training.runs.ranks import is_first_rank, rank, rank_count
 
@@ -24,7 +25,7 @@ def main(bundle: Path, data: Path, out: Path) -> None:
     opened = open_together([data], "train")
     stored = store_proposals(bundle, opened.images, out / "proposals")
     report = evaluate(bundle, data, "train", threads=1, results_dir=out / "answers")
-    make_pgt_together(PgtConfig(masks=True), bundle, opened.images, opened.labels, out / "pgt")
+    make_pseudo_labels_together(PseudoLabelConfig(masks=True), bundle, opened.images, opened.labels, out / "pgt")
     (out / f"rank-{rank()}-of-{rank_count()}").touch()
     if is_first_rank():
         np.savez(out / "proposals.npz", *(boxes for proposals in stored for boxes in vars(proposals).values()))

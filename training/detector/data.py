@@ -24,7 +24,7 @@ from training.data.tiles import jitter_camera, jitter_colours
 
 Float32 = npt.NDArray[np.float32]
 ImageU8 = npt.NDArray[np.uint8]
-LEAST_SIDE_PX = 2.0
+MIN_SIDE_PX = 2.0
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class _Tile:
         fitted = jitter_colours(rng, self._letterbox.apply(read_image(row.image.path), MEAN_RGB))
         self.image_hwc_u8 = fitted[:, ::-1] if self._flipped else fitted
         boxes = self._boxes(row.objects)
-        large = np.all((boxes[:, 2:] - boxes[:, :2]) >= LEAST_SIDE_PX, axis=1)
+        large = np.all((boxes[:, 2:] - boxes[:, :2]) >= MIN_SIDE_PX, axis=1)
         chosen = [thing for thing, fits in zip(row.objects, large, strict=True) if fits]
         self.boxes_xyxy = boxes[large]
         self.labels = _class_indices(chosen, labels)

@@ -10,7 +10,7 @@ from models.config import ConfigError, config_from_values, read_values
 from models.settings import BundleConfig
 from training.classifier.train import CamConfig
 from training.detector.train import DetectorConfig
-from training.pseudo_labels.make import PgtConfig
+from training.pseudo_labels.selection import PseudoLabelConfig
 from training.wsod.train import WsodConfig
 
 NO_TEST = "none"
@@ -94,7 +94,7 @@ class PipelineConfig:
     cam: CamConfig
     wsod: WsodConfig
     features: CamConfig | None = None
-    pgt: PgtConfig | None = None
+    pgt: PseudoLabelConfig | None = None
     detector: DetectorConfig | None = None
     segmenter: DetectorConfig | None = None
     heads_from_cam: bool = False

@@ -19,7 +19,7 @@ from training.pipeline.config import PipelineConfig, ReportConfig
 from training.pipeline.report_images import encode_jpeg, is_shown, path_panels, picture_score
 from training.pipeline.report_plots import dropped_by_step, loss_against_error, loss_curves, read_log
 from training.proposals.graph_runner import GraphRunner
-from training.pseudo_labels.make import PgtConfig
+from training.pseudo_labels.selection import PseudoLabelConfig
 from training.runs.stage import DONE
 from weaksam.files.atomic import write_text
 
@@ -67,7 +67,7 @@ class ReportInputs:
     stages: Mapping[str, Path]
     weak_bundle: Path
     evaluated: Sequence[Evaluated]
-    pgt_rule: PgtConfig
+    pgt_rule: PseudoLabelConfig
 
 
 def write_report(inputs: ReportInputs, path: Path) -> None:
@@ -141,9 +141,9 @@ def _stage(folder: Path) -> str:
 
 def _rules(compared: Mapping[str, Any]) -> str:
     """How many true objects each rule of pseudo ground truth finds, where true boxes are known."""
-    names = ("precision", "recall", "instances_per_picture")
+    names = ("precision", "recall", "instances_per_image")
     rows = [["top1", *(_number(compared["top1"][name]) for name in names)]]
-    for rule, setting in (("adaptive", "keep_share"), ("threshold", "least_score")):
+    for rule, setting in (("adaptive", "keep_share"), ("threshold", "min_score")):
         rows += [
             [f"{rule}, {setting} {_number(row[setting])}", *(_number(row[name]) for name in names)]
             for row in compared[rule]

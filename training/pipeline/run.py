@@ -26,8 +26,9 @@ from training.pipeline.data import RunData, TestSplit, open_data
 from training.pipeline.report import Evaluated, ReportInputs, shown_pictures, write_report
 from training.proposals.graph_runner import inference_device
 from training.proposals.store import store_proposals
-from training.pseudo_labels.dataset import PGT_JSON
-from training.pseudo_labels.make import PgtConfig, make_pgt_together
+from training.pseudo_labels.dataset import ANNOTATIONS_JSON
+from training.pseudo_labels.make import make_pseudo_labels_together
+from training.pseudo_labels.selection import PseudoLabelConfig
 from training.runs.devices import start_fabric
 from training.runs.image_digests import PictureDigests
 from training.runs.ranks import is_first_rank, wait_for_ranks
@@ -78,7 +79,7 @@ def run_pipeline(config: PipelineConfig, out_dir: Path) -> Path:
     stages[WEAK] = _wsod(run, features, proposer, _proposals(run, proposer))
     parts = {"cam": stages["cam"], WEAK: stages[WEAK]}
     bundles = {WEAK: _bundle(run, f"bundle-{WEAK}", parts)}
-    rule = PgtConfig()
+    rule = PseudoLabelConfig()
     if config.pgt is not None:
         pgt = stages["pgt"] = _pgt(run, bundles[WEAK])
         rule = _settled(config.pgt, pgt)
@@ -171,16 +172,16 @@ def _pgt(run: _Run, bundle: Done) -> Done:
     settings = replace(config, masks=config.masks or run.config.segmenter is not None)
 
     def make(folder: Path) -> None:
-        make_pgt_together(settings, bundle.folder, run.data.fit, run.data.labels, folder)
+        make_pseudo_labels_together(settings, bundle.folder, run.data.fit, run.data.labels, folder)
 
     inputs = {"bundle": _inference_digest(bundle), "fit": run.fit_digest}
-    return run_stage(run.dir, "pgt", settings, inputs, make, (PGT_JSON,))
+    return run_stage(run.dir, "pgt", settings, inputs, make, (ANNOTATIONS_JSON,))
 
 
-def _settled(config: PgtConfig, pgt: Done) -> PgtConfig:
+def _settled(config: PseudoLabelConfig, pgt: Done) -> PseudoLabelConfig:
     """The rule with the least score that it came to, for other pictures than those it was settled on."""
     report = json.loads((pgt.folder / PGT_REPORT).read_text(encoding="utf-8"))
-    return replace(config, least_score=report["least_score"])
+    return replace(config, min_score=report["min_score"])
 
 
 def _detector(run: _Run, name: str, config: DetectorConfig, features: Done, pgt: Done) -> Done:
@@ -188,7 +189,7 @@ def _detector(run: _Run, name: str, config: DetectorConfig, features: Done, pgt:
         config = replace(config, cam_checkpoint=features.folder / "cam.safetensors")
 
     def make(folder: Path) -> None:
-        train_detector(config, run.data.fit, run.data.labels, [pgt.folder / PGT_JSON], folder)
+        train_detector(config, run.data.fit, run.data.labels, [pgt.folder / ANNOTATIONS_JSON], folder)
         if is_first_rank():
             report_detector(folder, run.data.val)
 
@@ -228,7 +229,7 @@ def _finish(
     stages: Mapping[str, Done],
     bundles: Mapping[str, Done],
     evaluated: list[Evaluated],
-    rule: PgtConfig,
+    rule: PseudoLabelConfig,
 ) -> Path:
     """Gather bundle, figures and report at the top of the run's folder."""
     path = run.dir / "report.html"

@@ -15,14 +15,14 @@ from training.data.tagged import TaggedImage
 from training.pseudo_labels.masks import PseudoMask
 from weaksam.formats.coco import Row, annotation_row, category_rows, image_row, write_dataset
 
-# Edges are rounded to a power of two: x + width is then exactly the right edge, also where that is the picture's.
+# Edges are rounded to a power of two: x + width is then exactly the right edge, also where that is the image's.
 EDGE_STEPS_PER_PX = 16
-PGT_JSON = "annotations/instances_train.json"
+ANNOTATIONS_JSON = "annotations/instances_train.json"
 
 
 @dataclass(frozen=True)
 class PseudoObject:
-    """A pseudo label: class index of the data set, box in image pixels, the detector's score, a mask where drawn."""
+    """A pseudo label: class index of the data set, box in image pixels, the detector's score, perhaps a mask."""
 
     label: int
     box_xyxy: tuple[float, float, float, float]
@@ -31,32 +31,37 @@ class PseudoObject:
 
 
 @dataclass(frozen=True)
-class LabelledPicture:
+class PseudoLabelledImage:
     image: TaggedImage
     objects: tuple[PseudoObject, ...]
 
 
-def write_pgt_dataset(
-    pictures: Sequence[LabelledPicture],
+def write_pseudo_dataset(
+    labelled_images: Sequence[PseudoLabelledImage],
     labels: LabelSet,
     ids: Sequence[int],
     out_dir: Path,
     place: Literal["link", "copy"],
 ) -> Path:
-    """Write the data set and return the path of its JSON file, which comes last: where it is, the rest is complete.
+    """Write the data set and return its JSON file, which is written last: if it is there, the rest is complete.
 
-    Each label has the category id at its place in ``ids``.
+    `pycocotools` loads it, and so does `training.data.coco`. Beyond COCO, images have their ``tags``, annotations have
+    a ``score``, and a ``mask_score`` if they have a mask. Annotations without a mask have no ``segmentation``.
 
-    `pycocotools` loads it, and so does `training.data.coco`. Beyond COCO, images have their ``tags`` and annotations a
-    ``score``, and a ``mask_score`` where they have a mask. Annotations without a mask have no ``segmentation``.
+    Args:
+        labelled_images: images with their pseudo labels.
+        labels: classes, in the order of the categories.
+        ids: category id of each label.
+        out_dir: folder of the data set.
+        place: ``link`` or ``copy`` the image files.
     """
     (out_dir / "images").mkdir(parents=True, exist_ok=True)
     (out_dir / "annotations").mkdir(exist_ok=True)
-    names = _file_names([picture.image for picture in pictures])
-    for picture, name in zip(pictures, names, strict=True):
-        _place(picture.image.path.resolve(), out_dir / "images" / name, place)
-    numbered = list(enumerate(zip(pictures, names, strict=True), 1))
-    path = out_dir / PGT_JSON
+    names = _file_names([labelled.image for labelled in labelled_images])
+    for labelled, name in zip(labelled_images, names, strict=True):
+        _place(labelled.image.path.resolve(), out_dir / "images" / name, place)
+    numbered = list(enumerate(zip(labelled_images, names, strict=True), 1))
+    path = out_dir / ANNOTATIONS_JSON
     write_dataset(
         path,
         {"description": "pseudo ground truth from image tags"},
@@ -68,10 +73,10 @@ def write_pgt_dataset(
 
 
 def category_ids(labels: LabelSet, coco_json: Path | None) -> list[int]:
-    """A category id for each label: those that a COCO file has for it, or 1 to C without a file.
+    """Return a category id for each label: those of a COCO file, or 1 to C without a file.
 
     Raises:
-        ValueError: a file that cannot be read, or that lacks a label.
+        ValueError: the file cannot be read, or lacks a label.
     """
     if coco_json is None:
         return list(range(1, len(labels) + 1))
@@ -89,7 +94,7 @@ def category_ids(labels: LabelSet, coco_json: Path | None) -> list[int]:
 
 
 def _file_names(images: Sequence[TaggedImage]) -> list[str]:
-    """Each picture's id with its suffix; ids that several data sets have in common are numbered from the second on."""
+    """Return each image's id with its suffix; ids that several data sets share are numbered from the second on."""
     taken: set[str] = set()
     names = []
     for image in images:
@@ -109,7 +114,7 @@ def _place(source: Path, target: Path, place: Literal["link", "copy"]) -> None:
         target.unlink()
     if target.exists():
         if not filecmp.cmp(source, target, shallow=False):
-            raise ValueError(f"out: {target} is there already and is another picture than {source}: give a new folder")
+            raise ValueError(f"out: {target} is there already and is another image than {source}: give a new folder")
     elif place == "link":
         target.symlink_to(source)
     else:

@@ -137,17 +137,18 @@ def pgt_command(
     override: SetOption = None,
 ) -> None:
     """Turn tagged pictures into pseudo ground truth, a COCO data set that any trainer reads."""
-    from training.pseudo_labels.dataset import PGT_JSON
-    from training.pseudo_labels.make import PgtConfig, make_pgt_together
+    from training.pseudo_labels.dataset import ANNOTATIONS_JSON
+    from training.pseudo_labels.make import make_pseudo_labels_together
+    from training.pseudo_labels.selection import PseudoLabelConfig
     from training.runs.devices import start_fabric
     from training.runs.ranks import is_first_rank
 
-    settings = load_config(PgtConfig, config, override or ())
+    settings = load_config(PseudoLabelConfig, config, override or ())
     start_fabric("32-true", seed=0)  # joins the ranks; nothing is drawn at random
     opened = _open(data, split)
-    make_pgt_together(settings, bundle, opened.images, opened.labels, out, store)
+    make_pseudo_labels_together(settings, bundle, opened.images, opened.labels, out, store)
     if is_first_rank():
-        console.print(f"wrote {out / PGT_JSON}")
+        console.print(f"wrote {out / ANNOTATIONS_JSON}")
 
 
 @train_app.command("detector")

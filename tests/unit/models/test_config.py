@@ -75,3 +75,22 @@ def test_a_file_that_is_no_toml_is_named(path: Path) -> None:
     path.write_text("steps = = 3\n")
     with pytest.raises(ConfigError, match="cannot be read as TOML"):
         load_config(Example, path)
+
+
+@dataclass(frozen=True)
+class Thinned:
+    subsample: int
+
+
+def test_the_old_name_of_a_key_is_read_with_a_warning_and_the_override_wins(tmp_path: Path) -> None:
+    path = tmp_path / "old.toml"
+    path.write_text("every = 3\n")
+    with pytest.warns(FutureWarning, match=r"old\.toml: 'every' is now called 'subsample'"):
+        assert load_config(Thinned, path) == Thinned(3)
+    with pytest.warns(FutureWarning, match="'every'"):
+        assert load_config(Thinned, path, ["subsample=4"]) == Thinned(4)
+
+
+def test_an_old_name_means_nothing_to_settings_that_never_had_it(path: Path) -> None:
+    with pytest.raises(ConfigError, match="unknown key 'every'"):
+        load_config(Example, path, ["every=2"])

@@ -10,7 +10,7 @@ from models.settings import BundleConfig
 from training.classifier.train import CamConfig
 from training.detector.train import DetectorConfig
 from training.pipeline.config import PipelineConfig, load_pipeline
-from training.pseudo_labels.make import PgtConfig
+from training.pseudo_labels.selection import PseudoLabelConfig
 from training.sam.train import SamConfig
 from training.wsod.train import WsodConfig
 
@@ -19,7 +19,7 @@ STAGES = {
     "sam": SamConfig,
     "cam": CamConfig,
     "wsod": WsodConfig,
-    "pgt": PgtConfig,
+    "pgt": PseudoLabelConfig,
     "detector": DetectorConfig,
     "segmenter": DetectorConfig,
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from models.config import ConfigError, load_config
-from training.pseudo_labels.make import PgtConfig
+from training.pseudo_labels.selection import PseudoLabelConfig
 from training.wsod.mist import MistSettings
 from training.wsod.train import WsodConfig
 
@@ -39,6 +39,6 @@ def test_a_mistyped_setting_of_mist_is_named() -> None:
 
 
 def test_pseudo_ground_truth_has_the_papers_settings_for_voc() -> None:
-    assert load_config(PgtConfig, CONFIGS / "pgt.toml") == PgtConfig(
+    assert load_config(PseudoLabelConfig, CONFIGS / "pgt.toml") == PseudoLabelConfig(
         mode="adaptive", keep_share=0.3, contained_share=0.85
     )
