@@ -18,7 +18,17 @@ LEFT_OUT = "none"
 
 
 # Keys that had another name before 0.2. The old name is read for one release, with a warning.
-RENAMED_KEYS = {"every": "subsample", "least_score": "min_score", "pictures": "image_files"}
+RENAMED_KEYS = {
+    "batch_pictures": "batch_images",
+    "every": "subsample",
+    "four_share": "mosaic_prob",
+    "ground_share": "background_share",
+    "ground_weight": "loss_weights.loss_background",
+    "least_score": "min_score",
+    "pictures": "image_files",
+    "prompts_per_picture": "prompts_per_image",
+    "sharpness": "inverse_temperature",
+}
 
 
 class ConfigError(ValueError):
@@ -48,7 +58,7 @@ def read_values(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
 def config_from_values(kind: type[Config], values: Mapping[str, Any], where: str) -> Config:
     """Build the dataclass ``kind`` from plain values, checking every key and type; raises ConfigError."""
     types = typing.get_type_hints(kind)
-    values = {_present_name(key, types, where): value for key, value in values.items()}
+    values = _with_present_names(values, types, where)
     for key in values:
         if key not in types:
             nearest = difflib.get_close_matches(key, types, n=1, cutoff=0.0)[0]
@@ -60,12 +70,18 @@ def config_from_values(kind: type[Config], values: Mapping[str, Any], where: str
         raise ConfigError(f"{where}: {error}") from error
 
 
-def _present_name(key: str, types: Mapping[str, Any], where: str) -> str:
-    renamed = RENAMED_KEYS.get(key, key)
-    if key in types or renamed not in types:
-        return key
-    warnings.warn(f"{where}: {key!r} is now called {renamed!r}; write the new name", FutureWarning, stacklevel=3)
-    return renamed
+def _with_present_names(values: Mapping[str, Any], types: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return the values by the names that keys have now; of two names of one key, the later in order wins."""
+    present: dict[str, Any] = {}
+    for key, value in values.items():
+        name = RENAMED_KEYS.get(key, key)
+        table, dot, inner = name.partition(".")
+        if key in types or table not in types:
+            present = _merged(present, {key: value})
+        else:
+            warnings.warn(f"{where}: {key!r} is now called {name!r}; write the new name", FutureWarning, stacklevel=3)
+            present = _merged(present, {table: {inner: value} if dot else value})
+    return present
 
 
 def config_values(config: Any) -> dict[str, Any]:

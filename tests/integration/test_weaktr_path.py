@@ -66,7 +66,7 @@ def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_training_logs_every_loss_and_reports_every_kind_of_map(runs: Path) -> None:
     row = json.loads((runs / "weaktr" / "log.jsonl").read_text().splitlines()[0])
-    assert {"loss_class_tokens", "loss_coarse", "loss_fine", "loss_ground"} <= set(row)
+    assert {"loss_class_tokens", "loss_coarse", "loss_fine", "loss_background"} <= set(row)
     report = json.loads((runs / "weaktr" / "report.json").read_text())
     assert tuple(report["pointing_by_kind"]) == KINDS
     assert report["pointing_accuracy"] == report["pointing_by_kind"]["coarse"]

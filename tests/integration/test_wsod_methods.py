@@ -23,7 +23,7 @@ from training.wsod.train import WsodConfig, train_wsod
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
 BACKBONE = "mobilenetv2_100"
-TINY = [f"side_px={SIDE_PX}", "every=1", "epochs=2", "batch=4", "warmup_steps=1", "checkpoint_steps=4"]
+TINY = [f"side_px={SIDE_PX}", "subsample=1", "epochs=2", "batch=4", "warmup_steps=1", "checkpoint_steps=4"]
 TERMS = {
     "wsddn": {"loss_wsddn"},
     "mist": {"loss_wsddn"} | {f"loss_{part}_{k}" for part in ("refine", "box") for k in (1, 2, 3)},
@@ -170,7 +170,7 @@ def test_a_mist_run_cut_off_at_a_checkpoint_ends_with_the_same_weights(
 
 
 # Of two pictures, each as it is served and as a quarter of a canvas.
-ONE_STEP = ("every=3", "epochs=1", "batch=4")
+ONE_STEP = ("subsample=3", "epochs=1", "batch=4")
 
 
 def test_features_are_pooled_once_and_go_with_the_finished_run(

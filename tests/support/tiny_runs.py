@@ -17,14 +17,14 @@ SMALL = ["side_px=64", "precision=32-true", "warmup_steps=1"]
 SAM = [
     *SMALL,
     "steps=6",
-    "batch_pictures=2",
-    "prompts_per_picture=2",
+    "batch_images=2",
+    "prompts_per_image=2",
     "loader_workers=0",
     "checkpoint_steps=2",
     "lr=1e-5",
 ]
 CAM = [*SMALL, "steps=6", "batch=2", "backbone_weights=none", "loader_workers=0", "checkpoint_steps=2"]
-WSOD = [*SMALL, "every=1", "epochs=2", "batch=4", "checkpoint_steps=4"]
+WSOD = [*SMALL, "subsample=1", "epochs=2", "batch=4", "checkpoint_steps=4"]
 
 
 def make_scenes(folder: Path) -> Path:

@@ -18,8 +18,8 @@ def cut_tiles(maps: torch.Tensor, tiles: int) -> torch.Tensor:
     return grid.permute(0, 2, 4, 1, 3, 5).reshape(batch * tiles, classes, cell, cell)
 
 
-def ground_loss(maps: torch.Tensor, tags: torch.Tensor, ground_share: float) -> torch.Tensor:
-    """Of each tagged class, the lowest ``ground_share`` of positions must say no.
+def background_loss(maps: torch.Tensor, tags: torch.Tensor, background_share: float) -> torch.Tensor:
+    """Of each tagged class, the lowest ``background_share`` of positions must say no.
 
     A photograph's ground covers most of it and looks alike everywhere. A classifier that reads the class off the
     ground cannot both fire and stay silent on it; one that reads it off the object can. So this contrast within one
@@ -30,28 +30,28 @@ def ground_loss(maps: torch.Tensor, tags: torch.Tensor, ground_share: float) -> 
         tags: [T,C] zeros and ones.
     """
     tagged = maps.flatten(2).float()[tags > 0]  # [tags,h*w]
-    lowest = tagged.topk(max(1, int(ground_share * tagged.shape[1])), dim=1, largest=False).values
+    lowest = tagged.topk(max(1, int(background_share * tagged.shape[1])), dim=1, largest=False).values
     return functional.softplus(lowest).mean()
 
 
 def cnn_losses(
-    maps: torch.Tensor, tags: torch.Tensor, sharpness: float, ground_share: float
+    maps: torch.Tensor, tags: torch.Tensor, inverse_temperature: float, background_share: float
 ) -> dict[str, torch.Tensor]:
     """Loss terms of canvases with maps [B,C,e,e] and tags [B,T,C] of their tiles."""
     tiles = cut_tiles(maps, tags.shape[1])
     tags = tags.flatten(0, 1)
-    pooled = smooth_max(tiles, sharpness)
+    pooled = smooth_max(tiles, inverse_temperature)
     entropy = functional.binary_cross_entropy_with_logits(pooled, tags, reduction="none")
     return {
         "loss_tags": entropy.sum(dim=1).mean(),
-        "loss_ground": ground_loss(tiles, tags, ground_share),
+        "loss_background": background_loss(tiles, tags, background_share),
     }
 
 
 def weaktr_losses(
-    output: WeakTrOutput, tags: torch.Tensor, sharpness: float, ground_share: float
+    output: WeakTrOutput, tags: torch.Tensor, inverse_temperature: float, background_share: float
 ) -> dict[str, torch.Tensor]:
-    """The three multi-label losses of WeakTr (arXiv 2304.01184), and `ground_loss` on the coarse maps.
+    """The three multi-label losses of WeakTr (arXiv 2304.01184), and `background_loss` on the coarse maps.
 
     Of a canvas of four tiles, the class tokens answer for the tags of all four, and the maps of each quarter for its
     own: with one tile it is the paper's.
@@ -59,15 +59,15 @@ def weaktr_losses(
     Args:
         output: of canvases, maps [B,C,e,e].
         tags: [B,T,C] zeros and ones of their tiles.
-        sharpness: of the pooling, as in `smooth_max`.
-        ground_share: of `ground_loss`.
+        inverse_temperature: of the pooling, as in `smooth_max`.
+        background_share: of `background_loss`.
     """
     of_tiles = tags.flatten(0, 1)
     coarse, fine = (cut_tiles(maps, tags.shape[1]) for maps in (output.coarse, output.fine))
     entropy = functional.multilabel_soft_margin_loss
     return {
         "loss_class_tokens": entropy(output.class_logits, tags.amax(dim=1)),
-        "loss_coarse": entropy(smooth_max(coarse, sharpness), of_tiles),
-        "loss_fine": entropy(smooth_max(fine, sharpness), of_tiles),
-        "loss_ground": ground_loss(coarse, of_tiles, ground_share),
+        "loss_coarse": entropy(smooth_max(coarse, inverse_temperature), of_tiles),
+        "loss_fine": entropy(smooth_max(fine, inverse_temperature), of_tiles),
+        "loss_background": background_loss(coarse, of_tiles, background_share),
     }

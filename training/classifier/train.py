@@ -33,10 +33,18 @@ LOG_STEPS = 20
 
 @dataclass(frozen=True)
 class CamConfig:
-    """Settings of `train_cam`: ``steps`` steps of ``batch`` canvases, a ``four_share`` of them 2x2.
+    """Settings of `train_cam`.
 
-    ``ground_weight`` and ``ground_share`` belong to `ground_loss`. ``backbone_lr_scale`` slows the pre-trained part.
-    ``weaktr`` belongs to the architecture of that name, see `WeakTrSettings`.
+    Attributes:
+        backbone: a timm model.
+        backbone_weights: as `models.nets.backbone.create_backbone` takes them.
+        side_px: side of the square input.
+        steps, batch: optimiser steps, and inputs of each.
+        mosaic_prob: share of the batches whose inputs are 2x2 mosaics.
+        background_share: see `background_loss`.
+        backbone_lr_scale: slows the pre-trained part.
+        loss_weights: of loss terms by their names in the log; a term that is not named counts 1.
+        weaktr: for the architecture of that name.
     """
 
     backbone: str
@@ -44,9 +52,8 @@ class CamConfig:
     side_px: int
     steps: int
     batch: int
-    four_share: float
-    ground_weight: float
-    ground_share: float
+    mosaic_prob: float
+    background_share: float
     lr: float
     backbone_lr_scale: float
     weight_decay: float
@@ -57,10 +64,11 @@ class CamConfig:
     checkpoint_steps: int
     architecture: Architecture = "cnn"
     weaktr: WeakTrSettings = field(default_factory=WeakTrSettings)
+    loss_weights: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not 0 < self.ground_share <= 1:
-            raise ValueError(f"ground_share: must be above 0, at most 1, got {self.ground_share}")
+        if not 0 < self.background_share <= 1:
+            raise ValueError(f"background_share: must be above 0, at most 1, got {self.background_share}")
 
 
 def train_cam(
@@ -90,7 +98,7 @@ def train_cam(
         steps=config.steps,
         batches=lambda done: fabric.setup_dataloaders(_loader(config, images, labels, done)),
         compute=partial(_compute, config),
-        loss_weights={"loss_ground": config.ground_weight},
+        loss_weights=config.loss_weights,
         max_gradient_norm=MAX_GRADIENT_NORM,
         log_steps=LOG_STEPS,
     )
@@ -106,7 +114,7 @@ def train_cam(
 def _loader(
     config: CamConfig, images: Sequence[TaggedImage], labels: LabelSet, done: int
 ) -> DataLoader[dict[str, torch.Tensor]]:
-    plan = CanvasPlan(config.side_px, config.batch, config.four_share, config.seed)
+    plan = CanvasPlan(config.side_px, config.batch, config.mosaic_prob, config.seed)
     indices = range(done * config.batch, config.steps * config.batch)
     canvases = TiledPhotographs(images, labels, plan, indices)
     return DataLoader(canvases, share_of_batch(config.batch, "batch"), num_workers=config.loader_workers)
@@ -117,8 +125,8 @@ def _build(config: CamConfig, classes: int) -> CamNet:
         config.architecture, config.backbone, classes, config.side_px, config.weaktr, config.backbone_weights
     )
     tiles_px = 2 * net.stride_px
-    if config.four_share > 0 and config.side_px % tiles_px:
-        raise ValueError(f"side_px is {config.side_px}: canvases of 2x2 (four_share) take multiples of {tiles_px}")
+    if config.mosaic_prob > 0 and config.side_px % tiles_px:
+        raise ValueError(f"side_px is {config.side_px}: canvases of 2x2 (mosaic_prob) take multiples of {tiles_px}")
     if isinstance(net, CnnCam):
         net.features.to(memory_format=torch.channels_last)
     return net
@@ -134,5 +142,5 @@ def _parameter_groups(net: CamNet, config: CamConfig) -> list[dict[str, Any]]:
 def _compute(config: CamConfig, model: Any, batch: dict[str, torch.Tensor], _: int) -> StepOutput:
     output, tags = model(batch["image"]), batch["tags"]
     if config.architecture == "weaktr":
-        return StepOutput(weaktr_losses(output, tags, config.weaktr.sharpness, config.ground_share))
-    return StepOutput(cnn_losses(output[1], tags, model.sharpness, config.ground_share))
+        return StepOutput(weaktr_losses(output, tags, config.weaktr.inverse_temperature, config.background_share))
+    return StepOutput(cnn_losses(output[1], tags, model.inverse_temperature, config.background_share))

@@ -27,7 +27,7 @@ class CanvasPlan:
 
     side_px: int
     batch: int
-    four_share: float
+    mosaic_prob: float
     seed: int
 
 
@@ -47,7 +47,7 @@ class TiledPhotographs(Dataset[dict[str, torch.Tensor]]):
         plan, index = self._plan, self._indices[item]
         # One layout for the whole batch, so that its maps can be cut into tiles by a reshape.
         layout_rng = np.random.default_rng([plan.seed, 0, index // plan.batch])
-        across = 2 if layout_rng.random() < plan.four_share else 1
+        across = 2 if layout_rng.random() < plan.mosaic_prob else 1
         rng = np.random.default_rng([plan.seed, 1, index])
         chosen = rng.integers(len(self._images), size=across * across)
         tile_px = plan.side_px // across

@@ -57,14 +57,14 @@ class ScenePlan:
 
     Attributes:
         sides_px: each batch takes one of them; multiples of 32.
-        four_share: share of the batches whose canvases hold four pictures, so that objects are learnt at two scales.
+        mosaic_prob: share of the batches whose canvases hold four pictures, so that objects are learnt at two scales.
         batch: canvases of one side and layout in a row.
         masks: draw masks too.
         seed: canvas i is a function of the plan and i alone.
     """
 
     sides_px: tuple[int, ...]
-    four_share: float
+    mosaic_prob: float
     batch: int
     masks: bool
     seed: int
@@ -137,7 +137,7 @@ class LabelledScenes(Dataset[Scene]):
         # One side and layout for the whole batch, so that its canvases can be stacked.
         layout_rng = np.random.default_rng([plan.seed, 0, index // plan.batch])
         side_px = int(layout_rng.choice(plan.sides_px))
-        across = 2 if layout_rng.random() < plan.four_share else 1
+        across = 2 if layout_rng.random() < plan.mosaic_prob else 1
         rng = np.random.default_rng([plan.seed, 1, index])
         canvas = _Canvas(side_px)
         for tile in range(across * across):

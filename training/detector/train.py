@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -44,7 +44,7 @@ class DetectorConfig:
         backbone_weights: as `models.nets.backbone.create_backbone` takes them.
         side_px: side of the pictures that the detector is served with.
         train_sides_px: sides in training, one drawn for each batch (multi-scale training).
-        four_share: share of the batches whose canvases hold four pictures.
+        mosaic_prob: share of the batches whose canvases hold four pictures.
         optimizer: ``adamw``, or ``sgd`` with a momentum of 0.9.
         backbone_lr_scale: slows the pre-trained part.
         drop: RoI drop, see `models.nets.roi_drop`.
@@ -53,13 +53,14 @@ class DetectorConfig:
         cam_checkpoint: ``cam.safetensors`` of the same backbone, whose backbone is gone on from.
         supervision: ``tags``, or ``boxes`` for the fully supervised twin on the pictures of the same pseudo ground
             truth.
+        loss_weights: of loss terms by their names in the log; a term that is not named counts 1.
     """
 
     net: RcnnSettings
     backbone_weights: str
     side_px: int
     train_sides_px: tuple[int, ...]
-    four_share: float
+    mosaic_prob: float
     steps: int
     batch: int
     optimizer: Literal["adamw", "sgd"]
@@ -76,6 +77,7 @@ class DetectorConfig:
     checkpoint_steps: int
     cam_checkpoint: Path | None = None
     supervision: Literal["tags", "boxes"] = "tags"
+    loss_weights: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("train_sides_px", "test_sides_px"):
@@ -130,7 +132,7 @@ def train_detector(
         steps=config.steps,
         batches=lambda done: fabric.setup_dataloaders(_loader(config, rows, labels, done)),
         compute=partial(_compute, config, net),
-        loss_weights={},
+        loss_weights=config.loss_weights,
         max_gradient_norm=MAX_GRADIENT_NORM,
         log_steps=1,
     )
@@ -184,7 +186,7 @@ def _optimizer(net: Rcnn, config: DetectorConfig) -> torch.optim.Optimizer:
 
 def _loader(config: DetectorConfig, rows: Sequence[LabelledImage], labels: LabelSet, done: int) -> DataLoader[Scene]:
     with_masks = config.net.mask_channels > 0
-    plan = ScenePlan(config.train_sides_px, config.four_share, config.batch, with_masks, config.seed)
+    plan = ScenePlan(config.train_sides_px, config.mosaic_prob, config.batch, with_masks, config.seed)
     scenes = LabelledScenes(rows, labels, plan, range(done * config.batch, config.steps * config.batch))
     share = share_of_batch(config.batch, "batch")
     return DataLoader(scenes, share, num_workers=config.loader_workers, collate_fn=stack_scenes)

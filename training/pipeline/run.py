@@ -138,14 +138,14 @@ def _sam_digest(sam: Path | None) -> str:
 
 def _proposals(run: _Run, proposer: Done) -> Done:
     """Proposals of the pictures that the weak detector uses; under several ranks, each makes its part."""
-    every = run.config.wsod.every
+    subsample = run.config.wsod.subsample
 
     def make(folder: Path) -> None:
-        store_proposals(proposer.folder, run.data.fit[::every], folder, averaged=True)
+        store_proposals(proposer.folder, run.data.fit[::subsample], folder, averaged=True)
         store_proposals(proposer.folder, run.data.val, folder)
 
     inputs = {"bundle": _inference_digest(proposer), "fit": run.fit_digest, "val": run.val_digest}
-    return run_stage(run.dir, "proposals", {"every": every}, inputs, make)
+    return run_stage(run.dir, "proposals", {"subsample": subsample}, inputs, make)
 
 
 def _wsod(run: _Run, features: Done, proposer: Done, proposals: Done) -> Done:

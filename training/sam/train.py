@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +43,18 @@ SHRINKS = (1.0, 1.0, 1.5, 2.0)
 
 @dataclass(frozen=True)
 class SamConfig:
-    """Settings of `train_sam`; `steps` optimiser steps of `batch_pictures` pictures of `side_px` pixels.
+    """Settings of `train_sam`; `steps` optimiser steps of `batch_images` pictures of `side_px` pixels.
 
     ``initial`` is a checkpoint or a bundle to go on from, at any ``side_px``: no weight depends on the size.
+    ``loss_weights`` win over `LOSS_WEIGHTS`, term by term.
     """
 
     backbone: str
     backbone_weights: str
     side_px: int
     steps: int
-    batch_pictures: int
-    prompts_per_picture: int
+    batch_images: int
+    prompts_per_image: int
     point_share: float
     group_share: float
     lr: float
@@ -64,6 +65,7 @@ class SamConfig:
     loader_workers: int
     checkpoint_steps: int
     initial: Path | None = None
+    loss_weights: dict[str, float] = field(default_factory=dict)
 
 
 class PromptedShapes(Dataset[dict[str, torch.Tensor]]):
@@ -79,11 +81,11 @@ class PromptedShapes(Dataset[dict[str, torch.Tensor]]):
     def __getitem__(self, item: int) -> dict[str, torch.Tensor]:
         config, index = self._config, self._indices[item]
         # One rule for the whole batch: prompts of one batch must agree in their number of points.
-        rng_batch = np.random.default_rng([config.seed, index // config.batch_pictures])
+        rng_batch = np.random.default_rng([config.seed, index // config.batch_images])
         grouped = rng_batch.random() < config.group_share
         rng = np.random.default_rng([config.seed, 1, index])
         image_hwc_u8, masks = _padded_picture(rng, config.side_px)
-        chosen = masks[rng.integers(len(masks), size=config.prompts_per_picture)]
+        chosen = masks[rng.integers(len(masks), size=config.prompts_per_image)]
         sample = sample_group if grouped else (lambda rng, mask: sample_prompt(rng, mask, config.point_share))
         prompts = [sample(rng, mask) for mask in chosen]
         targets = np.stack([_shrink_mask(mask, config.side_px // MASK_STRIDE_PX) for mask in chosen])
@@ -230,7 +232,7 @@ def train_sam(config: SamConfig, out_dir: Path) -> Path:
         steps=config.steps,
         batches=lambda done: fabric.setup_dataloaders(_loader(config, done)),
         compute=_compute,
-        loss_weights=LOSS_WEIGHTS,
+        loss_weights={**LOSS_WEIGHTS, **config.loss_weights},
         max_gradient_norm=MAX_GRADIENT_NORM,
         log_steps=LOG_STEPS,
     )
@@ -246,8 +248,8 @@ def _compute(model: Any, batch: dict[str, torch.Tensor], _: int) -> StepOutput:
 
 
 def _loader(config: SamConfig, done: int) -> DataLoader[dict[str, torch.Tensor]]:
-    share = share_of_batch(config.batch_pictures, "batch_pictures")
-    first, last = done * config.batch_pictures, config.steps * config.batch_pictures
+    share = share_of_batch(config.batch_images, "batch_images")
+    first, last = done * config.batch_images, config.steps * config.batch_images
     pictures = PromptedShapes(config, range(first, last))
     return DataLoader(pictures, share, num_workers=config.loader_workers)
 

@@ -54,10 +54,11 @@ class WsodConfig:
     Attributes:
         supervision: ``tags``, or ``boxes`` for the fully supervised twin: same network, pictures and schedule.
         score_power, prior_power, weigh_by_score: see `training.wsod.oicr.SeedRule`.
-        every: learn from every n-th picture; neighbouring frames of one video look alike.
+        subsample: learn from one of so many images; neighbouring frames of one video look alike.
         epochs: rounds over all examples, ``batch`` of them a step.
         method: ``wsddn`` alone, or with the refinements of ``oicr`` or ``mist`` on top.
         mist: settings of ``mist``, see `training.wsod.mist.MistSettings`.
+        loss_weights: of loss terms by their names in the log; they win over those of ``mist``.
 
     Raises ValueError for ``wsddn`` from boxes: it has nothing that could learn from them.
     """
@@ -68,7 +69,7 @@ class WsodConfig:
     score_power: float
     prior_power: float
     weigh_by_score: bool
-    every: int
+    subsample: int
     epochs: int
     batch: int
     lr: float
@@ -79,6 +80,7 @@ class WsodConfig:
     checkpoint_steps: int
     method: Method = "oicr"
     mist: MistSettings = field(default_factory=MistSettings)
+    loss_weights: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.method == "wsddn" and self.supervision == "boxes":
@@ -113,10 +115,10 @@ def train_wsod(
     net = build_wsod(config.backbone, len(labels), method=config.method, drop_share=config.mist.drop_share)
     net.features.load_state_dict(cam_features(cam_checkpoint))
     net.to(fabric.device).eval()
-    chosen = images[:: config.every]
+    chosen = images[:: config.subsample]
     stored = store_proposals(proposal_bundle, chosen, store_dir, averaged=True)
     # Named by what it holds: a run that was killed while it pooled has no checkpoint that would refuse other settings.
-    features = out_dir / FEATURES / digest_of([inputs, config.side_px, config.every, config.seed])[:16]
+    features = out_dir / FEATURES / digest_of([inputs, config.side_px, config.subsample, config.seed])[:16]
     examples = pool_pictures(net, chosen, stored, labels, config.side_px, features)
     examples += pool_quarters(net, chosen, stored, labels, config.side_px, config.seed, features)
     _train_head(fabric, net.head, examples, config, out_dir)
@@ -176,7 +178,7 @@ def _train_head(fabric: Any, head: RoiHead, examples: Sequence[ExampleFile], con
         steps=steps,
         batches=lambda done: _batches(usable, config, range(done, steps), fabric.device),
         compute=partial(_compute, config),
-        loss_weights=mist_loss_weights(config.mist) if refined_by_mist else {},
+        loss_weights={**(mist_loss_weights(config.mist) if refined_by_mist else {}), **config.loss_weights},
         max_gradient_norm=MAX_GRADIENT_NORM,
         log_steps=LOG_STEPS,
     )

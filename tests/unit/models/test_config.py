@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -78,17 +78,26 @@ def test_a_file_that_is_no_toml_is_named(path: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Thinned:
-    subsample: int
+class Renamed:
+    subsample: int = 1
+    loss_weights: dict[str, float] = field(default_factory=dict)
 
 
 def test_the_old_name_of_a_key_is_read_with_a_warning_and_the_override_wins(tmp_path: Path) -> None:
     path = tmp_path / "old.toml"
     path.write_text("every = 3\n")
     with pytest.warns(FutureWarning, match=r"old\.toml: 'every' is now called 'subsample'"):
-        assert load_config(Thinned, path) == Thinned(3)
+        assert load_config(Renamed, path) == Renamed(3)
     with pytest.warns(FutureWarning, match="'every'"):
-        assert load_config(Thinned, path, ["subsample=4"]) == Thinned(4)
+        assert load_config(Renamed, path, ["subsample=4"]) == Renamed(4)
+
+
+def test_a_key_that_moved_into_a_table_is_read_under_its_old_name(tmp_path: Path) -> None:
+    path = tmp_path / "old.toml"
+    path.write_text("ground_weight = 0.5\n")
+    with pytest.warns(FutureWarning, match="'ground_weight' is now called 'loss_weights.loss_background'"):
+        read = load_config(Renamed, path, ["loss_weights.loss_tags=2.0"])
+    assert read.loss_weights == {"loss_background": 0.5, "loss_tags": 2.0}
 
 
 def test_an_old_name_means_nothing_to_settings_that_never_had_it(path: Path) -> None:

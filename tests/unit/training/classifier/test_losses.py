@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.nets.weaktr import WeakTrOutput
-from training.classifier.losses import cnn_losses, cut_tiles, ground_loss, weaktr_losses
+from training.classifier.losses import background_loss, cnn_losses, cut_tiles, weaktr_losses
 
 
 def softplus(x: float) -> float:
@@ -32,20 +32,20 @@ def test_tiles_come_in_reading_order() -> None:
 
 def test_the_lower_half_of_a_tagged_map_must_say_no() -> None:
     maps = torch.tensor([[[[3.0, 1.0], [-1.0, 2.0]], [[9.0, 9.0], [9.0, 9.0]]]])
-    loss = ground_loss(maps, torch.tensor([[1.0, 0.0]]), 0.5)
+    loss = background_loss(maps, torch.tensor([[1.0, 0.0]]), 0.5)
     assert loss.item() == pytest.approx((softplus(-1) + softplus(1)) / 2)
 
 
 def test_a_share_of_less_than_a_cell_is_the_lowest_cell() -> None:
     maps = torch.tensor([[[[3.0, 1.0], [-1.0, 2.0]]]])
-    assert ground_loss(maps, torch.ones(1, 1), 0.2).item() == pytest.approx(softplus(-1))
+    assert background_loss(maps, torch.ones(1, 1), 0.2).item() == pytest.approx(softplus(-1))
 
 
 def test_the_cnns_loss_adds_up_over_classes() -> None:
     maps = torch.stack([torch.full((2, 2), 2.0), torch.full((2, 2), -1.0)])[None]
     losses = cnn_losses(maps, torch.tensor([[[1.0, 0.0]]]), 1.0, 0.5)
     assert losses["loss_tags"].item() == pytest.approx(softplus(-2) + softplus(-1))
-    assert losses["loss_ground"].item() == pytest.approx(softplus(2))
+    assert losses["loss_background"].item() == pytest.approx(softplus(2))
 
 
 def test_weaktr_has_one_loss_for_each_branch() -> None:
@@ -56,7 +56,7 @@ def test_weaktr_has_one_loss_for_each_branch() -> None:
     assert losses["loss_class_tokens"].item() == pytest.approx((softplus(-0.5) + softplus(-0.5)) / 2)
     assert losses["loss_coarse"].item() == pytest.approx((softplus(-1) + softplus(-2)) / 2)
     assert losses["loss_fine"].item() == pytest.approx((softplus(-3) + softplus(0)) / 2)
-    assert losses["loss_ground"].item() == pytest.approx(softplus(0))
+    assert losses["loss_background"].item() == pytest.approx(softplus(0))
     sharper = weaktr_losses(output([[0.5, -0.5]], coarse, fine), torch.tensor([[[1.0, 0.0]]]), 1.0, 0.5)
     pooled = 4 * math.exp(4) / (math.exp(4) + 3)
     assert sharper["loss_coarse"].item() == pytest.approx((softplus(-pooled) + softplus(-2)) / 2)

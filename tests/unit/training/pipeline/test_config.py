@@ -69,7 +69,9 @@ def test_sections_can_be_left_out() -> None:
         pytest.param("segmenter.net.mask_channels=0", r"segmenter\.net\.mask_channels: is 0", id="no-masks"),
         pytest.param("detector.train_sides_px=[100]", "detector: train_sides_px: must be multiples of 32", id="side"),
         pytest.param("detector.test_sides_px=[]", "detector: test_sides_px: give at least one side", id="no-sides"),
-        pytest.param("cam.ground_share=0", r"cam: ground_share: must be above 0, at most 1, got 0\.0", id="no-ground"),
+        pytest.param(
+            "cam.background_share=0", r"cam: background_share: must be above 0, at most 1, got 0\.0", id="no-ground"
+        ),
         pytest.param("bundle.map_scales=[]", r"bundle: map_scales: is \[\], take factors above 0", id="no-scales"),
         pytest.param(
             "bundle.prompts.cross_clusters_share=0", r"bundle: prompts: cross_clusters_share: is 0\.0", id="no-clusters"

@@ -29,7 +29,7 @@ def test_settings_of_before_there_were_methods_are_oicr() -> None:
 
 def test_the_three_differ_in_method_and_seeds_alone() -> None:
     configs = [load_config(WsodConfig, CONFIGS / name) for name in ("wsod.toml", "wsod_wsddn.toml", "wsod_mist.toml")]
-    shared = ("backbone", "side_px", "supervision", "every", "epochs", "batch", "lr", "weight_decay", "seed")
+    shared = ("backbone", "side_px", "supervision", "subsample", "epochs", "batch", "lr", "weight_decay", "seed")
     assert len({tuple(getattr(config, name) for name in shared) for config in configs}) == 1
 
 
