@@ -19,7 +19,7 @@ from models.run_folder import REPORT
 from training.classifier.losses import cnn_losses, weaktr_losses
 from training.classifier.report import report_cam
 from training.data.tagged import TaggedImage
-from training.data.tiles import CanvasPlan, TiledPhotographs
+from training.data.tiles import MosaicPlan, TiledImages
 from training.runs.checkpoints import save_weights
 from training.runs.devices import Precision, start_fabric
 from training.runs.fit import StepOutput, Task, fit
@@ -114,9 +114,9 @@ def train_cam(
 def _loader(
     config: CamConfig, images: Sequence[TaggedImage], labels: LabelSet, done: int
 ) -> DataLoader[dict[str, torch.Tensor]]:
-    plan = CanvasPlan(config.side_px, config.batch, config.mosaic_prob, config.seed)
+    plan = MosaicPlan(config.side_px, config.batch, config.mosaic_prob, config.seed)
     indices = range(done * config.batch, config.steps * config.batch)
-    canvases = TiledPhotographs(images, labels, plan, indices)
+    canvases = TiledImages(images, labels, plan, indices)
     return DataLoader(canvases, share_of_batch(config.batch, "batch"), num_workers=config.loader_workers)
 
 

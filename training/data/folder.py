@@ -14,24 +14,27 @@ import os
 from pathlib import Path
 
 from training.data.checks import KnownLabels, Report, merged_labels, read_labels_txt, usable_size_hw
-from training.data.tagged import TaggedDataset, TaggedImage
-from weaksam.files.image_files import IMAGE_SUFFIXES
+from training.data.tagged import Problem, TaggedDataset, TaggedImage
+from weaksam.files.image_files import find_images
 from weaksam.files.tag_files import TagFileError, joined_rows, read_sidecar, read_tag_table, sidecar_of, split_tags
 
 _TagsOfFile = dict[Path, tuple[str, ...]]
 
 
 def read_folder(root: Path) -> TaggedDataset:
-    """All pictures below `root` with their tags; ids are paths relative to it, without suffix.
+    """Read all images below `root` with their tags; ids are paths relative to it, without suffix.
 
-    Raises ValueError where the folder has no picture at all or no tags for any of them.
+    Raises:
+        ValueError: the folder has no image at all, or no tags for any of them.
     """
     report = Report(root)
-    pictures = sorted(path for path in root.rglob("*") if _is_picture(path, root))
-    written = _read_tags(root, pictures, report)
+    files = find_images(root)
+    for problem in files.problems:
+        report.problems.append(Problem(problem.path, problem.code, problem.message))
+    written = _read_tags(root, [root / path for path in files.paths], report)
     if not any(written.values()):
         raise ValueError(
-            f"{root}: {len(pictures)} pictures and no tags; add tags.csv, x.txt beside x.jpg, or sub-folders"
+            f"{root}: {len(files.paths)} images and no tags; add tags.csv, x.txt beside x.jpg, or sub-folders"
         )
     labels = read_labels_txt(root) or merged_labels([tag for tags in written.values() for tag in tags])
     known = KnownLabels.of(labels)
@@ -39,7 +42,7 @@ def read_folder(root: Path) -> TaggedDataset:
     for path, tags in written.items():
         image = _read_image(root, path, tags, known, report)
         if image is not None and image.id in images:
-            report.add(path, "id", f"another picture has the id {image.id!r} too; the image is left out")
+            report.add(path, "id", f"another image has the id {image.id!r} too; the image is left out")
         elif image is not None:
             images[image.id] = image
     return TaggedDataset(root.name, labels, tuple(images.values()), tuple(report.problems))
@@ -64,11 +67,6 @@ def _read_tags(root: Path, pictures: list[Path], report: Report) -> _TagsOfFile:
         return {path: _tags_from_sidecar(path, report) for path in pictures}
     folders = {path: path.relative_to(root).parts[:-1] for path in pictures}
     return {path: split_tags(parts[0]) if parts else () for path, parts in folders.items()}
-
-
-def _is_picture(path: Path, root: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-    return not hidden and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
 
 
 def _tags_from_csv(root: Path, table: Path, pictures: list[Path], report: Report) -> _TagsOfFile:

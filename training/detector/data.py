@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,11 @@ from models.masks import decode_rle
 from models.nets.backbone import MEAN_RGB
 from models.nets.rcnn import Target
 from training.data.coco import read_coco
+from training.data.compose import ImageU8, cell_offsets_xy, compose
 from training.data.tagged import TaggedImage, TrueObject
 from training.data.tiles import jitter_camera, jitter_colours
 
 Float32 = npt.NDArray[np.float32]
-ImageU8 = npt.NDArray[np.uint8]
 MIN_SIDE_PX = 2.0
 
 
@@ -139,12 +139,11 @@ class LabelledScenes(Dataset[Scene]):
         side_px = int(layout_rng.choice(plan.sides_px))
         across = 2 if layout_rng.random() < plan.mosaic_prob else 1
         rng = np.random.default_rng([plan.seed, 1, index])
-        canvas = _Canvas(side_px)
-        for tile in range(across * across):
+        tiles = []
+        for _ in range(across * across):
             row = self._rows[int(rng.integers(len(self._rows)))]
-            offset_xy = np.array([tile % across, tile // across]) * (side_px // across)
-            canvas.put(_Tile(row, self._labels, side_px // across, plan.masks, rng), offset_xy)
-        return canvas.scene(rng)
+            tiles.append(_Tile(row, self._labels, side_px // across, plan.masks, rng))
+        return _Mosaic(tiles, across).scene(rng)
 
 
 class _Tile:
@@ -182,42 +181,39 @@ class _Tile:
         return np.asarray(fitted[:, ::-1] if self._flipped else fitted, np.uint8)
 
 
-@dataclass
-class _Canvas:
-    """Tiles put side by side."""
+class _Mosaic:
+    """Tiles of one size side by side."""
 
-    side_px: int
-    tiles: list[tuple[_Tile, npt.NDArray[np.int64]]] = field(default_factory=list)
-
-    def put(self, tile: _Tile, offset_xy: npt.NDArray[np.int64]) -> None:
-        self.tiles.append((tile, offset_xy))
+    def __init__(self, tiles: Sequence[_Tile], across: int) -> None:
+        self._tiles = tiles
+        self._across = across
+        self._cell_hw = (tiles[0].side_px, tiles[0].side_px)
+        self._offsets_xy = cell_offsets_xy(across, self._cell_hw)
 
     def scene(self, rng: np.random.Generator) -> Scene:
-        image_hwc_u8 = np.empty((self.side_px, self.side_px, 3), np.uint8)
-        for tile, (x, y) in self.tiles:
-            image_hwc_u8[y : y + tile.side_px, x : x + tile.side_px] = tile.image_hwc_u8
+        image_hwc_u8 = compose([tile.image_hwc_u8 for tile in self._tiles], self._across, self._cell_hw)
         target = Target(
-            boxes_xyxy=torch.from_numpy(self._shifted([tile.boxes_xyxy for tile, _ in self.tiles])),
-            labels=torch.from_numpy(1 + np.concatenate([tile.labels for tile, _ in self.tiles])),
+            boxes_xyxy=torch.from_numpy(self._shifted([tile.boxes_xyxy for tile in self._tiles])),
+            labels=torch.from_numpy(1 + np.concatenate([tile.labels for tile in self._tiles])),
             masks=torch.from_numpy(self._masks()),
         )
         return Scene(
             image_hwc_u8=torch.from_numpy(jitter_camera(rng, image_hwc_u8)),
             target=target,
-            true_boxes=torch.from_numpy(self._shifted([tile.true_boxes_xyxy for tile, _ in self.tiles])),
-            true_labels=torch.from_numpy(1 + np.concatenate([tile.true_labels for tile, _ in self.tiles])),
+            true_boxes=torch.from_numpy(self._shifted([tile.true_boxes_xyxy for tile in self._tiles])),
+            true_labels=torch.from_numpy(1 + np.concatenate([tile.true_labels for tile in self._tiles])),
         )
 
     def _shifted(self, boxes_of_tiles: list[Float32]) -> Float32:
-        offsets = [np.tile(offset_xy, 2) for _, offset_xy in self.tiles]
-        shifted = [boxes + offset for boxes, offset in zip(boxes_of_tiles, offsets, strict=True)]
+        shifted = [boxes + np.tile(xy, 2) for boxes, xy in zip(boxes_of_tiles, self._offsets_xy, strict=True)]
         return np.concatenate(shifted).astype(np.float32)
 
     def _masks(self) -> ImageU8:
-        parts = [np.zeros((0, self.side_px, self.side_px), np.uint8)]
-        for tile, (x, y) in self.tiles:
+        side_px = self._across * self._cell_hw[0]
+        parts = [np.zeros((0, side_px, side_px), np.uint8)]
+        for tile, (x, y) in zip(self._tiles, self._offsets_xy, strict=True):
             if tile.masks is not None:
-                part = np.zeros((len(tile.masks), self.side_px, self.side_px), np.uint8)
+                part = np.zeros((len(tile.masks), side_px, side_px), np.uint8)
                 part[:, y : y + tile.side_px, x : x + tile.side_px] = tile.masks
                 parts.append(part)
         return np.concatenate(parts)

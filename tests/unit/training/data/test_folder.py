@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.training.data.conftest import write_picture
 from training.data.folder import read_folder
+from weaksam.labelling.worklist import worklist_from_names
 
 
 def _tags(root: Path) -> dict[str, tuple[str, ...]]:
@@ -104,7 +105,7 @@ def test_two_pictures_of_one_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        pytest.param({}, "1 pictures and no tags", id="no-tags"),
+        pytest.param({}, "1 images and no tags", id="no-tags"),
         pytest.param({"tags.csv": "picture,tags\na.jpg,nut\n"}, "must name the columns file and tags", id="columns"),
     ],
 )
@@ -137,3 +138,13 @@ def test_a_link_to_a_picture_elsewhere_is_a_picture_of_the_folder(tmp_path: Path
     (root / "tags.csv").write_text("file,tags\na.jpg,nut\n")
 
     assert _tags(root) == {"a": ("nut",)}
+
+
+def test_labelling_and_training_see_the_same_images(tmp_path: Path) -> None:
+    root = tmp_path / "photographs"
+    write_picture(root / "nut" / "a.gif")
+    write_picture(tmp_path / "elsewhere" / "b.png")
+    (root / "pen").symlink_to(tmp_path / "elsewhere")
+
+    assert _tags(root) == {"nut/a": ("nut",), "pen/b": ("pen",)}
+    assert set(worklist_from_names(root, "folder").tags) == {"nut/a.gif", "pen/b.png"}

@@ -43,7 +43,7 @@ def test_a_plain_folder_is_cut_into_fit_and_val(tmp_path: Path) -> None:
     [
         pytest.param("missing", "train", "is not a folder", id="no-folder"),
         pytest.param(".", "test", "is a plain folder, which has train, val and fit, not 'test'", id="no-test-split"),
-        pytest.param(".", "train", "0 pictures and no tags", id="empty-folder"),
+        pytest.param(".", "train", "holds no image", id="empty-folder"),
     ],
 )
 def test_what_cannot_be_opened(tmp_path: Path, folder: str, split: str, message: str) -> None:
