@@ -50,31 +50,11 @@ def served(bundle_dir: Path, threads: int) -> Iterator[httpx.Client]:
 def started(bundle_dir: Path, threads: int, *options: str) -> Iterator[Started]:
     """Yield a server with further options of `weaksam serve`; raise RuntimeError if it does not start."""
     port = _free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "weaksam",
-        "serve",
-        "--port",
-        str(port),
-        "--bundle",
-        str(bundle_dir.resolve()),
-    ]
-    command += [
-        "--intra-op-threads",
-        str(threads),
-        "--deadline-s",
-        str(RESPONSE_TIMEOUT_S),
-        "--log-level",
-        "warning",
-        *options,
-    ]
+    command = [sys.executable, "-m", "weaksam", "serve", "--port", str(port), "--bundle", str(bundle_dir.resolve())]
+    command += ["--intra-op-threads", str(threads), "--deadline-s", str(RESPONSE_TIMEOUT_S), "--log-level", "warning"]
     url = f"http://127.0.0.1:{port}"
-    with (
-        tempfile.TemporaryFile() as log,
-        httpx.Client(base_url=url, timeout=RESPONSE_TIMEOUT_S) as client,
-    ):
-        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log, env=_environment())
+    with tempfile.TemporaryFile() as log, httpx.Client(base_url=url, timeout=RESPONSE_TIMEOUT_S) as client:
+        process = subprocess.Popen([*command, *options], cwd=REPOSITORY, stdout=log, stderr=log, env=_environment())
         try:
             if not _becomes_ready(client, process):
                 log.seek(0)

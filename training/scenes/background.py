@@ -13,6 +13,8 @@ from training.scenes.drawing.noise import Floats, NoiseKind, sample_noise
 
 Colour = tuple[float, float, float]
 Shares = tuple[float, ...]
+Layers = dict[NoiseKind, float]
+DrawColour = Callable[[np.random.Generator, float], Colour]
 
 ANYTHING: Shares = (0.22, 0.26, 0.09, 0.12, 0.08, 0.06, 0.04, 0.07, 0.06)
 AIRFIELD: Shares = (0.36, 0.36, 0.06, 0.1, 0.04, 0.02, 0.02, 0.04, 0.0)
@@ -33,27 +35,22 @@ def draw_background(rng: np.random.Generator, size_hw: tuple[int, int], shares: 
 
 
 def _asphalt(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
-    level = rng.uniform(0.22, 0.6)
-    field = _layers(rng, size_hw, {"pebble": 0.05, "fine": 0.08, "cloud": 0.03}, level)
-    return _tinted(rng, field, _grey(rng, level, 0.02))
+    return _pavement(rng, size_hw, (0.22, 0.6), {"pebble": 0.05, "fine": 0.08, "cloud": 0.03}, _greyish(0.02))
 
 
 def _concrete(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
-    level = rng.uniform(0.42, 0.85)
-    field = _layers(rng, size_hw, {"fine": 0.04, "grain": 0.03, "rough": 0.03, "cloud": 0.05}, level)
-    return _tinted(rng, field, _grey(rng, level, 0.025))
+    layers: Layers = {"fine": 0.04, "grain": 0.03, "rough": 0.03, "cloud": 0.05}
+    return _pavement(rng, size_hw, (0.42, 0.85), layers, _greyish(0.025))
 
 
 def _plaster(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
-    level = rng.uniform(0.7, 0.97)
-    field = _layers(rng, size_hw, {"grain": 0.02, "fine": 0.015, "cloud": 0.015}, level)
-    return _tinted(rng, field, (level, level * rng.uniform(0.94, 1.0), level * rng.uniform(0.8, 0.97)))
+    layers: Layers = {"grain": 0.02, "fine": 0.015, "cloud": 0.015}
+    return _pavement(rng, size_hw, (0.7, 0.97), layers, _yellowish((0.94, 1.0), (0.8, 0.97)))
 
 
 def _sandstone(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
-    level = rng.uniform(0.45, 0.8)
-    field = _layers(rng, size_hw, {"grain": 0.06, "pebble": 0.05, "rough": 0.03}, level)
-    return _tinted(rng, field, (level, level * rng.uniform(0.68, 0.88), level * rng.uniform(0.45, 0.8)))
+    layers: Layers = {"grain": 0.06, "pebble": 0.05, "rough": 0.03}
+    return _pavement(rng, size_hw, (0.45, 0.8), layers, _yellowish((0.68, 0.88), (0.45, 0.8)))
 
 
 def _gravel(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
@@ -67,9 +64,8 @@ def _gravel(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
 
 
 def _soil(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
-    level = rng.uniform(0.3, 0.6)
-    field = _layers(rng, size_hw, {"rough": 0.09, "grain": 0.05, "cloud": 0.04}, level)
-    return _tinted(rng, field, (level, level * rng.uniform(0.7, 0.88), level * rng.uniform(0.45, 0.7)))
+    layers: Layers = {"rough": 0.09, "grain": 0.05, "cloud": 0.04}
+    return _pavement(rng, size_hw, (0.3, 0.6), layers, _yellowish((0.7, 0.88), (0.45, 0.7)))
 
 
 def _grass(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
@@ -111,16 +107,27 @@ PAVEMENTS: tuple[Callable[[np.random.Generator, tuple[int, int]], Floats], ...] 
 )
 
 
-def _layers(
-    rng: np.random.Generator, size_hw: tuple[int, int], amplitudes: dict[NoiseKind, float], level: float
+def _pavement(
+    rng: np.random.Generator, size_hw: tuple[int, int], levels: tuple[float, float], layers: Layers, colour: DrawColour
 ) -> Floats:
+    """Return layers of noise around a random brightness from `levels`, in a colour of that brightness."""
+    level = rng.uniform(*levels)
     # one common strength: a pavement seen from afar or out of focus has little of any grain
     strength = float(np.exp(rng.uniform(np.log(0.12), np.log(1.1)))) * min(1.0, 0.4 + level)
     field = np.zeros(size_hw, np.float32)
-    for kind, amplitude in amplitudes.items():
+    for kind, amplitude in layers.items():
         zoom = float(np.exp(rng.uniform(np.log(0.5), np.log(1.6))))
         field += sample_noise(rng, size_hw, kind, zoom) * np.float32(amplitude * strength * rng.uniform(0.3, 1.5))
-    return field
+    return _tinted(rng, field, colour(rng, level))
+
+
+def _greyish(spread: float) -> DrawColour:
+    return lambda rng, level: _grey(rng, level, spread)
+
+
+def _yellowish(green: tuple[float, float], blue: tuple[float, float]) -> DrawColour:
+    """Return a colour whose green and blue are random shares, from these ranges, of its red."""
+    return lambda rng, level: (level, level * rng.uniform(*green), level * rng.uniform(*blue))
 
 
 def _tinted(rng: np.random.Generator, field: Floats, colour: Colour) -> Floats:

@@ -25,6 +25,7 @@ from training.scenes.scene import draw_scene
 from weaksam.formats.coco import Row, annotation_row, category_rows, image_row, write_dataset
 from weaksam.formats.voc import VocObject, voc_palette, write_voc_annotation
 
+FOLDERS = ("JPEGImages", "Annotations", "ImageSets/Main", "SegmentationObject", "SegmentationClass", "annotations")
 DEFAULT_SPLITS: Mapping[str, float] = {"train": 0.8, "test": 0.2}
 
 
@@ -50,14 +51,7 @@ def generate_scenes(
         ValueError: count, shares or the folder's state forbid it.
     """
     _check(out_dir, count, splits)
-    for folder in (
-        "JPEGImages",
-        "Annotations",
-        "ImageSets/Main",
-        "SegmentationObject",
-        "SegmentationClass",
-        "annotations",
-    ):
+    for folder in FOLDERS:
         (out_dir / folder).mkdir(parents=True, exist_ok=True)
     tags: dict[str, list[str]] = {}
     for split, indices in _split_indices(count, splits).items():
