@@ -44,9 +44,9 @@ def adaptive_rule(
     best = _is_best(scores)
     span = float(scores.max() - scores.min()) if len(scores) else 0.0
     enough = best | ((scores / (span + MIN_RANGE) >= keep_share) & (scores >= min_further_score))
-    chosen = np.flatnonzero(enough)
-    dropped = _is_contained(boxes_xyxy[chosen], scores[chosen], contained_share) & ~best[chosen]
-    return chosen[~dropped]
+    kept = np.flatnonzero(enough)
+    dropped = _is_contained(boxes_xyxy[kept], scores[kept], contained_share) & ~best[kept]
+    return kept[~dropped]
 
 
 def _is_best(scores: Float32) -> Flags:

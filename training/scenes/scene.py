@@ -38,15 +38,15 @@ def _draw_objects(
     rng: np.random.Generator, size_hw: tuple[int, int], names: Sequence[str], light_xy: tuple[float, float]
 ) -> list[PlacedObject]:
     nearness = float(np.exp(rng.uniform(np.log(0.18), np.log(0.55))))
-    chosen: list[str] = []
+    picked: list[str] = []
     centres: list[tuple[float, float]] = []
     placed = []
     for _ in range(int(rng.integers(1, MAX_INSTANCES + 1))):
-        repeats = bool(chosen) and rng.random() < _REPEAT_SHARE
-        chosen.append(str(rng.choice(chosen if repeats else list(names))))
-        length_px = _length_px(rng, chosen[-1], nearness * min(size_hw), 0.8 * min(size_hw))
+        repeats = bool(picked) and rng.random() < _REPEAT_SHARE
+        picked.append(str(rng.choice(picked if repeats else list(names))))
+        length_px = _length_px(rng, picked[-1], nearness * min(size_hw), 0.8 * min(size_hw))
         centres.append(_place(rng, size_hw, centres, length_px))
-        placed.append(at_centre(draw_object(rng, chosen[-1], length_px, light_xy), centres[-1], is_object=True))
+        placed.append(at_centre(draw_object(rng, picked[-1], length_px, light_xy), centres[-1], is_object=True))
     return placed
 
 

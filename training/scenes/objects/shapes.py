@@ -122,8 +122,8 @@ LONG_OUTLINES = (bar, capsule, strand, strand, bracket)
 
 
 def _pick(rng: np.random.Generator, points: Points) -> Points:
-    chosen: Points = points[int(rng.integers(len(points)))] * rng.uniform(0.5, 1.0)
-    return chosen
+    point: Points = points[int(rng.integers(len(points)))] * rng.uniform(0.5, 1.0)
+    return point
 
 
 def _fitted(parts: list[Outline], angle: float, sqrt_area_px: float, longest_px: float) -> list[Outline]:
