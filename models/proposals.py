@@ -96,12 +96,14 @@ def propose(peaks: Peaks, valid_hw: tuple[int, int], settings: PromptSettings) -
         pool.append(_masks_of(decoded, sum(map(len, prompts)), from_peak, settings))
         prompts.append(batch)
 
-    if len(peaks):
-        yield from ask(point_prompts(peaks.points_xy), True)
-    for label in np.unique(peaks.labels):
-        points_xy = _strongest(peaks, int(label), settings.peak_max_count)
-        if len(points_xy) > 1:
-            yield from ask(group_prompt(points_xy), True)
+    labels, counts = np.unique(peaks.labels, return_counts=True)
+    grouped = labels[counts > 1]
+    # Groups cost little and say much, but not more than half of what may be asked.
+    points_xy = _in_turn(peaks, max(settings.max_prompts - len(grouped), settings.max_prompts // 2))
+    if len(points_xy):
+        yield from ask(point_prompts(points_xy), True)
+    for label in grouped[: settings.max_prompts - len(points_xy)]:
+        yield from ask(group_prompt(_strongest(peaks, int(label), settings.peak_max_count)), True)
     for side in settings.grid_sides:
         open_xy = _uncovered(grid_points(side, valid_hw), pool, valid_hw, settings)
         open_xy = _thinned(open_xy, settings.max_prompts - sum(map(len, prompts)))
@@ -193,6 +195,19 @@ def _strongest(peaks: Peaks, label: int, most: int) -> Float32:
     """Points of a label's highest peaks: several kinds of maps together may have more than one prompt may hold."""
     mine = np.flatnonzero(peaks.labels == label)
     points_xy: Float32 = peaks.points_xy[np.sort(mine[np.argsort(-peaks.values[mine], kind="stable")[:most]])]
+    return points_xy
+
+
+def _in_turn(peaks: Peaks, max_count: int) -> Float32:
+    """Return the points of at most ``max_count`` peaks: the highest of each label, then the second of each, ..."""
+    if len(peaks) <= max_count:
+        return peaks.points_xy
+    order = np.lexsort((-peaks.values, peaks.labels))
+    sorted_labels = peaks.labels[order]
+    ranks = np.empty(len(peaks), np.int64)
+    ranks[order] = np.arange(len(peaks)) - np.searchsorted(sorted_labels, sorted_labels)
+    kept = np.lexsort((-peaks.values, ranks))[:max_count]
+    points_xy: Float32 = peaks.points_xy[np.sort(kept)]
     return points_xy
 
 

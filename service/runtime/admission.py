@@ -58,8 +58,9 @@ class Admission:
         started_s = self._clock_s()
         try:
             yield
-        finally:
+            # Only here: requests that fail end early, or late at their deadline.
             self._learn(self._clock_s() - started_s)
+        finally:
             self._count(running=-1)
             self._free.release()
 

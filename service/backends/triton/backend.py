@@ -32,6 +32,8 @@ START_CHECK_TIMEOUT_S = 2.0
 PROBE_TIMEOUT_S = 2.0
 # A call with less time than this cannot be expected to succeed.
 MIN_CALL_S = 0.01
+# If a call has less than this share of the full time left and is late, that says nothing about the server.
+FAIR_SHARE = 0.5
 
 logger = logging.getLogger(LOGGER_NAME)
 
@@ -126,10 +128,13 @@ class TritonBackend:
         if self._closed:
             raise BackendUnavailable("the Triton backend is closed: the service is stopping", retry_after_s=1)
         if not self._endpoints:
-            self._endpoints = [Endpoint(url, self._bundle, Breaker(*self._breaker), self._memory) for url in self._urls]
+            self._endpoints = [self._endpoint(url) for url in self._urls]
             self._watchers = [asyncio.create_task(self._watch(endpoint)) for endpoint in self._endpoints]
         for endpoint in self._endpoints:
             await endpoint.probed.wait()
+
+    def _endpoint(self, url: str) -> Endpoint:
+        return Endpoint(url, self._bundle, Breaker(*self._breaker), self._memory, FAIR_SHARE * self._call_timeout_s)
 
     async def _watch(self, endpoint: Endpoint) -> None:
         while True:

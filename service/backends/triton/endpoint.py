@@ -19,7 +19,7 @@ from service.backends.triton.breaker import Breaker
 from service.backends.triton.errors import RETRY_AFTER_S, EndpointFull, EndpointLost, service_error
 from service.backends.triton.model_check import check_model
 from service.backends.triton.shared_memory import InputMemory
-from service.errors import BackendFailure, BackendMismatch, ServiceError
+from service.errors import BackendFailure, BackendMismatch, DeadlineExceeded, ServiceError
 from service.observability.logs import LOGGER_NAME
 from service.observability.tracing import trace_headers
 
@@ -40,13 +40,18 @@ logger = logging.getLogger(LOGGER_NAME)
 class Endpoint:
     """Calls the models of `bundle` on one server. Make it inside the event loop that uses it.
 
+    Args:
+        fair_call_s: a call with less time may be late through no fault of the server.
+
     Attributes:
         url: `host:port` of its gRPC service.
         serving: whether the last probe found that it serves the bundle.
         probed: set after the first probe.
     """
 
-    def __init__(self, url: str, bundle: Bundle, breaker: Breaker, memory: InputMemory | None) -> None:
+    def __init__(
+        self, url: str, bundle: Bundle, breaker: Breaker, memory: InputMemory | None, fair_call_s: float
+    ) -> None:
         self.url = url
         self.serving = False
         self.probed = asyncio.Event()
@@ -54,6 +59,7 @@ class Endpoint:
         self._version = str(sequence_number(bundle))
         self._breaker = breaker
         self._memory = memory
+        self._fair_call_s = fair_call_s
         self._shares_memory = False
         self._client = InferenceServerClient(url, channel_args=CHANNEL_OPTIONS)
         self._problem = ""
@@ -78,7 +84,7 @@ class Endpoint:
             DeadlineExceeded: the call and its time in the server's queue took longer than `timeout_s`.
             BackendFailure: model or inputs are wrong.
         """
-        with self._judged(), self._mapped(model), ExitStack() as lent:
+        with self._judged(timeout_s), self._mapped(model), ExitStack() as lent:
             call = self._client.infer(
                 model,
                 [self._input(name, array, lent) for name, array in inputs.items()],
@@ -125,15 +131,16 @@ class Endpoint:
         await self._client.close()
 
     @contextmanager
-    def _judged(self) -> Iterator[None]:
+    def _judged(self, timeout_s: float) -> Iterator[None]:
         self._breaker.begin()
         try:
             yield
-        except EndpointFull:
-            self._breaker.left()
-            raise
         except ServiceError as error:
-            self._breaker.failed()
+            hurried = isinstance(error, DeadlineExceeded) and timeout_s < self._fair_call_s
+            if hurried or isinstance(error, EndpointFull):
+                self._breaker.left()
+            else:
+                self._breaker.failed()
             if isinstance(error, EndpointLost):
                 self._lose(str(error.__cause__ or error))
             raise

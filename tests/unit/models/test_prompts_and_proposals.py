@@ -96,6 +96,24 @@ def test_no_prompt_is_spent_on_a_point_that_a_good_mask_covers() -> None:
     assert sum(map(len, poor.prompts)) == 4 + 16
 
 
+@pytest.mark.parametrize("max_prompts", [1, 7, 40, 64])
+def test_peaks_groups_and_grid_together_stay_within_the_budget(max_prompts: int) -> None:
+    rows = [(float(x), float(label), label) for label in range(31) for x in range(25)]
+    settings = replace(SETTINGS, max_prompts=max_prompts)
+    found = run_proposing(propose(peaks_at(*rows), (SIDE, SIDE), settings), SquareDecoder(), (64,))
+    assert sum(map(len, found.prompts)) == max_prompts
+
+
+def test_a_small_budget_takes_the_highest_peak_of_each_label_first() -> None:
+    peaks = peaks_at((1, 0, 0), (2, 0, 0), (3, 0, 0), (4, 0, 1), (5, 0, 2), (6, 0, 2))
+    peaks = replace(peaks, values=np.array([0.97, 0.99, 0.98, 0.91, 0.92, 0.93], np.float32))
+    settings = replace(SETTINGS, max_prompts=6)
+    found = run_proposing(propose(peaks, (SIDE, SIDE), settings), SquareDecoder(), (64,))
+    # Two labels have a group. Of the four points left, three are the highest of a label.
+    assert found.prompts[0].coords[:, 0, 0].tolist() == [2, 3, 4, 6]
+    assert [batch.labels.shape for batch in found.prompts[1:]] == [(1, 3), (1, 2)]
+
+
 def test_a_mask_of_most_of_the_picture_spares_no_prompt() -> None:
     picture = run_proposing(propose(peaks_at(), (SIDE, SIDE), SETTINGS), SquareDecoder(half_px=30), (64,))
     assert sum(map(len, picture.prompts)) == 20

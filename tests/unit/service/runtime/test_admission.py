@@ -84,6 +84,22 @@ async def test_retry_after_grows_with_the_work_ahead() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def test_retry_after_is_learnt_from_successes_alone() -> None:
+    # 10 s for one that succeeds, then 1000 s for one that fails. Two more are on their way.
+    clock_s = iter([0.0, 10.0, 10.0, 1010.0, 1010.0])
+    metrics = Metrics()
+    admission = Admission(1, 0, metrics, lambda: next(clock_s, 1010.0))
+    async with admission.worker(Timings(metrics)):
+        pass
+    with pytest.raises(DeadlineExceeded):
+        async with admission.worker(Timings(metrics)):
+            raise DeadlineExceeded("late")
+    async with admission.worker(Timings(metrics)):
+        with pytest.raises(Busy) as caught:
+            await admission.worker(Timings(metrics)).__aenter__()
+    assert caught.value.retry_after_s == 10
+
+
 async def test_a_deadline_cancels_its_body_and_says_so() -> None:
     with pytest.raises(DeadlineExceeded, match=r"0\.01 s"):
         async with deadline(0.01):
