@@ -86,7 +86,7 @@ def test_a_run_killed_twice_loses_nothing_and_does_nothing_twice(
     assert second[: len(first)] == first
     ended = run(command)
     assert ended.returncode == DONE, ended.stderr
-    assert f"60 pictures labelled ({len(second)} in earlier runs), 60 detections, 0 failed." in ended.stdout
+    assert f"60 images labelled ({len(second)} in earlier runs), 60 detections, 0 failed." in ended.stdout
 
     done = journaled(out)
     assert sorted(done) == sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.jpg"))

@@ -152,7 +152,7 @@ def test_the_command_line_does_the_same(
                 max_error_rate=1,
             )
     label_merge([tmp_path / "0", tmp_path / "1"], tmp_path / "merged")
-    assert "37 pictures labelled" in capsys.readouterr().out
+    assert "37 images labelled" in capsys.readouterr().out
     for name in FILES:
         assert (tmp_path / "merged" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 

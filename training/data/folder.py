@@ -1,4 +1,4 @@
-"""Reader for a plain folder of tagged pictures.
+"""Reader for a plain folder of tagged images.
 
 Tags come from the first of these that the folder has:
     ROOT/tags.csv         columns `file` and `tags`; several tags separated by `;` or `,`; rows of one file are joined
@@ -59,17 +59,17 @@ def _read_image(
     return TaggedImage(path.relative_to(root).with_suffix("").as_posix(), path, size_hw, distinct)
 
 
-def _read_tags(root: Path, pictures: list[Path], report: Report) -> _TagsOfFile:
+def _read_tags(root: Path, images: list[Path], report: Report) -> _TagsOfFile:
     table = root / "tags.csv"
     if table.is_file():
-        return _tags_from_csv(root, table, pictures, report)
-    if any(sidecar_of(path) for path in pictures):
-        return {path: _tags_from_sidecar(path, report) for path in pictures}
-    folders = {path: path.relative_to(root).parts[:-1] for path in pictures}
+        return _tags_from_csv(root, table, images, report)
+    if any(sidecar_of(path) for path in images):
+        return {path: _tags_from_sidecar(path, report) for path in images}
+    folders = {path: path.relative_to(root).parts[:-1] for path in images}
     return {path: split_tags(parts[0]) if parts else () for path, parts in folders.items()}
 
 
-def _tags_from_csv(root: Path, table: Path, pictures: list[Path], report: Report) -> _TagsOfFile:
+def _tags_from_csv(root: Path, table: Path, images: list[Path], report: Report) -> _TagsOfFile:
     tags_of: _TagsOfFile = {}
     for file, tags in joined_rows(read_tag_table(table)).items():
         path = root / file
@@ -77,9 +77,9 @@ def _tags_from_csv(root: Path, table: Path, pictures: list[Path], report: Report
             tags_of[path] = tags
         else:
             report.add(table, f"file {file!r}", "it is not below the folder; it is left out")
-    for path in pictures:
+    for path in images:
         if path not in tags_of:
-            report.add(path, "tags", "the picture is not in tags.csv; it is left out")
+            report.add(path, "tags", "the image is not in tags.csv; it is left out")
     return tags_of
 
 
@@ -89,13 +89,13 @@ def _lies_below(path: Path, root: Path) -> bool:
     return Path(os.path.normpath(here / path)).is_relative_to(os.path.normpath(here / root))
 
 
-def _tags_from_sidecar(picture: Path, report: Report) -> tuple[str, ...]:
-    sidecar = sidecar_of(picture)
+def _tags_from_sidecar(image: Path, report: Report) -> tuple[str, ...]:
+    sidecar = sidecar_of(image)
     if sidecar is None:
-        report.add(picture, "tags", "there is no .txt or .json beside the picture; it has no tags")
+        report.add(image, "tags", "there is no .txt or .json beside the image; it has no tags")
         return ()
     try:
         return read_sidecar(sidecar)
     except TagFileError as error:
-        report.add(sidecar, error.field, f"{error}; the picture has no tags")
+        report.add(sidecar, error.field, f"{error}; the image has no tags")
         return ()

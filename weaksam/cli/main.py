@@ -14,7 +14,7 @@ TRACEBACK = "--traceback"
 
 
 class SubCommand(NamedTuple):
-    """Where a sub-command lives: a `typer.Typer`, or a function with typed arguments."""
+    """The place of a sub-command: a `typer.Typer`, or a function with typed arguments."""
 
     module: str
     attribute: str
@@ -80,7 +80,7 @@ app = typer.Typer(
 def options(
     traceback: Annotated[bool, typer.Option(TRACEBACK, help="Show where in the code an error arose.")] = False,
 ) -> None:
-    """Declares the options before the sub-command; `_stop`, outside of any context, looks for them itself."""
+    """Declare the options before the sub-command; `_stop`, outside of any context, looks for them itself."""
 
 
 def main() -> None:
@@ -95,7 +95,7 @@ def main() -> None:
 
 
 def _load(name: str) -> Any:
-    """The sub-command itself, its module imported."""
+    """Return the sub-command itself, its module imported."""
     entry = SUB_COMMANDS[name]
     target = getattr(import_module(entry.module), entry.attribute)
     command: Any = typer.main.get_command(target if isinstance(target, typer.Typer) else _single(target))
@@ -125,7 +125,7 @@ def _stop(sentence: str, error: Exception) -> None:
 
 
 def _listed() -> None:
-    """Stands in the help for a sub-command that is not imported yet."""
+    """Stand in the help for a sub-command that is not imported yet."""
 
 
 for _name, _entry in SUB_COMMANDS.items():

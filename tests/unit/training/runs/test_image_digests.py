@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.training.data.conftest import write_picture
+from tests.unit.training.data.conftest import write_image
 from training.data.tagged import TaggedImage, TrueObject
 from training.runs.image_digests import PictureDigests
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> TaggedImage:
-    write_picture(tmp_path / "a.png")
+    write_image(tmp_path / "a.png")
     return TaggedImage("a", tmp_path / "a.png", (60, 80), ("Bolt",), (TrueObject("Bolt", (1.0, 2.0, 3.0, 4.0)),))
 
 
 def test_tags_boxes_and_pixels_count_and_the_place_does_not(image: TaggedImage, tmp_path: Path) -> None:
     digests = PictureDigests(tmp_path / "pictures.json")
-    write_picture(tmp_path / "other.png", (61, 80))
+    write_image(tmp_path / "other.png", (61, 80))
     (tmp_path / "moved").mkdir()
     moved = Path(shutil.copy(image.path, tmp_path / "moved" / "b.png"))
     first = digests.of_images([image])

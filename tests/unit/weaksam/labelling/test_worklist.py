@@ -1,4 +1,4 @@
-"""Pictures and their tags out of a CSV, sidecar files or folder names; what does not fit together is reported."""
+"""Images and their tags out of a CSV, sidecar files or folder names; what does not fit together is reported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def make_csv(folder: Path, text: str) -> Path:
     return path
 
 
-def test_a_name_that_is_not_text_is_a_failure_of_that_picture(tmp_path: Path) -> None:
+def test_a_name_that_is_not_text_is_a_failure_of_that_image(tmp_path: Path) -> None:
     folder = make_files(tmp_path / "in", "grün.jpg", os.fsdecode(b"gr\xfcn.jpg"))
     worklist = worklist_from_csv(folder, make_csv(tmp_path, "file,tags\ngrün.jpg,bolt\n"))
     assert worklist.images == ("grün.jpg",)
@@ -34,7 +34,7 @@ def test_a_name_that_is_not_text_is_a_failure_of_that_picture(tmp_path: Path) ->
     assert shard_worklist(worklist, Shard(0, 1)) == worklist
 
 
-def test_csv_rows_of_one_picture_are_joined(tmp_path: Path) -> None:
+def test_csv_rows_of_one_image_are_joined(tmp_path: Path) -> None:
     folder = make_files(tmp_path / "in", "a/x.jpg", "b/x.jpg")
     table = make_csv(tmp_path, 'file,tags\na/x.jpg,"bolt, nut"\n./b/x.jpg,wrench\na/x.jpg,pin;bolt\n')
     worklist = worklist_from_csv(folder, table)
@@ -58,7 +58,7 @@ def test_what_the_csv_and_the_folder_do_not_share_is_reported(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        pytest.param(b"picture,tags\n", "lacks the column 'file'", id="other columns"),
+        pytest.param(b"image,tags\n", "lacks the column 'file'", id="other columns"),
         pytest.param(b"", "lacks the column 'file'", id="empty"),
         pytest.param(b"file,tags\nx.jpg,\xff\xfe\n", "cannot be read as a CSV in UTF-8", id="not utf-8"),
         pytest.param(b'file,tags\nx.jpg,"bolt', "cannot be read as a CSV", id="open quote"),
