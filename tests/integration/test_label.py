@@ -176,7 +176,7 @@ def test_another_bundle_is_refused(command: list[str], fake: FakeService, tmp_pa
     ended = run(command)
     assert ended.returncode == REFUSED
     assert ended.stderr.count("\n") == 1
-    assert "holds answers of bundle fake 1 (dddddddddddd), the server has fake 1 (eeeeeeeeeeee)" in ended.stderr
+    assert "holds results of bundle fake 1 (dddddddddddd), the server has fake 1 (eeeeeeeeeeee)" in ended.stderr
     assert (tmp_path / "out" / "results.json").read_bytes() == before
 
 

@@ -77,9 +77,9 @@ def test_voc_2012_instance_masks(tmp_path: Path) -> None:
     numbers = np.zeros((60, 80), np.uint8)
     numbers[10:60, 0:40], numbers[20:50, 50:80], numbers[19, 50:80] = 1, 2, 255
     (root / "SegmentationObject").mkdir()
-    image = Image.fromarray(numbers, mode="P")
-    image.putpalette(bytes(range(256)) * 3)
-    image.save(root / "SegmentationObject" / "2007_000033.png")
+    palette_image = Image.fromarray(numbers, mode="P")
+    palette_image.putpalette(bytes(range(256)) * 3)
+    palette_image.save(root / "SegmentationObject" / "2007_000033.png")
 
     [image] = open_dataset(root, "Segmentation/val").images
 
