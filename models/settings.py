@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 MaskSource = Literal["proposal", "box", "detector"]
+Effort = Literal["fast", "full"]
 PeakGrid = Literal["map", "input"]
 # For bundles that name no sizes of their own for Triton: few for the masks of an answer, many for a grid on a GPU.
 TRITON_BUCKETS = (4, 16, 64)
@@ -87,11 +88,14 @@ class PostSettings:
         mask_source: ``proposal``, the mask that the box came from; ``box``, a box prompt on the final box; or
             ``detector``, the mask of the detector's own head. A detector's box without such a mask gets a box prompt,
             a proposal's keeps the mask that it came from.
+        effort: of requests that name none: ``fast``, the detector first and proposals for the tags that it missed; or
+            ``full``, both for every tag.
     """
 
     quality_power: float = 3.0
     nms_iou: float = 0.3
     mask_source: MaskSource = "proposal"
+    effort: Effort = "fast"
 
 
 @dataclass(frozen=True)

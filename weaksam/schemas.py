@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema
 
 MaskFormat = Literal["rle", "png", "none"]
+Effort = Literal["fast", "full"]
 TagStatus = Literal["found", "not_found", "unknown"]
 LossStage = Literal["classifier", "proposals", "score", "limit"]
 MAX_TAG_CHARACTERS = 200
@@ -29,7 +30,14 @@ class DetectOptions(_Document):
     max_detections: int | None = Field(
         None, ge=1, description="Maximum number of detections; default: the service's limit."
     )
-    explain: bool = Field(False, description="Also return the peaks and proposals behind the result.")
+    effort: Effort | None = Field(
+        None,
+        description="`fast`: the detector first, proposals for the tags that it missed. `full`: both for every tag. "
+        "Default: the bundle's.",
+    )
+    explain: bool = Field(
+        False, description="Also return the peaks and proposals behind the result; implies effort=full."
+    )
     unknown_tags: Literal["error", "skip"] = Field(
         "error", description="Refuse a tag that is no label, or mark it `unknown` and go on with the others."
     )

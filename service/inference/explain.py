@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from models.bundle import Bundle
 from models.letterbox import Letterbox
-from service.inference.stage_results import ImageFeatures, ScoredProposals, Selection
+from service.inference.stage_results import Float32, ScoredProposals, Selection
 from weaksam.schemas import Explanation, PeakRow, ProposalRow, TagExplanation
 
 
 def explain(
     bundle: Bundle,
     letterbox: Letterbox,
-    features: ImageFeatures,
+    tag_scores: Float32,
     scored: ScoredProposals,
     selection: Selection,
 ) -> Explanation:
@@ -21,7 +21,7 @@ def explain(
         tags=tuple(
             TagExplanation(
                 label=bundle.labels.names[label],
-                classifier_score=float(features.tag_scores[label]),
+                classifier_score=float(tag_scores[label]),
                 classifier_threshold=bundle.thresholds.classifier[label],
                 min_score=float(selection.min_scores[label]),
                 peaks=_peak_rows(letterbox, scored, label),

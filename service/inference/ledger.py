@@ -12,7 +12,7 @@ from models.bundle import Bundle
 from models.labels import LabelSet
 from models.peaks import Peaks
 from models.proposals import Proposals
-from service.inference.stage_results import ImageFeatures, ScoredProposals, Selection
+from service.inference.stage_results import Float32, ScoredProposals, Selection
 from service.inference.tags import Tag
 from weaksam.schemas import LossStage, TagRow
 
@@ -45,9 +45,15 @@ def covered_classes(peaks: Peaks, proposals: Proposals, classes: int) -> npt.NDA
 
 
 def collect_evidence(
-    bundle: Bundle, features: ImageFeatures, scored: ScoredProposals, selection: Selection
+    bundle: Bundle, tag_scores: Float32 | None, scored: ScoredProposals, selection: Selection
 ) -> Evidence:
-    """Return what each stage of one request had of every class."""
+    """Return what each stage of one request had of every class.
+
+    Args:
+        bundle: with the classifier's thresholds.
+        tag_scores: [C] of the classifier; None if it did not run, since no tag was lost.
+        scored, selection: of the request.
+    """
     classes = len(bundle.labels)
     candidates = selection.candidates
     best_scores = np.full(classes, np.nan, np.float32)
@@ -56,7 +62,9 @@ def collect_evidence(
     # The detector makes proposals of its own.
     covered[candidates.labels[candidates.by_detector]] = True
     return Evidence(
-        classified=features.tag_scores >= np.array(bundle.thresholds.classifier, np.float32),
+        classified=np.ones(classes, np.bool_)
+        if tag_scores is None
+        else tag_scores >= np.array(bundle.thresholds.classifier, np.float32),
         covered=covered,
         best_scores=best_scores,
         above_threshold=np.bincount(selection.above_threshold.labels, minlength=classes),

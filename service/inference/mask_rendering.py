@@ -16,7 +16,8 @@ from models.prompts import PromptBatch, box_prompts
 from models.proposals import prompt_of
 from models.settings import MaskSource
 from service.backends.base import Array
-from service.inference.stage_results import DetectorOutput, ImageFeatures, ScoredProposals
+from service.inference.image_features import ImageFeatures
+from service.inference.stage_results import DetectorOutput, ScoredProposals
 from service.inference.stages import Stages
 from weaksam.schemas import MaskFormat, PngMask, RleMask
 
@@ -57,7 +58,9 @@ class MaskRenderer:
             return [NO_MASK] * len(detections)
         rows = [detections[i : i + 1] for i in range(len(detections))]
         prompts = [self._prompt(row) for row in rows if not self._has_own(row)]
-        decoded = await self._stages.decode_masks(self._features.embedding, prompts, self._letterbox)
+        decoded = []
+        if prompts:
+            decoded = await self._stages.decode_masks(await self._features.segmenter(), prompts, self._letterbox)
         return await asyncio.to_thread(self._render_all, rows, decoded, mask_format)
 
     def _has_own(self, row: Detections) -> bool:

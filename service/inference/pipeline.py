@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -20,10 +19,11 @@ from models.letterbox import Letterbox
 from service.backends.base import Backend
 from service.inference.cache import Key, ResultCache
 from service.inference.explain import explain
+from service.inference.image_features import ImageFeatures
 from service.inference.ledger import Evidence, collect_evidence, tag_row
 from service.inference.mask_rendering import MaskRenderer, RenderedMask
 from service.inference.selection import missed_by_detector, select
-from service.inference.stage_results import Classes, DetectorOutput, ImageFeatures, ScoredProposals
+from service.inference.stage_results import Classes, DetectorOutput, ScoredProposals
 from service.inference.stages import Stages
 from service.inference.tags import Tag, known_classes, predict_tags, resolve_tags
 from service.observability.metrics import Metrics
@@ -99,25 +99,31 @@ class Pipeline:
         options, timings = options or DetectOptions(), timings or Timings(self.metrics)
         self.metrics.image()
         letterbox = Letterbox(image.size_hw, self.bundle.side_px)
+        features = ImageFeatures(self._stages, self._cache, self.bundle.digest, image, letterbox, timings)
         sent = await asyncio.to_thread(self._resolve, tags, options)
-        features = await self._features(image, letterbox, timings)
-        requested = sent or predict_tags(features.tag_scores, self.bundle)
+        requested = sent or predict_tags((await features.class_maps()).tag_scores, self.bundle)
         classes = known_classes(requested)
         detector = await self._detector_output(image, features, classes, letterbox, timings)
-        # All requested classes, not only the missed ones: an explanation must not change the result.
-        needed = classes if options.explain or missed_by_detector(self.bundle, detector, classes) else ()
+        full = options.explain or (options.effort or self.bundle.post.effort) == "full"
+        needed = classes if full else missed_by_detector(self.bundle, detector, classes)
         scored = await self._scored(image, features, needed, letterbox, timings)
         limit = min(options.max_detections or self._limits.max_detections, self._limits.max_detections)
         with timings.stage("select"):
             selection = await asyncio.to_thread(
-                select, self.bundle, detector, scored, classes, letterbox, options, limit
+                select, self.bundle, detector, scored, classes, needed, letterbox, options, limit
             )
         with timings.stage("masks"):
             source = self.bundle.post.mask_source
             renderer = MaskRenderer(self._stages, source, letterbox, features, detector, scored)
             masks = await renderer.render(selection.returned, options.mask_format)
-        evidence = collect_evidence(self.bundle, features, scored, selection)
-        explanation = explain(self.bundle, letterbox, features, scored, selection) if options.explain else None
+        # The classifier's scores matter only to a tag that was lost, and to an explanation.
+        lost = not set(classes) <= set(selection.returned.labels.tolist())
+        tag_scores = (await features.class_maps()).tag_scores if lost or options.explain else None
+        evidence = collect_evidence(self.bundle, tag_scores, scored, selection)
+        explanation = None
+        if options.explain:
+            assert tag_scores is not None
+            explanation = explain(self.bundle, letterbox, tag_scores, scored, selection)
         return DetectResult(
             image=ImageInfo(width=image.size_hw[1], height=image.size_hw[0], sha256=image.sha256),
             detections=self._detections(image, selection.returned, letterbox, masks),
@@ -131,27 +137,30 @@ class Pipeline:
         skip_unknown = options.unknown_tags == "skip"
         return resolve_tags(tags, self.bundle.labels, max_tags=self._limits.max_tags, skip_unknown=skip_unknown)
 
-    async def _features(self, image: DecodedImage, letterbox: Letterbox, timings: Timings) -> ImageFeatures:
-        key = Key("features", image.sha256, self.bundle.digest)
-        return await self._cache.get(key, lambda: self._stages.encode(image, letterbox, timings))
-
     async def _detector_output(
         self, image: DecodedImage, features: ImageFeatures, classes: Classes, letterbox: Letterbox, timings: Timings
     ) -> DetectorOutput:
         if DETECTOR not in self.bundle.graphs or not classes:
             return DetectorOutput.empty()
-        key = Key(DETECTOR, image.sha256, self.bundle.digest, classes)
-        return await self._cache.get(key, partial(self._stages.detect, features, classes, letterbox, timings))
+
+        async def work() -> DetectorOutput:
+            return await self._stages.detect(await features.inputs(), classes, letterbox, timings)
+
+        return await self._cache.get(Key(DETECTOR, image.sha256, self.bundle.digest, classes), work)
 
     async def _scored(
         self, image: DecodedImage, features: ImageFeatures, classes: Classes, letterbox: Letterbox, timings: Timings
     ) -> ScoredProposals:
         if not classes:
             return ScoredProposals.empty(len(self.bundle.labels))
+
+        async def work() -> ScoredProposals:
+            class_maps, segmenter = await asyncio.gather(features.class_maps(), features.segmenter())
+            inputs = await features.inputs()
+            return await self._stages.propose_and_score(inputs, class_maps, segmenter, classes, letterbox, timings)
+
         # Proposals depend on the set of classes and on nothing else of the request.
-        key = Key("proposals", image.sha256, self.bundle.digest, classes)
-        work = partial(self._stages.propose_and_score, features, classes, letterbox, timings)
-        return await self._cache.get(key, work)
+        return await self._cache.get(Key("proposals", image.sha256, self.bundle.digest, classes), work)
 
     def _detections(
         self, image: DecodedImage, found: Detections, letterbox: Letterbox, masks: list[RenderedMask]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from models.boxes import pairwise_iou
 from models.bundle import Bundle
+from models.detections import Detections
 from models.letterbox import Letterbox
 from models.postprocess import best_first, missed_classes, select_detections
 from service.inference.stage_results import Classes, DetectorOutput, ScoredProposals, Selection
@@ -27,11 +29,25 @@ def select(
     detector: DetectorOutput,
     scored: ScoredProposals,
     classes: Classes,
+    proposal_classes: Classes,
     letterbox: Letterbox,
     options: DetectOptions,
     max_detections: int,
 ) -> Selection:
-    """Select the detections of one request, at most ``max_detections``."""
+    """Select the detections of one request, at most ``max_detections``.
+
+    For a class that the detector missed, the proposals have the last word. To a class that it found (`effort=full`)
+    they add what overlaps none of its detections.
+
+    Args:
+        bundle: with the thresholds.
+        detector, scored: outputs of the two models.
+        classes: the requested ones.
+        proposal_classes: those that may come from proposals.
+        letterbox: of the segmenter's input.
+        options: of the request.
+        max_detections: bound on what is returned.
+    """
     missed = missed_by_detector(bundle, detector, classes)
     proposals = scored.proposals
     from_proposals = select_detections(
@@ -39,13 +55,14 @@ def select(
         scored.scores,
         scored.deltas,
         proposals.predicted_iou,
-        missed,
+        proposal_classes,
         letterbox.valid_hw,
         bundle.post,
     )
-    # One model has the last word on a class, or things would come back twice.
-    from_detector = detector.found[~np.isin(detector.found.labels, from_proposals.labels)]
-    candidates = best_first([from_detector, from_proposals])
+    replaced = np.intersect1d(missed, from_proposals.labels)
+    detected = detector.found[~np.isin(detector.found.labels, replaced)]
+    added = from_proposals[~_overlap(from_proposals, detected, bundle.post.nms_iou)]
+    candidates = best_first([detected, added])
     detector_min = _min_scores(_detector_thresholds(bundle), options)
     proposal_min = _min_scores(bundle.thresholds.score, options)
     needed = np.where(candidates.by_detector, detector_min[candidates.labels], proposal_min[candidates.labels])
@@ -53,6 +70,13 @@ def select(
     applied = detector_min.copy()
     applied[list(missed)] = proposal_min[list(missed)]
     return Selection(classes, applied, candidates, above_threshold, above_threshold[:max_detections])
+
+
+def _overlap(found: Detections, others: Detections, max_iou: float) -> npt.NDArray[np.bool_]:
+    """Return for each of ``found`` whether one of ``others`` of its class overlaps it by more than ``max_iou``."""
+    same_class = found.labels[:, None] == others.labels[None]
+    overlap = same_class & (pairwise_iou(found.boxes_xyxy, others.boxes_xyxy) > max_iou)
+    return np.asarray(overlap.any(axis=1))
 
 
 def _detector_thresholds(bundle: Bundle) -> tuple[float, ...]:

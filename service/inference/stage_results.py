@@ -17,19 +17,47 @@ Classes = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class ImageFeatures:
-    """What is known of an image before its tags are looked at.
+class GraphInputs:
+    """One image as the graphs take it.
 
     Attributes:
-        image_bhwc_u8: [1,S,S,3], the input of the graphs that know classes.
+        classes_bhwc_u8: [1,S,S,3], the input of `cam`, `wsod` and `detector`.
+        segmenter_bhwc_u8: [1,S,S,3], the input of `sam_encoder`; often the same array.
+    """
+
+    classes_bhwc_u8: npt.NDArray[np.uint8]
+    segmenter_bhwc_u8: npt.NDArray[np.uint8]
+
+    @property
+    def nbytes(self) -> int:
+        return _nbytes(self)
+
+
+@dataclass(frozen=True)
+class ClassMaps:
+    """The classifier's output.
+
+    Attributes:
         tag_scores: [C].
         maps_kchw: [K,C,h,w].
+    """
+
+    tag_scores: Float32
+    maps_kchw: Float32
+
+    @property
+    def nbytes(self) -> int:
+        return _nbytes(self)
+
+
+@dataclass(frozen=True)
+class SegmenterFeatures:
+    """The output of `sam_encoder`.
+
+    Attributes:
         embedding: [1,D,e,e].
     """
 
-    image_bhwc_u8: npt.NDArray[np.uint8]
-    tag_scores: Float32
-    maps_kchw: Float32
     embedding: Float32
 
     @property

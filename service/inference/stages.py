@@ -17,12 +17,11 @@ from models.prompts import DecodedBatch, PromptBatch, split_prompts
 from models.proposals import ProposalSet, Proposing, propose
 from service.backends.base import Array, Backend, Tensors
 from service.errors import BackendMismatch
-from service.inference.stage_results import DetectorOutput, ImageFeatures, ScoredProposals
+from service.inference.stage_results import ClassMaps, DetectorOutput, GraphInputs, ScoredProposals, SegmenterFeatures
 from service.observability.metrics import Metrics
 from service.observability.timings import Timings
 
 Float32 = npt.NDArray[np.float32]
-ImageU8 = npt.NDArray[np.uint8]
 
 
 class Stages:
@@ -41,55 +40,66 @@ class Stages:
         self._backend = backend
         self._metrics = metrics
 
-    async def encode(self, image: DecodedImage, letterbox: Letterbox, timings: Timings) -> ImageFeatures:
-        """Run `cam` and `sam_encoder` once each, at the same time."""
+    async def letterbox(self, image: DecodedImage, letterbox: Letterbox, timings: Timings) -> GraphInputs:
+        """Return the image as the graphs take it."""
         with timings.stage("letterbox"):
-            image_bhwc_u8, segmented_bhwc_u8 = await asyncio.to_thread(self._squares, image, letterbox)
-        cam, sam = await asyncio.gather(
-            self._encode("cam", image_bhwc_u8, ("scores", "maps"), timings),
-            self._encode("sam_encoder", segmented_bhwc_u8, ("embedding",), timings),
-        )
-        return ImageFeatures(image_bhwc_u8, cam["scores"][0], cam["maps"][0], sam["embedding"])
+            return await asyncio.to_thread(self._inputs, image, letterbox)
+
+    async def class_maps(self, inputs: GraphInputs, timings: Timings) -> ClassMaps:
+        """Run `cam`."""
+        output = await self._encode("cam", inputs.classes_bhwc_u8, ("scores", "maps"), timings)
+        return ClassMaps(output["scores"][0], output["maps"][0])
+
+    async def segmenter_features(self, inputs: GraphInputs, timings: Timings) -> SegmenterFeatures:
+        """Run `sam_encoder`."""
+        output = await self._encode("sam_encoder", inputs.segmenter_bhwc_u8, ("embedding",), timings)
+        return SegmenterFeatures(output["embedding"])
 
     async def detect(
-        self, features: ImageFeatures, classes: Sequence[int], letterbox: Letterbox, timings: Timings
+        self, inputs: GraphInputs, classes: Sequence[int], letterbox: Letterbox, timings: Timings
     ) -> DetectorOutput:
         """Run `detector` for the given classes alone."""
         self._metrics.encode(DETECTOR)
         allowed = np.zeros(len(self._bundle.labels), np.float32)
         allowed[list(classes)] = 1
         masks = ("masks",) if self._bundle.post.mask_source == DETECTOR else ()
-        inputs: Tensors = {"image": features.image_bhwc_u8, "allowed": allowed}
+        tensors: Tensors = {"image": inputs.classes_bhwc_u8, "allowed": allowed}
         with timings.stage(DETECTOR):
-            output = await self._backend.infer(DETECTOR, inputs, ("boxes", "labels", "scores", *masks))
+            output = await self._backend.infer(DETECTOR, tensors, ("boxes", "labels", "scores", *masks))
         seen = Letterbox(letterbox.image_hw, self._bundle.graphs[DETECTOR].side_px)
         frames_xyxy = seen.boxes_for(letterbox, output["boxes"])
         found = detector_detections(frames_xyxy, output["scores"], output["labels"], letterbox.valid_hw)
         return DetectorOutput(found, frames_xyxy, output.get("masks", np.zeros((0, 0, 0), np.float16)))
 
     async def propose_and_score(
-        self, features: ImageFeatures, classes: Sequence[int], letterbox: Letterbox, timings: Timings
+        self,
+        inputs: GraphInputs,
+        class_maps: ClassMaps,
+        segmenter: SegmenterFeatures,
+        classes: Sequence[int],
+        letterbox: Letterbox,
+        timings: Timings,
     ) -> ScoredProposals:
         """Find peaks of the given classes, turn them into proposals, and score these for all classes."""
         with timings.stage("proposals"):
             peaks = await asyncio.to_thread(
                 find_peaks,
-                features.maps_kchw,
+                class_maps.maps_kchw,
                 classes,
                 letterbox.side_px,
                 letterbox.valid_hw,
                 self._bundle.prompts,
                 self._bundle.map_kinds,
             )
-            proposal_set = await self._propose(features.embedding, peaks, letterbox)
+            proposal_set = await self._propose(segmenter, peaks, letterbox)
         with timings.stage("wsod"):
             seen = Letterbox(letterbox.image_hw, self._bundle.graphs["wsod"].side_px)
             boxes_xyxy = letterbox.boxes_for(seen, proposal_set.proposals.boxes_xyxy)
-            scores, deltas = await self._score(features.image_bhwc_u8, boxes_xyxy)
+            scores, deltas = await self._score(inputs.classes_bhwc_u8, boxes_xyxy)
         return ScoredProposals(peaks, proposal_set, scores, deltas)
 
     async def decode_masks(
-        self, embedding: Float32, prompts: Sequence[PromptBatch], letterbox: Letterbox
+        self, segmenter: SegmenterFeatures, prompts: Sequence[PromptBatch], letterbox: Letterbox
     ) -> list[tuple[Array, Float32]]:
         """Return mask logits [M,4e,4e] and predicted IoU [M] of each single prompt, in their order."""
         decoded: list[tuple[Array, Float32]] = [(np.empty(0), np.empty(0, np.float32))] * len(prompts)
@@ -99,18 +109,18 @@ class Stages:
                 np.concatenate([prompts[i].coords for i in same_length]),
                 np.concatenate([prompts[i].labels for i in same_length]),
             )
-            output = await self._decode(embedding, batch, letterbox, ("logits", "iou"))
+            output = await self._decode(segmenter, batch, letterbox, ("logits", "iou"))
             for row, i in enumerate(same_length):
                 decoded[i] = output["logits"][row], output["iou"][row]
         return decoded
 
-    def _squares(self, image: DecodedImage, letterbox: Letterbox) -> tuple[ImageU8, ImageU8]:
-        """Return the inputs [1,S,S,3] of the graphs that know classes and of the segmenter; often they are the same."""
+    def _inputs(self, image: DecodedImage, letterbox: Letterbox) -> GraphInputs:
         seen, segmented = self._bundle.graphs["cam"], self._bundle.graphs["sam_encoder"]
         square = letterbox.apply(image.image_hwc_u8, segmented.fill_rgb)[None]
         if (seen.side_px, seen.fill_rgb) == (segmented.side_px, segmented.fill_rgb):
-            return square, square
-        return Letterbox(image.size_hw, seen.side_px).apply(image.image_hwc_u8, seen.fill_rgb)[None], square
+            return GraphInputs(square, square)
+        classes_hwc_u8 = Letterbox(image.size_hw, seen.side_px).apply(image.image_hwc_u8, seen.fill_rgb)
+        return GraphInputs(classes_hwc_u8[None], square)
 
     async def _encode(
         self, model: str, image_bhwc_u8: npt.NDArray[np.uint8], outputs: Sequence[str], timings: Timings
@@ -119,16 +129,16 @@ class Stages:
         with timings.stage(model):
             return await self._backend.infer(model, {"image": image_bhwc_u8}, outputs)
 
-    async def _propose(self, embedding: Float32, peaks: Peaks, letterbox: Letterbox) -> ProposalSet:
+    async def _propose(self, segmenter: SegmenterFeatures, peaks: Peaks, letterbox: Letterbox) -> ProposalSet:
         proposing = propose(peaks, letterbox.valid_hw, self._bundle.prompts)
         step = await asyncio.to_thread(_advance, proposing, None)
         while isinstance(step, PromptBatch):
-            decoded = DecodedBatch(**await self._decode(embedding, step, letterbox, ("boxes", "iou", "stability")))
+            decoded = DecodedBatch(**await self._decode(segmenter, step, letterbox, ("boxes", "iou", "stability")))
             step = await asyncio.to_thread(_advance, proposing, decoded)
         return step
 
     async def _decode(
-        self, embedding: Float32, batch: PromptBatch, letterbox: Letterbox, outputs: Sequence[str]
+        self, segmenter: SegmenterFeatures, batch: PromptBatch, letterbox: Letterbox, outputs: Sequence[str]
     ) -> Tensors:
         runs = split_prompts(batch, self._buckets)
         self._metrics.prompts(len(batch))
@@ -141,7 +151,12 @@ class Stages:
             *(
                 self._backend.infer(
                     "sam_decoder",
-                    {"embedding": embedding, "coords": run.coords, "labels": run.labels, "valid_hw": valid_hw},
+                    {
+                        "embedding": segmenter.embedding,
+                        "coords": run.coords,
+                        "labels": run.labels,
+                        "valid_hw": valid_hw,
+                    },
                     outputs,
                 )
                 for run in runs
