@@ -1,4 +1,4 @@
-"""The repository's sample images: four scenes with tags.csv beside them."""
+"""The repository's sample images: five scenes with tags.csv beside them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from training.data.dataset_writer import write_jpeg, write_tags_csv
 from training.scenes.scene import draw_scene
 
 SAMPLE_SIZE_HW = (480, 640)
-SAMPLE_SEEDS = {"apron": 5, "bay": 7, "hangar": 12, "runway": 9}  # chosen by eye, for variety
+SAMPLE_SEEDS = {"apron": 5, "bay": 7, "hangar": 12, "runway": 9, "taxiway": 30}  # chosen by eye, for variety
 _QUALITY = 85
 
 
