@@ -10,7 +10,7 @@ from models.nets.weaktr import WeakTrOutput
 
 
 def cut_tiles(maps: torch.Tensor, tiles: int) -> torch.Tensor:
-    """Maps [B,C,e,e] of canvases with 1 or 4 tiles to [B*T,C,e/a,e/a], tiles in reading order."""
+    """Cut maps [B,C,e,e] of mosaics with T = 1 or 4 tiles into [B*T,C,e/a,e/a], tiles in reading order."""
     across = round(tiles**0.5)
     batch, classes, side, _ = maps.shape
     cell = side // across
@@ -19,15 +19,16 @@ def cut_tiles(maps: torch.Tensor, tiles: int) -> torch.Tensor:
 
 
 def background_loss(maps: torch.Tensor, tags: torch.Tensor, background_share: float) -> torch.Tensor:
-    """Of each tagged class, the lowest ``background_share`` of positions must say no.
+    """Return how far the lowest ``background_share`` of each tagged class's positions is from saying no.
 
-    A photograph's ground covers most of it and looks alike everywhere. A classifier that reads the class off the
-    ground cannot both fire and stay silent on it; one that reads it off the object can. So this contrast within one
-    picture keeps maps on the object where each kind was filmed on its own ground.
+    The background covers most of an image and looks alike everywhere. A classifier that reads the class off the
+    background cannot both fire and stay silent on it; one that reads it off the object can. So the maps stay on the
+    object even if each kind was filmed on a background of its own. Ours, not in the paper.
 
     Args:
         maps: logits [T,C,h,w] of T tiles.
         tags: [T,C] zeros and ones.
+        background_share: above 0, at most 1.
     """
     tagged = maps.flatten(2).float()[tags > 0]  # [tags,h*w]
     lowest = tagged.topk(max(1, int(background_share * tagged.shape[1])), dim=1, largest=False).values
@@ -37,7 +38,14 @@ def background_loss(maps: torch.Tensor, tags: torch.Tensor, background_share: fl
 def cnn_losses(
     maps: torch.Tensor, tags: torch.Tensor, inverse_temperature: float, background_share: float
 ) -> dict[str, torch.Tensor]:
-    """Loss terms of canvases with maps [B,C,e,e] and tags [B,T,C] of their tiles."""
+    """Return the unweighted loss terms of a CNN CAM.
+
+    Args:
+        maps: logits [B,C,e,e] of mosaics.
+        tags: [B,T,C] zeros and ones of their tiles.
+        inverse_temperature: see `smooth_max`.
+        background_share: see `background_loss`.
+    """
     tiles = cut_tiles(maps, tags.shape[1])
     tags = tags.flatten(0, 1)
     pooled = smooth_max(tiles, inverse_temperature)
@@ -51,16 +59,16 @@ def cnn_losses(
 def weaktr_losses(
     output: WeakTrOutput, tags: torch.Tensor, inverse_temperature: float, background_share: float
 ) -> dict[str, torch.Tensor]:
-    """The three multi-label losses of WeakTr (arXiv 2304.01184), and `background_loss` on the coarse maps.
+    """Return the three multi-label losses of WeakTr (arXiv 2304.01184), unweighted, and `background_loss`.
 
-    Of a canvas of four tiles, the class tokens answer for the tags of all four, and the maps of each quarter for its
-    own: with one tile it is the paper's.
+    The class tokens of a mosaic learn the tags of all its tiles, the maps of each tile its own tags. With one tile
+    this is the paper's loss.
 
     Args:
-        output: of canvases, maps [B,C,e,e].
+        output: of mosaics, maps [B,C,e,e].
         tags: [B,T,C] zeros and ones of their tiles.
-        inverse_temperature: of the pooling, as in `smooth_max`.
-        background_share: of `background_loss`.
+        inverse_temperature: see `smooth_max`.
+        background_share: see `background_loss`, here of the coarse maps.
     """
     of_tiles = tags.flatten(0, 1)
     coarse, fine = (cut_tiles(maps, tags.shape[1]) for maps in (output.coarse, output.fine))

@@ -23,7 +23,7 @@ from training.data.tiles import MosaicPlan, TiledImages
 from training.runs.checkpoints import save_weights
 from training.runs.devices import Precision, start_fabric
 from training.runs.fit import StepOutput, Task, fit
-from training.runs.inputs import pictures_digest
+from training.runs.inputs import images_digest
 from training.runs.ranks import is_first_rank, share_of_batch, wait_for_ranks
 from training.runs.run_folder import prepare_run
 
@@ -89,7 +89,7 @@ def train_cam(
         )
     fabric = start_fabric(config.precision, config.seed)
     net = _build(config, len(labels))
-    prepare_run(config, out_dir, {"pictures": pictures_digest(images, labels)}, labels)
+    prepare_run(config, out_dir, {"images": images_digest(images, labels)}, labels)
     task = Task(
         name="CAM classifier",
         net=net,

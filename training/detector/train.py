@@ -27,7 +27,7 @@ from training.detector.drop_log import drop_figures
 from training.runs.checkpoints import save_weights
 from training.runs.devices import Precision, start_fabric
 from training.runs.fit import StepOutput, Task, fit
-from training.runs.inputs import files_digest, pictures_digest
+from training.runs.inputs import files_digest, images_digest
 from training.runs.ranks import is_first_rank, rank, share_of_batch, wait_for_ranks
 from training.runs.run_folder import prepare_run
 
@@ -148,7 +148,7 @@ def _input_digests(
 ) -> dict[str, str]:
     begun_from = [] if config.cam_checkpoint is None else [config.cam_checkpoint]
     return {
-        "pictures": pictures_digest(images, labels, objects=config.supervision == "boxes"),
+        "images": images_digest(images, labels, objects=config.supervision == "boxes"),
         "annotations": files_digest(annotation_files),
         "weights": files_digest(begun_from),
     }

@@ -14,7 +14,7 @@ from training.data.open_dataset import open_dataset
 from training.data.open_together import open_splits
 from training.data.tagged import TaggedImage
 from training.pipeline.config import NO_TEST, DataConfig, ScenesConfig
-from training.runs.image_digests import PictureDigests
+from training.runs.image_digests import ImageDigests
 from training.runs.problems import print_problems
 from training.runs.ranks import is_first_rank, track_first
 from training.runs.stage import run_stage
@@ -41,7 +41,7 @@ class RunData:
 
 
 def open_data(
-    config: DataConfig, seed: int, run_dir: Path, digests: PictureDigests, test_limit: int | None = None
+    config: DataConfig, seed: int, run_dir: Path, digests: ImageDigests, test_limit: int | None = None
 ) -> RunData:
     """Open the data sets of a run, generating first what is to be generated; ``test_limit`` is of each test set.
 
@@ -96,7 +96,7 @@ def _scenes(run_dir: Path, config: ScenesConfig, seed: int) -> Path:
 
 
 def _mosaics(
-    run_dir: Path, source: Path, split: str, role: str, count: int, seed: int, digests: PictureDigests
+    run_dir: Path, source: Path, split: str, role: str, count: int, seed: int, digests: ImageDigests
 ) -> Path:
     dataset = open_dataset(source, split)
 

@@ -30,7 +30,7 @@ from training.pseudo_labels.dataset import ANNOTATIONS_JSON
 from training.pseudo_labels.make import make_pseudo_labels_together
 from training.pseudo_labels.selection import PseudoLabelConfig
 from training.runs.devices import start_fabric
-from training.runs.image_digests import PictureDigests
+from training.runs.image_digests import ImageDigests
 from training.runs.ranks import is_first_rank, wait_for_ranks
 from training.runs.run_folder import prepare_run
 from training.runs.stage import DONE, Done, digest_of, run_stage
@@ -49,7 +49,7 @@ class _Run:
     dir: Path
     config: PipelineConfig
     data: RunData
-    digests: PictureDigests
+    digests: ImageDigests
     fit_digest: str
     val_digest: str
     sam_digest: str
@@ -64,7 +64,7 @@ def run_pipeline(config: PipelineConfig, out_dir: Path) -> Path:
     prepare_run(config, out_dir)
     wait_for_ranks()
     sam_digest = _sam_digest(config.sam)  # now, or a missing file would be noticed when the classifier is trained
-    digests = PictureDigests(out_dir / "pictures.json")
+    digests = ImageDigests(out_dir / "pictures.json")
     data = open_data(config.data, config.seed, out_dir, digests, config.test_limit)
     shown = [] if data.tests else shown_pictures(config.report, data.val)
     _require_known(config.report.chosen, [*shown, *(image for test in data.tests for image in test.images)])

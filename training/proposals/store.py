@@ -13,7 +13,7 @@ from models.bundle import AVERAGED_CAM, PROPOSAL_GRAPHS, load_bundle
 from models.letterbox import Letterbox
 from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner
-from training.runs.image_digests import picture_key
+from training.runs.image_digests import image_key
 from training.runs.ranks import my_share, track_first, wait_for_ranks
 from weaksam.files.atomic import replacing_bytes
 
@@ -54,7 +54,7 @@ def store_proposals(
 
 
 def _proposals_of(runner: GraphRunner, image: TaggedImage, folder: Path, averaged: bool) -> StoredProposals:
-    key = picture_key(image)
+    key = image_key(image)
     path = folder / (f"{key}-averaged.npz" if averaged else f"{key}.npz")
     if not path.exists():
         _write(path, _propose(runner, image, averaged))

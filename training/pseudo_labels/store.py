@@ -22,7 +22,7 @@ from models.postprocess import select_detections
 from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner
 from training.pseudo_labels.masks import PseudoMask, draw_masks
-from training.runs.image_digests import picture_key
+from training.runs.image_digests import image_key
 from weaksam.files.atomic import replacing_bytes, write_text
 
 Float32 = npt.NDArray[np.float32]
@@ -100,7 +100,7 @@ class DetectionStore:
         return [PseudoMask(**row) for row in json.loads(path.read_bytes())]
 
     def _path(self, image: TaggedImage, ending: str) -> Path:
-        return self._folder / f"{picture_key(image)}{ending}"
+        return self._folder / f"{image_key(image)}{ending}"
 
     @cached_property
     def _runner(self) -> GraphRunner:

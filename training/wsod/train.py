@@ -33,7 +33,7 @@ from training.proposals.store import StoredProposals, store_proposals
 from training.runs.checkpoints import save_weights
 from training.runs.devices import Precision, start_fabric
 from training.runs.fit import StepOutput, Task, fit
-from training.runs.inputs import files_digest, pictures_digest
+from training.runs.inputs import files_digest, images_digest
 from training.runs.ranks import is_first_rank, my_share, share_of_batch, wait_for_ranks
 from training.runs.run_folder import prepare_run, write_json
 from training.runs.stage import digest_of
@@ -107,7 +107,7 @@ def train_wsod(
     bundle = load_bundle(proposal_bundle, PROPOSAL_GRAPHS)
     _require_fitting(bundle, config, labels)
     inputs = {
-        "pictures": pictures_digest(images, labels, objects=config.supervision == "boxes"),
+        "images": images_digest(images, labels, objects=config.supervision == "boxes"),
         "features": files_digest([cam_checkpoint]),
         "proposals": bundle.inference_digest,
     }
@@ -123,7 +123,7 @@ def train_wsod(
     examples += pool_quarters(net, chosen, stored, labels, config.side_px, config.seed, features)
     _train_head(fabric, net.head, examples, config, out_dir)
     stored = store_proposals(proposal_bundle, held_out, store_dir)
-    folder = features / pictures_digest(held_out, labels)[:16]
+    folder = features / images_digest(held_out, labels)[:16]
     pooled = pool_pictures(net, held_out, stored, labels, config.side_px, folder)
     net.cpu().eval()
     checkpoint = out_dir / "wsod.safetensors"
