@@ -29,7 +29,7 @@ SMALL = ["side_px=64", "precision=32-true", "warmup_steps=1"]
 TINY = {
     "train cam": [*SMALL, "steps=4", "batch=2", "backbone_weights=none", "loader_workers=0"],
     "train wsod": [*SMALL, "subsample=1", "epochs=1", "batch=4"],
-    "train detector": [*SMALL, "steps=2", "batch=2", "train_sides_px=[64]", "test_sides_px=[64]", "loader_workers=0"],
+    "train detector": [*SMALL, "steps=2", "batch=2", "train_sides_px=[64]", "loader_workers=0"],
     "export": ["prompts.grid_sides=[4]"],
 }
 TINY["train training/configs/own.toml"] = [

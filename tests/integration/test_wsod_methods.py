@@ -19,7 +19,8 @@ from models.labels import LabelSet
 from models.nets.wsod import Method, build_wsod
 from tests.support.tiny_bundle import LABELS, SIDE_PX, encoded, picture
 from training.data.tagged import TaggedImage
-from training.wsod.train import WsodConfig, train_wsod
+from training.wsod.config import WsodConfig
+from training.wsod.train import train_wsod
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
 BACKBONE = "mobilenetv2_100"
@@ -115,7 +116,7 @@ def test_half_precision_trains_too(
 def test_proposals_of_another_size_or_other_classes_are_refused(
     images: list[TaggedImage], cam_checkpoint: Path, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match=r"side_px: is 96, that of the proposals' bundle"):
+    with pytest.raises(ValueError, match=r"side_px: is 96, but the proposals' bundle has"):
         train("mist", cam_checkpoint, images, tiny_bundle, tmp_path / "run", "side_px=96")
     config = load_config(WsodConfig, CONFIGS / "wsod_mist.toml", TINY)
     turned = LabelSet(LABELS.labels[::-1])
@@ -129,7 +130,7 @@ def test_calibrated_thresholds_are_reached_by_nine_in_ten_tagged_pictures(
 ) -> None:
     """WSDDN's scores shrink with the number of proposals; their thresholds must follow."""
     from training.proposals.store import store_proposals
-    from training.wsod.roi_store import pool_pictures
+    from training.wsod.roi_store import pool_images
 
     checkpoint = train("wsddn", cam_checkpoint, images, tiny_bundle, tmp_path / "run")
     least = json.loads((tmp_path / "run" / "thresholds.json").read_text())["score"]
@@ -137,7 +138,7 @@ def test_calibrated_thresholds_are_reached_by_nine_in_ten_tagged_pictures(
     net.load_state_dict(load_file(checkpoint))
     net.eval()
     stored = store_proposals(tiny_bundle.folder, images, tmp_path / "proposals")
-    files = pool_pictures(net, images, stored, LABELS, SIDE_PX, tmp_path / "features")
+    files = pool_images(net, images, stored, LABELS, SIDE_PX, tmp_path / "features")
     examples = [file.read() for file in files]
     with torch.no_grad():
         best = [net.head.scores(net.head.embed_pooled(example.pooled.float())).amax(dim=0) for example in examples]
@@ -233,7 +234,7 @@ def test_too_few_proposals_to_learn_from_are_counted(
     grey = tmp_path / "grey.png"
     grey.write_bytes(encoded(picture()))
     given = [replace(image, path=grey) for image in images] if is_empty else images
-    with pytest.raises(ValueError, match=f"data: {message}: give more pictures, or lower grid_min_iou"):
+    with pytest.raises(ValueError, match=f"data: {message}: give more images, or lower grid_min_iou"):
         train("wsddn", cam_checkpoint, given, tiny_bundle, tmp_path / "run", *overrides)
 
 

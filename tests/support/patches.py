@@ -12,7 +12,8 @@ from models.labels import LabelSet
 from models.masks import encode_rle
 from tests.support.tiny_bundle import LABELS, picture
 from training.data.tagged import TaggedImage, TrueObject
-from training.detector.train import DetectorConfig, train_detector
+from training.detector.config import DetectorConfig
+from training.detector.train import train_detector
 from training.pseudo_labels.dataset import PseudoLabelledImage, PseudoObject, write_pseudo_dataset
 from training.pseudo_labels.masks import PseudoMask
 

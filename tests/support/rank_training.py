@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 from models.config import load_config
-from training.classifier.train import CamConfig, train_cam
+from training.classifier.config import CamConfig
+from training.classifier.train import train_cam
 from training.data.open_together import open_together
 
 CONFIG = Path(__file__).resolve().parents[2] / "training" / "configs" / "cam.toml"

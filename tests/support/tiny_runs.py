@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.config import load_config
-from training.classifier.train import CamConfig, train_cam
+from training.classifier.config import CamConfig
+from training.classifier.train import train_cam
 from training.data.open_together import open_together
 from training.sam.train import SamConfig, train_sam
 from training.scenes.generate import generate_scenes
-from training.wsod.train import WsodConfig, train_wsod
+from training.wsod.config import WsodConfig
+from training.wsod.train import train_wsod
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
 SMALL = ["side_px=64", "precision=32-true", "warmup_steps=1"]

@@ -1,4 +1,4 @@
-"""Finished classifiers side by side on the same pictures."""
+"""Compares finished classifiers on the same images."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def compare_cams(
 
     Args:
         runs: folders of finished `weaksam train cam`.
-        images: with tags, and with boxes for what is said about maps.
-        scales, flip: views that maps are averaged over, as in training's proposal stage.
+        images: with tags; figures of maps need boxes too.
+        scales, flip: views that maps are averaged over, as for proposals in training.
 
     Raises:
-        ValueError: a folder that holds no finished run, two of one name, or pictures with tags that a run never saw.
+        ValueError: a folder holds no finished run, two have one name, or an image has a tag that a run never saw.
     """
     if len({run.name for run in runs}) < len(runs):
         raise ValueError(f"run: folders need names of their own, got {', '.join(run.name for run in runs)}")

@@ -1,12 +1,11 @@
-"""The retrained detector and, with masks, the instance segmenter: an R-CNN on pseudo ground truth, with RoI drop."""
+"""Trains the detector, or with masks the instance segmenter: an R-CNN on pseudo ground truth, with RoI drop."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +18,13 @@ from models.labels import LabelSet
 from models.letterbox import Letterbox
 from models.nets.backbone import MEAN_RGB
 from models.nets.rcnn import Rcnn, RcnnSettings, build_rcnn
-from models.nets.roi_drop import DropRule
 from models.run_folder import SAMPLE_IMAGES
 from training.data.tagged import TaggedImage
+from training.detector.config import DetectorConfig
 from training.detector.data import LabelledImage, LabelledScenes, Scene, ScenePlan, labelled_images, stack_scenes
 from training.detector.drop_log import drop_figures
 from training.runs.checkpoints import save_weights
-from training.runs.devices import Precision, start_fabric
+from training.runs.devices import start_fabric
 from training.runs.fit import StepOutput, Task, fit
 from training.runs.inputs import files_digest, images_digest
 from training.runs.ranks import is_first_rank, rank, share_of_batch, wait_for_ranks
@@ -35,59 +34,6 @@ MOMENTUM = 0.9
 MAX_GRADIENT_NORM = 10.0
 
 
-@dataclass(frozen=True)
-class DetectorConfig:
-    """Settings of `train_detector`: ``steps`` steps of ``batch`` canvases.
-
-    Attributes:
-        net: the network; with ``net.mask_channels`` above 0 it learns masks too.
-        backbone_weights: as `models.nets.backbone.create_backbone` takes them.
-        side_px: side of the pictures that the detector is served with.
-        train_sides_px: sides in training, one drawn for each batch (multi-scale training).
-        mosaic_prob: share of the batches whose canvases hold four pictures.
-        optimizer: ``adamw``, or ``sgd`` with a momentum of 0.9.
-        backbone_lr_scale: slows the pre-trained part.
-        drop: RoI drop, see `models.nets.roi_drop`.
-        drop_from_step: its warm-up; nothing is dropped before. At ``steps`` or more RoI drop is off.
-        test_sides_px: sides of the test-time augmentation that the report compares with the plain answer.
-        cam_checkpoint: ``cam.safetensors`` of the same backbone, whose backbone is gone on from.
-        supervision: ``tags``, or ``boxes`` for the fully supervised twin on the pictures of the same pseudo ground
-            truth.
-        loss_weights: of loss terms by their names in the log; a term that is not named counts 1.
-    """
-
-    net: RcnnSettings
-    backbone_weights: str
-    side_px: int
-    train_sides_px: tuple[int, ...]
-    mosaic_prob: float
-    steps: int
-    batch: int
-    optimizer: Literal["adamw", "sgd"]
-    lr: float
-    backbone_lr_scale: float
-    weight_decay: float
-    warmup_steps: int
-    drop: DropRule
-    drop_from_step: int
-    test_sides_px: tuple[int, ...]
-    precision: Precision
-    seed: int
-    loader_workers: int
-    checkpoint_steps: int
-    cam_checkpoint: Path | None = None
-    supervision: Literal["tags", "boxes"] = "tags"
-    loss_weights: dict[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in ("train_sides_px", "test_sides_px"):
-            if not getattr(self, name):
-                raise ValueError(f"{name}: give at least one side")
-        for name, sides in (("side_px", (self.side_px,)), ("train_sides_px", self.train_sides_px)):
-            if any(side < 64 or side % 32 for side in sides):
-                raise ValueError(f"{name}: must be multiples of 32 from 64 on, got {list(sides)}")
-
-
 def train_detector(
     config: DetectorConfig,
     images: Sequence[TaggedImage],
@@ -95,18 +41,16 @@ def train_detector(
     annotation_files: Sequence[Path],
     out_dir: Path,
 ) -> Path:
-    """Train, resuming a killed run; returns the checkpoint ``detector.safetensors``.
+    """Train, resuming a killed run, and return the checkpoint ``detector.safetensors``.
 
-    Writes beside it the settings, ``labels.json``, ``log.jsonl`` and ``pictures.npy``, three pictures on which the
-    export compares the traced network with this one. The pictures' own true objects are used for the
-    log alone, unless they are what is learnt.
+    Writes the files of a run's folder, and ``pictures.npy``: three images on which the export compares the traced
+    network with this one. The images' own true objects are for the log alone, unless they are what is learnt.
 
     Args:
         config: settings.
-        images: pictures; those without an object to learn from are left out.
-        labels: classes, in the order of the network's.
-        annotation_files: pseudo ground truth of these pictures, ``FOLDER/annotations/instances_SPLIT.json``; none,
-            with supervision by boxes: all pictures' own true objects.
+        images: those without an object to learn from are left out.
+        labels: classes, in the order of the network's outputs.
+        annotation_files: see `labelled_images`; may be empty if supervision is by boxes.
         out_dir: the run's folder.
 
     Raises:
@@ -114,15 +58,15 @@ def train_detector(
     """
     if not annotation_files and config.supervision != "boxes":
         raise ValueError(
-            "annotations: there is no pseudo ground truth to learn from: give some, or --set supervision=boxes, which "
-            "makes the fully supervised twin"
+            "annotations: there is no pseudo ground truth to learn from: give --annotations, or train the fully "
+            "supervised twin with --set supervision=boxes"
         )
     with_masks, twin = config.net.mask_channels > 0, config.supervision == "boxes"
     rows = labelled_images(images, annotation_files, masks=with_masks, true_objects=twin)
     fabric = start_fabric(config.precision, config.seed)
     prepare_run(config, out_dir, _input_digests(config, images, labels, annotation_files), labels)
     if is_first_rank():
-        np.save(out_dir / SAMPLE_IMAGES, _sample_pictures(rows, config.side_px))
+        np.save(out_dir / SAMPLE_IMAGES, _sample_images(rows, config.side_px))
     net = _build(config, len(labels))
     task = Task(
         name="detector",
@@ -192,13 +136,13 @@ def _loader(config: DetectorConfig, rows: Sequence[LabelledImage], labels: Label
     return DataLoader(scenes, share, num_workers=config.loader_workers, collate_fn=stack_scenes)
 
 
-def _sample_pictures(rows: Sequence[LabelledImage], side_px: int) -> npt.NDArray[np.uint8]:
+def _sample_images(rows: Sequence[LabelledImage], side_px: int) -> npt.NDArray[np.uint8]:
     chosen = [rows[i].image for i in (0, len(rows) // 2, len(rows) - 1)]
     return np.stack([Letterbox(image.size_hw, side_px).apply(read_image(image.path), MEAN_RGB) for image in chosen])
 
 
 def load_rcnn(checkpoint: Path, settings: RcnnSettings, classes: int) -> Rcnn:
-    """The trained network in evaluation mode; raises RuntimeError where the file is of another network."""
+    """Return the trained network in evaluation mode; raises RuntimeError if the file is of another network."""
     net = build_rcnn(settings, classes)
     net.load_state_dict(load_file(checkpoint))
     return net.eval()

@@ -95,9 +95,7 @@ def _scenes(run_dir: Path, config: ScenesConfig, seed: int) -> Path:
     return done.folder / "scenes"
 
 
-def _mosaics(
-    run_dir: Path, source: Path, split: str, role: str, count: int, seed: int, digests: ImageDigests
-) -> Path:
+def _mosaics(run_dir: Path, source: Path, split: str, role: str, count: int, seed: int, digests: ImageDigests) -> Path:
     dataset = open_dataset(source, split)
 
     def make(folder: Path) -> None:

@@ -16,10 +16,12 @@ from typing import Any
 
 from deploy.export.runs import export_runs
 from models.bundle import DEFAULT_BUNDLE, MANIFEST, PROPOSAL_GRAPHS, file_sha256, load_bundle
-from training.classifier.train import CamConfig, train_cam
+from training.classifier.config import CamConfig
+from training.classifier.train import train_cam
 from training.data.tagged import TaggedImage
+from training.detector.config import DetectorConfig
 from training.detector.report import report_detector
-from training.detector.train import DetectorConfig, train_detector
+from training.detector.train import train_detector
 from training.evaluation.evaluate import evaluate, store_results
 from training.pipeline.config import PipelineConfig
 from training.pipeline.data import RunData, TestSplit, open_data

@@ -1,4 +1,4 @@
-"""What a weak detector finds on held-out pictures among their stored proposals: cheap enough to compare many runs."""
+"""Measures a weak detector on held-out images with stored proposals: cheap enough to compare many runs."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def report_wsod(
     side_px: int,
     post: PostSettings,
 ) -> dict[str, Any]:
-    """``ap50_tagged`` and ``corloc`` at IoU 0.5, given each picture's tags, of the pictures that have true boxes.
+    """Return ``ap50_tagged`` and ``corloc`` at IoU 0.5 of the images with true boxes, given their tags.
 
-    The service's own post-processing of the weak detector alone. Only ``images``, 0, where no true box counts.
+    Detections are post-processed as in the service. If no true box counts, the only figure is ``images``: 0.
 
     Args:
         head: trained, in evaluation mode.
-        images: held-out pictures.
-        examples: of the same pictures, as they are served.
+        images: held-out images.
+        examples: of the same images, at the size that is served.
         labels: classes of the head.
-        side_px: side of the input that boxes are in.
+        side_px: side of the input whose pixels boxes are in.
         post: the bundle's post-processing.
     """
     precision, localised = PrecisionTally(box_overlaps), LocalisationTally()

@@ -78,7 +78,8 @@ def sam_report_command(
 @train_app.command("cam")
 def cam_command(config: ConfigOption, data: DataOption, out: OutOption, override: SetOption = None) -> None:
     """Train the CAM classifier from tags."""
-    from training.classifier.train import CamConfig, train_cam
+    from training.classifier.config import CamConfig
+    from training.classifier.train import train_cam
 
     fit, held_out = _open(data, "fit"), _open(data, "val")
     settings = load_config(CamConfig, config, override or ())
@@ -115,7 +116,8 @@ def wsod_command(
     override: SetOption = None,
 ) -> None:
     """Train the weakly supervised detector: --set method=wsddn, oicr or mist; its twin with --set supervision=boxes."""
-    from training.wsod.train import WsodConfig, train_wsod
+    from training.wsod.config import WsodConfig
+    from training.wsod.train import train_wsod
 
     fit, held_out = _open(data, "fit"), _open(data, "val")
     settings = load_config(WsodConfig, config, override or ())
@@ -165,8 +167,9 @@ def detector_command(
     override: SetOption = None,
 ) -> None:
     """Retrain a detector, or with masks an instance segmenter, on pseudo ground truth with RoI drop."""
+    from training.detector.config import DetectorConfig
     from training.detector.report import report_detector
-    from training.detector.train import DetectorConfig, train_detector
+    from training.detector.train import train_detector
     from training.runs.ranks import is_first_rank
 
     fit, held_out = _open(data, "fit"), _open(data, "val")

@@ -93,10 +93,10 @@ def test_the_twin_learns_true_objects_of_the_same_pictures(images: list[TaggedIm
 
 def test_what_cannot_be_learnt_from_is_named(images: list[TaggedImage], tmp_path: Path) -> None:
     annotations = write_pseudo_labels(images[:2], tmp_path / "pgt")
-    with pytest.raises(ValueError, match="none of the 2 pictures has an object"):
+    with pytest.raises(ValueError, match="none of the 2 images has an object"):
         labelled_images(images[4:], [annotations], masks=False)
     with pytest.raises(ValueError, match=r"give a file FOLDER/annotations/instances_SPLIT\.json"):
         labelled_images(images, [tmp_path / "boxes.json"], masks=False)
     bare = [replace(images[0], objects=tuple(replace(thing, mask_rle=None) for thing in images[0].objects))]
-    with pytest.raises(ValueError, match="an object of picture '00' has no mask"):
+    with pytest.raises(ValueError, match="an object of image '00' has no mask"):
         labelled_images(bare, (), masks=True)

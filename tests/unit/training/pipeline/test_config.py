@@ -7,12 +7,12 @@ import pytest
 
 from models.config import ConfigError, load_config
 from models.settings import BundleConfig
-from training.classifier.train import CamConfig
-from training.detector.train import DetectorConfig
+from training.classifier.config import CamConfig
+from training.detector.config import DetectorConfig
 from training.pipeline.config import PipelineConfig, load_pipeline
 from training.pseudo_labels.selection import PseudoLabelConfig
 from training.sam.train import SamConfig
-from training.wsod.train import WsodConfig
+from training.wsod.config import WsodConfig
 
 CONFIGS = Path(__file__).resolve().parents[4] / "training" / "configs"
 STAGES = {
@@ -68,7 +68,7 @@ def test_sections_can_be_left_out() -> None:
         pytest.param("detector.net.backbone=resnet18", r"detector\.net\.backbone: is 'resnet18'", id="heads"),
         pytest.param("segmenter.net.mask_channels=0", r"segmenter\.net\.mask_channels: is 0", id="no-masks"),
         pytest.param("detector.train_sides_px=[100]", "detector: train_sides_px: must be multiples of 32", id="side"),
-        pytest.param("detector.test_sides_px=[]", "detector: test_sides_px: give at least one side", id="no-sides"),
+        pytest.param("detector.train_sides_px=[]", "detector: train_sides_px: give at least one side", id="no-sides"),
         pytest.param(
             "cam.background_share=0", r"cam: background_share: must be above 0, at most 1, got 0\.0", id="no-ground"
         ),
