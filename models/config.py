@@ -1,6 +1,7 @@
 """Strict settings: TOML or JSON into frozen dataclasses, with every key and type checked.
 
-A TOML file may begin with ``extends = "own.toml"``, a path relative to itself: it then holds what differs from there.
+A TOML file, or a table in it, may begin with ``extends = "own.toml"``, a path relative to the file: it then holds what
+differs from there.
 """
 
 from __future__ import annotations
@@ -84,12 +85,22 @@ def _read_extended(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
-    parent = values.pop(EXTENDS, None)
+    return _extended(values, path, (*extending, path.resolve()))
+
+
+def _extended(table: Mapping[str, Any], path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
+    """Return a table of the file ``path`` over the files that it and the tables in it extend."""
+    own = {
+        key: _extended(value, path, extending) if isinstance(value, dict) else value
+        for key, value in table.items()
+        if key != EXTENDS
+    }
+    parent = table.get(EXTENDS)
     if parent is None:
-        return values
+        return own
     if not isinstance(parent, str):
         raise ConfigError(f"{path}: {EXTENDS}: expected the path of a TOML file, got {parent!r}")
-    return _merged(_read_extended(path.parent / parent, (*extending, path.resolve())), values)
+    return _merged(_read_extended(path.parent / parent, extending), own)
 
 
 def _with_known_keys(values: Mapping[str, Any], kind: Any, where: str) -> dict[str, Any]:

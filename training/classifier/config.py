@@ -36,10 +36,10 @@ class CamConfig:
     backbone_lr_scale: float
     weight_decay: float
     warmup_steps: int
-    precision: Precision
-    seed: int
-    loader_workers: int
-    checkpoint_steps: int
+    precision: Precision = "bf16-mixed"
+    seed: int = 7
+    loader_workers: int = 1
+    checkpoint_steps: int = 100
     architecture: Architecture = "cnn"
     weaktr: WeakTrSettings = field(default_factory=WeakTrSettings)
     loss_weights: dict[str, float] = field(default_factory=dict)

@@ -47,10 +47,10 @@ class DetectorConfig:
     warmup_steps: int
     drop: DropRule
     drop_from_step: int
-    precision: Precision
-    seed: int
-    loader_workers: int
-    checkpoint_steps: int
+    precision: Precision = "bf16-mixed"
+    seed: int = 7
+    loader_workers: int = 1
+    checkpoint_steps: int = 100
     test_sides_px: tuple[int, ...] = ()
     cam_checkpoint: Path | None = None
     supervision: Literal["tags", "boxes"] = "tags"

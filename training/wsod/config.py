@@ -39,9 +39,9 @@ class WsodConfig:
     lr: float
     weight_decay: float
     warmup_steps: int
-    precision: Precision
-    seed: int
-    checkpoint_steps: int
+    precision: Precision = "32-true"
+    seed: int = 7
+    checkpoint_steps: int = 500
     method: Method = "oicr"
     mist: MistSettings = field(default_factory=MistSettings)
     loss_weights: dict[str, float] = field(default_factory=dict)

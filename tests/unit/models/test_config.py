@@ -85,6 +85,12 @@ def test_a_file_holds_what_differs_from_the_one_that_it_extends(path: Path) -> N
     assert load_config(Example, grandchild, ["lr=2"]) == Example(5, 2.0, "boxes", Inner((7,)))
 
 
+def test_a_table_extends_a_file_of_its_own(path: Path) -> None:
+    path.with_name("sides.toml").write_text("sides = [9]\n")
+    path.write_text('steps = 3\nlr = 1\nkind = "tags"\n[inner]\nextends = "sides.toml"\n')
+    assert load_config(Example, path).inner == Inner((9,))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
