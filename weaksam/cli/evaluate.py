@@ -27,9 +27,7 @@ def evaluate(
     ] = "cpu",
     answers: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder for each image's results, of this bundle and data alone: a killed run goes on."
-        ),
+        typer.Option(help="Folder for each image's results, of this bundle and data alone: a killed run goes on."),
     ] = None,
 ) -> None:
     """Measure a bundle on annotated images, through the pipeline that serves it."""
