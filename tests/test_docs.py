@@ -153,7 +153,7 @@ def test_prose_is_easy_to_read(page: Path) -> None:
     [
         pytest.param("word " * 25, "columns", id="wide"),
         pytest.param("- " + "word\n" * 31, "words", id="long sentence"),
-        pytest.param("One thing — another.", "dash", id="dash"),
+        pytest.param("One thing \u2014 another.", "dash", id="dash"),
     ],
 )
 def test_hard_prose_is_found(markdown: str, complaint: str) -> None:

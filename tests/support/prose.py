@@ -19,7 +19,7 @@ def complaints(markdown: str) -> Iterator[str]:
     for number, line in lines:
         if len(without_targets(line)) > MAX_COLUMNS and not LONE_COMMAND.match(line):
             yield f"line {number} has more than {MAX_COLUMNS} columns"
-        if re.search(r"—|\s–\s|\s--\s", without_code(line)):
+        if re.search(r"\u2014|\s\u2013\s|\s--\s", without_code(line)):
             yield f"line {number} has a dash between clauses: make two sentences"
     for sentence in sentences(lines):
         if len(sentence.split()) > MAX_WORDS:
