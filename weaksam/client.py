@@ -9,6 +9,7 @@ ClientError
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -174,7 +175,7 @@ class AsyncClient:
         given = {option: str(value) for option, value in options.items() if value is not None}
         # A detection changes nothing on the server, so this POST may be sent twice.
         response = await self._send(
-            "POST", "/detect", data={"tags": list(tags), **given}, files={"image": (name, data)}
+            "POST", "/detect", data={"tags": _form_tags(tags), **given}, files={"image": (name, data)}
         )
         return _document(response, DetectResult)
 
@@ -220,6 +221,11 @@ class AsyncClient:
         code, detail = _problem(outcome)
         kind = RequestRefused if outcome.is_client_error else ServerFailed
         raise kind(code, detail)
+
+
+def _form_tags(tags: Sequence[str]) -> list[str] | str:
+    """Return tags as form fields; as one JSON list if the service would split a tag at its comma."""
+    return json.dumps(list(tags)) if any("," in tag or tag.lstrip().startswith("[") for tag in tags) else list(tags)
 
 
 async def _content(image: Path | bytes) -> tuple[str, bytes]:

@@ -6,7 +6,18 @@ import base64
 import binascii
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
+
+from weaksam.tag_texts import split_each, tidy_tags
 
 MaskFormat = Literal["rle", "png", "none"]
 Effort = Literal["fast", "full"]
@@ -42,13 +53,13 @@ class DetectOptions(_Document):
         "error", description="Refuse a tag that is no label, or mark it `unknown` and go on with the others."
     )
 
-
-def _split_tags(value: object) -> object:
-    """Split comma-separated tags, alone or in a list, into one flat list without blanks and doubles."""
-    texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
-        return value
-    return list(dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip()))
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, values: object) -> object:
+        # Browsers send the empty fields of a form, and some programs send null: both mean the default.
+        if not isinstance(values, dict):
+            return values
+        return {name: value for name, value in values.items() if name == "image" or (value is not None and value != "")}
 
 
 def _from_base64(value: object) -> object:
@@ -64,12 +75,23 @@ def _from_base64(value: object) -> object:
 class DetectParameters(DetectOptions):
     """Everything a request says besides the image."""
 
-    tags: Annotated[tuple[TagText, ...], FailFast(), BeforeValidator(_split_tags)] = Field(
-        (), description="What is in the image: repeated or comma-separated. None: the classifier proposes tags."
+    tags: Annotated[tuple[TagText, ...], FailFast(), BeforeValidator(tidy_tags)] = Field(
+        (), description="What is in the image. None: the classifier proposes tags."
     )
 
 
-class DetectRequest(DetectParameters):
+class DetectFields(DetectParameters):
+    """The fields of a query or a form; each `tags` may name several tags."""
+
+    tags: Annotated[tuple[TagText, ...], FailFast(), BeforeValidator(tidy_tags), BeforeValidator(split_each)] = Field(
+        (),
+        validation_alias=AliasChoices("tags", "tags[]"),
+        description="What is in the image: repeated, between commas, or a JSON list. "
+        "None: the classifier proposes tags.",
+    )
+
+
+class DetectRequest(DetectFields):
     """A whole request, as a form."""
 
     image: Annotated[bytes, Field(strict=True), WithJsonSchema({"type": "string", "format": "binary"})]
