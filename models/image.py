@@ -11,12 +11,12 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 
 ImageErrorCode = Literal["not_an_image", "image_too_large", "image_broken"]
 DEFAULT_MAX_PIXELS = 100_000_000
 # Others would be decoded by outside programs (EPS), or before their size can be looked at (ICO, ICNS).
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP", *(("AVIF",) if features.check("avif") else ()))
 STRIP_ROWS = 256
 EXIF_ORIENTATION = 0x0112
 TURNS = {

@@ -55,6 +55,7 @@ EXTRA_OF_PACKAGE = {
     "timm": "train",
     "torch": "train",
     "torchvision": "train",
+    "yaml": "train",
 }
 
 
