@@ -55,7 +55,6 @@ EXTRA_OF_PACKAGE = {
     "timm": "train",
     "torch": "train",
     "torchvision": "train",
-    "yaml": "train",
 }
 
 

@@ -19,6 +19,8 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import yaml
+
 from training.data.checks import Report, distinct_labels, read_lines
 from training.data.locate import entries, image_paths, is_file, report_unusable
 from training.data.splits import read_split, split_of_name
@@ -59,8 +61,6 @@ def _label_files(root: Path) -> list[Path]:
 
 
 def _config(root: Path) -> dict[str, Any]:
-    import yaml  # of the extra `train`: evaluation on other layouts needs it not
-
     path = _yaml_path(root)
     if path is None:
         return {"names": read_lines(root / "classes.txt")}
