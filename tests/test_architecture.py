@@ -48,7 +48,13 @@ ARROWS: dict[str, set[str]] = {
     "training.pseudo_labels": {*TRAINING_BASE, "training.metrics", "training.proposals"},
     "training.detector": {*TRAINING_BASE, "models.nets", "training.metrics"},
     # What is measured is what is served: evaluation runs the service's pipeline.
-    "training.evaluation": {*TRAINING_BASE, "training.metrics", "training.proposals", "service"},
+    "training.evaluation": {
+        *TRAINING_BASE,
+        "training.metrics",
+        "training.proposals",
+        "training.pseudo_labels",
+        "service",
+    },
     "training.pipeline": {*DATA_TYPES, "models", "training", "deploy.export"},
     "deploy": set(),
     "deploy.export": {"models", "models.nets", *DATA_TYPES},

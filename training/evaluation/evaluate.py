@@ -84,11 +84,13 @@ def evaluate(
     }
 
 
-def store_results(bundle_dir: Path, images: Sequence[TaggedImage], results_dir: Path, device: Device = "cpu") -> None:
+def store_results(
+    bundle: Bundle, images: Sequence[TaggedImage], results_dir: Path, threads: int = 0, device: Device = "cpu"
+) -> None:
     """Store the served pipeline's results for images, as `evaluate` does, without measuring anything."""
 
     async def store_all() -> None:
-        async with _pipeline(load_bundle(bundle_dir), 0, device) as pipeline:
+        async with _pipeline(bundle, threads, device) as pipeline:
             await _store_all(pipeline, images, results_dir)
 
     results_dir.mkdir(parents=True, exist_ok=True)

@@ -14,9 +14,9 @@ from typing import Any
 from models.bundle import Bundle, load_bundle
 from models.config import config_values
 from training.data.tagged import TaggedImage
-from training.evaluation.stored_results import read_results, results_path
+from training.evaluation.stored_results import is_shown, read_results, results_path
 from training.pipeline.config import PipelineConfig, ReportConfig
-from training.pipeline.report_images import encode_jpeg, is_shown, path_panels, picture_score
+from training.pipeline.report_images import encode_jpeg, path_panels, picture_score
 from training.pipeline.report_plots import dropped_by_step, loss_against_error, loss_curves, read_log
 from training.proposals.graph_runner import GraphRunner
 from training.pseudo_labels.selection import PseudoLabelConfig
