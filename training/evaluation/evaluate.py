@@ -150,10 +150,13 @@ async def _detect(pipeline: Pipeline, image: TaggedImage) -> ImageResults:
     pixels = decode_file(image.path)
     # masks of a hundred candidates take longer than all else, so they are drawn only where there are true ones
     has_masks = any(thing.mask_rle is not None for thing in image.objects)
-    options = DetectOptions(
-        min_score=0.0, mask_format="rle" if has_masks else "none", explain=True, unknown_tags="skip"
+    served = DetectOptions(min_score=0.0, mask_format="rle" if has_masks else "none", unknown_tags="skip")
+    tagged = await pipeline.detect(pixels, image.tags, served)
+    # An explanation takes the whole way for every tag, which is not what is served.
+    explained = await pipeline.detect(
+        pixels, image.tags, served.model_copy(update={"explain": True, "mask_format": "none"})
     )
-    tagged = await pipeline.detect(pixels, image.tags, options)
+    tagged = tagged.model_copy(update={"explain": explained.explain})
     predicted = await pipeline.detect(pixels, (), DetectOptions(min_score=0.0, mask_format="none"))
     return ImageResults(tagged=tagged, predicted=predicted)
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from models.boxes import pairwise_iou, points_in_boxes
 from models.bundle import Bundle
 from training.data.tagged import TaggedImage, TrueObject
+from training.evaluation.loss_sentences import FOUND, GOOD_IOU, OBJECT_STAGES, POOR_BOX, RETRAINING, TAG_STAGES
 from training.evaluation.stored_results import is_shown
 from training.metrics.hits import HIT_IOU, true_boxes
 from training.pseudo_labels.selection import PseudoLabelConfig, label_image
@@ -25,30 +26,6 @@ from training.pseudo_labels.store import Detected
 Json = dict[str, Any]
 Float32 = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
-GOOD_IOU = 0.75
-
-FOUND = "found"
-# Each stage with the end of a sentence: "Of 100 objects, 8 have no proposal ...".
-OBJECT_STAGES = {
-    "unknown_class": "are of a class that the bundle does not know",
-    "no_proposal": f"have no proposal that covers them (IoU {HIT_IOU} or more)",
-    "tag_not_seen": "are proposed, but the classifier does not see their tag in the image",
-    "no_peak": "are of a tag that is seen, but no peak of its map lies in them",
-    "other_box": "are pointed at, but the weak detector chose other boxes",
-    "low_score": "are boxed by the weak detector, but scored below its threshold",
-    "no_pseudo_label": "are found by the weak detector, but the rule of pseudo ground truth drops them",
-    "retraining": "would be learnt from, but the retrained detector does not find them",
-    "poor_box": f"are found, but with a poor box (IoU {HIT_IOU} to {GOOD_IOU})",
-    FOUND: f"are found with a good box (IoU {GOOD_IOU} or more)",
-}
-TAG_STAGES = {
-    "unknown_class": "are of a class that the bundle does not know",
-    "tag_not_seen": "are not seen by the classifier",
-    "no_proposal": "are seen, but no proposal lies at the strongest peak of their map",
-    "low_score": "have such a proposal, but the weak detector scores no box above its threshold",
-    "retraining": "are found by the weak detector, but not by the retrained one",
-    FOUND: "have a box in the end",
-}
 
 
 @dataclass(frozen=True)
@@ -105,13 +82,6 @@ def count_lost_tags(chain: Chain, results: Sequence[ImageResults]) -> Json:
     return {"tags": counts.total(), "rows": _rows(counts, TAG_STAGES, "tags")}
 
 
-def worst_stage(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return the stage that loses most; ``found`` if none loses anything."""
-    losses = [row for row in rows if row["stage"] != FOUND]
-    worst = max(losses, key=lambda row: row["per_100"])
-    return str(worst["stage"]) if worst["per_100"] else FOUND
-
-
 def _rows(counts: Mapping[str, int], sentences: Mapping[str, str], unit: str) -> list[Json]:
     total = max(1, sum(counts.values()))
     return [
@@ -144,8 +114,8 @@ def _stages_of_class(chain: Chain, results: ImageResults, label: str, things: Se
 
 def _stage(final_iou: float, passed: Mapping[str, bool]) -> str:
     if final_iou >= HIT_IOU:
-        return FOUND if final_iou >= GOOD_IOU else "poor_box"
-    return next((name for name, flag in passed.items() if not flag), "retraining")
+        return FOUND if final_iou >= GOOD_IOU else POOR_BOX
+    return next((name for name, flag in passed.items() if not flag), RETRAINING)
 
 
 def _passed(chain: Chain, results: ImageResults, index: int, truth: Float32) -> dict[str, Flags]:
@@ -184,7 +154,7 @@ def _lost_tag(chain: Chain, results: ImageResults, tag: str) -> str:
         "no_proposal": bool(points_in_boxes(peaks_xy, _boxes(explained["proposals"])).any()),
         "low_score": weak,
     }
-    return FOUND if final else next((name for name, flag in passed.items() if not flag), "retraining")
+    return FOUND if final else next((name for name, flag in passed.items() if not flag), RETRAINING)
 
 
 def own_ious(boxes_xyxy: Float32, truth_xyxy: Float32) -> Float32:

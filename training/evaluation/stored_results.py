@@ -25,6 +25,12 @@ def read_results(path: Path) -> Json:
     return results
 
 
+def read_tagged(results_dir: Path, image_id: str) -> Json:
+    """Return one image's result with its tags given."""
+    tagged: Json = read_results(results_path(results_dir, image_id))["tagged"]
+    return tagged
+
+
 def write_results(results: Json, path: Path) -> None:
     """Write the file as a whole: a kill leaves no half of it."""
     with replacing_bytes(path) as file:
