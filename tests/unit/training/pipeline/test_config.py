@@ -23,7 +23,7 @@ STAGES = {
     "detector": DetectorConfig,
     "segmenter": DetectorConfig,
 }
-WHOLE = {"default", "own", "smoke", "fod_a", "fod_a_mosaics", "scenes", "voc07", "voc12", "coco14", "coco17"}
+WHOLE = {"default", "own", "smoke", "fod_a", "fod_a_mosaics", "tools", "scenes", "voc07", "voc12", "coco14", "coco17"}
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
