@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+import shutil
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,8 @@ def test_a_section_that_is_missing_is_named(cut: str, message: str, tmp_path: Pa
     text = (CONFIGS / "smoke.toml").read_text()
     assert cut in text
     empty = "[data]\n" if "data" in cut else ""
-    (tmp_path / "x.toml").write_text(text.replace(cut, empty))
+    shutil.copytree(CONFIGS, tmp_path / "configs")
+    path = tmp_path / "configs" / "x.toml"
+    path.write_text(text.replace(cut, empty))
     with pytest.raises(ConfigError, match=message):
-        load_pipeline(tmp_path / "x.toml")
+        load_pipeline(path)
