@@ -193,7 +193,7 @@ from importlib.abc import MetaPathFinder
 
 class Absent(MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {sorted(TORCH_ONLY | {"onnx", "onnxscript", "safetensors"})!r}:
+        if name.partition(".")[0] in {sorted(TORCH_ONLY | {"onnx", "safetensors"})!r}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Absent())

@@ -51,7 +51,6 @@ EXTRA_OF_PACKAGE = {
     "lightning_fabric": "train",
     "matplotlib": "train",
     "onnx": "train",
-    "onnxscript": "train",
     "safetensors": "train",
     "segment_anything": "train",
     "tensorboard": "train",
