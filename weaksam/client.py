@@ -138,6 +138,7 @@ class AsyncClient:
         tags: Sequence[str],
         *,
         mask_format: MaskFormat = "rle",
+        min_fidelity: float | None = None,
         min_score: float | None = None,
         max_detections: int | None = None,
         explain: bool = False,
@@ -148,7 +149,8 @@ class AsyncClient:
         Args:
             image: path of an image file, or its bytes.
             tags: what is in the image. Without tags the classifier proposes them.
-            mask_format: `rle` (COCO run lengths), `png`, or `none`.
+            mask_format: `rle` (COCO run lengths), `polygon`, `png`, or `none`.
+            min_fidelity: minimum IoU of polygons with their mask; None: the service's default.
             min_score: minimum score of a detection; None: the threshold calibrated for its class.
             max_detections: maximum number of detections; None: the service's limit.
             explain: also return the peaks and proposals behind the result.
@@ -167,6 +169,7 @@ class AsyncClient:
         name, data = await _content(image)
         options = {
             "mask_format": mask_format,
+            "min_fidelity": min_fidelity,
             "min_score": min_score,
             "max_detections": max_detections,
             "explain": str(explain).lower(),

@@ -19,7 +19,7 @@ from pydantic import (
 
 from weaksam.tag_texts import split_each, tidy_tags
 
-MaskFormat = Literal["rle", "png", "none"]
+MaskFormat = Literal["rle", "polygon", "png", "none"]
 Effort = Literal["fast", "full"]
 TagStatus = Literal["found", "not_found", "unknown"]
 LossStage = Literal["classifier", "proposals", "score", "limit"]
@@ -36,7 +36,15 @@ class _Document(BaseModel):
 class DetectOptions(_Document):
     """What to return; the same options for every kind of body."""
 
-    mask_format: MaskFormat = Field("rle", description="COCO compressed run lengths, PNG in base64, or no masks.")
+    mask_format: MaskFormat = Field(
+        "rle", description="COCO compressed run lengths, polygons, PNG in base64, or no masks."
+    )
+    min_fidelity: float = Field(
+        0.98,
+        gt=0,
+        le=1,
+        description="Minimum IoU of polygons with their mask: less gives fewer corners, 1 loses no pixel.",
+    )
     min_score: Score | None = Field(None, description="Minimum score of a detection; default: calibrated per class.")
     max_detections: int | None = Field(
         None, ge=1, description="Maximum number of detections; default: the service's limit."
@@ -130,6 +138,17 @@ class PngMask(_Document):
     png_base64: str
 
 
+class PolygonMask(_Document):
+    """Polygons, one for each part of the mask, as COCO writes them."""
+
+    size: tuple[int, int] = Field(description="Height and width in pixels.")
+    polygons: tuple[tuple[float, ...], ...] = Field(
+        description="x0, y0, x1, y1, ... in pixels of the upright image, not closed. A bridge of no width leads to a "
+        "hole: fill by the even-odd rule."
+    )
+    fidelity_iou: float = Field(description="IoU of the polygons with the mask.")
+
+
 class Detection(_Document):
     """One object that was found."""
 
@@ -139,7 +158,7 @@ class Detection(_Document):
     box_xyxy: tuple[float, float, float, float] = Field(
         description="x0, y0, x1, y1, half-open, in pixels of the upright image."
     )
-    mask: RleMask | PngMask | None = Field(description="null with mask_format=none.")
+    mask: RleMask | PolygonMask | PngMask | None = Field(description="null with mask_format=none.")
     mask_score: float | None = Field(
         description="The mask decoder's own estimate of the mask's IoU; of a detector's own mask, the mean probability "
         "inside it."

@@ -20,7 +20,7 @@ from tests.support.tiny_bundle import write_tiny_bundle
 from weaksam import Client
 
 GOOD = pictures.saved(pictures.patch(), "PNG")
-OPTIONS = ("mask_format", "min_score", "max_detections", "explain", "unknown_tags")
+OPTIONS = ("mask_format", "min_fidelity", "min_score", "max_detections", "explain", "unknown_tags")
 
 
 def post(client: httpx.Client, **fields: object) -> httpx.Response:

@@ -140,9 +140,9 @@ BAD: dict[str, tuple[Sent, str, str]] = {
         "min_score is '1.5': Input should be less than or equal to 1",
     ),
     "a mask format of a later release": (
-        {"files": {"image": DATA}, "params": {"mask_format": "polygon"}},
+        {"files": {"image": DATA}, "params": {"mask_format": "polygons"}},
         "invalid_request",
-        "mask_format is 'polygon': Input should be 'rle', 'png' or 'none'",
+        "mask_format is 'polygons': Input should be 'rle', 'polygon', 'png' or 'none'",
     ),
 }
 
