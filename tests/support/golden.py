@@ -21,7 +21,7 @@ def assert_golden(name: str, arrays: Mapping[str, npt.NDArray[np.generic]], *, t
     path = FOLDER / f"{name}.npz"
     if os.environ.get(ACCEPT) == "1":
         FOLDER.mkdir(exist_ok=True)
-        np.savez_compressed(path, **dict(arrays))
+        np.savez_compressed(path, allow_pickle=False, **dict(arrays))
         return
     remedy = f"if the new values are right, keep them: {ACCEPT}=1 pytest tests/golden"
     assert path.is_file(), f"{path.name} is missing; {remedy}"
