@@ -39,12 +39,19 @@ def undecodable(images: Iterable[TaggedImage], root: Path) -> list[Problem]:
     """
     report = Report(root)
     for image in images:
-        try:
-            read_image(image.path)
-        except (ImageError, OSError) as error:
-            cause = error.__cause__ or error
-            report.add(image.path, "image", f"{cause}; training would stop or skip it: replace or remove it")
+        error = decoding_error(image)
+        if error is not None:
+            report.add(image.path, "image", f"{error}; training would leave it out or stop: replace or remove it")
     return report.problems
+
+
+def decoding_error(image: TaggedImage) -> str | None:
+    """Return why an image's pixels cannot be decoded; None if they can."""
+    try:
+        read_image(image.path)
+    except (ImageError, OSError) as error:
+        return str(error.__cause__ or error)
+    return None
 
 
 def checked_box(box_xyxy: Box, size_hw: tuple[int, int], file: Path, field_name: str, report: Report) -> Box | None:

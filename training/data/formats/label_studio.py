@@ -96,10 +96,11 @@ def _path_of_url(text: str) -> str | None:
     except ValueError:
         return None
     path = local[0] if local else unquote(url.path)
-    suffix = PurePosixPath(path.replace("\\", "/")).suffix.lower()
-    if suffix not in IMAGE_SUFFIXES and suffix not in UNSUPPORTED_SUFFIXES:
+    name = PurePosixPath(path.replace("\\", "/"))
+    if name.suffix.lower() not in (*IMAGE_SUFFIXES, *UNSUPPORTED_SUFFIXES):
         return None
-    return path.removeprefix("/data/upload/").lstrip("/") if url.scheme or path.startswith("/") else text
+    # The folders of an address are not those on this disk.
+    return name.name if url.scheme or path.startswith("/data/upload/") else path
 
 
 def _written(
