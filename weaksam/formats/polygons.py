@@ -149,7 +149,7 @@ def _boundaries(mask_hw: Mask) -> Iterator[tuple[Ring, tuple[int, int]]]:
     across, down = _edges(mask_hw)
     while across:
         start = key = next(iter(across))
-        corners = []
+        corners: list[tuple[int, int]] = []
         while not corners or key != start:
             (x, y, step), end_x = key, across.pop(key)
             corners += [(x, y), (end_x, y)]
