@@ -2,7 +2,7 @@
 
 ClientError
 ├── RequestRefused (ValueError)          4xx: the request is wrong, or the key's rate is still used up
-├── ServerFailed                         5xx, or still busy after the last attempt
+├── ServerFailed                         5xx, a redirect, or still busy after the last attempt
 └── ServerUnreachable (ConnectionError)  no response at all after the last attempt
 """
 
@@ -23,13 +23,16 @@ import httpx
 from pydantic import BaseModel
 
 from weaksam.client_limit import AdaptiveLimit
+from weaksam.connection import code_and_cause, proxy_for, tls_context
 from weaksam.schemas import DetectResult, LabelsResponse, MaskFormat
 
 UnknownTags = Literal["error", "skip"]
 Document = TypeVar("Document", bound=BaseModel)
 
-# A slow line, key used up for now, restarting behind a proxy, busy, past its deadline: worth asking again later.
-WORTH_ANOTHER_ATTEMPT = frozenset({408, 429, 502, 503, 504})
+# The key's rate is used up, or the service is busy: nothing else would be accepted either.
+BUSY_FOR_ALL = frozenset({429, 503})
+# A slow line, a restart behind a proxy, a deadline: trouble of this request, the others go on.
+WORTH_ANOTHER_ATTEMPT = BUSY_FOR_ALL | {408, 502, 504}
 
 
 class ClientError(Exception):
@@ -49,7 +52,7 @@ class RequestRefused(ClientError, ValueError):
 
 
 class ServerFailed(ClientError):
-    """The service failed on this request (5xx), or something else responds at its address."""
+    """The service failed on this request (5xx), redirects it, or something else responds at its address."""
 
 
 class ServerUnreachable(ClientError, ConnectionError):
@@ -93,9 +96,10 @@ class AsyncClient:
         max_concurrent: requests in flight at once; halved whenever the service says that it is busy.
         retry: how often and how soon a request is sent again.
         api_key: key of a service that wants one.
+        ca_file: PEM file of the authorities to trust for https, in place of the usual ones.
 
     Raises:
-        ValueError: `base_url` is no URL, or `max_concurrent` is below 1.
+        ValueError: `base_url` is no URL, `max_concurrent` is below 1, or the proxy or certificates cannot be used.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class AsyncClient:
         max_concurrent: int = 4,
         retry: RetryPolicy | None = None,
         api_key: str | None = None,
+        ca_file: Path | None = None,
     ) -> None:
         if not base_url.startswith(("http://", "https://")):
             raise ValueError(f"server must be a URL such as http://127.0.0.1:8000, got {base_url!r}")
@@ -116,6 +121,9 @@ class AsyncClient:
             base_url=self.base_url,
             headers={} if api_key is None else {"Authorization": f"Bearer {api_key}"},
             timeout=timeout_s,
+            verify=tls_context(ca_file),
+            proxy=proxy_for(httpx.URL(self.base_url)),
+            trust_env=False,  # it was read above: httpx raises errors of its own for a NO_PROXY that it cannot parse
             # One more than there are requests, so that `alive` never waits for one of them.
             limits=httpx.Limits(max_connections=max_concurrent + 1),
         )
@@ -193,10 +201,18 @@ class AsyncClient:
     async def alive(self) -> bool:
         """Tell if the service responds at all, asked once."""
         try:
-            response = await self._http.get("/livez")
-        except httpx.TransportError:
+            await self.reach()
+        except ClientError:
             return False
-        return response.is_success
+        return True
+
+    async def reach(self) -> None:
+        """Ask once if the service responds at all.
+
+        Raises:
+            ClientError: it does not; the message says what stands in between.
+        """
+        self._accepted(await self._attempt("GET", "/livez", {}))
 
     async def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
         for attempt in range(1, self._retry.attempts + 1):
@@ -205,8 +221,14 @@ class AsyncClient:
             if isinstance(outcome, httpx.Response) and outcome.status_code not in WORTH_ANOTHER_ATTEMPT:
                 self._limit.responded()
                 break
-            wait_s = self._retry.wait_s(attempt, _retry_after_s(outcome))
-            self._limit.busy(started_s, wait_s)
+            last = attempt == self._retry.attempts
+            wait_s = 0.0 if last else self._retry.wait_s(attempt, _retry_after_s(outcome))
+            if isinstance(outcome, httpx.Response) and outcome.status_code in BUSY_FOR_ALL:
+                self._limit.busy(started_s, wait_s)
+            elif last or _is_lasting(outcome):
+                break
+            else:
+                await asyncio.sleep(wait_s)  # outside of the slot: the other requests go on
         return self._accepted(outcome)
 
     async def _attempt(self, method: str, path: str, content: dict[str, Any]) -> httpx.Response | httpx.TransportError:
@@ -217,10 +239,14 @@ class AsyncClient:
 
     def _accepted(self, outcome: httpx.Response | httpx.TransportError) -> httpx.Response:
         if isinstance(outcome, httpx.TransportError):
-            reason = str(outcome) or type(outcome).__name__
-            raise ServerUnreachable("unreachable", f"{self.base_url} gives no answer: {reason}") from outcome
+            code, cause = code_and_cause(outcome)
+            raise ServerUnreachable(code, f"{self.base_url} cannot be reached: {cause}") from outcome
         if outcome.is_success:
             return outcome
+        if outcome.has_redirect_location:
+            raise ServerFailed(
+                "redirected", f"{outcome.url} redirects to {outcome.headers['location']}: give that address"
+            )
         code, detail = _problem(outcome)
         kind = RequestRefused if outcome.is_client_error else ServerFailed
         raise kind(code, detail)
@@ -229,6 +255,11 @@ class AsyncClient:
 def _form_tags(tags: Sequence[str]) -> list[str] | str:
     """Return tags as form fields; as one JSON list if the service would split a tag at its comma."""
     return json.dumps(list(tags)) if any("," in tag or tag.lstrip().startswith("[") for tag in tags) else list(tags)
+
+
+def _is_lasting(outcome: httpx.Response | httpx.TransportError) -> bool:
+    """Tell if another attempt would fail alike: a certificate does not become trusted meanwhile."""
+    return isinstance(outcome, httpx.TransportError) and code_and_cause(outcome)[0] == "tls_failed"
 
 
 async def _content(image: Path | bytes) -> tuple[str, bytes]:

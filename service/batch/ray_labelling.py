@@ -20,7 +20,7 @@ from service.inference.decoding import decode
 from service.inference.open_pipeline import create_pipeline
 from service.settings import Settings
 from weaksam.labelling.journal import Journal, Stamp, open_journal, stamp_of
-from weaksam.labelling.outputs import JOURNAL
+from weaksam.labelling.outputs import JOURNAL, writing_into
 from weaksam.labelling.run import LabelJob, LabelSummary, OnDone, finish
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import BundleInfo, DetectOptions, DetectResult
@@ -54,6 +54,8 @@ class LabelWorker:
     """
 
     def __init__(self, settings: Settings, folder: Path, options: DetectOptions) -> None:
+        # One event loop for the worker's life: connections to Triton belong to the loop that opened them.
+        self._loop = asyncio.Runner()
         self._pipeline = create_pipeline(settings)
         self._max_pixels = settings.max_pixels
         self._folder = folder
@@ -61,8 +63,7 @@ class LabelWorker:
 
     def __call__(self, batch: Batch) -> Batch:
         """Take images with their tags; return the same images with a result or a failure each, as JSON."""
-        # One event loop for each batch: the pipeline keeps nothing of a loop that has ended.
-        rows = asyncio.run(self._label_all(zip(batch["image"], batch["tags"], strict=True)))
+        rows = self._loop.run(self._label_all(zip(batch["image"], batch["tags"], strict=True)))
         return {
             "image": batch["image"],
             "result": np.array([result for result, _ in rows], object),
@@ -93,8 +94,7 @@ def label_with_ray(job: LabelJob, settings: Settings, plan: RayPlan, on_done: On
     bundle = load_bundle(settings.bundle.resolve())
     info = BundleInfo(name=bundle.name, version=bundle.version, digest=bundle.digest)
     identity = job.identity(info, bundle.labels.names)
-    job.out.mkdir(parents=True, exist_ok=True)
-    with open_journal(job.out / JOURNAL, identity) as journal:
+    with writing_into(job.out), open_journal(job.out / JOURNAL, identity) as journal:
         todo, finished, failures = _plan(job, journal)
         resumed = len(finished)
         for outcome in (*[None] * resumed, *failures):

@@ -11,11 +11,15 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
+import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
 from tests.support.fake_service import BUSY, CUT, LABELS, FakeService, Reply, fake_app
 from tests.support.live_server import live_server
+from tests.support.service_parts import RED
+from tests.support.tiny_bundle import encoded, picture
 from weaksam.client import AsyncClient, RetryPolicy
 from weaksam.labelling.journal import JournalError
 from weaksam.labelling.run import LabelJob, LabelSummary, OnDone, label_folder
@@ -68,7 +72,7 @@ def kill_after(command: list[str], out: Path, answers: int) -> list[str]:
 
 
 def failures(out: Path) -> list[tuple[str, str]]:
-    with (out / "failures.csv").open(encoding="utf-8") as file:
+    with (out / "failures.csv").open(encoding="utf-8-sig") as file:
         return [(row["image"], row["code"]) for row in csv.DictReader(file)]
 
 
@@ -211,7 +215,11 @@ def test_options_reach_the_service(command: list[str], fake: FakeService) -> Non
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        pytest.param(("--server", "http://127.0.0.1:9"), "127.0.0.1:9 gives no answer: start it", id="no server"),
+        pytest.param(
+            ("--server", "http://127.0.0.1:9"),
+            "127.0.0.1:9 cannot be reached: All connection attempts failed: start it with `weaksam serve`",
+            id="no server",
+        ),
         pytest.param(("--server", "localhost"), "server must be a URL", id="no URL"),
         pytest.param(("--tags", "absent.csv"), "give either --tags FILE.csv or --tags-from", id="two places of tags"),
         pytest.param(("--out", "/dev/null/x"), "Not a directory", id="no place to write"),
@@ -268,3 +276,28 @@ async def test_a_bundle_that_changes_during_the_run_stops_it(
     with pytest.raises(JournalError, match="the server has changed its bundle during the run"):
         await label_impatiently(folder, tmp_path / "out", url, change_bundle)
     assert len(journaled(tmp_path / "out")) == 1
+
+
+def test_shrunk_images_get_results_in_their_own_pixels(tiny_service: httpx.Client, tmp_path: Path) -> None:
+    patches = (((32, 32, 96, 96), RED), ((160, 144, 224, 224), RED))
+    folder = tmp_path / "in" / "red-bolt"
+    folder.mkdir(parents=True)
+    quarter_size = [((x0 // 4, y0 // 4, x1 // 4, y1 // 4), rgb) for (x0, y0, x1, y1), rgb in patches]
+    image_hwc_u8 = np.kron(picture(*quarter_size), np.ones((4, 4, 1), np.uint8))
+    (folder / "large.png").write_bytes(encoded(image_hwc_u8))
+    command = [sys.executable, "-m", "weaksam", "label", str(tmp_path / "in"), "--tags-from", "folder"]
+    command += ["--server", str(tiny_service.base_url), "--out", str(tmp_path / "out")]
+    ended = run(command, "--max-side", "64")
+    assert ended.returncode == DONE, ended.stderr
+    dataset = COCO(str(tmp_path / "out" / "dataset.json"))
+    assert [(row["width"], row["height"]) for row in dataset.dataset["images"]] == [(256, 256)]
+    found = sorted(row["bbox"] for row in dataset.dataset["annotations"])
+    wanted = [[x0, y0, x1 - x0, y1 - y0] for (x0, y0, x1, y1), _ in patches]
+    assert np.abs(np.array(found) - np.array(wanted)).max() <= 4
+    for row in dataset.dataset["annotations"]:
+        assert dataset.annToMask(row).shape == (256, 256)
+        assert row["area"] == pytest.approx(row["bbox"][2] * row["bbox"][3], rel=0.05)
+
+    ended = run(command, "--max-side", "128")
+    assert ended.returncode == REFUSED
+    assert "'max_side': 64}, now they are" in ended.stderr

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import errno
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from weaksam.labelling.coco_files import CocoSource, write_coco_dataset, write_coco_results
-from weaksam.labelling.report import write_failures, write_ledger
+from weaksam.labelling.coco_files import coco_files
+from weaksam.labelling.report import ledger_file, write_failures
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import BundleInfo, DetectResult
 
 JOURNAL = "journal.jsonl"
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 DATASET, RESULTS, LEDGER, FAILURES = "dataset.json", "results.json", "ledger.csv", "failures.csv"
+
+
+@contextmanager
+def writing_into(out: Path) -> Iterator[None]:
+    """Make the folder; if its disk runs full within the block, say so in one sentence with the remedy.
+
+    Raises:
+        OSError: the folder cannot be made, or its disk is full.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        sentence = f"{out}: {error.strerror}: make room, then give the same command, which goes on from here"
+        raise OSError(sentence) from error
 
 
 @dataclass(frozen=True)
@@ -35,11 +55,26 @@ class Outcome:
     result: Callable[[str], DetectResult]
 
 
+def remove_drafts(out: Path) -> None:
+    """Remove what a killed run left of files that it was writing; only for the run that holds the journal."""
+    for name in (DATASET, RESULTS, LEDGER, FAILURES):
+        for draft in out.glob(f".{name}.*"):
+            draft.unlink(missing_ok=True)
+
+
 def write_files(outcome: Outcome, out: Path) -> int:
-    """Write the COCO files, the failures and the ledger into `out`; return the number of detections."""
+    """Write the COCO files, the failures and the ledger into `out`; return the number of detections.
+
+    Each result is read and parsed once.
+    """
     image_ids = {image: id_ for id_, image in enumerate(outcome.images, start=1) if image in outcome.finished}
-    source = CocoSource(outcome.labels, outcome.bundle, image_ids, outcome.result)
-    write_coco_dataset(source, out / DATASET)
     write_failures(outcome.failures, out / FAILURES)
-    write_ledger(((image, outcome.result(image)) for image in image_ids), out / LEDGER)
-    return write_coco_results(source, out / RESULTS)
+    with (
+        coco_files(outcome.labels, outcome.bundle, out / DATASET, out / RESULTS) as coco,
+        ledger_file(out / LEDGER) as add_to_ledger,
+    ):
+        for image, image_id in image_ids.items():
+            result = outcome.result(image)
+            coco.add(image, image_id, result)
+            add_to_ledger(image, result)
+        return coco.results.count
