@@ -15,6 +15,7 @@ from typing import Any
 from models.config import config_from_values
 from models.labels import Label, LabelSet
 from models.settings import PostSettings, PromptSettings
+from weaksam.errors import UserError
 
 SCHEMA_VERSION = 1
 MANIFEST = "bundle.json"
@@ -29,7 +30,7 @@ CLASS_GRAPHS = ("cam", "wsod", DETECTOR)
 KNOWN_KINDS = re.compile(r"coarse|fine|cross_\d+_\d+")  # the last: a block and a head
 
 
-class BundleError(ValueError):
+class BundleError(UserError):
     """A bundle that cannot be used; the message names the file, the field and the remedy."""
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError, features
 
+from weaksam.errors import UserError
 from weaksam.files.image_files import HEAD_BYTES, foreign_format
 
 ImageErrorCode = Literal["not_an_image", "image_too_large", "image_broken"]
@@ -48,7 +49,7 @@ BROKEN = (
 Image.MAX_IMAGE_PIXELS = None
 
 
-class ImageError(ValueError):
+class ImageError(UserError):
     """A picture that cannot be used; ``code`` is stable, the message says what to do."""
 
     def __init__(self, code: ImageErrorCode, message: str) -> None:

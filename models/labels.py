@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from weaksam.errors import UserError
+
 
 def fold_label(text: str) -> str:
     """Return the form in which names are compared: without regard to case, spaces, ``-`` and ``_``.
@@ -28,7 +30,7 @@ class Label:
 class LabelSet:
     """The classes of a bundle, in the order of its graphs' class axis.
 
-    Raises ValueError where two labels could not be told apart.
+    Raises UserError where two labels could not be told apart.
     """
 
     labels: tuple[Label, ...]
@@ -38,9 +40,9 @@ class LabelSet:
         seen: dict[str, str] = {}
         for folded, name in spellings:
             if seen.setdefault(folded, name) != name:
-                raise ValueError(f"labels {seen[folded]!r} and {name!r} share the spelling {folded!r}: rename one")
+                raise UserError(f"labels {seen[folded]!r} and {name!r} share the spelling {folded!r}: rename one")
         if len({label.name for label in self.labels}) != len(self.labels):
-            raise ValueError("labels must be distinct: a name stands twice")
+            raise UserError("labels must be distinct: a name stands twice")
 
     def __len__(self) -> int:
         return len(self.labels)

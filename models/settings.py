@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from weaksam.errors import UserError
+
 MaskSource = Literal["proposal", "box", "detector"]
 Effort = Literal["fast", "full"]
 PeakGrid = Literal["map", "input"]
@@ -63,17 +65,17 @@ class PromptSettings:
 
     def __post_init__(self) -> None:
         if not 0 < self.cross_clusters_share <= 1:
-            raise ValueError(f"cross_clusters_share: is {self.cross_clusters_share}, take a share above 0, at most 1")
+            raise UserError(f"cross_clusters_share: is {self.cross_clusters_share}, take a share above 0, at most 1")
 
     def buckets_of(self, backend: str) -> tuple[int, ...]:
         """Sizes of runs for a kind of backend.
 
         Raises:
-            ValueError: there are none for it.
+            UserError: there are none for it.
         """
         known = {"triton": TRITON_BUCKETS, **self.prompt_buckets}
         if backend not in known:
-            raise ValueError(f"prompt_buckets of the bundle names {', '.join(known)}, not {backend}: add it")
+            raise UserError(f"prompt_buckets of the bundle names {', '.join(known)}, not {backend}: add it")
         return known[backend]
 
 
@@ -121,7 +123,7 @@ class BundleConfig:
 
     def __post_init__(self) -> None:
         if not self.map_scales or min(self.map_scales) <= 0:
-            raise ValueError(f"map_scales: is {list(self.map_scales)}, take factors above 0, such as [1.0, 0.8, 1.2]")
+            raise UserError(f"map_scales: is {list(self.map_scales)}, take factors above 0, such as [1.0, 0.8, 1.2]")
 
     @property
     def averages_maps(self) -> bool:

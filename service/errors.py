@@ -21,6 +21,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from weaksam.errors import UserError
+
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 
 
@@ -195,5 +197,5 @@ class BackendFailure(InternalError):
     """The backend refused or failed to run a graph."""
 
 
-class BackendMismatch(ValueError):
+class BackendMismatch(UserError):
     """A backend that cannot serve the bundle; the message names the graph, the tensor or the device."""

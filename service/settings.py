@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.bundle import DEFAULT_BUNDLE
+from weaksam.errors import UserError
 
 ENV_PREFIX = "WEAKSAM_"
 
@@ -138,7 +139,7 @@ def load_settings(**overrides: Any) -> Settings:
     """Read settings from the environment; `overrides` win.
 
     Raises:
-        ValueError: a variable is wrong or unknown; it names the variable, its value and what is allowed.
+        UserError: a variable is wrong or unknown; it names the variable, its value and what is allowed.
     """
     _check_names(os.environ)
     try:
@@ -148,7 +149,7 @@ def load_settings(**overrides: Any) -> Settings:
             f"{ENV_PREFIX}{'.'.join(map(str, row['loc'])).upper()} is {row['input']!r}: {row['msg']}"
             for row in error.errors()
         ]
-        raise ValueError("; ".join(messages)) from error
+        raise UserError("; ".join(messages)) from error
 
 
 def _check_names(environment: Iterable[str]) -> None:
@@ -157,4 +158,4 @@ def _check_names(environment: Iterable[str]) -> None:
     unknown = sorted({name.upper() for name in environment if name.upper().startswith(ENV_PREFIX)} - set(known))
     if unknown:
         nearest = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0] for name in unknown}
-        raise ValueError("; ".join(f"{name} is no setting: did you mean {nearest[name]}?" for name in unknown))
+        raise UserError("; ".join(f"{name} is no setting: did you mean {nearest[name]}?" for name in unknown))

@@ -40,7 +40,7 @@ class Client:
         options: those of `AsyncClient`: `timeout_s`, `max_concurrent`, `retry` and `api_key`.
 
     Raises:
-        ValueError: `base_url` is no URL, or `max_concurrent` is below 1.
+        UserError: `base_url` is no URL, or `max_concurrent` is below 1.
     """
 
     def __init__(self, base_url: str, **options: Any) -> None:

@@ -24,6 +24,7 @@ from pydantic import BaseModel
 
 from weaksam.client_limit import AdaptiveLimit
 from weaksam.connection import code_and_cause, proxy_for, tls_context
+from weaksam.errors import UserError
 from weaksam.schemas import DetectResult, LabelsResponse, MaskFormat
 
 UnknownTags = Literal["error", "skip"]
@@ -113,7 +114,7 @@ class AsyncClient:
         ca_file: Path | None = None,
     ) -> None:
         if not base_url.startswith(("http://", "https://")):
-            raise ValueError(f"server must be a URL such as http://127.0.0.1:8000, got {base_url!r}")
+            raise UserError(f"server must be a URL such as http://127.0.0.1:8000, got {base_url!r}")
         self.base_url = base_url.rstrip("/")
         self._limit = AdaptiveLimit(max_concurrent)
         self._retry = retry or RetryPolicy()

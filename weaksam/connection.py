@@ -10,6 +10,8 @@ from urllib.request import getproxies_environment
 
 import httpx
 
+from weaksam.errors import UserError
+
 
 def proxy_for(url: httpx.URL, variables: Mapping[str, str] | None = None) -> httpx.Proxy | None:
     """Return the proxy that the environment names for a service, or None. This machine needs no proxy.
@@ -19,7 +21,7 @@ def proxy_for(url: httpx.URL, variables: Mapping[str, str] | None = None) -> htt
         variables: proxies by scheme and `no`, as `getproxies_environment` returns them, which is the default.
 
     Raises:
-        ValueError: the variable holds no proxy that can be used.
+        UserError: the variable holds no proxy that can be used.
     """
     variables = getproxies_environment() if variables is None else variables
     scheme = url.scheme if variables.get(url.scheme) else "all"
@@ -29,7 +31,7 @@ def proxy_for(url: httpx.URL, variables: Mapping[str, str] | None = None) -> htt
     try:
         return httpx.Proxy(text if "://" in text else f"http://{text}")
     except (ValueError, httpx.InvalidURL) as error:
-        raise ValueError(
+        raise UserError(
             f"{scheme.upper()}_PROXY is {text!r} and no proxy ({error}): "
             f"give http://HOST:PORT or socks5://HOST:PORT, or set NO_PROXY={url.host}"
         ) from error
@@ -39,13 +41,13 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     """Return a context that trusts the certificates of `ca_file`; None trusts SSL_CERT_FILE or the usual authorities.
 
     Raises:
-        ValueError: the file cannot be read or holds no certificate.
+        UserError: the file cannot be read or holds no certificate.
     """
     try:
         return httpx.create_ssl_context() if ca_file is None else ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
         name = "SSL_CERT_FILE" if ca_file is None else f"ca_file {ca_file}"
-        raise ValueError(f"{name} cannot be read as certificates ({error}): give a file in PEM format") from error
+        raise UserError(f"{name} cannot be read as certificates ({error}): give a file in PEM format") from error
 
 
 def code_and_cause(error: httpx.TransportError) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from torch import nn
 
 from models.bundle import GraphSpec, TensorSpec, file_sha256
 from models.nets.backbone import MEAN_RGB
+from weaksam.errors import UserError
 
 OPSET = 17
 HALF_MIN_ELEMENTS = 256
@@ -36,7 +37,7 @@ Rows = Sequence[npt.NDArray[np.generic]]
 Pair = Callable[[Rows, Rows], tuple[Rows, Rows]]
 
 
-class ExportError(ValueError):
+class ExportError(UserError):
     """A run that cannot be exported; the message names the file and the remedy."""
 
 

@@ -7,6 +7,7 @@ from itertools import product
 
 from models.bundle import Bundle, TensorSpec
 from models.triton import BATCH_AXIS
+from weaksam.errors import UserError
 
 Sizes = Mapping[str, int]
 # A lone point is padded to two rows, a box is its two corners; only a tag's group of peaks has more.
@@ -17,7 +18,7 @@ def axis_sizes(bundle: Bundle, graph: str, max_batch: int) -> dict[str, tuple[in
     """Sizes of each dynamic axis of a graph by its letter, rising.
 
     Raises:
-        ValueError: naming an axis that is not known.
+        UserError: naming an axis that is not known.
     """
     prompts = bundle.prompts
     proposals = range(prompts.proposal_bucket, prompts.max_proposals + prompts.proposal_bucket, prompts.proposal_bucket)
@@ -34,7 +35,7 @@ def axis_sizes(bundle: Bundle, graph: str, max_batch: int) -> dict[str, tuple[in
     )
     unknown = [letter for letter in letters if letter not in known]
     if unknown:
-        raise ValueError(f"graph {graph} has the dynamic axis {unknown[0]!r}, known are {', '.join(known)}")
+        raise UserError(f"graph {graph} has the dynamic axis {unknown[0]!r}, known are {', '.join(known)}")
     return {letter: tuple(sorted(set(known[letter]))) for letter in letters}
 
 

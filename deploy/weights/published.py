@@ -14,6 +14,7 @@ from typing import BinaryIO
 import httpx
 
 from models.bundle import file_sha256
+from weaksam.errors import UserError
 
 ATTEMPTS = 5
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
@@ -50,7 +51,7 @@ WEIGHTS = (
 )
 
 
-class WeightsError(ValueError):
+class WeightsError(UserError):
     """Weights that could not be had; the message names file or address and the remedy."""
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import timm
@@ -13,6 +14,8 @@ from segment_anything.modeling.common import LayerNorm2d
 from timm.models import FeatureInfo
 from torch import nn
 from torch.nn import functional
+
+from weaksam.errors import UserError
 
 STRIDE_PX = 8
 STRIDES_PX = (2, 4, 8, 16, 32)
@@ -41,22 +44,30 @@ def create_backbone(name: str, weights: str = "none", *, with_stride_2: bool = F
         with_stride_2: stride 2 comes before the others.
 
     Raises:
-        RuntimeError: the file's keys are not those of the network.
-        ValueError: the network has not these strides, or the file is no safetensors file.
+        UserError: timm does not know the name, the model has not these strides, or the file is not of this model.
     """
     padding: dict[str, Any] = {"pad_type": "same"} if name.startswith("mobilenetv2") else {}
     levels = _levels(name, STRIDES_PX if with_stride_2 else STRIDES_PX[1:])
-    features = timm.create_model(name, pretrained=weights == "hub", features_only=True, out_indices=levels, **padding)
+    features = create_timm_model(name, weights == "hub", features_only=True, out_indices=levels, **padding)
     if weights not in ("none", "hub"):
         # Through the whole network, so that a file of another one is refused and not half loaded.
         whole = timm.create_model(name, **padding)
-        tensors = {key: tensor.float() for key, tensor in read_weights(weights).items()}
-        whole.load_state_dict(_classifier_weights(whole) | tensors)
+        load_backbone_weights(whole, weights, name, _classifier_weights(whole))
         wanted = features.state_dict()
         features.load_state_dict({key: value for key, value in whole.state_dict().items() if key in wanted})
     if not name.startswith(WITHOUT_CONTRAST):
         features.register_buffer("contrast", _contrast(features)[:, None, None], persistent=False)
     return features
+
+
+def create_timm_model(name: str, pretrained: bool, **options: Any) -> nn.Module:
+    """Create a timm model; raises UserError if its weights cannot be downloaded."""
+    try:
+        return timm.create_model(name, pretrained=pretrained, **options)
+    except OSError as error:
+        raise UserError(
+            f"backbone_weights: timm cannot download those of {name} ({error}): give the path of a safetensors file"
+        ) from error
 
 
 def backbone_maps(backbone: nn.Module, image: torch.Tensor) -> list[torch.Tensor]:
@@ -80,23 +91,41 @@ def _classifier_weights(whole: nn.Module) -> dict[str, torch.Tensor]:
 
 def _levels(name: str, strides_px: Sequence[int]) -> tuple[int, ...]:
     """Numbers of a timm model's feature maps that have these strides."""
+    if not timm.is_model(name):
+        nearest = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.0)
+        raise UserError(f"backbone: timm knows no model {name!r} (nearest: {', '.join(nearest)})")
     with torch.device("meta"):  # without weights, and without random numbers that the real one is to have
         info = cast("FeatureInfo", timm.create_model(name, features_only=True).feature_info)
     found = info.reduction()
     if not set(strides_px) <= set(found):
-        raise ValueError(
+        raise UserError(
             f"backbone: {name} has feature maps of strides {', '.join(map(str, found))}, and "
             f"{', '.join(map(str, strides_px))} are needed: take a ResNet, MobileNet or EfficientNet, say"
         )
     return tuple(info.out_indices[found.index(stride_px)] for stride_px in strides_px)
 
 
-def read_weights(path: str) -> dict[str, torch.Tensor]:
-    """Tensors of a safetensors file by name; raises ValueError where it cannot be read as one."""
+def load_backbone_weights(
+    model: nn.Module, path: str, name: str, defaults: Mapping[str, torch.Tensor] | None = None
+) -> None:
+    """Load a safetensors file of a whole timm model; ``defaults`` stand in for tensors that the file lacks.
+
+    Raises:
+        UserError: the file cannot be read, or its tensors are not those of the model.
+    """
     try:
-        return load_file(path)
+        tensors = {**(defaults or {}), **load_file(path)}
     except (OSError, SafetensorError) as error:
-        raise ValueError(f"backbone_weights: {path} cannot be read as a safetensors file ({error})") from error
+        raise UserError(f"backbone_weights: {path} cannot be read as a safetensors file ({error})") from error
+    wanted = {key: tensor.shape for key, tensor in model.state_dict().items()}
+    given = {key: tensor.shape for key, tensor in tensors.items()}
+    wrong = [key for key in {**wanted, **given} if wanted.get(key) != given.get(key)]
+    if wrong:
+        raise UserError(
+            f"backbone_weights: {path} is not of the backbone {name}: {len(wrong)} tensors are missing, unknown or of "
+            f'another shape, {wrong[0]} first: give a file of timm\'s {name}, or "none"'
+        )
+    model.load_state_dict({key: tensor.float() for key, tensor in tensors.items()})
 
 
 def feature_widths(backbone: nn.Module) -> list[int]:

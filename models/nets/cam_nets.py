@@ -25,7 +25,7 @@ def build_cam(
     weaktr: WeakTrSettings,
     weights: str = "none",
 ) -> CamNet:
-    """The network of a classifier's settings; raises ValueError where they do not fit together."""
+    """The network of a classifier's settings; raises UserError where they do not fit together."""
     if architecture == "weaktr":
         return build_weaktr(backbone, classes, side_px, weaktr, weights)
     return build_cnn_cam(backbone, classes, weights)

@@ -16,6 +16,7 @@ from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncode
 from torch import nn
 
 from models.nets.compact_sam import MASK_LEVELS
+from weaksam.errors import UserError
 
 # https://github.com/facebookresearch/segment-anything/blob/dca509fe/segment_anything/build_sam.py#L103
 PIXEL_MEAN = (123.675, 116.28, 103.53)
@@ -27,7 +28,7 @@ NAMES = {(768, 12): "vit_b", (1024, 24): "vit_l", (1280, 32): "vit_h"}
 State = Mapping[str, torch.Tensor]
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A file that is no Segment Anything checkpoint; the message names it and the remedy."""
 
 

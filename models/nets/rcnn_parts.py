@@ -16,6 +16,7 @@ from torchvision.ops import FeaturePyramidNetwork, roi_align
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from models.nets.backbone import backbone_maps, normalise_image
+from weaksam.errors import UserError
 
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 POOLED_SIDE = 7
@@ -142,7 +143,7 @@ def mask_targets(masks: torch.Tensor, boxes: torch.Tensor, matched: torch.Tensor
 def build_rpn(settings: RcnnSettings) -> RegionProposalNetwork:
     sides = settings.anchor_sides_px
     if len({len(level) for level in sides}) != 1 or not 3 <= len(sides) <= 5:
-        raise ValueError(f"anchor_sides_px must have 3 to 5 levels of equally many sides, got {sides}")
+        raise UserError(f"anchor_sides_px must have 3 to 5 levels of equally many sides, got {sides}")
     anchors = AnchorGenerator(sides, (ASPECT_RATIOS,) * len(sides))
     head = RPNHead(settings.channels, anchors.num_anchors_per_location()[0])
     most = {"training": 2 * settings.proposals, "testing": settings.proposals}

@@ -13,6 +13,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch.nn import functional
 
+from weaksam.errors import UserError
+
 
 @dataclass(frozen=True)
 class DropRule:
@@ -32,7 +34,7 @@ class DropRule:
 
     def __post_init__(self) -> None:
         if self.unit == "quantile" and not all(0 <= q <= 1 for q in (self.classification, self.regression, self.rpn)):
-            raise ValueError(f"quantiles must be in 0..1, got {self}")
+            raise UserError(f"quantiles must be in 0..1, got {self}")
 
 
 class BoxLosses(NamedTuple):

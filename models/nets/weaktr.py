@@ -16,8 +16,9 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import nn
 from torch.nn import functional
 
-from models.nets.backbone import normalise_image, read_weights
+from models.nets.backbone import create_timm_model, load_backbone_weights, normalise_image
 from models.nets.cam import smooth_max
+from weaksam.errors import UserError
 
 Vit = Any  # a timm `VisionTransformer`: torch gives the parts of a network no types of their own
 NORMALISED_STD = 0.5  # `normalise_image` divides by this, with pixels in 0..1
@@ -202,31 +203,30 @@ def build_weaktr(backbone: str, classes: int, side_px: int, settings: WeakTrSett
         weights: ``none`` (random), ``hub`` (timm downloads its own) or the path of a safetensors file of ``backbone``.
 
     Raises:
-        ValueError: a setting that does not fit the backbone, or the file is no safetensors file.
-        RuntimeError: the file's keys are not those of the network.
+        UserError: a setting does not fit the backbone, or the file is not of this backbone.
     """
     vit = _create_vit(backbone, weights == "hub")
     if weights not in ("none", "hub"):
-        vit.load_state_dict({key: tensor.float() for key, tensor in read_weights(weights).items()})
+        load_backbone_weights(vit, weights, backbone)
     patch_px, blocks = int(vit.patch_embed.patch_size[0]), len(vit.blocks)
     if side_px % patch_px:
-        raise ValueError(f"side_px is {side_px}: {backbone} takes multiples of {patch_px}")
+        raise UserError(f"side_px is {side_px}: {backbone} takes multiples of {patch_px}")
     if not all(0 <= block < blocks for block in settings.cross_blocks):
         named = list(settings.cross_blocks)
-        raise ValueError(f"weaktr.cross_blocks is {named}: {backbone} has blocks 0 to {blocks - 1}")
+        raise UserError(f"weaktr.cross_blocks is {named}: {backbone} has blocks 0 to {blocks - 1}")
     return WeakTr(vit, classes, side_px, settings)
 
 
 def _create_vit(backbone: str, pretrained: bool) -> Vit:
     remedy = "take a timm ViT with one class token, such as deit_small_patch16_224"
     if not timm.is_model(backbone):
-        raise ValueError(f"backbone {backbone!r} is not known to timm: {remedy}")
+        raise UserError(f"backbone {backbone!r} is not known to timm: {remedy}")
     try:
-        vit = timm.create_model(backbone, pretrained=pretrained, dynamic_img_size=True)
+        vit = create_timm_model(backbone, pretrained, dynamic_img_size=True)
     except TypeError as error:  # only vision transformers know the argument
-        raise ValueError(f"backbone {backbone!r} is no plain vision transformer: {remedy}") from error
+        raise UserError(f"backbone {backbone!r} is no plain vision transformer: {remedy}") from error
     if not _is_plain(vit):
-        raise ValueError(f"backbone {backbone!r} is no plain vision transformer: {remedy}")
+        raise UserError(f"backbone {backbone!r} is no plain vision transformer: {remedy}")
     return vit
 
 

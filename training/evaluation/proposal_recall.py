@@ -21,6 +21,7 @@ from training.data.tagged import TaggedImage
 from training.metrics.average_precision import recall_at
 from training.metrics.hits import true_boxes
 from training.proposals.graph_runner import GraphRunner
+from weaksam.errors import UserError
 
 SearchMode = Literal["fast", "quality"]
 Float32 = npt.NDArray[np.float32]
@@ -53,12 +54,12 @@ def evaluate_proposals(
         search_mode: `fast` takes a second an image, `quality` several for a few more boxes.
 
     Raises:
-        ValueError: no image has boxes, or selective search could not be run.
+        UserError: no image has boxes, or selective search could not be run.
     """
     bundle = load_bundle(bundle_dir, PROPOSAL_GRAPHS)
     images = _spread([image for image in open_dataset(data_dir, split).images if image.objects], limit)
     if not images:
-        raise ValueError(f"data: {data_dir} has no image with boxes in split {split!r}; recall needs true boxes")
+        raise UserError(f"data: {data_dir} has no image with boxes in split {split!r}; recall needs true boxes")
     boxes = _propose_all(bundle, images, threads)
     if search_python is not None:
         found = _search_all(search_python, images, bundle.prompts.max_proposals, search_mode)
@@ -108,7 +109,7 @@ def _search_all(python: Path, images: Sequence[TaggedImage], max_boxes: int, mod
     )
     if ended.returncode:
         reason = (ended.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise ValueError(f"selective search by {python} failed: {reason}")
+        raise UserError(f"selective search by {python} failed: {reason}")
     return [np.array(boxes, np.float32).reshape(-1, 4) for boxes in json.loads(ended.stdout)]
 
 

@@ -39,6 +39,7 @@ from training.runs.ranks import is_first_rank, wait_for_ranks
 from training.runs.run_folder import prepare_run, write_json
 from training.runs.stage import DONE, Done, digest_of, run_stage
 from training.wsod.train import train_wsod
+from weaksam.errors import UserError
 
 WEAK = "wsod"
 SEGMENTER = "segmenter"
@@ -103,7 +104,7 @@ def _require_known(chosen: Sequence[str], images: Sequence[TaggedImage]) -> None
     for name in chosen:
         if name not in ids:
             nearest = ", ".join(difflib.get_close_matches(name, ids, n=3, cutoff=0.0))
-            raise ValueError(f"report.chosen: no picture that can be shown has the id {name!r} (nearest: {nearest})")
+            raise UserError(f"report.chosen: no picture that can be shown has the id {name!r} (nearest: {nearest})")
 
 
 def _cam(run: _Run, name: str, config: CamConfig) -> Done:
@@ -137,7 +138,7 @@ def _sam_digest(sam: Path | None) -> str:
     candidates = (path, path / MANIFEST, path / "sam.safetensors")
     found = next((candidate for candidate in candidates if candidate.is_file()), None)
     if found is None:
-        raise ValueError(f"sam: {path} is no checkpoint, bundle or finished run of `weaksam train sam`")
+        raise UserError(f"sam: {path} is no checkpoint, bundle or finished run of `weaksam train sam`")
     return file_sha256(found)
 
 

@@ -22,6 +22,7 @@ from models.proposals import ProposalSet, propose, run_proposing
 from models.settings import PromptSettings
 from training.data.tagged import TaggedImage
 from training.runs.ranks import is_first_rank, local_rank, threads_of_rank
+from weaksam.errors import UserError
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 CUDA = "CUDAExecutionProvider"
@@ -131,5 +132,5 @@ def _open_session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntim
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     session = onnxruntime.InferenceSession(path, options, providers=[(CUDA, {"device_id": local_rank()})])
     if session.get_providers()[0] != CUDA:  # a provider that fails to start is replaced by the CPU in silence
-        raise ValueError(f"device: {CUDA} did not start: check driver and CUDA libraries")
+        raise UserError(f"device: {CUDA} did not start: check driver and CUDA libraries")
     return session

@@ -13,6 +13,7 @@ from rich.table import Table
 from models.image import DecodedImage, decode_image
 from service.errors import ServiceError
 from service.settings import Settings, load_settings
+from weaksam.errors import UserError
 from weaksam.schemas import DetectOptions, DetectResult, TagRow
 
 
@@ -38,7 +39,7 @@ def detect(
     try:
         result = asyncio.run(_detect(settings, decoded, tags.split(","), options))
     except ServiceError as error:
-        raise ValueError(error.detail) from error
+        raise UserError(error.detail) from error
     _write(decoded, result, overlay, json_out)
     _print(Console(markup=False), result)
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from service.settings import API_KEY_VARIABLE
 from weaksam.cli.progress import progress
 from weaksam.client import AsyncClient, ClientError, RetryPolicy
+from weaksam.errors import UserError
 from weaksam.labelling.merge import merge_shards
 from weaksam.labelling.run import LabelJob, LabelSummary, label_folder
 from weaksam.labelling.shard import Shard, parse_shard, shard_worklist
@@ -89,7 +90,7 @@ def label(
     try:
         summary = asyncio.run(_run(job, client, concurrency))
     except ClientError as error:
-        raise ValueError(str(error)) from error
+        raise UserError(str(error)) from error
     except KeyboardInterrupt:
         console.print("Stopped. The same command goes on from here.")
         raise typer.Exit(INTERRUPTED_STATUS) from None
@@ -98,13 +99,13 @@ def label(
 
 
 def read_worklist(folder: Path, tags: Path | None, tags_from: TagPlace | None, shard: Shard | None) -> Worklist:
-    """Return what the options name; raise ValueError if they name nothing or two things."""
+    """Return what the options name; raise UserError if they name nothing or two things."""
     if tags is not None and tags_from is None:
         worklist = worklist_from_csv(folder, tags)
     elif tags is None and tags_from is not None:
         worklist = worklist_from_names(folder, tags_from)
     else:
-        raise ValueError("give either --tags FILE.csv or --tags-from folder|sidecar")
+        raise UserError("give either --tags FILE.csv or --tags-from folder|sidecar")
     return worklist if shard is None else shard_worklist(worklist, shard)
 
 
@@ -117,7 +118,7 @@ def _api_key(file: Path | None) -> str | None:
     else:
         return None
     if not _KEY.fullmatch(key):
-        raise ValueError(f"{place} holds no API key: put the one line there that `weaksam keys add` printed")
+        raise UserError(f"{place} holds no API key: put the one line there that `weaksam keys add` printed")
     return key
 
 

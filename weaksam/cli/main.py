@@ -9,6 +9,8 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperGroup
 
+from weaksam.errors import UserError
+
 USAGE_STATUS = 2
 TRACEBACK = "--traceback"
 
@@ -86,13 +88,13 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; bad input ends in one sentence on stderr and exit status 2."""
+    """Run the command line; a user's mistake ends in one sentence on stderr and exit status 2."""
     try:
         app()
     except ModuleNotFoundError as error:
         _stop(_missing_extra(error), error)
-    except (ValueError, OSError) as error:
-        # The project's rule: ValueError is the caller's input, and its message says what to do about it.
+    except (UserError, OSError) as error:
+        # A ValueError that is no UserError is a fault of ours: it shows where it arose.
         _stop(str(error), error)
 
 

@@ -21,14 +21,24 @@ class PathOrStage(TyperGroup):
     """Runs the whole path for `weaksam train CONFIG.toml`, or a stage for `weaksam train STAGE`."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
-        given = [WHOLE_PATH, *args] if args[0].endswith(".toml") else args
-        return super().resolve_command(ctx, given)
+        return super().resolve_command(ctx, command_first(args))
+
+
+def command_first(words: list[str]) -> list[str]:
+    """Return the words with the stage's name first; options may stand before it, or before a config."""
+    for index, word in enumerate(words):
+        is_value = index > 0 and words[index - 1].startswith("-") and "=" not in words[index - 1]
+        if word.startswith("-") or is_value:
+            continue
+        return [WHOLE_PATH, *words] if word.endswith(".toml") else [word, *words[:index], *words[index + 1 :]]
+    return words
 
 
 train_app = typer.Typer(
     cls=PathOrStage,
     help="Train from tagged images: the whole path with `weaksam train CONFIG.toml --out RUN`, or a single stage.",
     no_args_is_help=True,
+    context_settings={"ignore_unknown_options": True},  # options before the stage are the stage's
 )
 console = Console(stderr=True, markup=False)
 

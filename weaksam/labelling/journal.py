@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from weaksam.errors import UserError
 from weaksam.schemas import BundleInfo, DetectResult
 
 JOURNAL_VERSION = 2
@@ -22,7 +23,7 @@ SYNC_EVERY_ENTRIES = 32
 SYNC_EVERY_S = 1.0
 
 
-class JournalError(ValueError):
+class JournalError(UserError):
     """A journal that this run must not go on with; the message says what to do."""
 
 

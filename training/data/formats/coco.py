@@ -21,6 +21,7 @@ from training.data.polygons import MaskError, run_lengths_rle
 from training.data.splits import read_split, split_of_name
 from training.data.tagged import Box, TaggedDataset
 from training.data.written import WrittenImage, WrittenObject, checked_dataset
+from weaksam.errors import UserError
 
 Json = dict[str, Any]
 ROBOFLOW = "_annotations.coco.json"
@@ -46,7 +47,7 @@ def read_coco(root: Path, split: str) -> TaggedDataset:
     Ids are file names without suffix. An image without annotations is a negative.
 
     Raises:
-        ValueError: there is no such split, or its file is no COCO file. What is wrong with single images or objects is
+        UserError: there is no such split, or its file is no COCO file. What is wrong with single images or objects is
             in `problems`.
     """
     files = _coco_files(root)
@@ -96,10 +97,10 @@ def _document(path: Path) -> Json:
     try:
         document = read_json(path)
     except DocumentError as error:
-        raise ValueError(f"{path}: {error}; write it anew") from error
+        raise UserError(f"{path}: {error}; write it anew") from error
     for key in LISTS:
         if not isinstance(document, dict) or not isinstance(document.get(key), list):
-            raise ValueError(f"{path}: field {key!r} must be a list, as in every COCO instances file")
+            raise UserError(f"{path}: field {key!r} must be a list, as in every COCO instances file")
     _check_categories(document["categories"], path)
     checked: Json = document
     return checked
@@ -109,10 +110,10 @@ def _check_categories(rows: list[Any], path: Path) -> None:
     """Every object is of a category: with one that cannot be told from another, none of them can be used."""
     for number, row in enumerate(rows):
         if not isinstance(row, dict) or _key(row.get("id")) is None or not row.get("name"):
-            raise ValueError(f"{path}: categories[{number}] is {row!r}: give it an id and a name")
+            raise UserError(f"{path}: categories[{number}] is {row!r}: give it an id and a name")
     ids, names = Counter(_key(row["id"]) for row in rows), Counter(fold_label(str(row["name"])) for row in rows)
     for what in [*(f"id {value}" for value in ids if ids[value] > 1), *(f"name {v!r}" for v in names if names[v] > 1)]:
-        raise ValueError(f"{path}: categories: the {what} stands there twice: give each its own")
+        raise UserError(f"{path}: categories: the {what} stands there twice: give each its own")
 
 
 def _category_names(document: Json) -> dict[str, str]:

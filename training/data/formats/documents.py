@@ -10,12 +10,13 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from training.data.locate import is_file
+from weaksam.errors import UserError
 from weaksam.files.image_files import IMAGE_SUFFIXES
 
 _XML_ENCODING = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["'][^>]*\?>""")
 
 
-class DocumentError(ValueError):
+class DocumentError(UserError):
     """A file that is no JSON or no XML; the message says why, without the file's name."""
 
 

@@ -23,6 +23,7 @@ from training.data.locate import entries, image_paths, is_file, report_unusable
 from training.data.splits import read_split, split_of_name
 from training.data.tagged import TaggedDataset
 from training.data.written import WrittenImage, checked_dataset
+from weaksam.errors import UserError
 from weaksam.files.file_names import ambiguous, match_names
 from weaksam.files.image_files import IMAGE_SUFFIXES, find_images
 from weaksam.files.tag_files import (
@@ -44,11 +45,11 @@ def read_folder(root: Path, split: str = "train") -> TaggedDataset:
     """Read all images below `root` with their tags; ids are paths relative to it, without suffix.
 
     Raises:
-        ValueError: the folder has no image at all or no tags for any of them, or there is no such split.
+        UserError: the folder has no image at all or no tags for any of them, or there is no such split.
     """
     folders = _split_folders(root)
     if not folders and split not in ("train", "val", "fit"):
-        raise ValueError(
+        raise UserError(
             f"split: {root} is a plain folder, which has train, val and fit, not {split!r}; give a VOC or COCO layout "
             "for it, or train without it (--set data.test=none)"
         )
@@ -73,7 +74,7 @@ def _read(root: Path, folder: Path, labels: Sequence[str]) -> TaggedDataset:
     written = _read_tags(folder, report)
     if not any(written.values()):
         reasons = "".join(f"; {problem.file}: {problem.message}" for problem in report.problems[:1])
-        raise ValueError(
+        raise UserError(
             f"{folder}: {len(image_paths(folder))} images and no tags; add tags.csv, x.txt beside x.jpg, or "
             f"sub-folders{reasons}"
         )
@@ -91,7 +92,7 @@ def _read_tags(folder: Path, report: Report) -> _TagsOfFile:
     """Return the tags of those images of which they are known; the others are reported.
 
     Raises:
-        ValueError: there is no image.
+        UserError: there is no image.
     """
     paths = find_images(folder).paths
     for name, read in ((TABLE, _rows_of_table), (ROBOFLOW_CLASSES, _rows_of_classes)):

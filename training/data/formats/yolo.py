@@ -26,6 +26,7 @@ from training.data.locate import entries, image_paths, is_file, report_unusable
 from training.data.splits import read_split, split_of_name
 from training.data.tagged import TaggedDataset
 from training.data.written import WrittenImage, WrittenObject, checked_dataset
+from weaksam.errors import UserError
 
 SPLIT_KEYS = ("train", "val", "valid", "test")
 BOX_NUMBERS, BOX_AND_SCORE_NUMBERS, MIN_POLYGON_NUMBERS = 4, 5, 6
@@ -39,7 +40,7 @@ def read_yolo(root: Path, split: str) -> TaggedDataset:
     """Read the images of one split; see `read_split` for `val` and `fit`.
 
     Raises:
-        ValueError: data.yaml cannot be used, or there is no such split.
+        UserError: data.yaml cannot be used, or there is no such split.
     """
     config = _config(root)
     names = _class_names(root, config)
@@ -67,9 +68,9 @@ def _config(root: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8-sig", errors="replace"))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ValueError(f"{path}: is not YAML ({' '.join(str(error).split())}); write it anew") from error
+        raise UserError(f"{path}: is not YAML ({' '.join(str(error).split())}); write it anew") from error
     if not isinstance(config, dict):
-        raise ValueError(f"{path}: must hold names: and the folders of train: and val:")
+        raise UserError(f"{path}: must hold names: and the folders of train: and val:")
     return config
 
 
@@ -78,7 +79,7 @@ def _class_names(root: Path, config: dict[str, Any]) -> dict[int, str]:
     rows = list(enumerate(names)) if isinstance(names, list) else list(names.items()) if isinstance(names, dict) else []
     by_index = {int(index): str(name) for index, name in rows if str(index).isdecimal() and str(name).strip()}
     if not by_index:
-        raise ValueError(f"{_yaml_path(root) or root / 'classes.txt'}: names: must list the classes")
+        raise UserError(f"{_yaml_path(root) or root / 'classes.txt'}: names: must list the classes")
     return by_index
 
 
