@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     )
     device: Literal["cpu", "cuda"] = Field("cpu", description="Device on which onnxruntime runs the graphs.")
     intra_op_threads: int = Field(
-        0, ge=0, description="Threads of onnxruntime within one operator; 0 takes one per core."
+        0, ge=0, description="Threads of onnxruntime within one operator; 0: all cores for a run that is alone, else 1."
     )
     workers: int = Field(2, ge=1, description="Requests that run at the same time.")
     queue_size: int = Field(32, ge=0, description="Requests that may wait for a worker; more get 503.")
