@@ -24,7 +24,7 @@ PROPOSAL_GRAPHS = ("cam", "sam_encoder", "sam_decoder")
 SERVED_GRAPHS = (*PROPOSAL_GRAPHS, "wsod")
 SAM_GRAPHS = ("sam_encoder", "sam_decoder")
 DETECTOR = "detector"
-# `cam` averaged over scales and flips, for training's proposals; where a bundle's settings ask for it.
+# `cam` averaged over scales and flips, for training's proposals; if a bundle's settings ask for it.
 AVERAGED_CAM = "cam_averaged"
 CLASS_GRAPHS = ("cam", "wsod", DETECTOR)
 KNOWN_KINDS = re.compile(r"coarse|fine|cross_\d+_\d+")  # the last: a block and a head
@@ -50,7 +50,7 @@ class GraphSpec:
     Attributes:
         file: name inside the bundle's folder.
         sha256: digest of the file.
-        side_px: side of the square picture that the graph works on, letterboxed at the top left.
+        side_px: side of the square image that the graph works on, letterboxed at the top left.
         fill_rgb: colour of the padding, zero after the graph's own normalisation.
         inputs: in the graph's order.
         outputs: in the graph's order.
@@ -71,8 +71,8 @@ class Thresholds:
     """Per class, in the order of the labels.
 
     Attributes:
-        classifier: least classifier score at which a tag counts as seen.
-        score: least score of a detection by `wsod` that is returned where the request gives none.
+        classifier: minimum classifier score at which a tag counts as seen.
+        score: minimum score of a detection by `wsod` that is returned if the request gives none.
         detector: the same of the graph `detector`; empty in a bundle without one.
     """
 
@@ -206,7 +206,7 @@ def _check(bundle: Bundle, required: Sequence[str]) -> None:
     missing = [name for name in required if name not in bundle.graphs]
     if missing:
         raise BundleError(f"{bundle.folder / MANIFEST}: graphs lacks {', '.join(missing)}: export the bundle again")
-    # One letterboxed picture goes to the segmenter's graphs, and one to those that know classes.
+    # One letterboxed image goes to the segmenter's graphs, and one to those that know classes.
     for together in (SAM_GRAPHS, CLASS_GRAPHS):
         for name in ("side_px", "fill_rgb"):
             values = {getattr(bundle.graphs[graph], name) for graph in together if graph in bundle.graphs}

@@ -61,11 +61,11 @@ class LabelSet:
         }
 
     def index(self, tag: str) -> int | None:
-        """Class index of a tag as a user wrote it, or None where no label or alias matches."""
+        """Return the class index of a tag as a user wrote it, or None if no label or alias matches."""
         return self._index_of_folded.get(fold_label(tag))
 
     def nearest(self, tag: str, count: int = 3) -> list[str]:
-        """Names of the labels spelled most like ``tag``, best first; at least one where there are labels."""
+        """Return the labels spelled most like ``tag``, best first; at least one if there are labels."""
         folded = fold_label(tag)
         similarity = {text: difflib.SequenceMatcher(None, folded, text).ratio() for text in self._index_of_folded}
         ranked = sorted(similarity, key=lambda text: -similarity[text])

@@ -10,7 +10,7 @@ from weaksam.errors import UserError
 MaskSource = Literal["proposal", "box", "detector"]
 Effort = Literal["fast", "full"]
 PeakGrid = Literal["map", "input"]
-# For bundles that name no sizes of their own for Triton: few for the masks of an answer, many for a grid on a GPU.
+# For bundles that name no sizes of their own for Triton: few for the masks of a response, many for a grid on a GPU.
 TRITON_BUCKETS = (4, 16, 64)
 
 
@@ -20,25 +20,25 @@ class PromptSettings:
 
     Attributes:
         peak_window_px: side of the window, in pixels of the graph's input, within which a peak is the highest.
-        peak_min_value: least value of a peak in its min-max normalised map.
-        peak_max_count: most peaks of one map of a class.
+        peak_min_value: minimum value of a peak in its min-max normalised map.
+        peak_max_count: maximum of peaks of one map of a class.
         peak_grid: ``input`` enlarges maps to the pixels of the graph's input before peaks are looked for, ``map``
             looks at their own cells.
         cross_peak_window_px: as ``peak_window_px``, for maps of single attention heads.
         cross_clusters_share: clusters that the peaks of these maps are merged into, as a share of their number.
         grid_sides: points per side of each grid round, coarse to fine.
-        max_prompts: most prompts spent on one picture, those of peaks, groups of peaks and grid together.
+        max_prompts: maximum of prompts spent on one image, those of peaks, groups of peaks and grid together.
         prompt_buckets: sizes that a run of `sam_decoder` is padded to, by backend; see `buckets_of`.
         proposal_bucket: multiple to which the number of proposals is padded for `wsod`.
         mask_levels: mask levels of the decoder that become proposals.
-        grid_min_iou: least predicted IoU of a grid prompt's mask.
-        grid_min_stability: least stability of a grid prompt's mask.
+        grid_min_iou: minimum predicted IoU of a grid prompt's mask.
+        grid_min_stability: minimum stability of a grid prompt's mask.
         cover_min_iou: a grid point inside the box of a mask with at least this predicted IoU is not asked.
-        cover_max_area_share: ... unless that box takes more than this share of the picture.
+        cover_max_area_share: ... unless that box takes more than this share of the image.
         focus_side: points per side of the last grid, of which only points inside promising masks are asked; 0 for none.
-        focus_min_iou: least predicted IoU of a promising mask; its box may take ``cover_max_area_share`` at most.
+        focus_min_iou: minimum predicted IoU of a promising mask; its box may take ``cover_max_area_share`` at most.
         duplicate_iou: of two boxes with a higher IoU, one goes.
-        max_proposals: most proposals of one picture.
+        max_proposals: maximum of proposals of one image.
     """
 
     peak_window_px: int = 17
@@ -68,7 +68,7 @@ class PromptSettings:
             raise UserError(f"cross_clusters_share: is {self.cross_clusters_share}, take a share above 0, at most 1")
 
     def buckets_of(self, backend: str) -> tuple[int, ...]:
-        """Sizes of runs for a kind of backend.
+        """Return the sizes of runs for a kind of backend.
 
         Raises:
             UserError: there are none for it.
@@ -105,11 +105,11 @@ class BundleConfig:
     """What a bundle holds beside its graphs.
 
     Attributes:
-        name, version: stated in every answer.
+        name, version: stated in every response.
         prompts, post: see there.
-        map_scales: factors of the picture's size over which the maps are averaged that training's proposals start
+        map_scales: factors of the image's size over which the maps are averaged that training's proposals start
             from. Only a bundle without detector has them, as the graph `cam_averaged`; one scale is served.
-        map_flip: whether these maps are averaged over the mirrored picture as well.
+        map_flip: whether these maps are averaged over the mirrored image as well.
         licences: of the bundle and of what it was made from, by name; stated in its provenance.
     """
 

@@ -61,7 +61,7 @@ ClassSource = Run | Bundle
 
 
 def open_sam(path: Path | None) -> SamSource:
-    """The SAM to export: a training's folder, a bundle (the default one where none is given), or an official `.pth`.
+    """Open the SAM to export: a training's folder, a bundle (by default the default one), or an official `.pth`.
 
     It knows no classes, so that every set of classes can be served with the same one.
     """
@@ -73,7 +73,7 @@ def open_sam(path: Path | None) -> SamSource:
 
 
 def open_classes(path: Path) -> ClassSource:
-    """The classifier to export: a training's folder, or a bundle, whose detectors come with it."""
+    """Open the classifier to export: a training's folder, or a bundle, whose detectors come with it."""
     return load_bundle(path) if (path / MANIFEST).is_file() else open_run(path, "cam")
 
 
@@ -94,7 +94,7 @@ def export_bundle(
     """Write a bundle of the given runs.
 
     Without ``wsod`` it can make proposals only: that is what `weaksam train wsod` learns from. With ``detector`` that
-    one answers, and ``wsod`` looks for what it missed. Where ``cam`` is a bundle, its classifier, detectors and
+    one is asked, and ``wsod`` looks for what it missed. If ``cam`` is a bundle, its classifier, detectors and
     thresholds are taken as they are, but for a ``detector`` that is given.
 
     Raises:
@@ -177,7 +177,7 @@ def _class_plans(
 
 
 def _require_labels(run: Run, labels: LabelSet) -> None:
-    """Scores of a class stand at its place in the list, so the order counts as well."""
+    """Require equal labels; scores of a class stand at its place in the list, so the order counts as well."""
     if run.labels != labels:
         raise ExportError(
             f"{run.folder} has other labels than the classifier, or in another order: train both on the same data, "
@@ -212,7 +212,7 @@ def _compact_sam(run: Run) -> CompactSam:
 
 
 def _load(net: nn.Module, run: Run) -> None:
-    net.eval()  # before anything runs it: in training mode each picture would move the statistics of its batch norms
+    net.eval()  # before anything runs it: in training mode each image would move the statistics of its batch norms
     try:
         net.load_state_dict(load_file(run.checkpoint))
     except RuntimeError as error:

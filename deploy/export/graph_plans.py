@@ -25,21 +25,21 @@ def cam_plan(net: CamNet | AveragedCam, side_px: int, rng: Rng, name: str = "cam
         name=name,
         module=CamGraph(net),
         output_names=("scores", "maps"),
-        trace={"image": smooth_pictures(rng, 2, side_px)},
-        checks=[{"image": smooth_pictures(rng, count, side_px)} for count in (1, 3)],
+        trace={"image": smooth_images(rng, 2, side_px)},
+        checks=[{"image": smooth_images(rng, count, side_px)} for count in (1, 3)],
         axes={tensor: {0: "B"} for tensor in ("image", "scores", "maps")},
     )
 
 
 def sam_encoder_plan(net: Sam, rng: Rng) -> GraphPlan:
-    # A picture of 1024 pixels takes ViT-B 10 s and gigabytes, so as few as tell a dynamic axis from a fixed one.
+    # An image of 1024 pixels takes ViT-B 10 s and gigabytes, so as few as tell a dynamic axis from a fixed one.
     return GraphPlan(
         name="sam_encoder",
         module=SamEncoderGraph(net),
         output_names=("embedding",),
         fill_rgb=net.fill_rgb,
-        trace={"image": smooth_pictures(rng, 1, net.side_px)},
-        checks=[{"image": smooth_pictures(rng, count, net.side_px)} for count in (1, 2)],
+        trace={"image": smooth_images(rng, 1, net.side_px)},
+        checks=[{"image": smooth_images(rng, count, net.side_px)} for count in (1, 2)],
         axes={name: {0: "B"} for name in ("image", "embedding")},
     )
 
@@ -47,7 +47,7 @@ def sam_encoder_plan(net: Sam, rng: Rng) -> GraphPlan:
 def sam_decoder_plan(net: Sam, rng: Rng) -> GraphPlan:
     outputs = ("boxes", "iou", "stability", "logits")
     with torch.inference_mode():
-        embedding = net.encode(torch.from_numpy(smooth_pictures(rng, 1, net.side_px))).numpy()
+        embedding = net.encode(torch.from_numpy(smooth_images(rng, 1, net.side_px))).numpy()
     return GraphPlan(
         name="sam_decoder",
         module=SamDecoderGraph(net.prompt_encoder, net.mask_decoder, net.side_px),
@@ -69,14 +69,14 @@ def wsod_plan(net: Wsod, side_px: int, rng: Rng) -> GraphPlan:
         name="wsod",
         module=WsodGraph(net),
         output_names=("scores", "deltas"),
-        trace=_boxes(rng, side_px, pictures=2, boxes=7),
-        checks=[_boxes(rng, side_px, pictures=1, boxes=32), _boxes(rng, side_px, pictures=3, boxes=5)],
+        trace=_boxes(rng, side_px, images=2, boxes=7),
+        checks=[_boxes(rng, side_px, images=1, boxes=32), _boxes(rng, side_px, images=3, boxes=5)],
         axes={"image": {0: "B"}} | {name: {0: "B", 1: "P"} for name in ("boxes", "valid", "scores", "deltas")},
     )
 
 
-def smooth_pictures(rng: Rng, count: int, side_px: int) -> npt.NDArray[np.uint8]:
-    """Random colour clouds [count,S,S,3]: noise pixel by pixel would be like no photograph."""
+def smooth_images(rng: Rng, count: int, side_px: int) -> npt.NDArray[np.uint8]:
+    """Return random colour clouds [count,S,S,3]: noise pixel by pixel would be like no photograph."""
     clouds = [
         cv2.resize(rng.random((9, 9, 3)), (side_px, side_px), interpolation=cv2.INTER_CUBIC) for _ in range(count)
     ]
@@ -95,12 +95,12 @@ def _prompts(
     }
 
 
-def _boxes(rng: Rng, side_px: int, pictures: int, boxes: int) -> dict[str, npt.NDArray[np.generic]]:
-    corners = np.sort(rng.random((pictures, boxes, 2, 2)) * side_px, axis=2)
-    valid = np.ones((pictures, boxes), np.float32)
+def _boxes(rng: Rng, side_px: int, images: int, boxes: int) -> dict[str, npt.NDArray[np.generic]]:
+    corners = np.sort(rng.random((images, boxes, 2, 2)) * side_px, axis=2)
+    valid = np.ones((images, boxes), np.float32)
     valid[:, -1] = 0  # padding, which no softmax over proposals may see
     return {
-        "image": smooth_pictures(rng, pictures, side_px),
-        "boxes": corners.reshape(pictures, boxes, 4).astype(np.float32),
+        "image": smooth_images(rng, images, side_px),
+        "boxes": corners.reshape(images, boxes, 4).astype(np.float32),
         "valid": valid,
     }

@@ -122,7 +122,7 @@ def _stamp_values(graph: onnx.GraphProto) -> None:
     """Put a digest of the weights into the name of every value inside the graph.
 
     onnxruntime's cache of TensorRT engines knows a graph by the names of its file and values, not by its weights:
-    without this a bundle that was trained anew would be answered by the engines of the one before.
+    without this a bundle that was trained anew would be served by the engines of the one before.
     """
     digest = hashlib.sha256(b"".join(tensor.SerializeToString(deterministic=True) for tensor in graph.initializer))
     outputs = {value.name for value in graph.output}

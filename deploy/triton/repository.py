@@ -44,7 +44,7 @@ def write_repository(bundle: Bundle, out: Path, options: TritonOptions) -> int:
 
 
 def _digests_with(bundle: Bundle, graph: str, folder: Path, version: int) -> dict[int, str]:
-    """Digest of the bundle behind each version in a model's folder, the new one among them."""
+    """Return the digest of the bundle behind each version in a model's folder, the new one among them."""
     found = {int(path.name): path / MANIFEST for path in folder.glob("[1-9]*") if path.name.isdecimal()}
     digests = {number: _digest(path) for number, path in sorted(found.items())}
     if digests.get(version, bundle.digest) != bundle.digest:

@@ -1,4 +1,4 @@
-"""Published weights: where they lie, and how a file of gigabytes arrives whole or not at all."""
+"""Published weights: their addresses, and how a file of gigabytes arrives whole or not at all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from models.bundle import file_sha256
 from weaksam.errors import UserError
 
 ATTEMPTS = 5
-FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
+FIRST_WAIT_S, MAX_WAIT_S = 1.0, 30.0
 TIMEOUT_S = 60.0
 CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
@@ -60,7 +60,7 @@ class _Interrupted(Exception):
 
 
 def find_weights(name: str) -> WeightsFile:
-    """The published file of that name; raises WeightsError with the nearest one."""
+    """Return the published file of that name; raises WeightsError with the nearest one."""
     by_name = {weights.name: weights for weights in WEIGHTS}
     if name not in by_name:
         nearest = difflib.get_close_matches(name, by_name, n=1, cutoff=0.0)[0]
@@ -83,7 +83,7 @@ def pull_weights(
 
     Args:
         weights: what to get.
-        folder: where it goes.
+        folder: of the file.
         url: another address of the same file.
         on_bytes: told how much lies on disk.
         first_wait_s: wait before the second attempt.
@@ -132,7 +132,7 @@ def _fetch(weights: WeightsFile, url: str, part: Path, on_bytes: OnBytes, first_
                     f"{part}, the same command goes on from there"
                 )
             if failures:
-                time.sleep(min(LONGEST_WAIT_S, first_wait_s * 2 ** (failures - 1)))
+                time.sleep(min(MAX_WAIT_S, first_wait_s * 2 ** (failures - 1)))
 
 
 def _fetch_once(client: httpx.Client, weights: WeightsFile, url: str, part: Path, on_bytes: OnBytes) -> None:
@@ -148,13 +148,13 @@ def _fetch_once(client: httpx.Client, weights: WeightsFile, url: str, part: Path
                 "it is another file; check the address"
             )
         if offset not in (0, have):
-            raise _Interrupted(f"it sent bytes from {offset} on where {have} were asked for")
+            raise _Interrupted(f"it sent bytes from {offset} on , but {have} were asked for")
         with part.open("ab" if offset else "wb") as file:
             _receive(response, file, weights, url, on_bytes)
 
 
 def _range_of(response: httpx.Response, url: str) -> tuple[int, int | None]:
-    """Where the answer's bytes begin, and the size of the whole file where the server says it."""
+    """Return where the response's bytes begin, and the size of the whole file if the server states it."""
     if response.status_code == httpx.codes.PARTIAL_CONTENT:
         stated = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if stated is None:

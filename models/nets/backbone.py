@@ -1,4 +1,4 @@
-"""Picture to features: a timm backbone whose strides are summed top-down to one map of stride 8."""
+"""Image to features: a timm backbone whose strides are summed top-down to one map of stride 8."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ Fine = tuple[torch.Tensor, torch.Tensor]
 
 
 def normalise_image(image_bhwc_u8: torch.Tensor) -> torch.Tensor:
-    """Pictures uint8 [B,H,W,3] to float [B,3,H,W] in [-1, 1], exactly 0 at `MEAN_RGB` so that padding vanishes."""
+    """Return images uint8 [B,H,W,3] as float [B,3,H,W] in [-1, 1]; `MEAN_RGB`, the padding, becomes exactly 0."""
     return (image_bhwc_u8.permute(0, 3, 1, 2).float() - float(MEAN_RGB[0])) * SCALE
 
 
 def create_backbone(name: str, weights: str = "none", *, with_stride_2: bool = False) -> nn.Module:
-    """timm feature extractor for strides 4, 8, 16 and 32.
+    """Return a timm feature extractor for strides 4, 8, 16 and 32.
 
     Args:
         name: a timm model.
@@ -71,7 +71,7 @@ def create_timm_model(name: str, pretrained: bool, **options: Any) -> nn.Module:
 
 
 def backbone_maps(backbone: nn.Module, image: torch.Tensor) -> list[torch.Tensor]:
-    """Feature maps of `normalise_image`'s pictures [B,3,H,W], finest first, at the contrast that the backbone knows."""
+    """Return feature maps of `normalise_image`'s images [B,3,H,W], finest first, at the backbone's own contrast."""
     contrast = getattr(backbone, "contrast", None)
     maps: list[torch.Tensor] = backbone(image if contrast is None else image * contrast)
     return maps
@@ -90,7 +90,7 @@ def _classifier_weights(whole: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _levels(name: str, strides_px: Sequence[int]) -> tuple[int, ...]:
-    """Numbers of a timm model's feature maps that have these strides."""
+    """Return the numbers of a timm model's feature maps that have these strides."""
     if not timm.is_model(name):
         nearest = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.0)
         raise UserError(f"backbone: timm knows no model {name!r} (nearest: {', '.join(nearest)})")
@@ -129,12 +129,12 @@ def load_backbone_weights(
 
 
 def feature_widths(backbone: nn.Module) -> list[int]:
-    """Channels of a backbone's feature maps, finest first."""
+    """Return the channels of a backbone's feature maps, finest first."""
     return list(cast("FeatureInfo", backbone.feature_info).channels())
 
 
 class FeaturePyramid(nn.Module):
-    """Normalised pictures [B,3,S,S] to one feature map [B,D,S/8,S/8].
+    """Normalised images [B,3,S,S] to one feature map [B,D,S/8,S/8].
 
     Strides 8, 16 and 32 are summed top-down (Feature Pyramid Networks, arXiv 1612.03144). Stride 4 joins through a
     2x2 convolution, which keeps the fine edges that a mask decoder without skip connections would lose.
@@ -156,7 +156,7 @@ class FeaturePyramid(nn.Module):
         return self.merge(backbone_maps(self.backbone, image))
 
     def merge(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Feature maps of strides 4, 8, 16 and 32 to the one of stride 8."""
+        """Merge feature maps of strides 4, 8, 16 and 32 into the one of stride 8."""
         fine, *coarse = features
         merged = None
         for lateral, of_stride in zip(reversed(self.lateral), reversed(coarse), strict=True):
@@ -185,7 +185,7 @@ class FineMap(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, features: torch.Tensor, coarser: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features [B,width,2h,2w] and the coarser map [B,_,h,w] to [B,channels,2h,2w] and [B,hidden,2h,2w]."""
+        """Add the coarser map [B,_,h,w] to features [B,width,2h,2w]: [B,channels,2h,2w] and [B,hidden,2h,2w]."""
         mixed = self.mix(self.lateral(features) + functional.interpolate(self.coarser(coarser), scale_factor=2.0))
         return self.out(mixed), mixed
 
@@ -195,7 +195,7 @@ class FinePyramid(FeaturePyramid):
 
     A mask decoder that draws at stride 2 from stride 8 alone must guess thin things and holes. As in SAM 2 (arXiv
     2408.00714, section 4) finer maps are added where it enlarges: D/4 channels of stride 4, D/8 of stride 2. They are
-    made once a picture and travel in the embedding, whose first D channels are the embedding proper.
+    made once an image and travel in the embedding, whose first D channels are the embedding proper.
     """
 
     def __init__(self, backbone: nn.Module, channels: int) -> None:
@@ -214,9 +214,9 @@ class FinePyramid(FeaturePyramid):
 
 
 def split_embedding(packed: torch.Tensor, channels: int) -> tuple[torch.Tensor, Fine | None]:
-    """What `FinePyramid` packed: the embedding [B,D,e,e], and the unshuffled maps [B,D,e,e] and [B,2D,e,e].
+    """Return what `FinePyramid` packed: the embedding [B,D,e,e], and the unshuffled maps [B,D,e,e] and [B,2D,e,e].
 
-    The maps are None where there is nothing but the embedding, as Segment Anything's own encoder gives it.
+    The maps are None if there is nothing but the embedding, as Segment Anything's own encoder gives it.
     """
     if packed.shape[1] == channels:
         return packed, None

@@ -23,7 +23,7 @@ class CompactSam(nn.Module):
     Attributes:
         side_px: side S of the square input, a multiple of 32.
         fill_rgb: colour of the padding.
-        image_encoder: pictures float [B,3,S,S] to embeddings [B,4D,e,e] with fine maps packed in, e = S / 8.
+        image_encoder: images float [B,3,S,S] to embeddings [B,4D,e,e] with fine maps packed in, e = S / 8.
     """
 
     def __init__(self, backbone: nn.Module, side_px: int, channels: int = 128, mlp_dim: int = 512) -> None:
@@ -46,7 +46,7 @@ class CompactSam(nn.Module):
         )
 
     def encode(self, image_bhwc_u8: torch.Tensor) -> torch.Tensor:
-        """Pictures uint8 [B,S,S,3] to embeddings [B,4D,e,e]."""
+        """Return embeddings [B,4D,e,e] of images uint8 [B,S,S,3]."""
         embedding: torch.Tensor = self.image_encoder(normalise_image(image_bhwc_u8))
         return embedding
 
@@ -56,7 +56,7 @@ def build_compact_sam(backbone: str, side_px: int, weights: str = "none") -> Com
 
 
 def embed_points(prompt_encoder: PromptEncoder, coords: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Points and box corners [P,N,2] with labels [P,N] to tokens [P,N,D], as `PromptEncoder` embeds them.
+    """Return tokens [P,N,D] of points and box corners [P,N,2] with labels [P,N], as `PromptEncoder` embeds them.
 
     Written without boolean indexing, so that one traced graph serves every mixture of labels.
     """

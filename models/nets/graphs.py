@@ -109,14 +109,14 @@ def _pixels_above(logits: torch.Tensor, threshold: float) -> torch.Tensor:
 
 
 def profile_extent(profile: torch.Tensor, cell_px: float, valid_px: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """First and last position [...] in pixels of the run above 0 around a profile's peak.
+    """Return the first and last position [...] in pixels of the run above 0 around a profile's peak.
 
     A speck apart from the rest on either axis is no part of the object: one cell of it would move the box.
     Profiles [...,h] hold the highest logit of each column or row.
 
     An edge is put where the logits cross 0 between two cell centres, as bilinear enlargement would put it: whole
     cells are too coarse for small objects. At the border of the valid area the object goes on to the border.
-    Where nothing is above 0 the extent is empty (first >= last).
+    If nothing is above 0 the extent is empty (first >= last).
     """
     count = profile.shape[-1]
     index = torch.arange(count, device=profile.device)
@@ -134,7 +134,7 @@ def profile_extent(profile: torch.Tensor, cell_px: float, valid_px: torch.Tensor
 
 
 def _overshoot(profile: torch.Tensor, inner: torch.Tensor, outer: torch.Tensor) -> torch.Tensor:
-    """Share of a cell, 0 to 1, from the centre ``inner`` (above 0) to where the logit crosses 0 towards ``outer``."""
+    """Return the share of a cell from centre ``inner`` (above 0) to the zero of the logit towards ``outer``."""
     inside = profile.gather(-1, inner[..., None])[..., 0]
     outside = profile.gather(-1, outer.clamp(0, profile.shape[-1] - 1)[..., None])[..., 0]
     return (inside / (inside - outside).clamp(min=1e-6)).clamp(0, 1)

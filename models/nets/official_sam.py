@@ -43,7 +43,7 @@ class SamSizes:
         depth: blocks.
         heads: attention heads of a block.
         window: side of the window of blocks with local attention, in patches.
-        global_blocks: blocks that attend to the whole picture.
+        global_blocks: blocks that attend to the whole image.
         channels: D of the embedding.
         decoder_mlp: hidden channels of the mask decoder's transformer.
         mask_channels: hidden channels of the mask prompt's encoder, which serving does not use.
@@ -71,7 +71,7 @@ class OfficialSam(nn.Module):
     Attributes:
         side_px: side S of the square input.
         fill_rgb: colour of the padding.
-        image_encoder: pictures float [B,3,S,S] to embeddings [B,D,e,e].
+        image_encoder: images float [B,3,S,S] to embeddings [B,D,e,e].
     """
 
     mean: torch.Tensor
@@ -113,15 +113,15 @@ class OfficialSam(nn.Module):
             self.register_buffer(name, torch.tensor(values).reshape(1, 3, 1, 1), persistent=False)
 
     def encode(self, image_bhwc_u8: torch.Tensor) -> torch.Tensor:
-        """Pictures uint8 [B,S,S,3] to embeddings [B,D,e,e]."""
+        """Return embeddings [B,D,e,e] of images uint8 [B,S,S,3]."""
         embedding: torch.Tensor = self.image_encoder(self.normalise(image_bhwc_u8))
         return embedding
 
     def normalise(self, image_bhwc_u8: torch.Tensor) -> torch.Tensor:
-        """Pictures uint8 [B,S,S,3] to float [B,3,S,S] as published, the fill colour to exactly 0.
+        """Return images uint8 [B,S,S,3] as float [B,3,S,S], as published; the fill colour becomes exactly 0.
 
         Segment Anything pads after normalising, with zeros. The mean is no whole colour, so padding in the nearest
-        one is sent to zero here; a pixel of the picture that has this very colour moves by less than 0.01.
+        one is sent to zero here; a pixel of the image that has this very colour moves by less than 0.01.
         """
         pixels = image_bhwc_u8.permute(0, 3, 1, 2).float()
         is_fill = (pixels == self.fill).all(dim=1, keepdim=True)
@@ -155,7 +155,7 @@ def load_official_sam(path: Path) -> tuple[OfficialSam, SamSizes]:
 
 
 def sizes_of(state: object, path: Path) -> SamSizes:
-    """Sizes of the network that a checkpoint's tensors belong to; raises CheckpointError where they fit none."""
+    """Return the sizes of a checkpoint's network; raises CheckpointError if its tensors fit none."""
     try:
         return _read_sizes(state)  # type: ignore[arg-type]  # whatever the file held; what does not fit is caught
     except (KeyError, AttributeError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
@@ -189,5 +189,5 @@ def _read_sizes(state: State) -> SamSizes:
 
 
 def _one_line(error: Exception) -> str:
-    """Torch's list of misfits, which runs over hundreds of lines, cut to its beginning."""
+    """Return the beginning of torch's list of misfits, which may have hundreds of lines."""
     return " ".join(str(error).split())[:200]

@@ -26,7 +26,7 @@ def triton_command(
         Device | None, typer.Option(help="Where.", show_default="cpu for platform python, gpu for the others")
     ] = None,
     instances: Annotated[int, typer.Option(min=1, help="Copies of each graph on a device.")] = DEFAULTS.instances,
-    max_batch: Annotated[int, typer.Option(min=1, help="Most pictures in one run.")] = DEFAULTS.max_batch,
+    max_batch: Annotated[int, typer.Option(min=1, help="Maximum of images in one run.")] = DEFAULTS.max_batch,
     queue_delay_us: Annotated[
         int, typer.Option(min=0, help="Longest wait for others to join a batch.")
     ] = DEFAULTS.queue_delay_us,
