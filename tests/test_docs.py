@@ -25,7 +25,7 @@ from weaksam.schemas import DetectResult, Problem, RleMask
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
-PENDING = {"bundle", "official-sam", "pipeline", "train-your-own"}
+PENDING = {"train-your-own"}
 PAGE_IDS = [page.name for page in PAGES]
 
 
