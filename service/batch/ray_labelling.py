@@ -138,7 +138,7 @@ def _run(job: LabelJob, settings: Settings, plan: RayPlan, todo: Iterable[str]) 
         fn_constructor_args=(settings, job.folder.resolve(), options),
         batch_size=plan.batch_size,
         batch_format="numpy",
-        concurrency=plan.workers,
+        compute=ray.data.ActorPoolStrategy(size=plan.workers),
         num_cpus=plan.cpus_per_worker,
         num_gpus=plan.gpus_per_worker,
     )

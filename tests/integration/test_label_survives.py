@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import shutil
@@ -20,6 +21,7 @@ from tests.support.fake_service import BUSY, CUT, LABELS, FakeService, Reply
 from weaksam.labelling.outputs import DATASET, FAILURES, JOURNAL, LEDGER, RESULTS
 
 WRITTEN = (DATASET, FAILURES, LEDGER, RESULTS)
+LOG = logging.getLogger(__name__)
 KILLS = int(os.environ.get("WEAKSAM_TEST_KILLS", "20"))
 IMAGES = 240
 CONCURRENCY = 4
@@ -80,12 +82,14 @@ def test_twenty_random_kills_lose_nothing_and_double_nothing(
     ended = run(command(folder, url, out))
     assert ended.returncode == 0, ended.stderr
     # What was in flight at a kill is sent once more, and nothing else.
-    assert len(fake.seen) - IMAGES <= CONCURRENCY * KILLS
+    sent_again = len(fake.seen) - IMAGES
+    assert sent_again <= CONCURRENCY * KILLS
 
     assert run(command(folder, url, tmp_path / "whole")).returncode == 0
     for name in WRITTEN:
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
     results = Counter(stored(out))
+    LOG.info("%d kills, %d images: %d stored, %d sent again", kills, IMAGES, len(results), sent_again)
     assert (len(results), max(results.values())) == (IMAGES, 1)
     assert sorted(path.name for path in out.iterdir()) == sorted([*WRITTEN, JOURNAL])
 
@@ -98,6 +102,7 @@ def test_faults_of_every_kind_at_once_lose_nothing(folder: Path, url: str, fake:
     ended = run(command(folder, url, tmp_path / "out"))
     assert ended.returncode == 0, ended.stderr
     assert f"{IMAGES} images labelled (0 in earlier runs), {IMAGES} detections, 0 failed." in ended.stdout
+    LOG.info("%d faults, %d images: %d stored", len(faults), IMAGES, len(stored(tmp_path / "out")))
     assert len(fake.seen) == IMAGES + len(faults)
     assert len(faults) > 30
 
@@ -131,6 +136,7 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(
     done = stored(out)
     assert 10 < len(done) < IMAGES
     assert sorted(path.name for path in out.iterdir()) == [JOURNAL]
+    LOG.info("disk full after %d results, %d whole lines", len(done), journal.count(b"\n") - 1)
 
     moved = shutil.copytree(out, tmp_path / "room")
     fake.seen.clear()
