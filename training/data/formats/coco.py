@@ -30,11 +30,14 @@ LISTS = ("images", "annotations", "categories")
 
 @dataclass(frozen=True)
 class _CocoFile:
-    """A file, the folders that its images may lie in, below the root, and if only it speaks for the first of them."""
+    """A file, the folders below the root that its images may lie in, and those that other files speak for.
+
+    None for the latter: the files of other splits may be anywhere.
+    """
 
     path: Path
     folders: tuple[str, ...]
-    alone: bool
+    others: tuple[str, ...] | None
 
 
 def is_coco(root: Path) -> bool:
@@ -60,13 +63,18 @@ def _coco_files(root: Path) -> dict[str, _CocoFile]:
     if len(own) == 1 and not {"train", "val", "test"} & own.keys():  # instances_default.json, say
         own = {"train": next(iter(own.values()))}
     if own:
-        return {name: _CocoFile(path, _folders(name), alone=False) for name, path in own.items()}
+        return {name: _CocoFile(path, _folders(name), None) for name, path in own.items()}
     beside = sorted(root.glob(f"*/{ROBOFLOW}"))
     if beside:
-        return {split_of_name(path.parent.name): _CocoFile(path, (path.parent.name,), alone=True) for path in beside}
+        folders = [path.parent.name for path in beside]
+        others = {folder: tuple(name for name in folders if name != folder) for folder in folders}
+        return {
+            split_of_name(folder): _CocoFile(path, (folder,), others[folder])
+            for folder, path in zip(folders, beside, strict=True)
+        }
     for path, document in root_documents(root):
         if isinstance(document, dict) and all(isinstance(document.get(name), list) for name in LISTS):
-            return {"train": _CocoFile(path, _folders("train"), alone=True)}
+            return {"train": _CocoFile(path, _folders("train"), ())}
     return {}
 
 
@@ -86,9 +94,8 @@ def _read_file(root: Path, file: _CocoFile, split: str) -> TaggedDataset:
         for row in rows
         if row["file_name"] in paths
     ]
-    if file.alone:
-        below = root / file.folders[0]
-        report_unnamed(below, paths.values(), f"{file.path.name} does not name the image", report)
+    if file.others is not None:
+        report_unnamed(root, paths.values(), f"{file.path.name} does not name the image", report, file.others)
     labels = read_labels_txt(root) or tuple(names.values())
     return checked_dataset(f"{root.name}/{split}", labels, images, report)
 

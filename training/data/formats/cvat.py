@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 
 from training.data.checks import Report, distinct_labels, merged_labels
 from training.data.formats.documents import DocumentError, read_xml
-from training.data.locate import entries, locate, report_unnamed
+from training.data.locate import entries, image_id, locate, report_unnamed
 from training.data.splits import read_split, split_of_name
 from training.data.tagged import Box, TaggedDataset
 from training.data.written import Polygon, WrittenImage, WrittenObject, checked_dataset
@@ -71,9 +71,8 @@ def _read(
 
 def _written(root: Path, source: Path, path: Path, node: ET.Element) -> WrittenImage:
     field = f"image {node.get('name')!r}"
-    relative = path.relative_to(root) if path.is_relative_to(root) else path
     return WrittenImage(
-        relative.with_suffix("").as_posix(),
+        image_id(root, path),
         path,
         source,
         field,

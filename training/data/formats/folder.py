@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from training.data.checks import Report, merged_labels, read_labels_txt
-from training.data.locate import entries, image_paths, is_file, report_unusable
+from training.data.locate import entries, image_id, image_paths, is_file, report_unusable
 from training.data.splits import read_split, split_of_name
 from training.data.tagged import TaggedDataset
 from training.data.written import WrittenImage, checked_dataset
@@ -84,8 +84,7 @@ def _read(root: Path, folder: Path, labels: Sequence[str]) -> TaggedDataset:
 
 
 def _written_image(root: Path, path: Path, tags: tuple[str, ...]) -> WrittenImage:
-    image_id = path.relative_to(root).with_suffix("").as_posix()
-    return WrittenImage(image_id, path, path, "tags", tags)
+    return WrittenImage(image_id(root, path), path, path, "tags", tags)
 
 
 def _read_tags(folder: Path, report: Report) -> _TagsOfFile:

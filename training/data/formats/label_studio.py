@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from training.data.checks import Report, merged_labels, read_labels_txt
 from training.data.formats.documents import root_documents
-from training.data.locate import is_file, locate, report_unnamed
+from training.data.locate import image_id, is_file, locate, report_unnamed
 from training.data.splits import read_split
 from training.data.tagged import Box, TaggedDataset
 from training.data.written import Polygon, WrittenImage, WrittenObject, checked_dataset
@@ -117,9 +117,8 @@ def _written(
     if results is None:
         report.add(path, field, "the task has no annotation; the image is left out")
         return None
-    relative = path.relative_to(root) if path.is_relative_to(root) else path
     return WrittenImage(
-        relative.with_suffix("").as_posix(),
+        image_id(root, path),
         path,
         source,
         field,
