@@ -81,7 +81,10 @@ class Settings(BaseSettings):
         75, ge=1, description="How long an idle connection stays open; set it above the same time of a proxy in front."
     )
     max_body_bytes: int = Field(32 * 2**20, ge=1, description="Largest request body; more gets 413.")
-    max_pixels: int = Field(50_000_000, ge=1, description="Largest image, width times height; more gets 413.")
+    max_pixels: int = Field(50_000_000, ge=1, description="Most pixels of an image that are decoded; more get 413.")
+    max_declared_pixels: int = Field(
+        400_000_000, ge=1, description="Largest JPEG; above max_pixels it is decoded at 1/2, 1/4 or 1/8 of its size."
+    )
     max_tags: int = Field(100, ge=1, description="Largest number of different tags in a request; more get 422.")
     max_detections: int = Field(
         100,

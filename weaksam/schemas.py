@@ -235,6 +235,7 @@ class DetectResult(_Document):
         description="Wall time by stage; a model that did not run because its result was at hand is absent."
     )
     bundle: BundleInfo
+    warnings: tuple[str, ...] = Field((), description="What is wrong with the file, such as a missing end.")
     explain: Explanation | None = Field(None, description="null unless asked for.")
 
 

@@ -57,7 +57,7 @@ class LabelWorker:
         # One event loop for the worker's life: connections to Triton belong to the loop that opened them.
         self._loop = asyncio.Runner()
         self._pipeline = create_pipeline(settings)
-        self._max_pixels = settings.max_pixels
+        self._bounds = settings.max_pixels, settings.max_declared_pixels
         self._folder = folder
         self._options = options
 
@@ -75,7 +75,7 @@ class LabelWorker:
 
     async def _label(self, image: str, tags: list[str]) -> tuple[str, str]:
         try:
-            decoded = decode((self._folder / image).read_bytes(), self._max_pixels)
+            decoded = decode((self._folder / image).read_bytes(), *self._bounds)
             result = await self._pipeline.detect(decoded, tags, self._options)
         except OSError as error:
             return "", json.dumps(["unreadable", f"the file cannot be read: {error.strerror}"])

@@ -131,6 +131,7 @@ class Pipeline:
             timing_ms=timings.as_ms(),
             bundle=self.info,
             explain=explanation,
+            warnings=image.warnings,
         )
 
     def _resolve(self, tags: Iterable[str], options: DetectOptions) -> list[Tag]:

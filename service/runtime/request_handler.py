@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from service.inference.decoding import decode
 from service.inference.overlay import draw_overlay
@@ -11,7 +12,7 @@ from service.observability.timings import Timings
 from service.runtime.active_bundle import ActiveBundle
 from service.runtime.admission import Admission, deadline
 from service.settings import Settings
-from weaksam.schemas import AnyRequest
+from weaksam.schemas import AnyRequest, DetectOptions
 
 
 class RequestHandler:
@@ -41,8 +42,13 @@ class RequestHandler:
         timings = Timings(self.pipeline.metrics)
         async with deadline(self._settings.deadline_s), self._admission.worker(timings):
             with timings.stage("decode"):
-                image = await asyncio.to_thread(decode, request.image, self._settings.max_pixels)
-            options = request.model_copy(update={"mask_format": "rle"}) if overlay else request
+                image = await asyncio.to_thread(
+                    decode, request.image, self._settings.max_pixels, self._settings.max_declared_pixels
+                )
+            options: DetectOptions = request
+            if overlay:
+                # Drawn at the size of its pixels, if the image was decoded at a reduced scale.
+                image, options = replace(image, full_hw=None), request.model_copy(update={"mask_format": "rle"})
             with self._active.lease() as pipeline:
                 result = await pipeline.detect(image, request.tags, options, timings)
             if not overlay:
