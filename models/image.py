@@ -13,11 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError, features
 
-from weaksam.errors import UserError
-from weaksam.files.image_files import HEAD_BYTES, foreign_format
-
 from models.decoding.jpeg import complete_jpeg, is_tolerable, lost_rows, reduce_jpeg
 from models.decoding.pixels import Pixels, opencv_pixels, upright_rgb
+from weaksam.errors import UserError
+from weaksam.files.image_files import HEAD_BYTES, foreign_format
 
 ImageErrorCode = Literal["not_an_image", "image_too_large", "image_broken"]
 DEFAULT_MAX_PIXELS = 100_000_000

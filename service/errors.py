@@ -88,7 +88,7 @@ class ImageBroken(RequestError):
 class NotAnImage(RequestError):
     code, status = "not_an_image", 415
     title = "The bytes are not an image"
-    remedy = "Send a JPEG, PNG, WebP, TIFF, BMP or GIF file."
+    remedy = "Send a JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF file."
 
 
 class UnsupportedMediaType(RequestError):

@@ -9,7 +9,6 @@ ClientError
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from weaksam.client_limit import AdaptiveLimit
 from weaksam.connection import code_and_cause, proxy_for, tls_context
 from weaksam.errors import UserError
 from weaksam.schemas import DetectResult, LabelsResponse, MaskFormat
+from weaksam.tag_texts import form_tags
 
 UnknownTags = Literal["error", "skip"]
 Document = TypeVar("Document", bound=BaseModel)
@@ -187,7 +187,7 @@ class AsyncClient:
         given = {option: str(value) for option, value in options.items() if value is not None}
         # A detection changes nothing on the server, so this POST may be sent twice.
         response = await self._send(
-            "POST", "/detect", data={"tags": _form_tags(tags), **given}, files={"image": (name, data)}
+            "POST", "/detect", data={"tags": form_tags(tags), **given}, files={"image": (name, data)}
         )
         return _document(response, DetectResult)
 
@@ -251,16 +251,6 @@ class AsyncClient:
         code, detail = _problem(outcome)
         kind = RequestRefused if outcome.is_client_error else ServerFailed
         raise kind(code, detail)
-
-
-def _form_tags(tags: Sequence[str]) -> list[str] | str:
-    """Return tags as form fields; as one JSON list if the service would split a tag at its comma."""
-    return json.dumps(list(tags)) if any("," in tag or tag.lstrip().startswith("[") for tag in tags) else list(tags)
-
-
-def _is_lasting(outcome: httpx.Response | httpx.TransportError) -> bool:
-    """Tell if another attempt would fail alike: a certificate does not become trusted meanwhile."""
-    return isinstance(outcome, httpx.TransportError) and code_and_cause(outcome)[0] == "tls_failed"
 
 
 async def _content(image: Path | bytes) -> tuple[str, bytes]:
