@@ -253,6 +253,11 @@ class AsyncClient:
         raise kind(code, detail)
 
 
+def _is_lasting(outcome: httpx.Response | httpx.TransportError) -> bool:
+    """Tell if another attempt would fail alike: a certificate does not become trusted meanwhile."""
+    return isinstance(outcome, httpx.TransportError) and code_and_cause(outcome)[0] == "tls_failed"
+
+
 async def _content(image: Path | bytes) -> tuple[str, bytes]:
     if isinstance(image, bytes):
         return "image", image

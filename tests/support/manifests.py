@@ -116,7 +116,7 @@ def main() -> None:
     found = [
         f"overlays/{name}: {line}" for name in OVERLAYS for line in problems(render(KUBERNETES / "overlays" / name))
     ]
-    print(*found, sep="\n", end="\n" if found else "", file=sys.stderr)
+    print(*found, sep="\n", end="\n" if found else "", file=sys.stderr)  # noqa: T201
     sys.exit(bool(found))
 
 
