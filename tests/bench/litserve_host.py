@@ -35,7 +35,8 @@ class DetectApi(litserve.LitAPI):  # type: ignore[misc]
         return request
 
     def predict(self, request: Any) -> bytes:
-        image = decode(request["image"].file.read(), self._settings.max_pixels)
+        bounds = self._settings.max_pixels, self._settings.max_declared_pixels
+        image = decode(request["image"].file.read(), *bounds)
         options = DetectOptions(unknown_tags=request.get("unknown_tags", "error"))
         detecting = self._pipeline.detect(image, request["tags"].split(","), options)
         return self._loop.run_until_complete(detecting).model_dump_json().encode()
