@@ -47,7 +47,7 @@ def evaluate_losses(
         device: that onnxruntime runs on.
 
     Raises:
-        BundleError, ValueError: bundle, data set or folder of pseudo ground truth cannot be used.
+        UserError: bundle, data set or folder of pseudo ground truth cannot be used.
     """
     images = open_dataset(data_dir, split).images[:limit]
     if not images:
