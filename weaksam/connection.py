@@ -12,6 +12,8 @@ import httpx
 
 from weaksam.errors import UserError
 
+CERTIFICATE_REMEDY = "name its authority's PEM file in SSL_CERT_FILE (weaksam label: --ca-file)"
+
 
 def proxy_for(url: httpx.URL, variables: Mapping[str, str] | None = None) -> httpx.Proxy | None:
     """Return the proxy that the environment names for a service, or None. This machine needs no proxy.
@@ -54,10 +56,8 @@ def code_and_cause(error: httpx.TransportError) -> tuple[str, str]:
     """Return a stable code and a clause that says why there is no response, with the remedy if there is one."""
     for inner in _chain(error):
         if isinstance(inner, ssl.SSLCertVerificationError):
-            return (
-                "tls_failed",
-                f"its certificate is not trusted ({inner.verify_message}): give its authority with --ca-file",
-            )
+            cause = f"its certificate is not trusted ({inner.verify_message})"
+            return "tls_failed", f"{cause}: {CERTIFICATE_REMEDY}"
         if isinstance(inner, ssl.SSLError):
             return "tls_failed", f"TLS failed ({inner.reason or inner}): check if its address begins with http://"
     if isinstance(error, httpx.ProxyError):

@@ -14,6 +14,7 @@ from typing import BinaryIO
 import httpx
 
 from models.bundle import file_sha256
+from weaksam.connection import code_and_cause, proxy_for, tls_context
 from weaksam.errors import UserError
 
 ATTEMPTS = 5
@@ -117,12 +118,16 @@ def _check_existing(target: Path, weights: WeightsFile) -> Path:
 def _fetch(weights: WeightsFile, url: str, part: Path, on_bytes: OnBytes, first_wait_s: float) -> None:
     """Fill ``part`` up to the published size, over as many connections as it takes."""
     failures = 0
-    with httpx.Client(timeout=TIMEOUT_S, follow_redirects=True, headers={"Accept-Encoding": "identity"}) as client:
+    with _open_client(url) as client:
         while (before := _size(part)) != weights.size_bytes:
             try:
                 _fetch_once(client, weights, url, part, on_bytes)
-            except (_Interrupted, httpx.TransportError) as error:
-                reason = str(error) or type(error).__name__
+            except httpx.TransportError as error:
+                code, reason = code_and_cause(error)
+                if code == "tls_failed":
+                    raise WeightsError(f"{url} cannot be reached: {reason}") from error
+            except _Interrupted as error:
+                reason = str(error)
             else:
                 reason = "the connection ended early"
             failures = 0 if _size(part) > before else failures + 1
@@ -133,6 +138,17 @@ def _fetch(weights: WeightsFile, url: str, part: Path, on_bytes: OnBytes, first_
                 )
             if failures:
                 time.sleep(min(MAX_WAIT_S, first_wait_s * 2 ** (failures - 1)))
+
+
+def _open_client(url: str) -> httpx.Client:
+    return httpx.Client(
+        timeout=TIMEOUT_S,
+        follow_redirects=True,
+        headers={"Accept-Encoding": "identity"},
+        verify=tls_context(None),
+        proxy=proxy_for(httpx.URL(url)),
+        trust_env=False,
+    )
 
 
 def _fetch_once(client: httpx.Client, weights: WeightsFile, url: str, part: Path, on_bytes: OnBytes) -> None:
@@ -148,7 +164,7 @@ def _fetch_once(client: httpx.Client, weights: WeightsFile, url: str, part: Path
                 "it is another file; check the address"
             )
         if offset not in (0, have):
-            raise _Interrupted(f"it sent bytes from {offset} on , but {have} were asked for")
+            raise _Interrupted(f"it sent bytes from {offset} on, but {have} were asked for")
         with part.open("ab" if offset else "wb") as file:
             _receive(response, file, weights, url, on_bytes)
 
