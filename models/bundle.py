@@ -27,6 +27,8 @@ DETECTOR = "detector"
 # `cam` averaged over scales and flips, for training's proposals; if a bundle's settings ask for it.
 AVERAGED_CAM = "cam_averaged"
 CLASS_GRAPHS = ("cam", "wsod", DETECTOR)
+# What `sam_decoder` takes besides outputs of `sam_encoder`.
+PROMPT_INPUTS = ("coords", "labels", "valid_hw")
 KNOWN_KINDS = re.compile(r"coarse|fine|cross_\d+_\d+")  # the last: a block and a head
 
 
@@ -125,6 +127,11 @@ class Bundle:
         return self.graphs["sam_encoder"].side_px
 
     @cached_property
+    def decoder_features(self) -> tuple[str, ...]:
+        """Outputs of `sam_encoder` that `sam_decoder` takes: the embedding, and finer maps if it wants any."""
+        return tuple(t.name for t in self.graphs["sam_decoder"].inputs if t.name not in PROMPT_INPUTS)
+
+    @cached_property
     def detector_masks(self) -> bool:
         """Whether there is a graph `detector` that gives masks."""
         graph = self.graphs.get(DETECTOR)
@@ -215,6 +222,7 @@ def _check(bundle: Bundle, required: Sequence[str]) -> None:
                     f"{bundle.folder / MANIFEST}: {' and '.join(together)} differ in {name} {sorted(values)}: "
                     "export them together"
                 )
+    _check_features(bundle)
     _check_map_kinds(bundle)
     for name in ("classifier", "score", *(("detector",) if DETECTOR in bundle.graphs else ())):
         values = getattr(bundle.thresholds, name)
@@ -230,6 +238,20 @@ def _check(bundle: Bundle, required: Sequence[str]) -> None:
         )
     for spec in bundle.graphs.values():
         _check_file(bundle.folder / spec.file, spec.sha256)
+
+
+def _check_features(bundle: Bundle) -> None:
+    """Check that `sam_encoder` gives, of one image, what `sam_decoder` takes."""
+    if any(graph not in bundle.graphs for graph in SAM_GRAPHS):
+        return
+    given = {t.name: (t.dtype, t.shape[1:]) for t in bundle.graphs["sam_encoder"].outputs}
+    taken = {t.name: (t.dtype, t.shape[1:]) for t in bundle.graphs["sam_decoder"].inputs}
+    for name in bundle.decoder_features:
+        if given.get(name) != taken[name]:
+            raise BundleError(
+                f"{bundle.folder / MANIFEST}: sam_decoder takes {name} {taken[name]}, sam_encoder gives "
+                f"{given.get(name, 'none')}: export them together"
+            )
 
 
 def _check_map_kinds(bundle: Bundle) -> None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from models.detections import Detections
 from models.peaks import Peaks
 from models.proposals import Proposals, ProposalSet
+from service.backends.base import Tensors
 
 Float32 = npt.NDArray[np.float32]
 Classes = tuple[int, ...]
@@ -55,14 +56,14 @@ class SegmenterFeatures:
     """The output of `sam_encoder`.
 
     Attributes:
-        embedding: [1,D,e,e].
+        tensors: of one image, by the names that `sam_decoder` takes them by.
     """
 
-    embedding: Float32
+    tensors: Tensors
 
     @property
     def nbytes(self) -> int:
-        return _nbytes(self)
+        return sum(tensor.nbytes for tensor in self.tensors.values())
 
 
 @dataclass(frozen=True)

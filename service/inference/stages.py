@@ -52,8 +52,8 @@ class Stages:
 
     async def segmenter_features(self, inputs: GraphInputs, timings: Timings) -> SegmenterFeatures:
         """Run `sam_encoder`."""
-        output = await self._encode("sam_encoder", inputs.segmenter_bhwc_u8, ("embedding",), timings)
-        return SegmenterFeatures(output["embedding"])
+        names = self._bundle.decoder_features
+        return SegmenterFeatures(await self._encode("sam_encoder", inputs.segmenter_bhwc_u8, names, timings))
 
     async def detect(
         self, inputs: GraphInputs, classes: Sequence[int], letterbox: Letterbox, timings: Timings
@@ -151,12 +151,7 @@ class Stages:
             *(
                 self._backend.infer(
                     "sam_decoder",
-                    {
-                        "embedding": segmenter.embedding,
-                        "coords": run.coords,
-                        "labels": run.labels,
-                        "valid_hw": valid_hw,
-                    },
+                    {**segmenter.tensors, "coords": run.coords, "labels": run.labels, "valid_hw": valid_hw},
                     outputs,
                 )
                 for run in runs

@@ -45,7 +45,7 @@ class GraphRunner:
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
         # of the last image: its proposals, scores and masks are asked for one after the other
         self._square: tuple[Path, int, tuple[int, int, int], npt.NDArray[np.uint8]] | None = None
-        self._embedded: tuple[Path, npt.NDArray[np.float32]] | None = None
+        self._features: tuple[Path, dict[str, npt.NDArray[np.float32]]] | None = None
 
     def run(self, graph: str, inputs: Arrays, outputs: Sequence[str]) -> list[npt.NDArray[np.float32]]:
         """Return the outputs of one graph in the order of ``outputs``."""
@@ -64,12 +64,18 @@ class GraphRunner:
             self._square = image.path, side_px, fill_rgb, square
         return letterbox, self._square[3]
 
-    def embedding(self, image: TaggedImage) -> npt.NDArray[np.float32]:
-        """Return the segmenter's embedding [1,D,e,e] of an image."""
-        if self._embedded is None or self._embedded[0] != image.path:
-            (embedding,) = self.run("sam_encoder", {"image": self.letterboxed(image, "sam_encoder")[1]}, ("embedding",))
-            self._embedded = image.path, embedding
-        return self._embedded[1]
+    def decode(self, image: TaggedImage, prompts: PromptBatch, outputs: Sequence[str]) -> list[npt.NDArray[np.float32]]:
+        """Return outputs of `sam_decoder` for one image and one run of prompts, in the order of ``outputs``."""
+        valid_hw = np.array(Letterbox(image.size_hw, self.bundle.side_px).valid_hw, np.float32)
+        inputs = {"coords": prompts.coords, "labels": prompts.labels, "valid_hw": valid_hw}
+        return self.run("sam_decoder", {**self._encoded(image), **inputs}, outputs)
+
+    def _encoded(self, image: TaggedImage) -> dict[str, npt.NDArray[np.float32]]:
+        if self._features is None or self._features[0] != image.path:
+            names, square = self.bundle.decoder_features, self.letterboxed(image, "sam_encoder")[1]
+            tensors = self.run("sam_encoder", {"image": square}, names)
+            self._features = image.path, dict(zip(names, tensors, strict=True))
+        return self._features[1]
 
     def propose(
         self,
@@ -91,16 +97,13 @@ class GraphRunner:
         letterbox, square = Letterbox(image.size_hw, self.bundle.side_px), self.letterboxed(image)[1]
         graph = AVERAGED_CAM if averaged and AVERAGED_CAM in self.bundle.graphs else "cam"
         tag_scores, maps = self.run(graph, {"image": square}, ("scores", "maps"))
-        embedding = self.embedding(image)
         settings = settings or self.bundle.prompts
         peaks = find_peaks(
             maps[0], class_indices, letterbox.side_px, letterbox.valid_hw, settings, self.bundle.map_kinds
         )
-        valid_hw = np.array(letterbox.valid_hw, np.float32)
 
         def decode(batch: PromptBatch) -> DecodedBatch:
-            inputs = {"embedding": embedding, "coords": batch.coords, "labels": batch.labels, "valid_hw": valid_hw}
-            return DecodedBatch(*self.run("sam_decoder", inputs, ("boxes", "iou", "stability")))
+            return DecodedBatch(*self.decode(image, batch, ("boxes", "iou", "stability")))
 
         proposing = propose(peaks, letterbox.valid_hw, settings)
         return run_proposing(proposing, decode, settings.prompt_buckets["onnxruntime"]), tag_scores[0]
