@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from rich.progress import track
 
 from models.boxes import pairwise_iou
 from models.bundle import PROPOSAL_GRAPHS, Bundle, load_bundle
@@ -21,6 +20,7 @@ from training.data.tagged import TaggedImage
 from training.metrics.average_precision import recall_at
 from training.metrics.hits import true_boxes
 from training.proposals.graph_runner import GraphRunner
+from training.runs.ranks import track_first
 from weaksam.errors import UserError
 
 SearchMode = Literal["fast", "quality"]
@@ -89,7 +89,7 @@ def _propose_all(bundle: Bundle, images: Sequence[TaggedImage], threads: int) ->
     """Return boxes [P,4] of each image by each kind of prompt, in pixels of the upright image."""
     runner = GraphRunner(bundle, threads)
     boxes: dict[str, list[Float32]] = {way: [] for way in WAYS}
-    for image in track(images, "proposals"):
+    for image in track_first(images, "proposals"):
         letterbox = Letterbox(image.size_hw, bundle.side_px)
         known = [index for tag in image.tags if (index := bundle.labels.index(tag)) is not None]
         for way in WAYS:

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import torch
-from rich.console import Console
 
 from models.bundle import AVERAGED_CAM, Bundle
 from models.image import read_image
@@ -21,13 +20,12 @@ from models.prompts import DecodedBatch, PromptBatch
 from models.proposals import ProposalSet, propose, run_proposing
 from models.settings import PromptSettings
 from training.data.tagged import TaggedImage
+from training.runs.console import console
 from training.runs.ranks import is_first_rank, local_rank, threads_of_rank
 from weaksam.errors import UserError
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 CUDA = "CUDAExecutionProvider"
-
-console = Console(stderr=True, markup=False)
 
 
 class GraphRunner:

@@ -79,7 +79,7 @@ def fit(fabric: Any, task: Task, schedule: Schedule, out_dir: Path) -> None:
     """
     model, optimizer = fabric.setup(task.module, task.optimizer)
     done = resume_checkpoint(out_dir, task.net, task.optimizer)
-    log = JsonlLog(out_dir / LOG)
+    log = JsonlLog(out_dir / LOG, done)
     model.train()
     for step, batch in zip(track_first(range(done, task.steps), task.name), task.batches(done), strict=True):
         set_lr(optimizer, scheduled_lr(schedule.lr, step, task.steps, schedule.warmup_steps))

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from rich.progress import track
 
+from training.runs.console import console
 from weaksam.errors import UserError
 
 Item = TypeVar("Item")
@@ -73,4 +74,4 @@ def share_of_batch(batch: int, name: str) -> int:
 
 def track_first(items: Iterable[Item], description: str) -> Iterable[Item]:
     """Yield the items under a progress bar; only the first rank shows it."""
-    return track(items, description, disable=not is_first_rank())
+    return track(items, description, console=console, disable=not is_first_rank())

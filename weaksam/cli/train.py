@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
 from models.config import load_config
 from training.data.open_dataset import open_dataset
 from training.data.open_together import OpenedData, open_together
+from training.runs.console import console
 
 WHOLE_PATH = "run"
 
@@ -40,7 +40,6 @@ train_app = typer.Typer(
     no_args_is_help=True,
     context_settings={"ignore_unknown_options": True},  # options before the stage are the stage's
 )
-console = Console(stderr=True, markup=False)
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="TOML file with the stage's settings.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the run; a killed run in it is resumed.")]
