@@ -16,6 +16,7 @@ from models.config import config_from_values
 from models.labels import Label, LabelSet
 from models.settings import PostSettings, PromptSettings
 from weaksam.errors import UserError
+from weaksam.files.atomic import write_text
 
 SCHEMA_VERSION = 1
 MANIFEST = "bundle.json"
@@ -184,7 +185,7 @@ def write_manifest(bundle: Bundle) -> None:
         "post": asdict(bundle.post),
         "provenance": dict(bundle.provenance),
     }
-    (bundle.folder / MANIFEST).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    write_text(bundle.folder / MANIFEST, json.dumps(values, indent=1) + "\n")
 
 
 def file_sha256(path: Path) -> str:

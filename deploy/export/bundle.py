@@ -42,6 +42,7 @@ from models.nets.rcnn_parts import RcnnSettings
 from models.nets.wsod import build_wsod
 from models.run_folder import CONFIG, SAMPLE_IMAGES, Run, open_run
 from models.settings import BundleConfig
+from weaksam.files.atomic import replacing_files
 
 CHECK_SEED = 20240212
 OFFICIAL_SAM_LICENCE = {"segment_anything": "Segment Anything checkpoint, Apache-2.0"}
@@ -91,7 +92,7 @@ class _Classes:
 def export_bundle(
     sam: SamSource, cam: ClassSource, wsod: Run | None, config: BundleConfig, out_dir: Path, detector: Run | None = None
 ) -> None:
-    """Write a bundle of the given runs.
+    """Write a bundle of the given runs: all of it, or nothing if that fails.
 
     Without ``wsod`` it can make proposals only: that is what `weaksam train wsod` learns from. With ``detector`` that
     one is asked, and ``wsod`` looks for what it missed. If ``cam`` is a bundle, its classifier, detectors and
@@ -100,26 +101,26 @@ def export_bundle(
     Raises:
         ExportError: runs that do not fit together.
     """
-    out_dir.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(CHECK_SEED)
-    if isinstance(cam, Bundle):
-        classes = _classes_of_bundle(cam, wsod, detector, out_dir)
-    else:
-        classes = _classes_of_runs(cam, wsod, detector, config, out_dir, rng)
-    bundle = Bundle(
-        folder=out_dir,
-        name=config.name,
-        version=config.version,
-        digest="",
-        labels=classes.labels,
-        graphs={**classes.graphs, **_sam_graphs(sam, out_dir, rng)},
-        map_kinds=classes.map_kinds,
-        thresholds=classes.thresholds,
-        prompts=config.prompts,
-        post=config.post,
-        provenance=_provenance(sam, classes.records, config.licences),
-    )
-    write_manifest(bundle)
+    with replacing_files(out_dir, MANIFEST) as draft:
+        if isinstance(cam, Bundle):
+            classes = _classes_of_bundle(cam, wsod, detector, draft)
+        else:
+            classes = _classes_of_runs(cam, wsod, detector, config, draft, rng)
+        bundle = Bundle(
+            folder=draft,
+            name=config.name,
+            version=config.version,
+            digest="",
+            labels=classes.labels,
+            graphs={**classes.graphs, **_sam_graphs(sam, draft, rng)},
+            map_kinds=classes.map_kinds,
+            thresholds=classes.thresholds,
+            prompts=config.prompts,
+            post=config.post,
+            provenance=_provenance(sam, classes.records, config.licences),
+        )
+        write_manifest(bundle)
 
 
 def _classes_of_bundle(bundle: Bundle, wsod: Run | None, detector: Run | None, out_dir: Path) -> _Classes:

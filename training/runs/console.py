@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from rich.console import Console
 
-console = Console(stderr=True, markup=False, highlight=False)
+console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)

@@ -30,7 +30,7 @@ class JsonlLog:
         self._board: SummaryWriter | None = None
         if is_first_rank():
             _keep_rows_before(path, done)
-            self._board = SummaryWriter(str(path.parent / "tensorboard"), purge_step=done)
+            self._board = SummaryWriter(str(path.parent / "tensorboard"), purge_step=done or None)
 
     def write(self, step: int, **values: Any) -> None:
         """Append a step's values."""

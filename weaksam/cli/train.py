@@ -13,6 +13,7 @@ from models.config import load_config
 from training.data.open_dataset import open_dataset
 from training.data.open_together import OpenedData, open_together
 from training.runs.console import console
+from weaksam.files.full_disk import writing_into
 
 WHOLE_PATH = "run"
 
@@ -58,7 +59,9 @@ def run_command(
     from training.pipeline.run import run_pipeline
     from training.runs.ranks import is_first_rank
 
-    report = run_pipeline(load_pipeline(config, override or ()), out)
+    settings = load_pipeline(config, override or ())
+    with writing_into(out):
+        report = run_pipeline(settings, out)
     if is_first_rank():
         console.print(f"wrote {report}")
 
@@ -68,7 +71,10 @@ def sam_command(config: ConfigOption, out: OutOption, override: SetOption = None
     """Pre-train the compact SAM, class-agnostic, on generated images."""
     from training.sam.train import SamConfig, train_sam
 
-    console.print(f"wrote {train_sam(load_config(SamConfig, config, override or ()), out)}")
+    settings = load_config(SamConfig, config, override or ())
+    with writing_into(out):
+        checkpoint = train_sam(settings, out)
+    console.print(f"wrote {checkpoint}")
 
 
 @train_app.command("sam-report")
@@ -92,7 +98,9 @@ def cam_command(config: ConfigOption, data: DataOption, out: OutOption, override
 
     fit, held_out = _open(data, "fit"), _open(data, "val")
     settings = load_config(CamConfig, config, override or ())
-    console.print(f"wrote {train_cam(settings, fit.images, held_out.images, fit.labels, out)}")
+    with writing_into(out):
+        checkpoint = train_cam(settings, fit.images, held_out.images, fit.labels, out)
+    console.print(f"wrote {checkpoint}")
 
 
 @train_app.command("cam-compare")
@@ -131,7 +139,8 @@ def wsod_command(
     fit, held_out = _open(data, "fit"), _open(data, "val")
     settings = load_config(WsodConfig, config, override or ())
     weights = cam / "cam.safetensors"
-    checkpoint = train_wsod(settings, weights, proposals, fit.images, held_out.images, fit.labels, store, out)
+    with writing_into(out):
+        checkpoint = train_wsod(settings, weights, proposals, fit.images, held_out.images, fit.labels, store, out)
     console.print(f"wrote {checkpoint}")
 
 
@@ -157,7 +166,8 @@ def pgt_command(
     settings = load_config(PseudoLabelConfig, config, override or ())
     start_fabric("32-true", seed=0)  # joins the ranks; nothing is drawn at random
     opened = _open(data, split)
-    make_pseudo_labels_together(settings, bundle, opened.images, opened.labels, out, store)
+    with writing_into(out):
+        make_pseudo_labels_together(settings, bundle, opened.images, opened.labels, out, store)
     if is_first_rank():
         console.print(f"wrote {out / ANNOTATIONS_JSON}")
 
@@ -183,9 +193,11 @@ def detector_command(
 
     fit, held_out = _open(data, "fit"), _open(data, "val")
     settings = load_config(DetectorConfig, config, override or ())
-    console.print(f"wrote {train_detector(settings, fit.images, fit.labels, annotations or (), out)}")
-    if is_first_rank():
-        console.print(f"wrote {report_detector(out, held_out.images)}")
+    with writing_into(out):
+        checkpoint = train_detector(settings, fit.images, fit.labels, annotations or (), out)
+        if is_first_rank():
+            report_detector(out, held_out.images)
+    console.print(f"wrote {checkpoint}")
 
 
 def _open(folders: list[Path], split: str) -> OpenedData:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,25 +12,7 @@ from weaksam.labelling.worklist import Failure
 from weaksam.schemas import BundleInfo, DetectResult
 
 JOURNAL = "journal.jsonl"
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 DATASET, RESULTS, LEDGER, FAILURES = "dataset.json", "results.json", "ledger.csv", "failures.csv"
-
-
-@contextmanager
-def writing_into(out: Path) -> Iterator[None]:
-    """Make the folder; if its disk runs full within the block, say so in one sentence with the remedy.
-
-    Raises:
-        OSError: the folder cannot be made, or its disk is full.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        sentence = f"{out}: {error.strerror}: make room, then give the same command, which goes on from here"
-        raise OSError(sentence) from error
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from weaksam.client import AsyncClient, ClientError, ServerUnreachable, UnknownTags
+from weaksam.files.full_disk import writing_into
 from weaksam.labelling.journal import Journal, JournalError, RunIdentity, open_journal, stamp_of
-from weaksam.labelling.outputs import JOURNAL, Outcome, remove_drafts, write_files, writing_into
+from weaksam.labelling.outputs import JOURNAL, Outcome, remove_drafts, write_files
 from weaksam.labelling.shard import Shard
 from weaksam.labelling.shrink import restore, shrink
 from weaksam.labelling.worklist import Failure, Worklist
