@@ -23,7 +23,7 @@ ARROWS: dict[str, set[str]] = {
     "weaksam.formats": {"weaksam", "weaksam.files"},
     "weaksam.labelling": DATA_TYPES,
     # The command line may call everything, and nothing calls it.
-    "weaksam.cli": {"weaksam", "weaksam.labelling", "models", "service", "training", "deploy"},
+    "weaksam.cli": {*DATA_TYPES, "weaksam.labelling", "models", "service", "training", "deploy"},
     "weaksam.__main__": {"weaksam.cli"},
     "models": DATA_TYPES,
     "models.nets": {"models", "weaksam"},
@@ -40,7 +40,7 @@ ARROWS: dict[str, set[str]] = {
         "service.observability",
     },
     "service.runtime": {"models", "weaksam", "service", "service.auth", "service.inference", "service.observability"},
-    "service.batch": {"models", "weaksam", "weaksam.labelling", "service", "service.inference"},
+    "service.batch": {"models", *DATA_TYPES, "weaksam.labelling", "service", "service.inference"},
     "service.http": {"weaksam", "service", "service.auth", "service.observability", "service.runtime"},
     "service.app": {"models", "weaksam", "service"},
     "training": set(),

@@ -65,9 +65,14 @@ def test_two_processes_that_write_one_file_do_not_meet(tmp_path: Path, repositor
 def test_files_come_together_or_not_at_all(tmp_path: Path) -> None:
     for name, text in (("graph", "old"), ("manifest", "old"), ("notes", "kept")):
         (tmp_path / name).write_text(text)
-    with pytest.raises(OSError, match="full"), replacing_files(tmp_path, "manifest") as draft:
-        (draft / "graph").write_text("half")
-        raise OSError("full")
+
+    def fail() -> None:
+        with replacing_files(tmp_path, "manifest") as draft:
+            (draft / "graph").write_text("half")
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        fail()
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
         "graph": "old",
         "manifest": "old",
