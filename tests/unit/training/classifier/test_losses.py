@@ -39,7 +39,7 @@ def test_the_lower_half_of_a_tagged_map_must_say_no() -> None:
 def test_images_of_nothing_have_no_background_loss_but_a_gradient() -> None:
     maps = torch.ones(1, 2, 2, 2, requires_grad=True)
     loss = background_loss(maps, torch.zeros(1, 2), 0.5)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     assert (loss.item(), float(maps.grad.abs().sum()) if maps.grad is not None else None) == (0.0, 0.0)
 
 
