@@ -37,7 +37,7 @@ class Client:
 
     Args:
         base_url: address of the service, such as `http://127.0.0.1:8000`.
-        options: those of `AsyncClient`: `timeout_s`, `max_concurrent`, `retry` and `api_key`.
+        options: those of `AsyncClient`: `timeout_s`, `max_concurrent`, `retry`, `api_key` and `ca_file`.
 
     Raises:
         UserError: `base_url` is no URL, or `max_concurrent` is below 1.

@@ -31,7 +31,7 @@ WRITTEN = ("dataset.json", "failures.csv", "ledger.csv", "results.json")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Sixty pictures in three folders named after their tag; the same file names in each."""
+    """Sixty images in three folders named after their tag; the same file names in each."""
     for label in LABELS:
         (tmp_path / "in" / label).mkdir(parents=True)
         for number in range(20):
@@ -50,7 +50,7 @@ def run(command: list[str], *more: str) -> subprocess.CompletedProcess[str]:
 
 
 def journaled(out: Path) -> list[str]:
-    """Pictures of the whole lines of the journal, in their order."""
+    """Images of the whole lines of the journal, in their order."""
     journal = out / "journal.jsonl"
     if not journal.exists():
         return []
@@ -111,7 +111,7 @@ def test_the_files_are_coco(command: list[str], tmp_path: Path, capsys: pytest.C
     capsys.readouterr()
     assert len(results.anns) == 60
     for row in results.anns.values():
-        # The folder that a picture lies in is its only tag, so nothing else may have been found in it.
+        # The folder that an image lies in is its only tag, so nothing else may have been found in it.
         assert dataset.imgs[row["image_id"]]["file_name"].startswith(dataset.cats[row["category_id"]]["name"])
         assert int(results.annToMask(row).sum()) == dataset.anns[row["id"]]["area"]
     assert list(dataset.cats) == [1, 2, 3]
@@ -160,7 +160,7 @@ def test_failures_are_tried_again_and_ids_stay(command: list[str], fake: FakeSer
     assert failures(out) == []
 
 
-def test_changed_tags_and_pictures_are_sent_again(
+def test_changed_tags_and_images_are_sent_again(
     command: list[str], fake: FakeService, folder: Path, tmp_path: Path
 ) -> None:
     assert run(command).returncode == DONE
@@ -258,7 +258,7 @@ async def test_a_server_that_goes_away_does_not_hold_the_run_up(folder: Path, ur
     assert (resumed.labelled, resumed.resumed, resumed.failures) == (60, 10, ())
 
 
-async def test_a_picture_that_breaks_the_connection_does_not_stop_the_others(
+async def test_an_image_that_breaks_the_connection_does_not_stop_the_others(
     folder: Path, url: str, fake: FakeService, tmp_path: Path
 ) -> None:
     fake.replies = {"03.jpg": [CUT] * 100}
