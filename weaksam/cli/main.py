@@ -29,6 +29,7 @@ SUB_COMMANDS = {
     "label": SubCommand("weaksam.cli.label", "label", "Label a folder of tagged images through a server."),
     "label-merge": SubCommand("weaksam.cli.label", "label_merge", "Put the shards of a labelling run together."),
     "label-ray": SubCommand("weaksam.cli.label_ray", "label_ray", "Label a folder on a Ray cluster, without a server."),
+    "convert": SubCommand("weaksam.cli.convert", "convert", "Write a labelling run as COCO, YOLO, VOC, CVAT, ..."),
     "keys": SubCommand("weaksam.cli.keys", "keys_app", "Make, list and remove the API keys of a service."),
     "bundle": SubCommand("weaksam.cli.bundle", "bundle_app", "Show or check a bundle of exported models."),
     "train": SubCommand("weaksam.cli.train", "train_app", "Train from tagged images, the whole path or a stage."),
