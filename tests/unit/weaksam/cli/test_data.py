@@ -44,7 +44,8 @@ def test_check_lists_problems_and_fails(tmp_path: Path) -> None:
 def test_check_finds_an_image_cut_short_behind_its_header(tmp_path: Path) -> None:
     _run("scenes", "--out", tmp_path / "s", "--count", 3, "--size", "96x128")
     path = tmp_path / "s" / "JPEGImages" / "000001.jpg"
-    path.write_bytes(path.read_bytes()[:-500])
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])  # a few missing rows would be accepted
 
     status, output = _run("check", tmp_path / "s")
 
