@@ -4,7 +4,7 @@
     ├── RequestError: the request is at fault, and fails again if it is sent again
     │   ├── InvalidRequest, UnknownTag, TooManyTags
     │   ├── ImageBroken, NotAnImage, UnsupportedMediaType, ImageTooLarge, BodyTooLarge
-    │   ├── UploadTimeout, ClientGone
+    │   ├── UploadTimeout, ClientGone, ImageNotCached
     │   ├── Unauthorized, Forbidden, RateLimited
     │   └── NotFound, MethodNotAllowed: raised by routing
     ├── CapacityError: the service cannot respond now; another attempt may succeed
@@ -89,6 +89,12 @@ class NotAnImage(RequestError):
     code, status = "not_an_image", 415
     title = "The bytes are not an image"
     remedy = "Send a JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF file."
+
+
+class ImageNotCached(RequestError):
+    code, status = "image_not_cached", 404
+    title = "The image is not cached"
+    remedy = "Send the image itself."
 
 
 class UnsupportedMediaType(RequestError):

@@ -21,7 +21,8 @@ from service.settings import Settings
 from tests.support import import_picture
 from tests.support.prose import complaints
 from weaksam.cli import main as command_line
-from weaksam.schemas import DetectResult, Problem, RleMask
+from weaksam.mask_schemas import RleMask
+from weaksam.schemas import DetectResult, Problem
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]

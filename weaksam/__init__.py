@@ -2,18 +2,8 @@
 
 from weaksam.blocking_client import Client
 from weaksam.client import AsyncClient, ClientError, RequestRefused, RetryPolicy, ServerFailed, ServerUnreachable
-from weaksam.schemas import (
-    BundleInfo,
-    Detection,
-    DetectResult,
-    ImageInfo,
-    LabelRow,
-    LabelsResponse,
-    PngMask,
-    PolygonMask,
-    RleMask,
-    TagRow,
-)
+from weaksam.mask_schemas import PngMask, PolygonMask, RleMask
+from weaksam.schemas import BundleInfo, Detection, DetectResult, ImageInfo, LabelRow, LabelsResponse, TagRow
 
 __all__ = [
     "AsyncClient",

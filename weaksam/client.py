@@ -24,7 +24,8 @@ from pydantic import BaseModel
 from weaksam.client_limit import AdaptiveLimit
 from weaksam.connection import code_and_cause, proxy_for, tls_context
 from weaksam.errors import UserError
-from weaksam.schemas import DetectResult, LabelsResponse, MaskFormat
+from weaksam.mask_schemas import MaskFormat
+from weaksam.schemas import DetectResult, LabelsResponse
 from weaksam.tag_texts import form_tags
 
 UnknownTags = Literal["error", "skip"]

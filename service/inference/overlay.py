@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw
 
 from models.masks import Mask, Rle, decode_rle
 from service.inference.label_text import label_text
-from weaksam.schemas import Detection, DetectResult, RleMask
+from weaksam.mask_schemas import RleMask
+from weaksam.schemas import Detection, DetectResult
 
 Image8 = npt.NDArray[np.uint8]
 Rgb = tuple[int, int, int]

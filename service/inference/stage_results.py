@@ -24,14 +24,16 @@ class GraphInputs:
     Attributes:
         classes_bhwc_u8: [1,S,S,3], the input of `cam`, `wsod` and `detector`.
         segmenter_bhwc_u8: [1,S,S,3], the input of `sam_encoder`; often the same array.
+        image_hw: size of the upright image in pixels.
     """
 
     classes_bhwc_u8: npt.NDArray[np.uint8]
     segmenter_bhwc_u8: npt.NDArray[np.uint8]
+    image_hw: tuple[int, int]
 
     @property
     def nbytes(self) -> int:
-        return _nbytes(self)
+        return self.classes_bhwc_u8.nbytes + self.segmenter_bhwc_u8.nbytes
 
 
 @dataclass(frozen=True)

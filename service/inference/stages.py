@@ -118,9 +118,9 @@ class Stages:
         seen, segmented = self._bundle.graphs["cam"], self._bundle.graphs["sam_encoder"]
         square = letterbox.apply(image.image_hwc_u8, segmented.fill_rgb)[None]
         if (seen.side_px, seen.fill_rgb) == (segmented.side_px, segmented.fill_rgb):
-            return GraphInputs(square, square)
+            return GraphInputs(square, square, image.size_hw)
         classes_hwc_u8 = Letterbox(image.size_hw, seen.side_px).apply(image.image_hwc_u8, seen.fill_rgb)
-        return GraphInputs(classes_hwc_u8[None], square)
+        return GraphInputs(classes_hwc_u8[None], square, image.size_hw)
 
     async def _encode(
         self, model: str, image_bhwc_u8: npt.NDArray[np.uint8], outputs: Sequence[str], timings: Timings

@@ -25,7 +25,8 @@ from training.evaluation.stored_results import read_results, results_path, write
 from training.metrics.scorecard import NO_PREDICTIONS, ImageProposals, Predictions, Scorecard
 from training.runs.ranks import local_rank, my_share, threads_of_rank, track_first, wait_for_ranks
 from weaksam.errors import UserError
-from weaksam.schemas import DetectOptions, DetectResult, RleMask
+from weaksam.mask_schemas import RleMask
+from weaksam.schemas import DetectOptions, DetectResult
 
 # enough for the features of the image at hand, so that its second run (without tags) encodes nothing anew
 _CACHE_BYTES = 64 * 2**20

@@ -16,7 +16,8 @@ from weaksam.formats.coco import (
     dataset_file,
     image_row,
 )
-from weaksam.schemas import BundleInfo, DetectResult, RleMask
+from weaksam.mask_schemas import RleMask
+from weaksam.schemas import BundleInfo, DetectResult
 
 RESULT_FIELDS = ("image_id", "category_id", "bbox", "score", "segmentation")
 

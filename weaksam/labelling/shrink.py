@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image, ImageOps
 from pycocotools import mask as coco_mask
 
-from weaksam.schemas import Detection, DetectResult, ImageInfo, RleMask
+from weaksam.mask_schemas import RleMask
+from weaksam.schemas import Detection, DetectResult, ImageInfo
 
 # What can be written again without a loss but that of the smaller size; others are sent as they are.
 FORMAT_OF_MODE = {"L": "JPEG", "RGB": "JPEG", "CMYK": "JPEG", "LA": "PNG", "RGBA": "PNG"}

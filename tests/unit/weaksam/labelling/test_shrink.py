@@ -12,7 +12,8 @@ from models.image import decode_image
 from models.masks import decode_rle, encode_rle
 from tests.support.answers import detect_result
 from weaksam.labelling.shrink import restore, shrink
-from weaksam.schemas import DetectResult, ImageInfo, RleMask
+from weaksam.mask_schemas import RleMask
+from weaksam.schemas import DetectResult, ImageInfo
 
 ORIENTATION = 0x0112
 
