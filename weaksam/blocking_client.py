@@ -53,6 +53,9 @@ class Client:
     detect = _blocking(AsyncClient.detect)
     """Find the tagged things in one image: see `AsyncClient.detect`."""
 
+    segment = _blocking(AsyncClient.segment)
+    """Find the masks that points and a box of one object may mean: see `AsyncClient.segment`."""
+
     labels = _blocking(AsyncClient.labels)
     """Return the labels of the service's bundle: see `AsyncClient.labels`."""
 

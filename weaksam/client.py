@@ -9,11 +9,8 @@ ClientError
 from __future__ import annotations
 
 import asyncio
-import random
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -25,7 +22,9 @@ from weaksam.client_limit import AdaptiveLimit
 from weaksam.connection import code_and_cause, proxy_for, tls_context
 from weaksam.errors import UserError
 from weaksam.mask_schemas import MaskFormat
-from weaksam.schemas import DetectResult, LabelsResponse
+from weaksam.retry import RetryPolicy, retry_after_s
+from weaksam.schemas import DetectResult, Effort, LabelsResponse
+from weaksam.segment_schemas import Box, Point, SegmentResult
 from weaksam.tag_texts import form_tags
 
 UnknownTags = Literal["error", "skip"]
@@ -59,29 +58,6 @@ class ServerFailed(ClientError):
 
 class ServerUnreachable(ClientError, ConnectionError):
     """There is no connection, it was cut, or no response came in time."""
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How often and how soon a request is sent again.
-
-    Attributes:
-        attempts: how many times one request is sent at most.
-        first_wait_s: longest wait after the first failure; it doubles with each further one.
-        max_wait_s: no wait is longer, whatever Retry-After says.
-    """
-
-    attempts: int = 6
-    first_wait_s: float = 0.5
-    max_wait_s: float = 60.0
-
-    def wait_s(self, attempt: int, retry_after_s: float | None) -> float:
-        """Return the seconds to wait after attempt number `attempt`, counted from 1, has failed."""
-        # Jitter, so that clients that failed together do not come back together. The wait may exceed Retry-After:
-        # a service may say one second for minutes, and that must not use up all attempts.
-        doubled_s = self.first_wait_s * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)
-        asked_s = (retry_after_s or 0.0) * random.uniform(1.0, 1.5)
-        return float(min(max(doubled_s, asked_s), self.max_wait_s))
 
 
 class AsyncClient:
@@ -151,6 +127,7 @@ class AsyncClient:
         min_fidelity: float | None = None,
         min_score: float | None = None,
         max_detections: int | None = None,
+        effort: Effort | None = None,
         explain: bool = False,
         unknown_tags: UnknownTags = "error",
     ) -> DetectResult:
@@ -163,6 +140,7 @@ class AsyncClient:
             min_fidelity: minimum IoU of polygons with their mask; None: the service's default.
             min_score: minimum score of a detection; None: the threshold calibrated for its class.
             max_detections: maximum number of detections; None: the service's limit.
+            effort: `fast` or `full`, which looks for every tag in both ways; None: the bundle's default.
             explain: also return the peaks and proposals behind the result.
             unknown_tags: `error` refuses a tag that is no label, `skip` lists it as unknown.
 
@@ -182,6 +160,7 @@ class AsyncClient:
             "min_fidelity": min_fidelity,
             "min_score": min_score,
             "max_detections": max_detections,
+            "effort": effort,
             "explain": str(explain).lower(),
             "unknown_tags": unknown_tags,
         }
@@ -191,6 +170,39 @@ class AsyncClient:
             "POST", "/detect", data={"tags": form_tags(tags), **given}, files={"image": (name, data)}
         )
         return _document(response, DetectResult)
+
+    async def segment(
+        self,
+        image: Path | bytes | str,
+        *,
+        points: Sequence[Point] = (),
+        box: Box | None = None,
+        mask_format: MaskFormat = "rle",
+    ) -> SegmentResult:
+        """Find the masks that points and a box of one object may mean.
+
+        Args:
+            image: path of an image file, its bytes, or `image.sha256` of an earlier result, which is faster.
+            points: x, y in pixels of the upright image, and 1 on the object or 0 off it.
+            box: half-open x0, y0, x1, y1 in the same pixels.
+            mask_format: as in `detect`.
+
+        Returns:
+            One mask for each level of the mask decoder, by falling predicted IoU.
+
+        Raises:
+            ClientError: as `detect`; its code is `image_not_cached` if the digest is not known, or not any longer.
+        """
+        fields: dict[str, Any] = {"points": json.dumps(list(points)), "mask_format": mask_format}
+        if box is not None:
+            fields["box"] = json.dumps(box)
+        if isinstance(image, str):
+            # As a form with no file in it would be sent as another media type.
+            named = {"image_sha256": image, "points": list(points), "box": box, "mask_format": mask_format}
+            return _document(await self._send("POST", "/segment", json=named), SegmentResult)
+        name, data = await _content(image)
+        sent = await self._send("POST", "/segment", data=fields, files={"image": (name, data)})
+        return _document(sent, SegmentResult)
 
     async def labels(self) -> LabelsResponse:
         """Return the labels of the service's bundle, in its order, and which bundle it is.
@@ -224,7 +236,7 @@ class AsyncClient:
                 self._limit.responded()
                 break
             last = attempt == self._retry.attempts
-            wait_s = 0.0 if last else self._retry.wait_s(attempt, _retry_after_s(outcome))
+            wait_s = 0.0 if last else self._retry.wait_s(attempt, retry_after_s(outcome))
             if isinstance(outcome, httpx.Response) and outcome.status_code in BUSY_FOR_ALL:
                 self._limit.busy(started_s, wait_s)
             elif last or _is_lasting(outcome):
@@ -285,16 +297,3 @@ def _problem(response: httpx.Response) -> tuple[str, str]:
             f"http_{response.status_code}",
             f"{response.url} responded {response.status_code} {response.reason_phrase}",
         )
-
-
-def _retry_after_s(outcome: httpx.Response | httpx.TransportError) -> float | None:
-    """Return the seconds of the Retry-After header, a number or a date; None if it is absent or neither."""
-    text = outcome.headers.get("retry-after") if isinstance(outcome, httpx.Response) else None
-    if text is None:
-        return None
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None

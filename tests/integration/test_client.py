@@ -13,7 +13,8 @@ import pytest
 
 from tests.support.fake_service import BUSY, CUT, FakeService, Reply
 from tests.support.live_server import live_server
-from weaksam.client import AsyncClient, ClientError, RequestRefused, RetryPolicy, ServerFailed, ServerUnreachable
+from weaksam.client import AsyncClient, ClientError, RequestRefused, ServerFailed, ServerUnreachable
+from weaksam.retry import RetryPolicy
 
 FAST = RetryPolicy(attempts=3, first_wait_s=0.01)
 

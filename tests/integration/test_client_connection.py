@@ -15,7 +15,8 @@ from fastapi.responses import RedirectResponse
 from tests.support.fake_service import FakeService, fake_app
 from tests.support.live_server import live_server
 from tests.support.proxies import Proxy, running_proxy
-from weaksam.client import AsyncClient, RetryPolicy, ServerFailed, ServerUnreachable
+from weaksam.client import AsyncClient, ServerFailed, ServerUnreachable
+from weaksam.retry import RetryPolicy
 
 PATIENT = RetryPolicy(attempts=10)
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")

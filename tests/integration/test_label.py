@@ -20,10 +20,11 @@ from tests.support.fake_service import BUSY, CUT, LABELS, FakeService, Reply, fa
 from tests.support.live_server import live_server
 from tests.support.service_parts import RED
 from tests.support.tiny_bundle import encoded, picture
-from weaksam.client import AsyncClient, RetryPolicy
+from weaksam.client import AsyncClient
 from weaksam.labelling.journal import JournalError
 from weaksam.labelling.run import LabelJob, LabelSummary, OnDone, label_folder
 from weaksam.labelling.worklist import Failure, worklist_from_names
+from weaksam.retry import RetryPolicy
 
 DONE, TOO_MANY_FAILED, REFUSED = 0, 1, 2
 WRITTEN = ("dataset.json", "failures.csv", "ledger.csv", "results.json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 from models.masks import decode_rle, mask_box
 from tests.support.service_parts import BLUE, RED
 from tests.support.tiny_bundle import encoded, picture
+from weaksam import Client, RequestRefused
 from weaksam.mask_schemas import RleMask
 from weaksam.segment_schemas import SegmentResult
 
@@ -106,3 +108,16 @@ def test_a_request_without_an_image_says_so(tiny_service: httpx.Client) -> None:
 def test_a_click_outside_of_everything_still_gets_a_response(tiny_service: httpx.Client) -> None:
     response = post(tiny_service, points=[[-500, 9000, 1]])
     assert response.status_code == 200
+
+
+def test_the_client_clicks_by_file_and_then_by_digest(tiny_service: httpx.Client, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(IMAGE))
+    with Client(str(tiny_service.base_url)) as client:
+        first = client.segment(path, points=[(48, 48, 1)])
+        second = client.segment(first.image.sha256, points=[(96, 90, 1)], box=(80, 80, 112, 104))
+        assert first.masks[0].box_xyxy == pytest.approx(RED_BOX, abs=2)
+        assert second.masks[0].box_xyxy == pytest.approx(BLUE_BOX, abs=2)
+        with pytest.raises(RequestRefused, match="send the image itself") as refused:
+            client.segment("0" * 64, points=[(48, 48, 1)])
+        assert refused.value.code == "image_not_cached"

@@ -13,13 +13,14 @@ import typer
 
 from tests.support.fake_service import LABELS, FakeService, Reply
 from weaksam.cli.label import label, label_merge
-from weaksam.client import AsyncClient, RetryPolicy
+from weaksam.client import AsyncClient
 from weaksam.labelling.journal import JournalError
 from weaksam.labelling.merge import merge_shards
 from weaksam.labelling.outputs import DATASET, FAILURES, LEDGER, RESULTS
 from weaksam.labelling.run import LabelJob, label_folder
 from weaksam.labelling.shard import Shard, shard_worklist
 from weaksam.labelling.worklist import worklist_from_csv
+from weaksam.retry import RetryPolicy
 
 FILES = (DATASET, RESULTS, LEDGER, FAILURES)
 SHARDS = 4

@@ -13,12 +13,13 @@ from rich.console import Console
 
 from service.settings import API_KEY_VARIABLE
 from weaksam.cli.progress import progress
-from weaksam.client import AsyncClient, ClientError, RetryPolicy
+from weaksam.client import AsyncClient, ClientError
 from weaksam.errors import UserError
 from weaksam.labelling.merge import merge_shards
 from weaksam.labelling.run import LabelJob, LabelSummary, label_folder
 from weaksam.labelling.shard import Shard, parse_shard, shard_worklist
 from weaksam.labelling.worklist import TagPlace, Worklist, worklist_from_csv, worklist_from_names
+from weaksam.retry import RetryPolicy
 
 # A batch can wait: a server that restarts or is busy with others costs time, not results.
 BATCH_RETRY = RetryPolicy(attempts=10)
