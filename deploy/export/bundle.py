@@ -36,41 +36,61 @@ from models.config import config_from_values
 from models.labels import LabelSet
 from models.nets.cam_nets import AveragedCam, CamNet, build_cam_of_run
 from models.nets.compact_sam import CompactSam, build_compact_sam
+from models.nets.edge_tam import SIDE_PX, EdgeTam, is_edge_tam, load_edge_tam
 from models.nets.official_sam import OfficialSam, load_official_sam
+from models.nets.published import read_checkpoint
 from models.nets.rcnn import build_rcnn
 from models.nets.rcnn_parts import RcnnSettings
 from models.nets.wsod import build_wsod
 from models.run_folder import CONFIG, SAMPLE_IMAGES, Run, open_run
 from models.settings import BundleConfig
+from weaksam.errors import UserError
 from weaksam.files.atomic import replacing_files
 
 CHECK_SEED = 20240212
+EDGE_TAM = "edgetam"
+EDGE_TAM_LICENCE = {"edgetam": "EdgeTAM checkpoint, Apache-2.0"}
 OFFICIAL_SAM_LICENCE = {"segment_anything": "Segment Anything checkpoint, Apache-2.0"}
 
 
 @dataclass(frozen=True)
 class OfficialCheckpoint:
-    """A checkpoint as published with Segment Anything: ``vit_b``, ``vit_l`` or ``vit_h``, or one of their format."""
+    """A checkpoint as published: ``vit_b``, ``vit_l`` or ``vit_h``, one of their format, or ``edgetam``."""
 
     path: Path
     kind: str
-    net: OfficialSam
+    net: OfficialSam | EdgeTam
 
 
 SamSource = Run | Bundle | OfficialCheckpoint
 ClassSource = Run | Bundle
 
 
-def open_sam(path: Path | None) -> SamSource:
-    """Open the SAM to export: a training's folder, a bundle (by default the default one), or an official `.pth`.
+def open_sam(path: Path | None, side_px: int | None = None) -> SamSource:
+    """Open the SAM to export: a training's folder, a bundle (by default the default one), or a published checkpoint.
 
-    It knows no classes, so that every set of classes can be served with the same one.
+    It knows no classes, so that every set of classes can be served with the same one. ``side_px``, in place of the
+    published side of the input, is for networks whose weights do not depend on it.
+
+    Raises:
+        UserError: the file is no checkpoint of a known network, or the side does not suit it.
     """
     path = path or DEFAULT_BUNDLE
     if path.is_file():
-        net, sizes = load_official_sam(path)
-        return OfficialCheckpoint(path, sizes.name, net)
+        return _open_checkpoint(path, side_px)
+    if side_px is not None:
+        raise UserError(f"side_px: {path} has a side of its own, leave it out")
     return load_bundle(path, SAM_GRAPHS) if (path / MANIFEST).is_file() else open_run(path, "sam")
+
+
+def _open_checkpoint(path: Path, side_px: int | None) -> OfficialCheckpoint:
+    checkpoint = read_checkpoint(path)
+    if is_edge_tam(checkpoint):
+        return OfficialCheckpoint(path, EDGE_TAM, load_edge_tam(checkpoint, path, side_px or SIDE_PX))
+    net, sizes = load_official_sam(checkpoint, path)
+    if side_px not in (None, sizes.side_px):
+        raise UserError(f"side_px: is {side_px}, {path} is made for {sizes.side_px}: leave it out")
+    return OfficialCheckpoint(path, sizes.name, net)
 
 
 def open_classes(path: Path) -> ClassSource:
@@ -242,8 +262,14 @@ def _provenance(sam: SamSource, of_classes: Mapping[str, Any], licences: dict[st
             "onnxruntime": onnxruntime.__version__,
             "python": platform.python_version(),
         },
-        "licences": licences | (OFFICIAL_SAM_LICENCE if "checkpoint" in records["sam"] else {}),
+        "licences": licences | _sam_licence(records["sam"]),
     }
+
+
+def _sam_licence(record: Mapping[str, Any]) -> dict[str, str]:
+    if "checkpoint" not in record:
+        return {}
+    return EDGE_TAM_LICENCE if record["kind"] == EDGE_TAM else OFFICIAL_SAM_LICENCE
 
 
 def _sam_record(sam: SamSource) -> dict[str, Any]:

@@ -11,13 +11,10 @@ import torch
 
 from deploy.export.onnx_graph import GraphPlan
 from models.nets.cam_nets import AveragedCam, CamNet
-from models.nets.compact_sam import CompactSam
-from models.nets.graphs import CamGraph, SamDecoderGraph, SamEncoderGraph, WsodGraph
-from models.nets.official_sam import OfficialSam
+from models.nets.graphs import CamGraph, FineDecoderGraph, Sam, SamDecoderGraph, SamEncoderGraph, WsodGraph
 from models.nets.wsod import Wsod
 
 Rng = np.random.Generator
-Sam = CompactSam | OfficialSam
 
 
 def cam_plan(net: CamNet | AveragedCam, side_px: int, rng: Rng, name: str = "cam") -> GraphPlan:
@@ -36,27 +33,30 @@ def sam_encoder_plan(net: Sam, rng: Rng) -> GraphPlan:
     return GraphPlan(
         name="sam_encoder",
         module=SamEncoderGraph(net),
-        output_names=("embedding",),
+        output_names=net.feature_names,
         fill_rgb=net.fill_rgb,
         trace={"image": smooth_images(rng, 1, net.side_px)},
         checks=[{"image": smooth_images(rng, count, net.side_px)} for count in (1, 2)],
-        axes={name: {0: "B"} for name in ("image", "embedding")},
+        axes={name: {0: "B"} for name in ("image", *net.feature_names)},
     )
 
 
 def sam_decoder_plan(net: Sam, rng: Rng) -> GraphPlan:
     outputs = ("boxes", "iou", "stability", "logits")
     with torch.inference_mode():
-        embedding = net.encode(torch.from_numpy(smooth_images(rng, 1, net.side_px))).numpy()
+        encoded = net.encode(torch.from_numpy(smooth_images(rng, 1, net.side_px)))
+    tensors = encoded if isinstance(encoded, tuple) else (encoded,)
+    features = {name: tensor.numpy() for name, tensor in zip(net.feature_names, tensors, strict=True)}
+    graph = SamDecoderGraph if len(features) == 1 else FineDecoderGraph
     return GraphPlan(
         name="sam_decoder",
-        module=SamDecoderGraph(net.prompt_encoder, net.mask_decoder, net.side_px),
+        module=graph(net.prompt_encoder, net.mask_decoder, net.side_px),
         output_names=outputs,
         fill_rgb=net.fill_rgb,
-        trace=_prompts(embedding, net.side_px, rng, prompts=3, points=2),
+        trace=_prompts(features, net.side_px, rng, prompts=3, points=2),
         checks=[
-            _prompts(embedding, net.side_px, rng, prompts=1, points=5),
-            _prompts(embedding, net.side_px, rng, prompts=8, points=2),
+            _prompts(features, net.side_px, rng, prompts=1, points=5),
+            _prompts(features, net.side_px, rng, prompts=8, points=2),
         ],
         axes={name: {0: "P"} for name in outputs} | {name: {0: "P", 1: "N"} for name in ("coords", "labels")},
         # They step wherever a logit crosses a threshold; the logits themselves are held to the tolerance.
@@ -85,10 +85,10 @@ def smooth_images(rng: Rng, count: int, side_px: int) -> npt.NDArray[np.uint8]:
 
 
 def _prompts(
-    embedding: npt.NDArray[np.float32], side_px: int, rng: Rng, prompts: int, points: int
+    features: dict[str, npt.NDArray[np.generic]], side_px: int, rng: Rng, prompts: int, points: int
 ) -> dict[str, npt.NDArray[np.generic]]:
     return {
-        "embedding": embedding,
+        **features,
         "coords": (rng.random((prompts, points, 2)) * side_px).astype(np.float32),
         "labels": rng.integers(-1, 4, (prompts, points)).astype(np.float32),
         "valid_hw": np.array([side_px, round(side_px * 0.7)], np.float32),

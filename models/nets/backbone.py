@@ -209,12 +209,17 @@ class FinePyramid(FeaturePyramid):
         embedding = self.merge(features)
         fine_4, mixed = self.stride_4(features[0], embedding)
         fine_2, _ = self.stride_2(finest, mixed)
-        packed = [functional.pixel_unshuffle(fine_4, 2), functional.pixel_unshuffle(fine_2, 4)]
-        return torch.cat([embedding, *packed], dim=1)
+        return pack_embedding(embedding, fine_4, fine_2)
+
+
+def pack_embedding(embedding: torch.Tensor, fine_4: torch.Tensor, fine_2: torch.Tensor) -> torch.Tensor:
+    """Pack [B,D,e,e] and maps of twice and four times its side, [B,D/4,2e,2e] and [B,D/8,4e,4e], to [B,4D,e,e]."""
+    packed = [functional.pixel_unshuffle(fine_4, 2), functional.pixel_unshuffle(fine_2, 4)]
+    return torch.cat([embedding, *packed], dim=1)
 
 
 def split_embedding(packed: torch.Tensor, channels: int) -> tuple[torch.Tensor, Fine | None]:
-    """Return what `FinePyramid` packed: the embedding [B,D,e,e], and the unshuffled maps [B,D,e,e] and [B,2D,e,e].
+    """Return what `pack_embedding` packed: the embedding [B,D,e,e], and the unshuffled maps [B,D,e,e] and [B,2D,e,e].
 
     The maps are None if there is nothing but the embedding, as Segment Anything's own encoder gives it.
     """

@@ -23,12 +23,14 @@ class CompactSam(nn.Module):
     Attributes:
         side_px: side S of the square input, a multiple of 32.
         fill_rgb: colour of the padding.
+        feature_names: names of what `encode` returns.
         image_encoder: images float [B,3,S,S] to embeddings [B,4D,e,e] with fine maps packed in, e = S / 8.
     """
 
     def __init__(self, backbone: nn.Module, side_px: int, channels: int = 128, mlp_dim: int = 512) -> None:
         super().__init__()
         self.side_px, self.fill_rgb = side_px, MEAN_RGB
+        self.feature_names = ("embedding",)
         self.embedding_side = side_px // STRIDE_PX
         self.image_encoder = FinePyramid(backbone, channels)
         self.prompt_encoder = PromptEncoder(

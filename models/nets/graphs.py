@@ -8,13 +8,16 @@ import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder
 from torch import nn
 
+from models.nets.backbone import pack_embedding
 from models.nets.cam_nets import AveragedCam, CamNet
 from models.nets.compact_sam import CompactSam
+from models.nets.edge_tam import EdgeTam
 from models.nets.many_prompts import decode_many
 from models.nets.official_sam import OfficialSam
 from models.nets.rcnn import Rcnn
 from models.nets.wsod import Wsod
 
+Sam = CompactSam | OfficialSam | EdgeTam
 STABILITY_OFFSET = 1.0  # as SamAutomaticMaskGenerator's default
 OUTSIDE_LOGIT = -32.0
 
@@ -32,13 +35,13 @@ class CamGraph(nn.Module):
 
 
 class SamEncoderGraph(nn.Module):
-    """``image`` uint8 [B,S,S,3] to ``embedding`` [B,D,e,e]."""
+    """``image`` uint8 [B,S,S,3] to ``embedding`` [B,D,e,e], and to finer maps if the network has them."""
 
-    def __init__(self, net: CompactSam | OfficialSam) -> None:
+    def __init__(self, net: Sam) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
+    def forward(self, image: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
         return self.net.encode(image)
 
 
@@ -71,6 +74,21 @@ class SamDecoderGraph(nn.Module):
         drawn = (last_xy > first_xy).all(dim=0)
         boxes = torch.stack([*first_xy, *last_xy], dim=-1) * drawn[..., None]
         return boxes, iou, stability, logits.half()
+
+
+class FineDecoderGraph(SamDecoderGraph):
+    """`SamDecoderGraph` with two more inputs of the encoder: ``fine_4`` [1,D/8,4e,4e] and ``fine_8`` [1,D/4,2e,2e]."""
+
+    def forward(  # type: ignore[override]  # a graph has the inputs that its network needs
+        self,
+        embedding: torch.Tensor,
+        fine_4: torch.Tensor,
+        fine_8: torch.Tensor,
+        coords: torch.Tensor,
+        labels: torch.Tensor,
+        valid_hw: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        return super().forward(pack_embedding(embedding, fine_8, fine_4), coords, labels, valid_hw)
 
 
 class WsodGraph(nn.Module):

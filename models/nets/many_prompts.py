@@ -51,7 +51,7 @@ def decode_many(
         Mask logits [P,3,4e,4e] and predicted IoU [P,3].
     """
     embedding, fine = split_embedding(embedding, mask_decoder.transformer_dim)
-    output_tokens = torch.cat([mask_decoder.iou_token.weight, mask_decoder.mask_tokens.weight])
+    output_tokens = _output_tokens(mask_decoder)
     sizes = (coords.shape[0], coords.shape[1] + len(output_tokens))
     sparse = embed_points(prompt_encoder, coords, labels)
     tokens = torch.cat([output_tokens[None].expand(sizes[0], -1, -1), sparse], dim=1)
@@ -68,6 +68,12 @@ def decode_many(
     weights = [mask_decoder.output_hypernetworks_mlps[1 + level](states[:, 1 + level]) for level in range(MASK_LEVELS)]
     logits = _draw(mask_decoder.output_upscaling, pixels, torch.stack(weights, dim=1), fine, embedding.shape[-1])
     return logits, mask_decoder.iou_prediction_head(states[:, 0])[:, 1:]
+
+
+def _output_tokens(mask_decoder: MaskDecoder) -> torch.Tensor:
+    """Return the decoder's own tokens [T,D]; SAM 2's has one more, whose place does not matter."""
+    more = [mask_decoder.obj_score_token.weight] if hasattr(mask_decoder, "obj_score_token") else []
+    return torch.cat([mask_decoder.iou_token.weight, mask_decoder.mask_tokens.weight, *more])
 
 
 def _two_way(
