@@ -148,7 +148,7 @@ def _classes_of_bundle(bundle: Bundle, wsod: Run | None, detector: Run | None, o
         raise ExportError(f"wsod: {bundle.folder} brings its own, give the run of its classifier as cam instead")
     kept = [name for name in CLASS_GRAPHS if name in bundle.graphs and not (name == DETECTOR and detector)]
     graphs = _copied_graphs(bundle, kept, out_dir)
-    thresholds, records = bundle.thresholds, dict(bundle.provenance["runs"])
+    thresholds, records = bundle.thresholds, dict(bundle.provenance.get("runs", {}))
     if detector is not None:
         side_px = bundle.graphs["cam"].side_px
         _require_shared_side({bundle.folder.name: side_px, detector.folder.name: int(detector.config["side_px"])})

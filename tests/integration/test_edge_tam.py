@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from deploy.export.bundle import export_bundle, open_sam
 from models.bundle import Bundle, load_bundle
@@ -21,9 +22,11 @@ from tests.support.edge_tam import random_edge_tam, write_edge_tam
 from tests.support.live_server import live_server
 from tests.support.official_sam import write_random_runs
 from tests.support.service_parts import tiny_settings
-from tests.support.tiny_bundle import encoded
+from tests.support.tiny_bundle import encoded, write_tiny_bundle
 from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner
+from weaksam.cli.bundle import bundle_app
+from weaksam.errors import UserError
 
 BUNDLE_CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "configs" / "default.toml"
 LABELS = LabelSet((Label("Bolt"), Label("Nut")))
@@ -76,3 +79,39 @@ def test_training_proposes_with_it(bundle: Bundle, tmp_path: Path) -> None:
     image = TaggedImage("x", tmp_path / "x.png", (90, 150), ("Bolt",))
     proposal_set, _ = GraphRunner(bundle, threads=1).propose(image, [0])
     assert len(proposal_set.proposals)
+
+
+def test_a_bundle_gets_another_segmenter(bundle: Bundle, tmp_path: Path) -> None:
+    small = write_tiny_bundle(_made(tmp_path / "tiny"))
+    checkpoint = write_edge_tam(tmp_path / "edgetam.pt", random_edge_tam(SIDE_PX))
+    options = [
+        "--bundle",
+        str(small.folder),
+        "--out",
+        str(tmp_path / "new"),
+        "--side-px",
+        str(SIDE_PX),
+        "--version",
+        "2",
+    ]
+    ended = CliRunner().invoke(bundle_app, ["with-sam", str(checkpoint), *options], catch_exceptions=False)
+    assert ended.exit_code == 0
+    made = load_bundle(tmp_path / "new")
+    assert (made.name, made.version, made.labels) == (small.name, "2", small.labels)
+    assert (made.graphs["wsod"], made.thresholds) == (small.graphs["wsod"], small.thresholds)
+    assert (made.side_px, made.decoder_features) == (SIDE_PX, bundle.decoder_features)
+    # Twice the side: twice the window. SAM 2's published thresholds.
+    assert made.prompts.peak_window_px == 2 * small.prompts.peak_window_px
+    assert (made.prompts.grid_min_iou, made.prompts.grid_min_stability) == (0.8, 0.95)
+    assert load_bundle(small.folder) == small
+
+
+def test_the_side_of_a_bundle_cannot_be_changed(tmp_path: Path) -> None:
+    small = write_tiny_bundle(_made(tmp_path / "tiny"))
+    with pytest.raises(UserError, match=r"side_px: .*tiny has a side of its own"):
+        open_sam(small.folder, SIDE_PX)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder

@@ -91,7 +91,8 @@ def reference_of(net: EdgeTam) -> Any:
     config = EdgeTamConfig(
         vision_config=vision, prompt_encoder_config=EdgeTamPromptEncoderConfig(image_size=net.side_px)
     )
-    reference = EdgeTamModel(config).eval()
+    reference: Any = EdgeTamModel(config)
+    reference.eval()
     state = {_renamed(key, TO_TRANSFORMERS): tensor for key, tensor in official_state(net).items()}
     points = [state.pop(f"prompt_encoder.point_embeddings.{kind}.weight") for kind in range(4)]
     state["prompt_encoder.point_embed.weight"] = torch.cat(points)
