@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_service import BUSY, CUT, LABELS, FakeService, Reply
+from tests.support.small_disk import small_disk
 from weaksam.labelling.outputs import DATASET, FAILURES, JOURNAL, LEDGER, RESULTS
 
 WRITTEN = (DATASET, FAILURES, LEDGER, RESULTS)
@@ -108,26 +109,15 @@ def test_faults_of_every_kind_at_once_lose_nothing(folder: Path, url: str, fake:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 kB; skips the test if this user may not mount one."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount, umount = shutil.which("mount"), shutil.which("umount")
-    if mount is None or umount is None:
-        pytest.skip("there is no mount command")
-    mounted = subprocess.run(
-        [mount, "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)], check=False, capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"a small file system cannot be mounted: {mounted.stderr.decode().strip()}")
-    yield place
-    subprocess.run([umount, str(place)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 kB."""
+    yield from small_disk(tmp_path / "disk", "64k")
 
 
 def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(
-    folder: Path, url: str, fake: FakeService, tmp_path: Path, small_disk: Path
+    folder: Path, url: str, fake: FakeService, tmp_path: Path, disk: Path
 ) -> None:
-    out = small_disk / "out"
+    out = disk / "out"
     ended = run(command(folder, url, out))
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
     assert f"{out}: No space left on device: make room, then give the same command" in ended.stderr
@@ -146,15 +136,15 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(
 
 
 def test_a_disk_that_is_full_at_the_end_leaves_the_old_files(
-    folder: Path, url: str, tmp_path: Path, small_disk: Path
+    folder: Path, url: str, tmp_path: Path, disk: Path
 ) -> None:
     for path in sorted(folder.rglob("*.jpg"))[40:]:
         path.unlink()
-    out = small_disk / "out"
+    out = disk / "out"
     assert run(command(folder, url, out)).returncode == 0
     before = {name: (out / name).read_bytes() for name in WRITTEN}
-    room = os.statvfs(small_disk)
-    (small_disk / "filler").write_bytes(bytes(room.f_bavail * room.f_frsize))
+    room = os.statvfs(disk)
+    (disk / "filler").write_bytes(bytes(room.f_bavail * room.f_frsize))
     ended = run(command(folder, url, out))
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
     assert "No space left on device: make room" in ended.stderr

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 from models.bundle import DEFAULT_BUNDLE, MANIFEST, load_bundle
 from models.run_folder import LOG, RESUME
+from tests.support.small_disk import small_disk
 from tests.support.tiny_runs import CONFIGS, make_scenes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -99,20 +100,6 @@ def test_random_kills_end_with_the_weights_and_the_log_of_an_unbroken_training(s
     assert [name for name in unbroken if not resumed[name].equal(unbroken[name])] == []
     assert steps_logged(broken) == steps_logged(whole), "a step is logged twice, or not at all"
     assert sorted(path.name for path in broken.iterdir()) == sorted(path.name for path in whole.iterdir())
-
-
-def small_disk(place: Path, size: str) -> Iterator[Path]:
-    """Mount a small file system; skip the test if this user may not."""
-    place.mkdir()
-    mount, umount = shutil.which("mount"), shutil.which("umount")
-    if mount is None or umount is None:
-        pytest.skip("there is no mount command")
-    options = ["-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
-    mounted = subprocess.run([mount, *options], check=False, capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"a small file system cannot be mounted: {mounted.stderr.decode().strip()}")
-    yield place
-    subprocess.run([umount, str(place)], check=True)
 
 
 @pytest.fixture
