@@ -2,11 +2,12 @@
 
 ROOT/annotations/instances_SPLIT.json       COCO's own layout; images in ROOT, images/, JPEGImages/ or SPLIT/
 ROOT/SPLIT/_annotations.coco.json           Roboflow's export, images beside the file
-ROOT/any.json                               one COCO file for all images, which is `train`
+ROOT/any.json, ROOT/annotations/any.json    named after a split, or one for all images, which is `train`
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,7 +16,7 @@ from typing import Any
 from models.labels import fold_label
 from models.masks import Rle
 from training.data.checks import Report, read_labels_txt
-from training.data.formats.documents import DocumentError, read_json, root_documents
+from training.data.formats.documents import DocumentError, documents, read_json
 from training.data.locate import locate, report_unnamed
 from training.data.polygons import MaskError, run_lengths_rle
 from training.data.splits import read_split, split_of_name
@@ -26,6 +27,7 @@ from weaksam.errors import UserError
 Json = dict[str, Any]
 ROBOFLOW = "_annotations.coco.json"
 LISTS = ("images", "annotations", "categories")
+SPLITS = {"train", "val", "test"}
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,10 @@ def read_coco(root: Path, split: str) -> TaggedDataset:
 
 def _coco_files(root: Path) -> dict[str, _CocoFile]:
     """Return the files by split."""
-    own = {path.stem.removeprefix("instances_"): path for path in sorted(root.glob("annotations/instances_*.json"))}
-    if len(own) == 1 and not {"train", "val", "test"} & own.keys():  # instances_default.json, say
-        own = {"train": next(iter(own.values()))}
+    own = sorted(root.glob("annotations/instances_*.json"))
     if own:
-        return {name: _CocoFile(path, _folders(name), None) for name, path in own.items()}
+        named = {path.stem.removeprefix("instances_"): path for path in own}
+        return {name: _CocoFile(path, _folders(name), None) for name, path in _with_train(named).items()}
     beside = sorted(root.glob(f"*/{ROBOFLOW}"))
     if beside:
         folders = [path.parent.name for path in beside]
@@ -72,10 +73,28 @@ def _coco_files(root: Path) -> dict[str, _CocoFile]:
             split_of_name(folder): _CocoFile(path, (folder,), others[folder])
             for folder, path in zip(folders, beside, strict=True)
         }
-    for path, document in root_documents(root):
-        if isinstance(document, dict) and all(isinstance(document.get(name), list) for name in LISTS):
-            return {"train": _CocoFile(path, _folders("train"), ())}
-    return {}
+    other = [path for folder in (root, root / "annotations") for path, found in documents(folder) if _is_coco(found)]
+    by_split = _with_train({_split_in(path.stem): path for path in other})
+    return {
+        name: _CocoFile(path, _folders(name), () if len(by_split) == 1 else None) for name, path in by_split.items()
+    }
+
+
+def _with_train(files: dict[str, Path]) -> dict[str, Path]:
+    """Return the files by split; a single one that is called otherwise, `default` say, is for training."""
+    if len(files) == 1 and not SPLITS & files.keys():
+        return {"train": next(iter(files.values()))}
+    return files
+
+
+def _split_in(stem: str) -> str:
+    """Return the split that a file is named after: `val` of `my_valid_2017`."""
+    words = [split_of_name(word) for word in re.split(r"[^a-z]+", stem.lower())]
+    return next((word for word in words if word in SPLITS), stem)
+
+
+def _is_coco(document: Any) -> bool:
+    return isinstance(document, dict) and all(isinstance(document.get(name), list) for name in LISTS)
 
 
 def _folders(split: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from training.data.checks import Report, merged_labels, read_labels_txt
-from training.data.formats.documents import root_documents
+from training.data.formats.documents import documents
 from training.data.locate import image_id, is_file, locate, report_unnamed
 from training.data.splits import read_split
 from training.data.tagged import Box, TaggedDataset
@@ -42,7 +42,7 @@ def read_label_studio(root: Path, split: str) -> TaggedDataset:
 
 
 def _tasks(root: Path) -> tuple[Path, list[Json]] | None:
-    for path, document in root_documents(root):
+    for path, document in documents(root):
         tasks = [task for task in document if isinstance(task, dict)] if isinstance(document, list) else []
         if any(_is_full(task) or _image_of(task) is not None for task in tasks):
             return path, tasks

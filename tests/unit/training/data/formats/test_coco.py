@@ -13,6 +13,7 @@ from models.image import EXIF_ORIENTATION
 from models.masks import decode_rle
 from tests.unit.training.data.conftest import write_image
 from training.data.formats.coco import read_coco
+from training.data.open_dataset import open_dataset
 
 Json = dict[str, Any]
 
@@ -207,3 +208,15 @@ def test_one_file_for_all_images_and_names_of_another_machine(tmp_path: Path) ->
     dataset = read_coco(root, "train")
     assert [image.path.name for image in dataset.images] == ["a.jpg", "b.jpg"]
     assert len(dataset.notes) == 1
+
+
+@pytest.mark.parametrize("folder", [".", "annotations"])
+def test_files_named_after_splits(tmp_path: Path, folder: str) -> None:
+    root = _write(tmp_path, _document())
+    whole = root / "annotations" / "instances_train.json"
+    for name in ("my_train.json", "my-valid.json"):
+        (root / folder / name).write_bytes(whole.read_bytes())
+    whole.unlink()
+    for split in ("train", "val"):
+        dataset = open_dataset(root, split)
+        assert (dataset.labels, len(dataset.images)) == (("Bolt", "Nut"), 2)
