@@ -168,6 +168,11 @@ def test_the_readme_fits_two_screens() -> None:
     assert len((REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
 
 
+def test_drawings_need_no_script() -> None:
+    """The site fetches nothing, so nothing draws Mermaid there: drawings are text or files."""
+    assert [page.name for page in PAGES if list(blocks(page, "mermaid"))] == []
+
+
 def test_pages_know_no_machine() -> None:
     for page in PAGES:
         assert not re.search(r"/(work|root|tmp)/|localhost", page.read_text(encoding="utf-8")), page.name
