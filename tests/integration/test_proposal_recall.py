@@ -90,5 +90,5 @@ def test_images_without_boxes_are_refused(tiny_bundle: Bundle, tmp_path: Path) -
     folder = tmp_path / "red-bolt"
     folder.mkdir()
     Image.fromarray(picture()).save(folder / "x.png")
-    with pytest.raises(ValueError, match="no picture with boxes in split 'train'"):
+    with pytest.raises(ValueError, match="no image with boxes in split 'train'"):
         evaluate_proposals(tiny_bundle.folder, tmp_path, "train", threads=1)
