@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import shutil
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from models.bundle import DEFAULT_BUNDLE, MANIFEST, load_bundle
@@ -23,7 +25,9 @@ from tests.support.tiny_runs import CONFIGS, make_scenes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KILLS = int(os.environ.get("WEAKSAM_TEST_TRAINING_KILLS", "5"))
+EXPORT_KILLS = min(KILLS, 3)
 SEED = 2026
+LOGGER = logging.getLogger(__name__)
 STEPS = 24
 SETTINGS = [
     "side_px=64",
@@ -86,12 +90,12 @@ def kill_after(command: list[str], out: Path, checkpoints: int, delay_s: float) 
 def test_random_kills_end_with_the_weights_and_the_log_of_an_unbroken_training(scenes: Path, tmp_path: Path) -> None:
     draw = random.Random(SEED)
     broken, whole = tmp_path / "broken", tmp_path / "whole"
+    killed_at = []
     for _ in range(KILLS):
-        killed = kill_after(
-            train_command(scenes, broken), broken, draw.randint(1, STEPS // KILLS), draw.uniform(0, 0.3)
-        )
-        assert killed, "the training ended before its kill: give it more steps"
+        more, delay_s = draw.randint(1, STEPS // KILLS), draw.uniform(0, 0.3)
+        assert kill_after(train_command(scenes, broken), broken, more, delay_s), "it ended before its kill"
         assert not (broken / "cam.safetensors").exists()
+        killed_at.append(torch.load(broken / RESUME, weights_only=True)["step"])  # raises if it is torn
     for out in (broken, whole):
         status, errors = run(train_command(scenes, out))
         assert status == 0, errors
@@ -99,7 +103,36 @@ def test_random_kills_end_with_the_weights_and_the_log_of_an_unbroken_training(s
     assert resumed.keys() == unbroken.keys()
     assert [name for name in unbroken if not resumed[name].equal(unbroken[name])] == []
     assert steps_logged(broken) == steps_logged(whole), "a step is logged twice, or not at all"
-    assert sorted(path.name for path in broken.iterdir()) == sorted(path.name for path in whole.iterdir())
+    assert {path.name for path in broken.iterdir()} == {path.name for path in whole.iterdir()}
+    LOGGER.info("killed after steps %s of %d; %d tensors equal bit by bit", killed_at, STEPS, len(unbroken))
+
+
+def export_command(out: Path, version: str) -> list[str]:
+    """Export the default bundle under another name, as somebody with an official SAM would."""
+    config = REPOSITORY / "deploy" / "configs" / "default.toml"
+    names = ["--config", str(config), "--set", "name=other", "--set", f'version="{version}"']
+    return [sys.executable, "-m", "weaksam", "export", "--cam", str(DEFAULT_BUNDLE), "--out", str(out), *names]
+
+
+def test_an_export_killed_at_random_leaves_a_whole_bundle_or_none(tmp_path: Path) -> None:
+    draw, out = random.Random(SEED), tmp_path / "bundle"
+    shutil.copytree(DEFAULT_BUNDLE, out)
+    versions, found, kills = {load_bundle(out).version, None}, list[str | None](), 0
+    for version in map(str, range(EXPORT_KILLS)):
+        process, files = start(export_command(out, version)), draw.randint(0, len(list(DEFAULT_BUNDLE.glob("*.onnx"))))
+        while process.poll() is None and len(list((out / ".draft").glob("*"))) < files + 1:
+            time.sleep(0.0005)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kills += process.returncode == -signal.SIGKILL
+        versions.add(version)
+        found.append(load_bundle(out).version if (out / MANIFEST).exists() else None)
+        assert found[-1] in versions
+    assert kills, "every export ended before its kill"
+    assert run(export_command(out, "last"))[0] == 0
+    assert load_bundle(out).version == "last"
+    assert not (out / ".draft").exists()
+    LOGGER.info("%d killed; then the bundle was of version %s, or there was none", kills, found)
 
 
 @pytest.fixture
@@ -141,9 +174,7 @@ def test_an_export_onto_a_full_disk_leaves_the_bundle_that_was_there(tiny_disk: 
     shutil.copytree(DEFAULT_BUNDLE, out)
     before = load_bundle(out).digest
     files = sorted(path.name for path in out.iterdir())
-    start = [sys.executable, "-m", "weaksam", "export", "--cam", str(DEFAULT_BUNDLE), "--out", str(out)]
-    config = REPOSITORY / "deploy" / "configs" / "default.toml"
-    status, errors = run([*start, "--config", str(config), "--set", "name=other", "--set", 'version="9"'])
+    status, errors = run(export_command(out, "9"))
     assert status == 2, errors
     assert errors.splitlines()[-1] == f"weaksam: {out}: No space left on device: make room, then give the same command"
     assert "Traceback" not in errors
@@ -154,9 +185,7 @@ def test_an_export_onto_a_full_disk_leaves_the_bundle_that_was_there(tiny_disk: 
 def test_an_export_into_an_empty_folder_of_a_full_disk_leaves_no_bundle(tiny_disk: Path) -> None:
     (tiny_disk / "filler").write_bytes(bytes(os.statvfs(tiny_disk).f_bavail * os.statvfs(tiny_disk).f_frsize // 2))
     out = tiny_disk / "bundle"
-    start = [sys.executable, "-m", "weaksam", "export", "--cam", str(DEFAULT_BUNDLE), "--out", str(out)]
-    config = REPOSITORY / "deploy" / "configs" / "default.toml"
-    status, errors = run([*start, "--config", str(config), "--set", "name=other", "--set", 'version="9"'])
+    status, errors = run(export_command(out, "9"))
     assert (status, "Traceback" in errors) == (2, False), errors
     assert list(out.iterdir()) == []
     assert not (out / MANIFEST).exists()
