@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
@@ -14,7 +14,16 @@ MAX_POINTS = 100
 # Far beyond any image, and within what the networks' 32-bit numbers hold.
 MAX_PIXEL = 1e6
 Pixel = Annotated[float, Field(strict=True, ge=-MAX_PIXEL, le=MAX_PIXEL)]
-Point = tuple[Pixel, Pixel, Annotated[int, Field(strict=True, ge=0, le=1)]]
+
+
+def _whole(value: object) -> object:
+    """Return 1 for 1.0, which JSON does not tell apart; refuse true and false, which Python takes for numbers."""
+    if isinstance(value, bool):
+        raise ValueError("must be 0 or 1")
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Point = tuple[Pixel, Pixel, Annotated[Literal[0, 1], BeforeValidator(_whole)]]
 Box = tuple[Pixel, Pixel, Pixel, Pixel]
 
 
