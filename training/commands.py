@@ -57,8 +57,9 @@ def run_command(
 
 @train_app.command("sam")
 def sam_command(config: ConfigOption, out: OutOption, override: SetOption = None) -> None:
-    """Pre-train the compact SAM, class-agnostic, on generated pictures."""
-    from training.train_sam import SamConfig, train_sam
+    """Train the compact SAM, class-agnostic, on generated images and on photographs with masks."""
+    from training.sam_config import SamConfig
+    from training.train_sam import train_sam
 
     console.print(f"wrote {train_sam(load_config(SamConfig, config, override or ()), out)}")
 

@@ -18,7 +18,8 @@ from models.nets.backbone import MEAN_RGB
 from models.nets.compact_sam import CompactSam, decode_prompts
 from models.prompts import PromptBatch, box_prompts, point_prompts
 from training.data.tagged import TaggedImage
-from training.train_sam import interior_points, load_compact_sam
+from training.sam_prompts import interior_points
+from training.train_sam import load_compact_sam
 
 REPORT_SEED = 11
 # COCO's bounds of small, medium and large, in square pixels of the picture.

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from models.config import load_config
 from training.data.open_together import open_together
+from training.sam_config import SamConfig
 from training.scenes.generate import generate_scenes
 from training.train_cam import CamConfig, train_cam
-from training.train_sam import SamConfig, train_sam
+from training.train_sam import train_sam
 from training.train_wsod import WsodConfig, train_wsod
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
@@ -17,8 +18,8 @@ SMALL = ["side_px=64", "precision=32-true", "warmup_steps=1"]
 SAM = [
     *SMALL,
     "steps=6",
-    "batch_pictures=2",
-    "prompts_per_picture=2",
+    "batch_images=2",
+    "prompts_per_image=2",
     "loader_workers=0",
     "checkpoint_steps=2",
     "lr=1e-5",

@@ -9,9 +9,9 @@ from models.config import ConfigError, load_config
 from models.settings import BundleConfig
 from training.pgt import PgtConfig
 from training.pipeline_config import PipelineConfig, load_pipeline
+from training.sam_config import SamConfig
 from training.train_cam import CamConfig
 from training.train_detector import DetectorConfig
-from training.train_sam import SamConfig
 from training.train_wsod import WsodConfig
 
 CONFIGS = Path(__file__).resolve().parents[3] / "training" / "configs"
