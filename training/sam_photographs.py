@@ -45,7 +45,7 @@ def read_domains(source: SourceConfig) -> list[Domain]:
             domains.setdefault(domain_of(image), []).append(image)
     unknown = set(source.exclude_domains) - set(domains)
     if unknown:
-        raise ValueError(f"exclude_domains: {source.data} has no {sorted(unknown)[0]!r}; it has {sorted(domains)}")
+        raise ValueError(f"exclude_domains: {source.data} has no {min(unknown)!r}; it has {sorted(domains)}")
     kept = [tuple(domains[name]) for name in sorted(domains) if name not in source.exclude_domains]
     if not kept:
         raise ValueError(f"sources: {source.data} has no image with masks in split {source.split!r}")
