@@ -11,59 +11,34 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from models.bundle import load_bundle
-from service.api_keys import KeyRing
+from service.auth.api_keys import KeyRing
+from service.auth.token_bucket import RateLimit
 from service.backends.base import Backend
-from service.backends.choice import open_backend
-from service.body import BodyLimit
-from service.cache import ResultCache
-from service.detector import Detector
-from service.key_guard import PROBES, KeyGuard
-from service.logs import setup_logging
-from service.metrics import Metrics
-from service.openapi import complete_openapi
-from service.operations import Operations
-from service.pipeline import Limits, Pipeline
-from service.problems import add_problem_handlers
-from service.request_scope import HEADER, RequestScope
-from service.routes import router
-from service.served import Served
-from service.server import Server
+from service.http.body import BodyLimit
+from service.http.key_guard import PROBES, KeyGuard
+from service.http.openapi import complete_openapi
+from service.http.problems import add_problem_handlers
+from service.http.request_scope import HEADER, RequestScope
+from service.http.routes import router
+from service.inference.cache import ResultCache
+from service.inference.open_pipeline import open_pipeline
+from service.observability.logs import setup_logging
+from service.observability.metrics import Metrics
+from service.observability.tracing import Tracer, TraceScope
+from service.runtime.active_bundle import Served
+from service.runtime.lifecycle import Operations
+from service.runtime.request_handler import Detector
+from service.runtime.server import Server
 from service.settings import Settings
-from service.spans import Tracer, TraceScope
-from service.token_bucket import RateLimit
 
 API_VERSION = "1"
-
-
-def create_pipeline(settings: Settings, backend: Backend | None = None) -> Pipeline:
-    """The pipeline of `settings.bundle`, on the backend of the settings unless one is given; close it after use.
-
-    Raises:
-        BundleError: the bundle cannot be used.
-        BackendMismatch: the backend cannot serve it.
-    """
-    metrics = Metrics()
-    return _open_pipeline(settings, metrics, ResultCache(settings.cache_bytes, metrics), backend)
-
-
-def _open_pipeline(
-    settings: Settings, metrics: Metrics, cache: ResultCache, backend: Backend | None = None
-) -> Pipeline:
-    # Resolved first: a link that is turned to another bundle meanwhile must not mix the files of two.
-    bundle = load_bundle(settings.bundle.resolve())
-    backend = backend or open_backend(settings, bundle, metrics)
-    limits = Limits(settings.max_tags, settings.max_detections)
-    return Pipeline(bundle, backend, cache, limits, metrics)
 
 
 def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
     """The service as an ASGI application; errors as `create_pipeline`. It closes the backend when it ends."""
     metrics = Metrics()
     cache = ResultCache(settings.cache_bytes, metrics)
-    served = Served(
-        _open_pipeline(settings, metrics, cache, backend), partial(_open_pipeline, settings, metrics, cache)
-    )
+    served = Served(open_pipeline(settings, metrics, cache, backend), partial(open_pipeline, settings, metrics, cache))
     operations = Operations(served, _key_ring(settings), metrics)
     tracer = _tracer(settings)
     app = FastAPI(
@@ -131,7 +106,7 @@ def _tracer(settings: Settings) -> Tracer | None:
     if settings.otlp_endpoint is None:
         return None
     try:
-        from service.tracing import OtlpTracer  # noqa: PLC0415 - the base install does not have what it needs
+        from service.observability.otlp import OtlpTracer  # noqa: PLC0415 - the base install does not have what it needs
     except ModuleNotFoundError as error:
         raise ValueError(
             f"WEAKSAM_OTLP_ENDPOINT is {settings.otlp_endpoint!r}, but {error.name} is not installed: "

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-import weaksam
 from models.bundle import DEFAULT_BUNDLE
 from models.masks import decode_rle, mask_box
 from service.errors import PROBLEM_TYPES
-from service.schemas import DetectResult, Problem, RleMask
 from service.settings import Settings
+from weaksam.cli import main as command_line
+from weaksam.schemas import DetectResult, Problem, RleMask
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
@@ -38,8 +38,8 @@ def lines_beginning(page: Path, program: str) -> list[list[str]]:
 
 def follow(arguments: list[str]) -> tuple[Any, list[str]]:
     """The command that the first words name, and the words after them."""
-    assert arguments[0] in weaksam.SUB_COMMANDS, f"there is no `weaksam {arguments[0]}`"
-    command, rest = weaksam._load(arguments[0]), arguments[1:]
+    assert arguments[0] in command_line.SUB_COMMANDS, f"there is no `weaksam {arguments[0]}`"
+    command, rest = command_line._load(arguments[0]), arguments[1:]
     while getattr(command, "commands", None) and rest and not rest[0].startswith("-"):
         # the group's own way of reading its first word; it raises UsageError where there is no such command
         _, command, rest = command.resolve_command(command.make_context("weaksam", [], resilient_parsing=True), rest)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from weaksam import EXTRA_OF_PACKAGE
+from weaksam.cli.main import EXTRA_OF_PACKAGE
 
 
 @pytest.fixture(scope="module")

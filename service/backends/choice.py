@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from models.bundle import Bundle
 from service.backends.base import Backend
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 from service.settings import Settings
 
 # `cam` and `sam_encoder` of one request run at the same time.
@@ -18,7 +18,7 @@ def open_backend(settings: Settings, bundle: Bundle, metrics: Metrics) -> Backen
         BackendMismatch: it cannot serve the bundle.
     """
     if settings.backend == "triton":
-        from service.backends.triton import TritonBackend  # noqa: PLC0415 - needs the extra `triton`
+        from service.backends.triton.backend import TritonBackend  # noqa: PLC0415 - needs the extra `triton`
 
         return TritonBackend(
             bundle,

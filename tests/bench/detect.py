@@ -15,13 +15,13 @@ from rich.progress import track
 
 from models.bundle import load_bundle
 from models.image import decode_image
-from service.app import create_pipeline
 from service.backends.ort import OrtBackend
-from service.schemas import DetectOptions
+from service.inference.open_pipeline import create_pipeline
 from service.settings import load_settings
 from tests.bench.bare_loop import BareLoop, Call, RecordingBackend
 from tests.bench.pictures import BenchPicture, draw_scenes
 from tests.bench.server import PROMPTS_METRIC, post_detect, read_counters, served
+from weaksam.schemas import DetectOptions
 
 WARM_UP = 3
 # onnxruntime's threads spin for a while after a run; without a pause those of one side would slow the other's start.

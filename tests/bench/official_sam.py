@@ -57,7 +57,7 @@ def _random_checkpoint(kind: str, path: Path) -> Path:
 def _measured(arguments: list[str]) -> dict[str, float]:
     """Run `weaksam` with the arguments to its end; wall and CPU seconds and most memory."""
     started_s = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "weaksam.py", *arguments], cwd=REPOSITORY)
+    process = subprocess.Popen([sys.executable, "-m", "weaksam", *arguments], cwd=REPOSITORY)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"weaksam {arguments[0]} ended with {os.waitstatus_to_exitcode(status)}")
@@ -68,7 +68,7 @@ def _served_once(bundle: Path) -> dict[str, Any]:
     port = 8765
     command = ["serve", "--bundle", str(bundle), "--port", str(port), "--deadline-s", "3600", "--workers", "1"]
     started_s = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "weaksam.py", *command], cwd=REPOSITORY)
+    process = subprocess.Popen([sys.executable, "-m", "weaksam", *command], cwd=REPOSITORY)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=3600) as client:
             _wait_until_ready(client, process)

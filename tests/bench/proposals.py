@@ -20,9 +20,8 @@ from models.bundle import Bundle, load_bundle
 from models.image import DecodedImage, decode_image
 from models.letterbox import Letterbox
 from models.peaks import Peaks
-from service.app import create_pipeline
-from service.pipeline import Pipeline
-from service.schemas import DetectOptions, Explanation
+from service.inference.open_pipeline import create_pipeline
+from service.inference.pipeline import Pipeline
 from service.settings import load_settings
 from tests.bench.bare_loop import BareLoop
 from tests.bench.pictures import BenchPicture
@@ -33,7 +32,8 @@ from tests.bench.reference import (
     reference_proposals,
     sam_predictor,
 )
-from training.metrics import recall_at
+from training.metrics.average_precision import recall_at
+from weaksam.schemas import DetectOptions, Explanation
 
 IOU_THRESHOLDS = (0.5, 0.75, 0.9)
 # Prompts in one run of the decoder where the reference's way is not timed.

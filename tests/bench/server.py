@@ -54,7 +54,16 @@ def served(bundle_dir: Path, threads: int) -> Iterator[httpx.Client]:
 def started(bundle_dir: Path, threads: int, *options: str) -> Iterator[Started]:
     """A server with further options of `weaksam serve`; RuntimeError if it does not start."""
     port = _free_port()
-    command = [sys.executable, "weaksam.py", "serve", "--port", str(port), "--bundle", str(bundle_dir.resolve())]
+    command = [
+        sys.executable,
+        "-m",
+        "weaksam",
+        "serve",
+        "--port",
+        str(port),
+        "--bundle",
+        str(bundle_dir.resolve()),
+    ]
     command += [
         "--intra-op-threads",
         str(threads),

@@ -14,12 +14,12 @@ import httpx
 from rich.progress import track
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 
-from deploy.triton_config import TritonOptions
-from deploy.triton_repository import write_repository
+from deploy.triton.config import TritonOptions
+from deploy.triton.repository import write_repository
 from models.bundle import Bundle, load_bundle
 from models.triton import TRITON_TYPES
-from service.backends.triton import TritonBackend
-from service.metrics import Metrics
+from service.backends.triton.backend import TritonBackend
+from service.observability.metrics import Metrics
 from tests.bench.bare_loop import Call, RecordingBackend
 from tests.bench.detect import SETTLE_S, WARM_UP, Recorded, record
 from tests.bench.pictures import draw_scenes

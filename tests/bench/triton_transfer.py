@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from deploy.triton_config import TritonOptions
-from deploy.triton_repository import write_repository
+from deploy.triton.config import TritonOptions
+from deploy.triton.repository import write_repository
 from models.bundle import Bundle
-from service.backends.triton import TritonBackend
-from service.metrics import Metrics
+from service.backends.triton.backend import TritonBackend
+from service.observability.metrics import Metrics
 from tests.bench.server import ANSWER_TIMEOUT_S
 from tests.support.tiny_bundle import repaired, write_tiny_bundle
 from tests.support.triton_server import running_triton

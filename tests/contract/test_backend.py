@@ -11,11 +11,11 @@ import pytest
 
 from models.bundle import Bundle
 from service.backends.base import Array, Backend, Tensors
-from service.backends.fake import FakeBackend
 from service.backends.ort import OrtBackend
-from service.backends.triton import TritonBackend
+from service.backends.triton.backend import TritonBackend
 from service.errors import BackendFailure, BackendUnavailable
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
+from tests.support.fake_backend import FakeBackend
 from tests.support.service_parts import GREEN, PATIENCE_S, RED
 from tests.support.tiny_bundle import picture
 

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from models.bundle import DEFAULT_BUNDLE, load_bundle
-from service.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
+from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
 
 PATIENCE_S = 1800.0
 PROJECT = "weaksam-test"

@@ -32,7 +32,7 @@ def port(repository_dir: Path, default_bundle_dir: Path) -> Iterator[int]:
     """`weaksam serve` on the default bundle, ready to answer; yields its port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, str(repository_dir / "weaksam.py"), "serve", "--port", str(port)]
+    command = [sys.executable, "-m", "weaksam", "serve", "--port", str(port)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         wait_until_ready(f"http://127.0.0.1:{port}/readyz", process)
@@ -80,7 +80,14 @@ def test_the_demo_draws_what_it_found(workplace: Path, repository_dir: Path, def
     makefile = (repository_dir / "Makefile").read_text(encoding="utf-8")
     demo = re.search(r"weaksam (detect .+ --overlay demo.png)$", makefile, re.MULTILINE)
     assert demo is not None
-    command = [sys.executable, str(repository_dir / "weaksam.py"), *shlex.split(demo[1]), "--json", "demo.json"]
+    command = [
+        sys.executable,
+        "-m",
+        "weaksam",
+        *shlex.split(demo[1]),
+        "--json",
+        "demo.json",
+    ]
     ended = subprocess.run(command, cwd=workplace, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert_drawn(workplace / "demo.png", workplace / "samples" / "runway.jpg")
@@ -92,7 +99,15 @@ def test_the_demo_draws_what_it_found(workplace: Path, repository_dir: Path, def
 def test_an_unknown_tag_is_one_sentence_with_the_nearest(
     workplace: Path, repository_dir: Path, default_bundle_dir: Path
 ) -> None:
-    command = [sys.executable, str(repository_dir / "weaksam.py"), "detect", "samples/runway.jpg", "--tags", "wrenh"]
+    command = [
+        sys.executable,
+        "-m",
+        "weaksam",
+        "detect",
+        "samples/runway.jpg",
+        "--tags",
+        "wrenh",
+    ]
     ended = subprocess.run(command, cwd=workplace, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert ended.stderr.startswith("weaksam: tags: 'wrenh' is no label, the nearest are Wrench")

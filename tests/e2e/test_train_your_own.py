@@ -19,8 +19,8 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-import weaksam
 from training.scenes.generate import generate_scenes
+from weaksam.cli import main as command_line
 
 START_TIMEOUT_S = 120.0
 PAGE = "docs/train-your-own.md"
@@ -80,7 +80,7 @@ def _run(line: str) -> str:
     if "--tags" in arguments:
         # The page's picture shows a wrench and a bolt, the generated one something else.
         arguments[arguments.index("--tags") + 1] = _tags_of("bench-001.jpg")
-    ended = CliRunner(env={"COLUMNS": "160"}).invoke(weaksam.app, arguments, catch_exceptions=False)
+    ended = CliRunner(env={"COLUMNS": "160"}).invoke(command_line.app, arguments, catch_exceptions=False)
     assert ended.exit_code == 0, f"{line}\n{ended.output}"
     return ended.output
 
@@ -156,7 +156,9 @@ def server(
     subprocess.run(shlex.split(link), cwd=workplace, check=True)
     arguments = [port if word == "8000" else word for word in shlex.split(command)[1:]]
     process = subprocess.Popen(
-        [sys.executable, str(repository_dir / "weaksam.py"), *arguments], cwd=workplace, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "weaksam", *arguments],
+        cwd=workplace,
+        stderr=subprocess.DEVNULL,
     )
     try:
         yield process, f"http://127.0.0.1:{port}"

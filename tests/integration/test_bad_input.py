@@ -13,10 +13,10 @@ import pytest
 from models.bundle import Bundle
 from service.app import create_app
 from service.errors import PROBLEM_MEDIA_TYPE
-from service.schemas import Problem
 from tests.support import pictures
 from tests.support.live_server import live_server
 from tests.support.service_parts import tiny_settings
+from weaksam.schemas import Problem
 
 GOOD = pictures.saved(pictures.patch(), "PNG")
 Fields = dict[str, Any]

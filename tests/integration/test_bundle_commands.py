@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from models.bundle import MANIFEST, PROPOSAL_GRAPHS, Bundle, BundleError, Thresholds, write_manifest
-from service.bundle_commands import bundle_app
 from service.errors import BackendMismatch
 from tests.support.tiny_bundle import write_tiny_bundle
+from weaksam.cli.bundle import bundle_app
 
 
 @pytest.fixture

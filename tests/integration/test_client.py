@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.client import ClientError, RequestRefused, RetryPolicy, ServerFailed, ServerUnreachable, WeakSamClient
 from tests.support.fake_service import BUSY, CUT, FakeService, Reply
 from tests.support.live_server import live_server
+from weaksam.client import ClientError, RequestRefused, RetryPolicy, ServerFailed, ServerUnreachable, WeakSamClient
 
 FAST = RetryPolicy(attempts=3, first_wait_s=0.01)
 

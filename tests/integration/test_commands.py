@@ -20,17 +20,17 @@ from PIL import Image
 from models.bundle import Bundle
 from models.masks import decode_rle
 from service.app import create_app
-from service.schemas import DetectResult
 from tests.support.live_server import live_server
 from tests.support.service_parts import BLUE, GREEN, RED, TWO_BOLTS_AND_A_NUT, tiny_settings
 from tests.support.tiny_bundle import encoded, picture
+from weaksam.schemas import DetectResult
 
 REFUSED = 2
 
 
 @pytest.fixture
 def start(repository_dir: Path) -> list[str]:
-    return [sys.executable, str(repository_dir / "weaksam.py")]
+    return [sys.executable, "-m", "weaksam"]
 
 
 @pytest.fixture

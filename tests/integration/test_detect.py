@@ -14,7 +14,6 @@ from PIL import Image
 
 from models.bundle import Bundle
 from service.app import create_app
-from service.schemas import DetectResult, LabelsAnswer
 from tests.support.live_server import live_server
 from tests.support.service_parts import (
     TWO_BOLTS_AND_A_NUT,
@@ -23,6 +22,7 @@ from tests.support.service_parts import (
     tiny_settings,
 )
 from tests.support.tiny_bundle import encoded
+from weaksam.schemas import DetectResult, LabelsAnswer
 
 PICTURE = encoded(TWO_BOLTS_AND_A_NUT)
 WAYS: dict[str, dict[str, Any]] = {

@@ -13,8 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from deploy.detector_plan import detector_plan, pair_detections
-from deploy.onnx_graph import export_graph, largest_difference
+from deploy.export.detector_plan import detector_plan, pair_detections
+from deploy.export.onnx_graph import export_graph, largest_difference
 from models.boxes import pairwise_iou
 from models.bundle import GraphSpec
 from models.config import config_from_values
@@ -24,10 +24,10 @@ from models.nets.graphs import DetectorGraph
 from models.nets.rcnn import Rcnn
 from tests.support.patches import SIDE_PX, make_patches, run_detector, write_pseudo_labels
 from tests.support.tiny_bundle import LABELS
-from training.calibrate import MOST_DETECTOR_THRESHOLD
 from training.data.tagged import TaggedImage
-from training.detector_report import detect_augmented, detect_picture, report_detector
-from training.train_detector import DetectorConfig, load_rcnn
+from training.detector.report import detect_augmented, detect_picture, report_detector
+from training.detector.train import DetectorConfig, load_rcnn
+from training.metrics.score_thresholds import MOST_DETECTOR_THRESHOLD
 
 STEPS = 120
 EVERYTHING = np.ones(len(LABELS), np.float32)
@@ -190,7 +190,7 @@ def test_a_run_cut_off_at_a_checkpoint_ends_with_the_same_weights(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("training.train_detector.save_file", cut_off)
+        patch.setattr("training.detector.train.save_file", cut_off)
         with pytest.raises(KeyboardInterrupt):
             run_detector(images, labels_json, tmp_path / "run", *SHORT)
     assert not (tmp_path / "run" / "detector.safetensors").exists()

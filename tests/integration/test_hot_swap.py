@@ -14,8 +14,8 @@ import pytest
 
 from models.bundle import load_bundle, write_manifest
 from models.settings import PostSettings
-from service.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
 from service.app import create_app
+from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
 from tests.support.live_server import live_server
 from tests.support.service_parts import PATIENCE_S, TWO_BOLTS_AND_A_NUT, tiny_settings
 from tests.support.tiny_bundle import encoded, write_tiny_bundle

@@ -11,13 +11,13 @@ import pytest
 import typer
 
 from models.bundle import Bundle
-from service.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
 from service.app import create_app
-from service.client import RequestRefused, RetryPolicy, WeakSamClient
-from service.label_command import label
+from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
 from tests.support.live_server import live_server
 from tests.support.service_parts import TWO_BOLTS_AND_A_NUT, tiny_settings
 from tests.support.tiny_bundle import encoded
+from weaksam.cli.label import label
+from weaksam.client import RequestRefused, RetryPolicy, WeakSamClient
 
 PICTURE = encoded(TWO_BOLTS_AND_A_NUT)
 ORIGIN, STRANGER = "https://label.example", "https://elsewhere.example"

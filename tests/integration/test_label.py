@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from pycocotools.coco import COCO
 
-from service.client import RetryPolicy, WeakSamClient
-from service.label import LabelJob, LabelSummary, OnDone, label_folder
-from service.label_journal import JournalError
-from service.label_tags import Failure, worklist_from_names
 from tests.support.fake_service import BUSY, CUT, LABELS, FakeService, Reply, fake_app
 from tests.support.live_server import live_server
+from weaksam.client import RetryPolicy, WeakSamClient
+from weaksam.labelling.journal import JournalError
+from weaksam.labelling.run import LabelJob, LabelSummary, OnDone, label_folder
+from weaksam.labelling.worklist import Failure, worklist_from_names
 
 DONE, TOO_MANY_FAILED, REFUSED = 0, 1, 2
 WRITTEN = ("dataset.json", "failures.csv", "ledger.csv", "results.json")
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def command(folder: Path, url: str, tmp_path: Path, repository_dir: Path) -> list[str]:
-    start = [sys.executable, str(repository_dir / "weaksam.py"), "label", str(folder)]
+    start = [sys.executable, "-m", "weaksam", "label", str(folder)]
     return [*start, "--tags-from", "folder", "--server", url, "--out", str(tmp_path / "out")]
 
 

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from models.bundle import Bundle
-from service.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
 from service.app import create_app
-from service.metrics import Metrics
+from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
+from service.observability.metrics import Metrics
 from tests.support.live_server import live_server
 from tests.support.prometheus_server import MONITORING, PATIENCE_S, dashboard_queries, running_prometheus
 from tests.support.service_parts import GREEN, RED, WatchedBackend, tiny_settings

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from deploy.export_bundle import export_bundle, open_run, open_sam
+from deploy.export.bundle import export_bundle, open_run, open_sam
 from models.boxes import pairwise_iou
 from models.bundle import Bundle, file_sha256, load_bundle
 from models.config import load_config
@@ -24,8 +24,8 @@ from tests.support.official_sam import SMALL, write_random_runs, write_small_che
 from tests.support.service_parts import tiny_settings
 from tests.support.tiny_bundle import encoded
 from training.data.tagged import TaggedImage
-from training.graph_runner import GraphRunner
-from training.proposal_store import store_proposals
+from training.proposals.graph_runner import GraphRunner
+from training.proposals.store import store_proposals
 
 BUNDLE_CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "configs" / "default.toml"
 LABELS = LabelSet((Label("Bolt"), Label("Nut")))

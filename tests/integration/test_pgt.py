@@ -16,14 +16,14 @@ from models.bundle import Bundle
 from models.labels import LabelSet
 from models.masks import decode_rle
 from tests.support.tiny_bundle import LABELS, encoded, picture
-from training.commands import train_app
 from training.data.dataset_writer import write_tags_csv
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage, TrueObject
-from training.graph_runner import GraphRunner
-from training.pgt import PgtConfig, label_pictures, make_pgt, with_least_score
-from training.pgt_store import Detected, DetectionStore
-from training.pseudo_masks import draw_masks
+from training.proposals.graph_runner import GraphRunner
+from training.pseudo_labels.make import PgtConfig, label_pictures, make_pgt, with_least_score
+from training.pseudo_labels.masks import draw_masks
+from training.pseudo_labels.store import Detected, DetectionStore
+from weaksam.cli.train import train_app
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 # on the decoder's 4 px cells, so that boxes and masks are exact

@@ -17,7 +17,7 @@ import pytest
 
 from models.bundle import load_bundle
 from tests.support.ranks import run_on_ranks
-from training.stage import DONE
+from training.runs.stage import DONE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SMOKE = REPOSITORY / "training" / "configs" / "smoke.toml"
@@ -26,7 +26,7 @@ STAGES = ("scenes", "cam", "proposer", "proposals", "wsod", "pgt", "detector", "
 
 
 def start(run_dir: Path, log: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, str(REPOSITORY / "weaksam.py"), "train", str(SMOKE), "--out", str(run_dir)]
+    command = [sys.executable, "-m", "weaksam", "train", str(SMOKE), "--out", str(run_dir)]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "100"}
     with log.open("ab") as stream:
         return subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=stream, stderr=stream)

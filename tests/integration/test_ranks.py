@@ -89,8 +89,8 @@ def test_a_training_takes_the_same_steps_on_two_ranks(data: Path, tmp_path: Path
 def test_ranks_started_by_slurm_join() -> None:
     """What srun sets for two tasks on one machine."""
     code = (
-        "from training.engine import start_fabric\n"
-        "from training.ranks import my_share, rank, rank_count, wait_for_ranks\n"
+        "from training.runs.engine import start_fabric\n"
+        "from training.runs.ranks import my_share, rank, rank_count, wait_for_ranks\n"
         "start_fabric('32-true', 0)\n"
         "wait_for_ranks()\n"
         "print('rank', rank(), 'of', rank_count(), list(my_share(range(5))))\n"

@@ -10,13 +10,13 @@ import pytest
 
 from models.bundle import Bundle
 from service.app import create_app
-from service.client import WeakSamClient
-from service.label import LabelJob, label_folder
-from service.label_files import DATASET, FAILURES, LEDGER, RESULTS
-from service.label_tags import Failure, worklist_from_names
 from tests.support.live_server import live_server
 from tests.support.service_parts import BLUE, GREEN, RED, tiny_settings
 from tests.support.tiny_bundle import encoded, picture
+from weaksam.client import WeakSamClient
+from weaksam.labelling.outputs import DATASET, FAILURES, LEDGER, RESULTS
+from weaksam.labelling.run import LabelJob, label_folder
+from weaksam.labelling.worklist import Failure, worklist_from_names
 
 # Its wheels are larger than all that serving needs, so the extra `ray` is not part of `dev`.
 ray = pytest.importorskip("ray", reason="ray is not installed: pip install -e '.[ray]'")
@@ -51,7 +51,7 @@ def folder(tmp_path: Path) -> Path:
 def test_ray_and_the_service_write_the_same_files(
     cluster: None, tiny_bundle: Bundle, folder: Path, tmp_path: Path
 ) -> None:
-    from service.label_ray import RayPlan, label_with_ray
+    from service.batch.ray_labelling import RayPlan, label_with_ray
 
     settings = tiny_settings(tiny_bundle.folder)
     worklist = worklist_from_names(folder, "folder")

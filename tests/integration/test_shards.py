@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 import typer
 
-from service.client import RetryPolicy, WeakSamClient
-from service.label import LabelJob, label_folder
-from service.label_command import label, label_merge
-from service.label_files import DATASET, FAILURES, LEDGER, RESULTS
-from service.label_journal import JournalError
-from service.label_merge import merge_shards
-from service.label_tags import worklist_from_csv
-from service.shard import Shard, shard_worklist
 from tests.support.fake_service import LABELS, FakeService, Reply
+from weaksam.cli.label import label, label_merge
+from weaksam.client import RetryPolicy, WeakSamClient
+from weaksam.labelling.journal import JournalError
+from weaksam.labelling.merge import merge_shards
+from weaksam.labelling.outputs import DATASET, FAILURES, LEDGER, RESULTS
+from weaksam.labelling.run import LabelJob, label_folder
+from weaksam.labelling.shard import Shard, shard_worklist
+from weaksam.labelling.worklist import worklist_from_csv
 
 FILES = (DATASET, RESULTS, LEDGER, FAILURES)
 SHARDS = 4

@@ -16,7 +16,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from models.bundle import Bundle
 from service.app import create_app
 from service.backends.base import Array, Tensors
-from service.spans import TraceScope, trace_headers
+from service.observability.tracing import TraceScope, trace_headers
 from tests.support.live_server import live_server
 from tests.support.service_parts import TWO_BOLTS_AND_A_NUT, WatchedBackend, tiny_settings
 from tests.support.tiny_bundle import encoded
@@ -154,7 +154,7 @@ def test_traces_are_off_by_default(tiny_bundle: Bundle) -> None:
 
 
 def test_a_missing_package_is_named_with_its_extra(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "service.tracing", raising=False)
+    monkeypatch.delitem(sys.modules, "service.observability.otlp", raising=False)
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.resources", None)
     with pytest.raises(ValueError, match=r"pip install -e '\.\[otel\]'"):
         create_app(tiny_settings(tiny_bundle.folder, otlp_endpoint="http://127.0.0.1:4318"))

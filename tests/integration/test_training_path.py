@@ -14,8 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from deploy.export_bundle import export_bundle, open_classes, open_run, open_sam
-from deploy.onnx_graph import ExportError
+from deploy.export.bundle import export_bundle, open_classes, open_run, open_sam
+from deploy.export.onnx_graph import ExportError
 from models.bundle import PROPOSAL_GRAPHS, BundleError, load_bundle
 from models.config import load_config
 from models.labels import LabelSet
@@ -24,10 +24,10 @@ from models.nets.cam import CnnCam
 from models.nets.compact_sam import build_compact_sam
 from models.settings import BundleConfig
 from tests.support.tiny_runs import make_scenes, run_cam, run_sam, run_wsod
-from training.cam_compare import open_cam
-from training.evaluate import evaluate
-from training.sam_weights import NOT_SERVED, load_initial_weights
-from training.scenes.tools import TOOL_NAMES
+from training.classifier.compare import open_cam
+from training.evaluation.evaluate import evaluate
+from training.sam.initial_weights import NOT_SERVED, load_initial_weights
+from training.scenes.things.catalogue import TOOL_NAMES
 
 BUNDLE_CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "configs" / "default.toml"
 CLASSES = len(TOOL_NAMES)
@@ -86,8 +86,8 @@ def test_every_graph_has_the_shapes_of_the_contract_and_agrees_with_torch(runs: 
 def test_the_largest_difference_is_measured_and_not_assumed(runs: Path) -> None:
     from onnxruntime import InferenceSession
 
-    from deploy.graph_plans import cam_plan
-    from deploy.onnx_graph import largest_difference
+    from deploy.export.graph_plans import cam_plan
+    from deploy.export.onnx_graph import largest_difference
 
     bundle = load_bundle(runs / "bundle")
     net = open_cam(runs / "cam", len(bundle.labels))[1]
@@ -129,7 +129,7 @@ def test_proposals_are_made_once(runs: Path, data: Path, monkeypatch: pytest.Mon
     def refuse(*_: object) -> None:
         raise AssertionError("proposals were made anew")
 
-    monkeypatch.setattr("training.graph_runner.GraphRunner.propose", refuse)
+    monkeypatch.setattr("training.proposals.graph_runner.GraphRunner.propose", refuse)
     run_wsod(data, runs / "cam/cam.safetensors", runs / "proposal_bundle", runs / "store", runs / "again", "epochs=1")
 
 
@@ -247,10 +247,10 @@ def test_runs_whose_labels_stand_in_another_order_are_not_exported_together(runs
 def test_closed_world_holds_for_a_real_bundle(runs: Path, data: Path) -> None:
     from models.image import decode_image
     from service.backends.ort import OrtBackend
-    from service.cache import ResultCache
-    from service.metrics import Metrics
-    from service.pipeline import Limits, Pipeline
-    from service.schemas import DetectOptions
+    from service.inference.cache import ResultCache
+    from service.inference.pipeline import Limits, Pipeline
+    from service.observability.metrics import Metrics
+    from weaksam.schemas import DetectOptions
 
     bundle = load_bundle(runs / "bundle")
     picture = decode_image(next((data / "JPEGImages").iterdir()).read_bytes())

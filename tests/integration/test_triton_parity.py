@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.triton_config import TritonOptions
+from deploy.triton.config import TritonOptions
 from models.bundle import DEFAULT_BUNDLE, load_bundle
 from models.image import decode_image
 from models.masks import decode_rle
-from service.app import create_pipeline
-from service.pipeline import Pipeline
-from service.schemas import DetectResult, RleMask
+from service.inference.open_pipeline import create_pipeline
+from service.inference.pipeline import Pipeline
 from service.settings import load_settings
 from tests.support.triton_fixtures import tiny_repository
 from tests.support.triton_server import running_triton
 from training.data.open_dataset import open_dataset
+from weaksam.schemas import DetectResult, RleMask
 
 PHOTOGRAPHS = 50
 

@@ -14,11 +14,12 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 
 from models.bundle import Bundle, load_bundle, write_manifest
-from service.app import create_app, create_pipeline
-from service.backends.triton import TritonBackend
+from service.app import create_app
+from service.backends.triton.backend import TritonBackend
 from service.errors import BackendMismatch, DeadlineExceeded
-from service.metrics import Metrics
-from service.queue import deadline
+from service.inference.open_pipeline import create_pipeline
+from service.observability.metrics import Metrics
+from service.runtime.admission import deadline
 from tests.support.live_server import live_server
 from tests.support.service_parts import GREEN, PATIENCE_S, RED, decoded, tiny_pipeline, tiny_settings
 from tests.support.tiny_bundle import encoded, picture, write_tiny_bundle

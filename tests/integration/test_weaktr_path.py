@@ -12,21 +12,21 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from deploy.export_bundle import export_bundle, open_run
+from deploy.export.bundle import export_bundle, open_run
 from models.bundle import AVERAGED_CAM, PROPOSAL_GRAPHS, Bundle, BundleError, load_bundle
 from models.config import load_config
 from models.image import decode_image
 from models.settings import BundleConfig
 from service.backends.ort import OrtBackend
-from service.cache import ResultCache
-from service.metrics import Metrics
-from service.pipeline import Limits, Pipeline
-from service.schemas import DetectOptions, DetectResult
+from service.inference.cache import ResultCache
+from service.inference.pipeline import Limits, Pipeline
+from service.observability.metrics import Metrics
 from tests.support.tiny_runs import CAM, CONFIGS, make_scenes, run_cam, run_sam, run_wsod
-from training.commands import train_app
 from training.data.open_together import open_together
-from training.proposal_store import store_proposals
-from training.scenes.tools import TOOL_NAMES
+from training.proposals.store import store_proposals
+from training.scenes.things.catalogue import TOOL_NAMES
+from weaksam.cli.train import train_app
+from weaksam.schemas import DetectOptions, DetectResult
 
 BUNDLE_CONFIG = CONFIGS.parents[1] / "deploy" / "configs" / "weaktr.toml"
 KINDS = ("coarse", "fine", "cross_2_0", "cross_2_1", "cross_3_0", "cross_3_1")
@@ -87,8 +87,8 @@ def test_a_training_cut_off_at_a_checkpoint_ends_with_the_same_weights(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("training.train_cam.report_cam", cut_off)
-        patch.setattr("training.train_cam.save_file", cut_off)
+        patch.setattr("training.classifier.train.report_cam", cut_off)
+        patch.setattr("training.classifier.train.save_file", cut_off)
         with pytest.raises((KeyboardInterrupt, AssertionError)):
             train_weaktr(data, tmp_path)
     assert (tmp_path / "resume.pt").exists()

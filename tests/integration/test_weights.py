@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.weights import ATTEMPTS, WEIGHTS, WeightsError, WeightsFile, find_weights, pull_weights
+from deploy.weights.published import ATTEMPTS, WEIGHTS, WeightsError, WeightsFile, find_weights, pull_weights
 
 CONTENT = bytes(range(256)) * 1200
 CUT_AFTER = 100_000

@@ -11,15 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from deploy.graph_plans import wsod_plan
-from deploy.onnx_graph import export_graph
+from deploy.export.graph_plans import wsod_plan
+from deploy.export.onnx_graph import export_graph
 from models.bundle import Bundle
 from models.config import load_config
 from models.labels import LabelSet
 from models.nets.wsod import Method, build_wsod
 from tests.support.tiny_bundle import LABELS, SIDE_PX, encoded, picture
 from training.data.tagged import TaggedImage
-from training.train_wsod import WsodConfig, train_wsod
+from training.wsod.train import WsodConfig, train_wsod
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
 BACKBONE = "mobilenetv2_100"
@@ -128,8 +128,8 @@ def test_calibrated_thresholds_are_reached_by_nine_in_ten_tagged_pictures(
     images: list[TaggedImage], cam_checkpoint: Path, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     """WSDDN's scores shrink with the number of proposals; their thresholds must follow."""
-    from training.proposal_store import store_proposals
-    from training.roi_store import pool_pictures
+    from training.proposals.store import store_proposals
+    from training.wsod.roi_store import pool_pictures
 
     checkpoint = train("wsddn", cam_checkpoint, images, tiny_bundle, tmp_path / "run")
     least = json.loads((tmp_path / "run" / "thresholds.json").read_text())["score"]
@@ -155,7 +155,7 @@ def test_a_mist_run_cut_off_at_a_checkpoint_ends_with_the_same_weights(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("training.train_wsod.save_file", cut_off)
+        patch.setattr("training.wsod.train.save_file", cut_off)
         with pytest.raises(KeyboardInterrupt):
             train("mist", cam_checkpoint, images, tiny_bundle, tmp_path / "broken")
     step = torch.load(tmp_path / "broken" / "resume.pt", weights_only=True)["step"]
@@ -183,7 +183,7 @@ def test_features_are_pooled_once_and_go_with_the_finished_run(
     run = tmp_path / "run"
     pooled: list[dict[Path, int]] = []
     with monkeypatch.context() as patch:
-        patch.setattr("training.train_wsod.save_file", cut_off)
+        patch.setattr("training.wsod.train.save_file", cut_off)
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
                 train("wsddn", cam_checkpoint, images, tiny_bundle, run, *ONE_STEP)
@@ -203,7 +203,7 @@ def test_a_run_that_goes_on_chooses_thresholds_on_the_pictures_it_is_given(
 ) -> None:
     first, second = images[:3], images[:2:-1]
     with monkeypatch.context() as patch:
-        patch.setattr("training.train_wsod.save_file", cut_off)
+        patch.setattr("training.wsod.train.save_file", cut_off)
         with pytest.raises(KeyboardInterrupt):
             train("wsddn", cam_checkpoint, images, tiny_bundle, tmp_path / "broken", *ONE_STEP, held_out=first)
     for name in ("broken", "unbroken"):

@@ -5,7 +5,7 @@ import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.pgt_rules import adaptive_pgt, top1_pgt
+from training.pseudo_labels.rules import adaptive_pgt, top1_pgt
 
 Float32 = npt.NDArray[np.float32]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from service.schemas import DetectResult
 from tests.support.fake_service import FakeService
+from weaksam.schemas import DetectResult
 
 
 def detect_result(content: bytes, tags: Iterable[str]) -> DetectResult:

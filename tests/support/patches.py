@@ -12,9 +12,9 @@ from models.labels import LabelSet
 from models.masks import encode_rle
 from tests.support.tiny_bundle import LABELS, picture
 from training.data.tagged import TaggedImage, TrueObject
-from training.pgt_dataset import LabelledPicture, PseudoObject, write_pgt_dataset
-from training.pseudo_masks import PseudoMask
-from training.train_detector import DetectorConfig, train_detector
+from training.detector.train import DetectorConfig, train_detector
+from training.pseudo_labels.dataset import LabelledPicture, PseudoObject, write_pgt_dataset
+from training.pseudo_labels.masks import PseudoMask
 
 CONFIG = Path(__file__).resolve().parents[2] / "training" / "configs" / "segmenter.toml"
 SIDE_PX = 64

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from models.config import load_config
+from training.classifier.train import CamConfig, train_cam
 from training.data.open_together import open_together
-from training.train_cam import CamConfig, train_cam
 
 CONFIG = Path(__file__).resolve().parents[2] / "training" / "configs" / "cam.toml"
 SETTINGS = [

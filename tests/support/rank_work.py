@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from training.data.open_together import open_together
-from training.engine import start_fabric
-from training.evaluate import evaluate
-from training.pgt import PgtConfig, make_pgt_together
-from training.proposal_store import store_proposals
-from training.ranks import is_first_rank, rank, rank_count
+from training.evaluation.evaluate import evaluate
+from training.proposals.store import store_proposals
+from training.pseudo_labels.make import PgtConfig, make_pgt_together
+from training.runs.engine import start_fabric
+from training.runs.ranks import is_first_rank, rank, rank_count
 
 
 def main(bundle: Path, data: Path, out: Path) -> None:

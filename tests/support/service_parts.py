@@ -14,14 +14,14 @@ import numpy.typing as npt
 
 from models.bundle import Bundle
 from models.image import DecodedImage, pixels_sha256
-from service.app import create_pipeline
 from service.backends.base import Array, Backend, Tensors
-from service.backends.fake import FakeBackend
 from service.backends.ort import OrtBackend
-from service.pipeline import Pipeline
-from service.schemas import DetectOptions, DetectResult
+from service.inference.open_pipeline import create_pipeline
+from service.inference.pipeline import Pipeline
 from service.settings import Settings, load_settings
+from tests.support.fake_backend import FakeBackend
 from tests.support.tiny_bundle import picture
+from weaksam.schemas import DetectOptions, DetectResult
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 DIM_RED = (102, 0, 0)  # 0.4: the classifier sees it, the mask decoder does not

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.config import load_config
+from training.classifier.train import CamConfig, train_cam
 from training.data.open_together import open_together
-from training.sam_config import SamConfig
+from training.sam.config import SamConfig
+from training.sam.train import train_sam
 from training.scenes.generate import generate_scenes
-from training.train_cam import CamConfig, train_cam
-from training.train_sam import train_sam
-from training.train_wsod import WsodConfig, train_wsod
+from training.wsod.train import WsodConfig, train_wsod
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
 SMALL = ["side_px=64", "precision=32-true", "warmup_steps=1"]

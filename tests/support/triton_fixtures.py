@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.triton_config import TritonOptions
-from deploy.triton_repository import write_repository
+from deploy.triton.config import TritonOptions
+from deploy.triton.repository import write_repository
 from models.bundle import Bundle
 from service.backends.base import Backend
 from tests.support.service_parts import PATIENCE_S

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from models.image import ImageError, read_image
 from models.labels import Label, LabelSet, fold_label
-from training.data.image_files import UnusableImageError, upright_size_hw
+from training.data.image_header import UnusableImageError, upright_size_hw
 from training.data.tagged import Problem, TaggedImage
 
 Box = tuple[float, float, float, float]

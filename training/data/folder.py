@@ -13,10 +13,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from models.tag_files import TagFileError, joined_rows, read_sidecar, read_tag_table, sidecar_of, split_tags
 from training.data.checks import KnownLabels, Report, merged_labels, read_labels_txt, usable_size_hw
-from training.data.image_files import IMAGE_SUFFIXES
 from training.data.tagged import TaggedDataset, TaggedImage
+from weaksam.files.image_files import IMAGE_SUFFIXES
+from weaksam.files.tag_files import TagFileError, joined_rows, read_sidecar, read_tag_table, sidecar_of, split_tags
 
 _TagsOfFile = dict[Path, tuple[str, ...]]
 

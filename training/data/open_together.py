@@ -10,7 +10,7 @@ from rich.console import Console
 from models.labels import Label, LabelSet, fold_label
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage
-from training.ranks import is_first_rank
+from training.runs.ranks import is_first_rank
 
 console = Console(stderr=True, markup=False)
 

@@ -31,9 +31,9 @@ from training.data.checks import (
     read_lines,
     usable_size_hw,
 )
-from training.data.image_files import IMAGE_SUFFIXES
 from training.data.splits import val_ids
 from training.data.tagged import TaggedDataset, TaggedImage, TrueObject
+from weaksam.files.image_files import IMAGE_SUFFIXES
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from training.scenes.channels import scale_channels
-from training.scenes.noise import Floats, sample_noise
+from training.scenes.drawing.channels import scale_channels
+from training.scenes.drawing.noise import Floats, sample_noise
 
 Image = npt.NDArray[np.uint8]
 

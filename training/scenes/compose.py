@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from training.scenes.camera import photograph
+from training.scenes.drawing.noise import Floats
+from training.scenes.drawing.sprite import Sprite
 from training.scenes.light import Light, cast_shadow, light_picture, overlap
-from training.scenes.noise import Floats
-from training.scenes.sprite import Sprite
 
 SMALLEST_VISIBLE_PX = 12
 SMALLEST_VISIBLE_SHARE = 0.3

@@ -23,7 +23,7 @@ from training.data.dataset_writer import require_new_folder, write_jpeg, write_l
 from training.data.voc_writer import VocObject, voc_palette, write_voc_annotation
 from training.scenes.compose import Picture
 from training.scenes.scene import scene
-from training.scenes.tools import TOOL_NAMES
+from training.scenes.things.catalogue import TOOL_NAMES
 
 DEFAULT_SPLITS: Mapping[str, float] = {"train": 0.8, "test": 0.2}
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from training.scenes.channels import scale_channels
+from training.scenes.drawing.channels import scale_channels
+from training.scenes.drawing.noise import Floats, NoiseKind, sample_noise
 from training.scenes.ground_marks import add_ground_marks
-from training.scenes.noise import Floats, NoiseKind, sample_noise
 
 Colour = tuple[float, float, float]
 Shares = tuple[float, ...]

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from training.scenes.noise import Floats, sample_noise
+from training.scenes.drawing.noise import Floats, sample_noise
 
 
 def add_ground_marks(rng: np.random.Generator, ground_hwc: Floats) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from training.scenes.noise import Floats, sample_noise
+from training.scenes.drawing.noise import Floats, sample_noise
 
 
 @dataclass(frozen=True)

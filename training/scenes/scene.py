@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from training.scenes.compose import Picture, Placed, compose_picture
-from training.scenes.distractors import at_centre, draw_distractors
 from training.scenes.ground import AIRFIELD, draw_ground
 from training.scenes.light import random_light
-from training.scenes.tools import TOOL_NAMES, TOOLS, draw_tool
+from training.scenes.things.catalogue import TOOL_NAMES, TOOLS, draw_tool
+from training.scenes.things.distractors import at_centre, draw_distractors
 
 MOST_INSTANCES = 6
 _REPEAT_SHARE = 0.4  # of the instances after the first: one more of a kind that already lies there

@@ -7,9 +7,9 @@ import pytest
 
 from models.image import ImageErrorCode
 from service import errors
-from service.detector import ERROR_OF_IMAGE
 from service.errors import PROBLEM_TYPES, BackendFailure, Busy, Code, RequestError, ServiceError, UnknownTag
-from service.problems import CODE_OF_STATUS
+from service.http.problems import CODE_OF_STATUS
+from service.inference.decoding import ERROR_OF_IMAGE
 
 
 def leaves(parent: type[ServiceError]) -> Iterator[type[ServiceError]]:

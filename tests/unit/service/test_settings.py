@@ -15,15 +15,16 @@ import onnxruntime
 import pytest
 
 from models.bundle import DEFAULT_BUNDLE, Bundle
-from service.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
-from service.app import create_app, create_pipeline, create_server
+from service.app import create_app, create_server
+from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
 from service.backends.ort import PROVIDERS
-from service.backends.triton import TritonBackend
+from service.backends.triton.backend import TritonBackend
 from service.errors import BackendMismatch
-from service.pipeline import Pipeline
-from service.server import Server
+from service.inference.open_pipeline import create_pipeline
+from service.inference.pipeline import Pipeline
+from service.observability.tracing import TraceScope
+from service.runtime.server import Server
 from service.settings import Settings, load_settings
-from service.spans import TraceScope
 from tests.support.service_parts import (
     PATIENCE_S,
     TWO_BOLTS_AND_A_NUT,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.unit.training.data.conftest import write_picture
 from training.data.open_together import open_together
-from training.tiles import tag_vector
+from training.data.tiles import tag_vector
 
 
 def test_spellings_of_several_data_sets_are_one_label(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from training.scenes.compose import Placed, compose_picture
+from training.scenes.drawing.sprite import Sprite
 from training.scenes.light import Light, cast_shadow, overlap
-from training.scenes.sprite import Sprite
 
 LIGHT = Light(towards_xy=(1.0, 0.0), length=0.5, softness=0.3, darkness=0.6)
 

@@ -1,0 +1,1 @@
+"""Finished runs to a bundle of ONNX graphs, each compared with torch."""

@@ -1,0 +1,296 @@
+"""Checkpoints to a bundle."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from deploy.export.detector_plan import detector_plan
+from deploy.export.graph_plans import cam_plan, sam_decoder_plan, sam_encoder_plan, wsod_plan
+from deploy.export.onnx_graph import ExportError, GraphPlan, export_graph
+from models.bundle import (
+    AVERAGED_CAM,
+    CLASS_GRAPHS,
+    DEFAULT_BUNDLE,
+    DETECTOR,
+    MANIFEST,
+    SAM_GRAPHS,
+    Bundle,
+    GraphSpec,
+    Thresholds,
+    file_sha256,
+    load_bundle,
+    write_manifest,
+)
+from models.config import config_from_values
+from models.labels import LabelSet
+from models.labels_file import read_labels
+from models.nets.cam_nets import AveragedCam, CamNet, build_cam_of_run
+from models.nets.compact_sam import CompactSam, build_compact_sam
+from models.nets.official_sam import OfficialSam, load_official_sam
+from models.nets.rcnn import RcnnSettings, build_rcnn
+from models.nets.wsod import build_wsod
+from models.settings import BundleConfig
+
+CHECK_SEED = 20240212
+OFFICIAL_SAM_LICENCE = {"segment_anything": "Segment Anything checkpoint, Apache-2.0"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of a finished training: checkpoint, settings and what else it wrote."""
+
+    folder: Path
+    checkpoint: Path
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class OfficialCheckpoint:
+    """A checkpoint as published with Segment Anything: ``vit_b``, ``vit_l`` or ``vit_h``, or one of their format."""
+
+    path: Path
+    kind: str
+    net: OfficialSam
+
+
+SamSource = Run | Bundle | OfficialCheckpoint
+ClassSource = Run | Bundle
+
+
+def open_run(folder: Path, name: str) -> Run:
+    """Read a training's folder; raises ExportError where its checkpoint or settings are missing."""
+    checkpoint, config = folder / f"{name}.safetensors", folder / "config.json"
+    for path in (checkpoint, config):
+        if not path.is_file():
+            raise ExportError(f"{path} does not exist: finish `weaksam train {name}` into {folder} first")
+    return Run(folder, checkpoint, json.loads(config.read_text(encoding="utf-8")))
+
+
+def open_sam(path: Path | None) -> SamSource:
+    """The SAM to export: a training's folder, a bundle (the default one where none is given), or an official `.pth`.
+
+    It knows no classes, so that every set of classes can be served with the same one.
+    """
+    path = path or DEFAULT_BUNDLE
+    if path.is_file():
+        net, sizes = load_official_sam(path)
+        return OfficialCheckpoint(path, sizes.name, net)
+    return load_bundle(path, SAM_GRAPHS) if (path / MANIFEST).is_file() else open_run(path, "sam")
+
+
+def open_classes(path: Path) -> ClassSource:
+    """The classifier to export: a training's folder, or a bundle, whose detectors come with it."""
+    return load_bundle(path) if (path / MANIFEST).is_file() else open_run(path, "cam")
+
+
+@dataclass(frozen=True)
+class _Classes:
+    """What knows the classes: graphs, and what of the manifest belongs to them."""
+
+    labels: LabelSet
+    graphs: Mapping[str, GraphSpec]
+    map_kinds: tuple[str, ...]
+    thresholds: Thresholds
+    records: Mapping[str, Any]
+
+
+def export_bundle(
+    sam: SamSource, cam: ClassSource, wsod: Run | None, config: BundleConfig, out_dir: Path, detector: Run | None = None
+) -> None:
+    """Write a bundle of the given runs.
+
+    Without ``wsod`` it can make proposals only: that is what `weaksam train wsod` learns from. With ``detector`` that
+    one answers, and ``wsod`` looks for what it missed. Where ``cam`` is a bundle, its classifier, detectors and
+    thresholds are taken as they are, but for a ``detector`` that is given.
+
+    Raises:
+        ExportError: runs that do not fit together.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(CHECK_SEED)
+    if isinstance(cam, Bundle):
+        classes = _classes_of_bundle(cam, wsod, detector, out_dir)
+    else:
+        classes = _classes_of_runs(cam, wsod, detector, config, out_dir, rng)
+    bundle = Bundle(
+        folder=out_dir,
+        name=config.name,
+        version=config.version,
+        digest="",
+        labels=classes.labels,
+        graphs={**classes.graphs, **_sam_graphs(sam, out_dir, rng)},
+        map_kinds=classes.map_kinds,
+        thresholds=classes.thresholds,
+        prompts=config.prompts,
+        post=config.post,
+        provenance=_provenance(sam, classes.records, config.licences),
+    )
+    write_manifest(bundle)
+
+
+def _classes_of_bundle(bundle: Bundle, wsod: Run | None, detector: Run | None, out_dir: Path) -> _Classes:
+    if wsod is not None:
+        raise ExportError(f"wsod: {bundle.folder} brings its own, give the run of its classifier as cam instead")
+    kept = [name for name in CLASS_GRAPHS if name in bundle.graphs and not (name == DETECTOR and detector)]
+    graphs = _copied_graphs(bundle, kept, out_dir)
+    thresholds, records = bundle.thresholds, dict(bundle.provenance["runs"])
+    if detector is not None:
+        side_px = bundle.graphs["cam"].side_px
+        _require_shared_side({bundle.folder.name: side_px, detector.folder.name: int(detector.config["side_px"])})
+        _require_labels(detector, bundle.labels)
+        graphs[DETECTOR] = export_graph(_detector_plan(detector, bundle.labels), out_dir, side_px)
+        thresholds = replace(thresholds, detector=tuple(_read_thresholds(detector)["score"]))
+        records[DETECTOR] = _run_record(detector)
+    return _Classes(bundle.labels, graphs, bundle.map_kinds, thresholds, records)
+
+
+def _classes_of_runs(
+    cam: Run, wsod: Run | None, detector: Run | None, config: BundleConfig, out_dir: Path, rng: np.random.Generator
+) -> _Classes:
+    labels = read_labels(cam.folder / "labels.json")
+    runs = [run for run in (cam, wsod, detector) if run is not None]
+    _require_shared_side({run.folder.name: int(run.config["side_px"]) for run in runs})
+    for run in runs:
+        _require_labels(run, labels)
+    side_px = int(cam.config["side_px"])
+    cam_net = build_cam_of_run(cam.config, len(labels))
+    _load(cam_net, cam)
+    plans = _class_plans(cam_net, wsod, config, len(labels), side_px, rng)
+    if detector is not None:
+        plans.append(_detector_plan(detector, labels))
+    return _Classes(
+        labels=labels,
+        graphs={plan.name: export_graph(plan, out_dir, side_px) for plan in plans},
+        map_kinds=cam_net.map_kinds,
+        thresholds=_thresholds(wsod, detector, len(labels)),
+        records={run.checkpoint.stem: _run_record(run) for run in runs},
+    )
+
+
+def _class_plans(
+    cam_net: CamNet, wsod: Run | None, config: BundleConfig, classes: int, side_px: int, rng: np.random.Generator
+) -> list[GraphPlan]:
+    if wsod is None:
+        plans = [cam_plan(cam_net, side_px, rng)]
+        if config.averages_maps:
+            averaged = AveragedCam(cam_net, side_px, config.map_scales, config.map_flip)
+            plans.append(cam_plan(averaged, side_px, rng, AVERAGED_CAM))
+        return plans
+    # runs of the first release have no method in their settings: it was OICR
+    wsod_net = build_wsod(wsod.config["backbone"], classes, method=wsod.config.get("method", "oicr"))
+    _load(wsod_net, wsod)
+    return [cam_plan(cam_net, side_px, rng), wsod_plan(wsod_net, side_px, rng)]
+
+
+def _require_labels(run: Run, labels: LabelSet) -> None:
+    """Scores of a class stand at its place in the list, so the order counts as well."""
+    own = read_labels(run.folder / "labels.json")
+    if own != labels:
+        raise ExportError(
+            f"{run.folder} has other labels than the classifier, or in another order: train both on the same data, "
+            "folders given in the same order"
+        )
+
+
+def _detector_plan(run: Run, labels: LabelSet) -> GraphPlan:
+    net = build_rcnn(
+        config_from_values(RcnnSettings, run.config["net"], f"{run.folder / 'config.json'}: net"), len(labels)
+    )
+    _load(net, run)
+    return detector_plan(net, np.load(run.folder / "pictures.npy", allow_pickle=False), len(labels))
+
+
+def _sam_graphs(sam: SamSource, out_dir: Path, rng: np.random.Generator) -> dict[str, GraphSpec]:
+    if isinstance(sam, Bundle):
+        return _copied_graphs(sam, SAM_GRAPHS, out_dir)
+    net = sam.net if isinstance(sam, OfficialCheckpoint) else _compact_sam(sam)
+    plans = (sam_encoder_plan(net, rng), sam_decoder_plan(net, rng))
+    return {plan.name: export_graph(plan, out_dir, net.side_px) for plan in plans}
+
+
+def _copied_graphs(bundle: Bundle, names: Sequence[str], out_dir: Path) -> dict[str, GraphSpec]:
+    for name in names:
+        shutil.copyfile(bundle.path(name), out_dir / bundle.graphs[name].file)
+    return {name: bundle.graphs[name] for name in names}
+
+
+def _compact_sam(run: Run) -> CompactSam:
+    net = build_compact_sam(run.config["backbone"], run.config["side_px"])
+    _load(net, run)
+    return net
+
+
+def _load(net: nn.Module, run: Run) -> None:
+    net.eval()  # before anything runs it: in training mode each picture would move the statistics of its batch norms
+    try:
+        net.load_state_dict(load_file(run.checkpoint))
+    except RuntimeError as error:
+        raise ExportError(f"{run.checkpoint} is of another network than {run.folder / 'config.json'} says") from error
+
+
+def _require_shared_side(sides_px: Mapping[str, int]) -> None:
+    if len(set(sides_px.values())) > 1:
+        raise ExportError(f"side_px differs between the parts ({sides_px}): train them at one size")
+
+
+def _thresholds(wsod: Run | None, detector: Run | None, classes: int) -> Thresholds:
+    of_detector = () if detector is None else tuple(_read_thresholds(detector)["score"])
+    if wsod is None:
+        return Thresholds((0.5,) * classes, (0.0,) * classes, of_detector)
+    values = _read_thresholds(wsod)
+    return Thresholds(tuple(values["classifier"]), tuple(values["score"]), of_detector)
+
+
+def _read_thresholds(run: Run) -> dict[str, list[float]]:
+    path = run.folder / "thresholds.json"
+    if not path.is_file():
+        raise ExportError(
+            f"{path} does not exist: finish `weaksam train {run.checkpoint.stem}` into {run.folder} first"
+        )
+    values: dict[str, list[float]] = json.loads(path.read_text(encoding="utf-8"))
+    return values
+
+
+def _provenance(sam: SamSource, of_classes: Mapping[str, Any], licences: dict[str, str]) -> dict[str, Any]:
+    records = dict(of_classes) | {"sam": _sam_record(sam)}
+    return {
+        "runs": records,
+        "exported_with": {
+            "torch": torch.__version__,
+            "onnxruntime": onnxruntime.__version__,
+            "python": platform.python_version(),
+        },
+        "licences": licences | (OFFICIAL_SAM_LICENCE if "checkpoint" in records["sam"] else {}),
+    }
+
+
+def _sam_record(sam: SamSource) -> dict[str, Any]:
+    if isinstance(sam, Bundle):
+        record: dict[str, Any] = sam.provenance["runs"]["sam"]
+        return record
+    if isinstance(sam, OfficialCheckpoint):
+        return {"checkpoint": sam.path.name, "kind": sam.kind, "sha256": file_sha256(sam.path)}
+    return _run_record(sam)
+
+
+def _run_record(run: Run) -> dict[str, Any]:
+    # Names of files, not where they lay: a bundle travels, its maker's folders do not.
+    config = {key: Path(value).name if isinstance(value, str) else value for key, value in run.config.items()}
+    record: dict[str, Any] = {"config": config}
+    for name in ("environment", "report"):
+        path = run.folder / f"{name}.json"
+        if path.is_file():
+            record[name] = json.loads(path.read_text(encoding="utf-8"))
+    return record

@@ -1,0 +1,69 @@
+"""The graph `detector`: what to trace it with, and how to compare answers whose number of rows may differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from deploy.export.onnx_graph import GraphPlan
+from models.boxes import pairwise_iou
+from models.nets.graphs import DetectorGraph
+from models.nets.rcnn import Rcnn
+
+Rows = Sequence[npt.NDArray[np.generic]]
+STRIDE_PX = 32
+SAME_IOU = 0.5
+
+
+def detector_plan(net: Rcnn, pictures_bhwc_u8: npt.NDArray[np.uint8], classes: int) -> GraphPlan:
+    """What to export a trained R-CNN with.
+
+    Args:
+        net: trained; the scores of a random one are nearly equal, so that rounding decides what is kept.
+        pictures_bhwc_u8: three [3,S,S,3] of the kind that it was trained on: noise shows no object.
+        classes: C.
+    """
+    outputs = ("boxes", "labels", "scores", *(("masks",) if net.settings.mask_channels else ()))
+    half_px = pictures_bhwc_u8.shape[1] // 2 // STRIDE_PX * STRIDE_PX
+    everything = np.ones(classes, np.float32)
+    every_other = (np.arange(classes) % 2 == 0).astype(np.float32)
+    first, second, third = pictures_bhwc_u8[:, None]
+    return GraphPlan(
+        name="detector",
+        module=DetectorGraph(net),
+        output_names=outputs,
+        trace={"image": first, "allowed": everything},
+        checks=[
+            {"image": second, "allowed": everything},
+            {"image": second[:, :half_px], "allowed": every_other},
+            {"image": third[:, :, :half_px], "allowed": everything},
+        ],
+        axes={"image": {1: "H", 2: "W"}} | {name: {0: "D"} for name in outputs},
+        pair=pair_detections,
+    )
+
+
+def pair_detections(expected: Rows, found: Rows) -> tuple[Rows, Rows]:
+    """The same detections in the same rows of both answers (boxes, labels, scores and perhaps masks).
+
+    Detections are the same where labels agree and boxes overlap most, with an IoU of at least 0.5. One that only one
+    side has stands on the other side with score 0, so that all of its score counts as difference: rounding may move a
+    detection over a threshold, and that must show.
+    """
+    same = np.array(expected[1])[:, None] == np.array(found[1])[None]
+    overlaps = pairwise_iou(np.array(expected[0], np.float32), np.array(found[0], np.float32)) * same
+    pairs: list[tuple[int, int]] = []
+    while overlaps.size and overlaps.max() >= SAME_IOU:
+        row, column = np.unravel_index(int(overlaps.argmax()), overlaps.shape)
+        pairs.append((int(row), int(column)))
+        overlaps[row], overlaps[:, column] = 0, 0
+    mine, others = [row for row, _ in pairs], [column for _, column in pairs]
+    only_mine = [row for row in range(len(expected[1])) if row not in mine]
+    only_others = [row for row in range(len(found[1])) if row not in others]
+    absent_there = [values[only_mine] * (0 if i == 2 else 1) for i, values in enumerate(expected)]
+    absent_here = [values[only_others] * (0 if i == 2 else 1) for i, values in enumerate(found)]
+    left = [np.concatenate([v[mine], v[only_mine], a]) for v, a in zip(expected, absent_here, strict=True)]
+    right = [np.concatenate([v[others], a, v[only_others]]) for v, a in zip(found, absent_there, strict=True)]
+    return left, right

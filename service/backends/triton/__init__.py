@@ -1,0 +1,1 @@
+"""The backend on Triton Inference Server: endpoints, circuit breaker, shared memory."""

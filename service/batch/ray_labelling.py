@@ -1,0 +1,146 @@
+"""Label a folder with Ray Data: the service's own pipeline in every worker of a cluster, and no server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import ray
+import ray.data
+
+from models.bundle import load_bundle
+from service.errors import ServiceError
+from service.inference.decoding import decode
+from service.inference.open_pipeline import create_pipeline
+from service.settings import Settings
+from weaksam.labelling.journal import Journal, Stamp, open_journal, stamp_of
+from weaksam.labelling.outputs import JOURNAL
+from weaksam.labelling.run import LabelJob, LabelSummary, OnDone, finish
+from weaksam.labelling.worklist import Failure
+from weaksam.schemas import BundleInfo, DetectOptions, DetectResult
+
+Batch = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class RayPlan:
+    """How a cluster is used.
+
+    Attributes:
+        workers: copies of the pipeline, each a process.
+        cpus_per_worker: cores that Ray keeps free for each.
+        gpus_per_worker: GPUs likewise; parts of one may be shared.
+        batch_size: pictures that a worker is handed at a time; an answer that is not stored yet is lost with its batch.
+    """
+
+    workers: int
+    cpus_per_worker: float
+    gpus_per_worker: float
+    batch_size: int
+
+
+class LabelWorker:
+    """One copy of the pipeline; Ray makes it once in each worker process.
+
+    Args:
+        settings: of the bundle and its backend, as for a service.
+        folder: of the pictures, at this path on every machine.
+    """
+
+    def __init__(self, settings: Settings, folder: Path, options: DetectOptions) -> None:
+        self._pipeline = create_pipeline(settings)
+        self._max_pixels = settings.max_pixels
+        self._folder = folder
+        self._options = options
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Pictures with their tags in, the same pictures with a result or a failure out, each as JSON."""
+        # One event loop for each batch: the pipeline keeps nothing of a loop that has ended.
+        rows = asyncio.run(self._answer_all(zip(batch["image"], batch["tags"], strict=True)))
+        return {
+            "image": batch["image"],
+            "answer": np.array([answer for answer, _ in rows], object),
+            "failure": np.array([failure for _, failure in rows], object),
+        }
+
+    async def _answer_all(self, rows: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        return [await self._answer(image, json.loads(tags)) for image, tags in rows]
+
+    async def _answer(self, image: str, tags: list[str]) -> tuple[str, str]:
+        try:
+            picture = decode((self._folder / image).read_bytes(), self._max_pixels)
+            result = await self._pipeline.detect(picture, tags, self._options)
+        except OSError as error:
+            return "", json.dumps(["unreadable", f"the file cannot be read: {error.strerror}"])
+        except ServiceError as error:
+            return "", json.dumps([error.code, error.detail])
+        return result.model_dump_json(), ""
+
+
+def label_with_ray(job: LabelJob, settings: Settings, plan: RayPlan, on_done: OnDone) -> LabelSummary:
+    """Label every tagged picture that has no answer yet; writes what `label_folder` writes, and resumes like it.
+
+    Raises:
+        BundleError: the bundle cannot be used.
+        JournalError: `job.out` holds a run of another bundle, with other options, or one in progress.
+    """
+    bundle = load_bundle(settings.bundle.resolve())
+    info = BundleInfo(name=bundle.name, version=bundle.version, digest=bundle.digest)
+    identity = job.identity(info, bundle.labels.names)
+    job.out.mkdir(parents=True, exist_ok=True)
+    with open_journal(job.out / JOURNAL, identity) as journal:
+        todo, finished, failures = _sorted_out(job, journal)
+        resumed = len(finished)
+        for outcome in (*[None] * resumed, *failures):
+            on_done(outcome)
+        for image, answer, failure in _run(job, settings, plan, todo):
+            if failure:
+                failures.append(Failure(image, *json.loads(failure)))
+                on_done(failures[-1])
+                continue
+            journal.add(image, todo[image], DetectResult.model_validate_json(answer))
+            finished.add(image)
+            on_done(None)
+        return finish(job, identity, journal, finished, resumed, (*job.worklist.failures, *failures))
+
+
+def _sorted_out(job: LabelJob, journal: Journal) -> tuple[dict[str, Stamp], set[str], list[Failure]]:
+    """What is to be done, what was done in earlier runs, and what cannot be read."""
+    todo, finished, failures = dict[str, Stamp](), set[str](), list[Failure]()
+    for image, tags in job.worklist.tags.items():
+        try:
+            stamp = stamp_of(job.folder / image, tags)
+        except OSError as error:
+            failures.append(Failure(image, "unreadable", f"the file cannot be read: {error.strerror}"))
+            continue
+        if journal.holds(image, stamp):
+            finished.add(image)
+        else:
+            todo[image] = stamp
+    return todo, finished, failures
+
+
+def _run(job: LabelJob, settings: Settings, plan: RayPlan, todo: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """Picture, answer and failure, one of the two empty, in the order in which they come."""
+    items = [{"image": image, "tags": json.dumps(job.worklist.tags[image])} for image in todo]
+    if not items:
+        return
+    options = DetectOptions(min_score=job.min_score, unknown_tags=job.unknown_tags)
+    blocks = max(1, min(len(items) // plan.batch_size, 64 * plan.workers))
+    answered = ray.data.from_items(items, override_num_blocks=blocks).map_batches(
+        LabelWorker,
+        fn_constructor_args=(settings, job.folder.resolve(), options),
+        batch_size=plan.batch_size,
+        batch_format="numpy",
+        concurrency=plan.workers,
+        num_cpus=plan.cpus_per_worker,
+        num_gpus=plan.gpus_per_worker,
+    )
+    for row in answered.iter_rows():
+        yield row["image"], row["answer"], row["failure"]

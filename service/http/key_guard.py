@@ -1,0 +1,72 @@
+"""Who may ask: every page but the probes needs an API key, where the service has keys."""
+
+from __future__ import annotations
+
+import math
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.auth.api_keys import ApiKey, KeyRing
+from service.errors import Forbidden, RateLimited, RequestError, Unauthorized
+from service.http.problems import service_problem
+from service.observability.metrics import Metrics
+
+PROBES = frozenset({"/livez", "/readyz"})
+SCHEME = "bearer"
+
+
+class KeyGuard:
+    """ASGI middleware: lets a request pass whose key is known and within its rate. The body is not read before.
+
+    Args:
+        ring: the keys.
+        open_paths: pages for everyone, matched exactly; everything else is guarded, whether it exists or not.
+    """
+
+    def __init__(self, app: ASGIApp, ring: KeyRing, metrics: Metrics, open_paths: frozenset[str]) -> None:
+        self._app = app
+        self._ring = ring
+        self._metrics = metrics
+        self._open_paths = open_paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in self._open_paths:
+            request = Request(scope)
+            try:
+                self._admit(request)
+            except RequestError as error:
+                await service_problem(request, error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _admit(self, request: Request) -> None:
+        key = self._ring.find(_presented(request.headers))
+        if key is None:
+            raise Unauthorized("the API key is not known: ask whoever runs the service for one")
+        request.state.key = key
+        wait_s = self._ring.take(key)
+        self._metrics.key(key.name, "limited" if wait_s else "admitted")
+        if wait_s:
+            retry_after_s = max(1, math.ceil(wait_s))
+            raise RateLimited(
+                f"the key {key.name!r} has used up its rate: send the request again in {retry_after_s} s",
+                retry_after_s=retry_after_s,
+            )
+
+
+def require_admin(request: Request) -> None:
+    """Raises Forbidden unless the request has passed a `KeyGuard` with an admin's key."""
+    key: ApiKey | None = getattr(request.state, "key", None)
+    if key is None:
+        raise Forbidden(f"{request.url.path} is closed, for this service has no API keys: set WEAKSAM_API_KEYS_FILE")
+    if not key.admin:
+        raise Forbidden(f"the key {key.name!r} is none of an administrator: use one made with --admin")
+
+
+def _presented(headers: Headers) -> str:
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    if scheme.lower() != SCHEME or not key:
+        raise Unauthorized("there is no API key: send it as `Authorization: Bearer KEY`")
+    return key.strip()

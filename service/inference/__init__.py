@@ -1,0 +1,1 @@
+"""From an image and its tags to detections; knows nothing of HTTP."""

@@ -1,0 +1,155 @@
+"""One pipeline takes over from another: leases, failures, and what becomes of the old one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from models.bundle import load_bundle, write_manifest
+from service.inference.cache import ResultCache
+from service.inference.pipeline import Limits, Pipeline
+from service.observability.metrics import Metrics
+from service.runtime.active_bundle import Served
+from tests.support.service_parts import TWO_BOLTS_AND_A_NUT, WatchedBackend, decoded, until
+from tests.support.tiny_bundle import write_tiny_bundle
+
+
+class Shelf:
+    """Pipelines of two versions of one bundle, on a common cache as the service has them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.bundle = write_tiny_bundle(folder)
+        self.metrics = Metrics()
+        self.cache = ResultCache(2**20, self.metrics)
+        self.backends: list[WatchedBackend] = []
+        self.before_open: Callable[[WatchedBackend], None] = lambda backend: None
+
+    def open(self) -> Pipeline:
+        bundle = load_bundle(self.bundle.folder)
+        backend = WatchedBackend(bundle)
+        self.before_open(backend)
+        self.backends.append(backend)
+        return Pipeline(bundle, backend, self.cache, Limits(), self.metrics)
+
+    def put(self, version: str) -> None:
+        write_manifest(replace(self.bundle, version=version))
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path)
+
+
+async def detect(pipeline: Pipeline) -> str:
+    return (await pipeline.detect(decoded(TWO_BOLTS_AND_A_NUT), ["red-bolt"])).bundle.version
+
+
+async def test_another_bundle_takes_over_after_its_warm_up(shelf: Shelf) -> None:
+    served = Served(shelf.open(), shelf.open)
+    shelf.put("2")
+    assert await served.reload() == "swapped"
+    assert served.warm
+    first, second = shelf.backends
+    assert second.runs["wsod"] == 1, "the warm-up ran every graph"
+    assert not await first.ready()
+    assert await detect(served.pipeline) == "2"
+    await served.aclose()
+    assert not await second.ready()
+
+
+async def test_whoever_has_a_lease_keeps_the_old_one_to_the_end(shelf: Shelf) -> None:
+    served = Served(shelf.open(), shelf.open)
+    first = shelf.backends[0]
+    shelf.put("2")
+    with served.lease() as old:
+        reload = asyncio.create_task(served.reload())
+        await until(lambda: served.pipeline is not old)
+        with served.lease() as new:
+            assert [await detect(old), await detect(new)] == ["1", "2"]
+        await asyncio.sleep(0.05)
+        assert await first.ready()
+        assert not reload.done()
+    assert await reload == "swapped"
+    assert not await first.ready()
+    await served.aclose()
+
+
+async def test_reloads_come_one_after_the_other(shelf: Shelf) -> None:
+    served = Served(shelf.open(), shelf.open)
+    shelf.put("2")
+    assert sorted(await asyncio.gather(served.reload(), served.reload())) == ["swapped", "unchanged"]
+    assert [await backend.ready() for backend in shelf.backends] == [False, True, False]
+    await served.aclose()
+
+
+async def test_the_same_bundle_changes_nothing(shelf: Shelf) -> None:
+    served = Served(shelf.open(), shelf.open)
+    before = served.pipeline
+    assert await served.reload() == "unchanged"
+    assert served.pipeline is before
+    assert served.warm, "a service whose first warm-up failed gets another attempt"
+    assert [await backend.ready() for backend in shelf.backends] == [True, False]
+    await served.aclose()
+
+
+def _failing(backend: WatchedBackend) -> None:
+    backend.failing = True
+
+
+async def test_the_old_one_stays_where_the_warm_up_fails(shelf: Shelf) -> None:
+    served = Served(shelf.open(), shelf.open)
+    await served.warm_up()
+    shelf.put("2")
+    shelf.before_open = _failing
+    with pytest.raises(RuntimeError, match="of the test"):
+        await served.reload()
+    assert [await backend.ready() for backend in shelf.backends] == [True, False]
+    assert await detect(served.pipeline) == "1"
+    shelf.before_open = lambda backend: None
+    assert await served.reload() == "swapped"
+    await served.aclose()
+
+
+async def test_the_old_one_stays_where_the_bundle_cannot_be_read(shelf: Shelf) -> None:
+    served = Served(shelf.open(), shelf.open)
+    (shelf.bundle.folder / "cam.onnx").write_bytes(b"torn")
+    shelf.put("2")
+    with pytest.raises(ValueError, match="cam"):
+        await served.reload()
+    assert await detect(served.pipeline) == "1"
+    await served.aclose()
+
+
+async def test_back_to_the_first_bundle_runs_its_graphs_anew(shelf: Shelf) -> None:
+    served = Served(shelf.open(), shelf.open)
+    await served.warm_up()
+    assert await detect(served.pipeline) == "1"
+    for version in ("2", "1"):
+        shelf.put(version)
+        assert await served.reload() == "swapped"
+    third = shelf.backends[2]
+    # Nothing that the first backend has computed may pass for a warm-up of the third.
+    assert third.runs["sam_encoder"] == 1
+    await detect(served.pipeline)
+    assert third.runs["sam_encoder"] == 2
+    await served.aclose()
+
+
+async def test_what_is_dropped_of_one_bundle_leaves_the_others(shelf: Shelf) -> None:
+    pipelines = []
+    for version in ("1", "2"):
+        shelf.put(version)
+        pipelines.append(shelf.open())
+        await detect(pipelines[-1])
+    held = shelf.metrics.registry.get_sample_value("weaksam_cache_bytes")
+    assert held
+    await pipelines[0].aclose()
+    assert shelf.metrics.registry.get_sample_value("weaksam_cache_bytes") == held / 2
+    await detect(pipelines[1])
+    assert shelf.backends[1].runs["sam_encoder"] == 1
+    await pipelines[1].aclose()
+    assert shelf.metrics.registry.get_sample_value("weaksam_cache_bytes") == 0

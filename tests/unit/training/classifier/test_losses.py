@@ -1,0 +1,71 @@
+"""Losses of the classifiers on cases worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from models.nets.weaktr import WeakTrOutput
+from training.classifier.losses import cnn_losses, cut_tiles, ground_loss, weaktr_losses
+
+
+def softplus(x: float) -> float:
+    return math.log1p(math.exp(x))
+
+
+def output(class_logits: list[list[float]], coarse: torch.Tensor, fine: torch.Tensor) -> WeakTrOutput:
+    return WeakTrOutput(torch.tensor(class_logits), coarse, fine, [])
+
+
+def test_tiles_come_in_reading_order() -> None:
+    maps = torch.arange(16.0).reshape(1, 1, 4, 4)
+    assert cut_tiles(maps, 4)[:, 0].tolist() == [
+        [[0, 1], [4, 5]],
+        [[2, 3], [6, 7]],
+        [[8, 9], [12, 13]],
+        [[10, 11], [14, 15]],
+    ]
+    assert torch.equal(cut_tiles(maps, 1), maps)
+
+
+def test_the_lower_half_of_a_tagged_map_must_say_no() -> None:
+    maps = torch.tensor([[[[3.0, 1.0], [-1.0, 2.0]], [[9.0, 9.0], [9.0, 9.0]]]])
+    loss = ground_loss(maps, torch.tensor([[1.0, 0.0]]), 0.5)
+    assert loss.item() == pytest.approx((softplus(-1) + softplus(1)) / 2)
+
+
+def test_a_share_of_less_than_a_cell_is_the_lowest_cell() -> None:
+    maps = torch.tensor([[[[3.0, 1.0], [-1.0, 2.0]]]])
+    assert ground_loss(maps, torch.ones(1, 1), 0.2).item() == pytest.approx(softplus(-1))
+
+
+def test_the_cnns_loss_adds_up_over_classes() -> None:
+    maps = torch.stack([torch.full((2, 2), 2.0), torch.full((2, 2), -1.0)])[None]
+    losses = cnn_losses(maps, torch.tensor([[[1.0, 0.0]]]), 1.0, 0.5, 0.5)
+    assert losses["loss_tags"].item() == pytest.approx(softplus(-2) + softplus(-1))
+    assert losses["loss_ground"].item() == pytest.approx(0.5 * softplus(2))
+
+
+def test_weaktr_has_one_loss_for_each_branch() -> None:
+    coarse = torch.stack([torch.tensor([[4.0, 0.0], [0.0, 0.0]]), torch.full((2, 2), -2.0)])[None]
+    fine = torch.stack([torch.full((2, 2), 3.0), torch.zeros(2, 2)])[None]
+    losses = weaktr_losses(output([[0.5, -0.5]], coarse, fine), torch.tensor([[[1.0, 0.0]]]), 0.0, 0.0, 0.5)
+    # the average over classes of -log sigmoid(x) where tagged and -log sigmoid(-x) elsewhere; maps pooled by their mean
+    assert losses["loss_class_tokens"].item() == pytest.approx((softplus(-0.5) + softplus(-0.5)) / 2)
+    assert losses["loss_coarse"].item() == pytest.approx((softplus(-1) + softplus(-2)) / 2)
+    assert losses["loss_fine"].item() == pytest.approx((softplus(-3) + softplus(0)) / 2)
+    assert losses["loss_ground"].item() == 0
+    sharper = weaktr_losses(output([[0.5, -0.5]], coarse, fine), torch.tensor([[[1.0, 0.0]]]), 1.0, 0.0, 0.5)
+    pooled = 4 * math.exp(4) / (math.exp(4) + 3)
+    assert sharper["loss_coarse"].item() == pytest.approx((softplus(-pooled) + softplus(-2)) / 2)
+
+
+def test_of_four_tiles_tokens_answer_for_all_and_maps_each_for_its_own() -> None:
+    tags = torch.tensor([[[1.0, 0.0], [0.0, 0.0], [0.0, 1.0], [0.0, 0.0]]])
+    coarse = torch.zeros(1, 2, 4, 4)
+    coarse[0, 0, :2, :2] = 5.0  # the first tile's own tag
+    losses = weaktr_losses(output([[2.0, 1.0]], coarse, torch.zeros(1, 2, 4, 4)), tags, 0.0, 0.0, 0.5)
+    assert losses["loss_class_tokens"].item() == pytest.approx((softplus(-2) + softplus(-1)) / 2)
+    assert losses["loss_coarse"].item() == pytest.approx((softplus(-5) + 7 * softplus(0)) / 8)

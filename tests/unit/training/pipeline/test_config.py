@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from models.config import ConfigError, load_config
+from models.settings import BundleConfig
+from training.classifier.train import CamConfig
+from training.detector.train import DetectorConfig
+from training.pipeline.config import PipelineConfig, load_pipeline
+from training.pseudo_labels.make import PgtConfig
+from training.sam.config import SamConfig
+from training.wsod.train import WsodConfig
+
+CONFIGS = Path(__file__).resolve().parents[4] / "training" / "configs"
+STAGES = {
+    "sam": SamConfig,
+    "cam": CamConfig,
+    "wsod": WsodConfig,
+    "pgt": PgtConfig,
+    "detector": DetectorConfig,
+    "segmenter": DetectorConfig,
+}
+WHOLE = {"default", "own", "smoke", "fod_a", "fod_a_mosaics", "scenes", "voc07", "voc12", "coco14", "coco17"}
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_config_can_be_loaded_by_its_stage(path: Path) -> None:
+    if path.stem in WHOLE:
+        assert isinstance(load_pipeline(path), PipelineConfig)
+    else:
+        assert load_config(STAGES[path.stem.partition("_")[0]], path) is not None
+
+
+def test_all_configs_of_the_whole_path_are_there() -> None:
+    assert {path.stem for path in CONFIGS.glob("*.toml")} >= WHOLE
+
+
+def test_the_default_bundle_is_made_with_the_settings_that_single_stages_export_with() -> None:
+    exported = load_config(BundleConfig, CONFIGS.parents[1] / "deploy" / "configs" / "default.toml")
+    assert replace(load_pipeline(CONFIGS / "default.toml").bundle, licences={}) == exported
+
+
+def test_one_seed_for_all_stages_that_have_none_of_their_own() -> None:
+    config = load_pipeline(CONFIGS / "smoke.toml", ["seed=3", "wsod.seed=11"])
+    assert config.detector is not None
+    assert [config.seed, config.cam.seed, config.wsod.seed, config.detector.seed] == [3, 3, 11, 3]
+
+
+def test_sections_can_be_left_out() -> None:
+    settings = ["pgt=none", "detector=none", "segmenter=none", "bundle.post.mask_source=proposal"]
+    config = load_pipeline(CONFIGS / "smoke.toml", settings)
+    assert (config.pgt, config.detector, config.segmenter) == (None, None, None)
+    with pytest.raises(ConfigError, match="detector: it learns from pseudo ground truth"):
+        load_pipeline(CONFIGS / "smoke.toml", ["pgt=none"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        pytest.param("cam.stpes=3", "cam: unknown key 'stpes': did you mean 'steps'", id="misspelt"),
+        pytest.param("detectr.steps=3", "unknown key 'detectr': did you mean 'detector'", id="misspelt-section"),
+        pytest.param("cam.steps='many'", "cam: steps: expected int, got 'many'", id="type"),
+        pytest.param("wsod.side_px=128", r"wsod\.side_px: is 128, the classifier's is 96", id="sides"),
+        pytest.param("cam.backbone=resnet18", r"wsod\.backbone: is 'mobilenetv2_100', and 'resnet18'", id="features"),
+        pytest.param("detector.net.backbone=resnet18", r"detector\.net\.backbone: is 'resnet18'", id="heads"),
+        pytest.param("segmenter.net.mask_channels=0", r"segmenter\.net\.mask_channels: is 0", id="no-masks"),
+        pytest.param("detector.train_sides_px=[100]", "detector: train_sides_px: must be multiples of 32", id="side"),
+        pytest.param("detector.test_sides_px=[]", "detector: test_sides_px: give at least one side", id="no-sides"),
+        pytest.param("cam.ground_share=0", r"cam: ground_share: must be above 0, at most 1, got 0\.0", id="no-ground"),
+        pytest.param("bundle.map_scales=[]", r"bundle: map_scales: is \[\], take factors above 0", id="no-scales"),
+        pytest.param(
+            "bundle.prompts.cross_clusters_share=0", r"bundle: prompts: cross_clusters_share: is 0\.0", id="no-clusters"
+        ),
+        pytest.param("wsod={method='wsddn', supervision='boxes'}", "wsod: supervision: WSDDN learns", id="no-twin"),
+        pytest.param(
+            "detector.drop={unit='quantile', rpn=4.0}", r"detector: drop: quantiles must be in 0\.\.1", id="quantile"
+        ),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"smoke\.toml: {message}"):
+        load_pipeline(CONFIGS / "smoke.toml", [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        pytest.param("bundle.post.mask_source='detector'", "'detector' needs masks, give a section", id="no-segmenter"),
+        pytest.param("cam.architecture='weaktr'", "features: WeakTr has none", id="no-features"),
+    ],
+)
+def test_parts_that_need_another_say_so(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_pipeline(CONFIGS / "fod_a.toml", [override])
+
+
+@pytest.mark.parametrize(
+    ("cut", "message"),
+    [
+        pytest.param("[data.scenes]\ncount = 25\nheight_px = 96\nwidth_px = 128", r"data\.folders: give", id="no-data"),
+        pytest.param('[pgt]\nmode = "adaptive"\nkeep_share = 0.3', "detector: it learns from pseudo", id="no-pgt"),
+    ],
+)
+def test_a_section_that_is_missing_is_named(cut: str, message: str, tmp_path: Path) -> None:
+    text = (CONFIGS / "smoke.toml").read_text()
+    assert cut in text
+    empty = "[data]\n" if "data" in cut else ""
+    (tmp_path / "x.toml").write_text(text.replace(cut, empty))
+    with pytest.raises(ConfigError, match=message):
+        load_pipeline(tmp_path / "x.toml")

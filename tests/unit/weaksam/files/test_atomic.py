@@ -1,0 +1,62 @@
+"""Files that are whole or not there, whatever happens to who writes them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from weaksam.files.atomic import replacing, replacing_bytes, write_text
+
+OTHER_WRITER = (
+    "import sys, pathlib; from weaksam.files.atomic import write_text; write_text(pathlib.Path(sys.argv[1]), 'other')"
+)
+
+
+def test_a_file_takes_the_place_of_the_one_before_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "report.csv"
+    for text in ("before\n", "grün\r\nnew\n"):
+        write_text(path, text)
+        assert path.read_bytes() == text.encode("utf-8")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def write_half_a_text(path: Path) -> None:
+    with replacing(path) as file:
+        file.write("half")
+        raise KeyboardInterrupt
+
+
+def write_half_the_bytes(path: Path) -> None:
+    with replacing_bytes(path) as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("before", ["old", None], ids=["replacing", "new"])
+def test_a_block_that_fails_leaves_what_was_there_and_no_draft(tmp_path: Path, before: str | None) -> None:
+    path = tmp_path / "report.txt"
+    if before is not None:
+        path.write_text(before)
+    with pytest.raises(KeyboardInterrupt):
+        write_half_a_text(path)
+    with pytest.raises(KeyboardInterrupt):
+        write_half_the_bytes(path)
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "half of a pair: \ud800")
+    left = [file.read_text() for file in tmp_path.iterdir()]
+    assert left == ([] if before is None else [before])
+
+
+def test_two_processes_that_write_one_file_do_not_meet(tmp_path: Path, repository_dir: Path) -> None:
+    path = tmp_path / "report.txt"
+    with replacing(path) as file:
+        file.write("ours, ")
+        file.flush()
+        subprocess.run([sys.executable, "-c", OTHER_WRITER, path], cwd=repository_dir, check=True)
+        assert path.read_text() == "other"
+        file.write("whole")
+    assert path.read_text() == "ours, whole"
+    assert list(tmp_path.iterdir()) == [path]

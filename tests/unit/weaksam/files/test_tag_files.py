@@ -1,0 +1,77 @@
+"""The one reader of tag files, which training and labelling share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from weaksam.files.tag_files import TagFileError, TagRow, read_sidecar, read_tag_table, sidecar_of, split_tags
+
+
+@pytest.mark.parametrize(
+    ("text", "tags"),
+    [
+        pytest.param("bolt", ("bolt",), id="one"),
+        pytest.param(" bolt , wrench;nut\nclip ", ("bolt", "wrench", "nut", "clip"), id="every separator"),
+        pytest.param("bolt,bolt,,", ("bolt",), id="doubled and empty"),
+        pytest.param("adjustable clamp", ("adjustable clamp",), id="a space is part of the tag"),
+        pytest.param("", (), id="nothing"),
+    ],
+)
+def test_split_tags(text: str, tags: tuple[str, ...]) -> None:
+    assert split_tags(text) == tags
+
+
+def test_rows_have_the_numbers_a_spreadsheet_shows(tmp_path: Path) -> None:
+    (tmp_path / "tags.csv").write_text("\ufefftags,note,file\nbolt;nut,x, ./a/x.jpg\n,,b.jpg\n", encoding="utf-8")
+    assert read_tag_table(tmp_path / "tags.csv") == (TagRow(2, "a/x.jpg", ("bolt", "nut")), TagRow(3, "b.jpg", ()))
+
+
+@pytest.mark.parametrize(
+    ("content", "field", "sentence"),
+    [
+        pytest.param(b"file\na.jpg\n", "tags", "lacks the column 'tags'", id="column"),
+        pytest.param(b"file,tags\na.jpg,bolt\nb.jpg,bolt,nut\n", "tags", "row 3: has more fields", id="no quotes"),
+        pytest.param(b"file,tags\na.jpg,\xff\n", "csv", "cannot be read as a CSV in UTF-8", id="encoding"),
+    ],
+)
+def test_a_broken_table_names_the_field(tmp_path: Path, content: bytes, field: str, sentence: str) -> None:
+    (tmp_path / "tags.csv").write_bytes(content)
+    with pytest.raises(TagFileError, match=sentence) as refused:
+        read_tag_table(tmp_path / "tags.csv")
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "tags"),
+    [
+        pytest.param("x.txt", "bolt\nnut\n", ("bolt", "nut"), id="text"),
+        pytest.param("x.json", '["bolt", " nut", "", "bolt"]', ("bolt", "nut"), id="list"),
+        pytest.param("x.json", '{"tags": ["pin"]}', ("pin",), id="object"),
+    ],
+)
+def test_sidecars(tmp_path: Path, name: str, text: str, tags: tuple[str, ...]) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    sidecar = sidecar_of(tmp_path / "x.jpg")
+    assert sidecar == tmp_path / name
+    assert read_sidecar(sidecar) == tags
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        pytest.param("{", "json", id="no JSON"),
+        pytest.param('{"tags": 3}', "tags", id="no list"),
+        pytest.param("[1]", "tags", id="no names"),
+    ],
+)
+def test_a_broken_sidecar_names_the_field(tmp_path: Path, text: str, field: str) -> None:
+    (tmp_path / "x.json").write_text(text, encoding="utf-8")
+    with pytest.raises(TagFileError) as refused:
+        read_sidecar(tmp_path / "x.json")
+    assert refused.value.field == field
+
+
+def test_a_picture_without_a_sidecar_has_none(tmp_path: Path) -> None:
+    assert sidecar_of(tmp_path / "x.jpg") is None

@@ -1,0 +1,130 @@
+"""The journal: what was stored is there again, whatever the run ended with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.answers import detect_result
+from weaksam.labelling.journal import Journal, JournalError, RunIdentity, Stamp, open_journal, stamp_of
+from weaksam.schemas import BundleInfo
+
+STAMP = Stamp(3, 4, ("Bolt",))
+IDENTITY = RunIdentity(BundleInfo(name="fake", version="1", digest="d" * 64), {"min_score": None}, ("Bolt",))
+
+
+def add(journal: Journal, *images: str) -> None:
+    for image in images:
+        journal.add(image, STAMP, detect_result(image.encode(), ["Bolt"]))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A journal of two pictures."""
+    with open_journal(tmp_path / "journal.jsonl", IDENTITY) as journal:
+        add(journal, "a.jpg", "b.jpg")
+    return tmp_path / "journal.jsonl"
+
+
+def test_answers_come_back(path: Path) -> None:
+    with open_journal(path, IDENTITY) as journal:
+        assert journal.holds("a.jpg", STAMP)
+        assert not journal.holds("c.jpg", STAMP)
+        assert journal.answer("b.jpg") == detect_result(b"b.jpg", ["Bolt"])
+
+
+@pytest.mark.parametrize("cut_bytes", [1, 20, 300], ids=lambda count: f"{count} bytes lost")
+def test_a_torn_last_line_is_cut_off(path: Path, cut_bytes: int) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-cut_bytes])
+    with open_journal(path, IDENTITY) as journal:
+        assert journal.holds("a.jpg", STAMP)
+        assert not journal.holds("b.jpg", STAMP)
+        add(journal, "b.jpg")
+    assert path.read_bytes() == whole
+
+
+def test_a_torn_first_line_begins_anew(path: Path) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[:10])
+    with open_journal(path, IDENTITY) as journal:
+        add(journal, "a.jpg", "b.jpg")
+    assert path.read_bytes() == whole
+
+
+def test_damage_in_the_middle_is_named(path: Path) -> None:
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + b"\0\0\0\n" + lines[2])
+    with pytest.raises(JournalError, match="line 2 is damaged"), open_journal(path, IDENTITY):
+        pass
+
+
+def test_a_later_answer_replaces_an_earlier_one(path: Path) -> None:
+    changed = Stamp(9, 9, ("Nut",))
+    with open_journal(path, IDENTITY) as journal:
+        journal.add("a.jpg", changed, detect_result(b"new", ["Nut"]))
+    with open_journal(path, IDENTITY) as journal:
+        assert journal.holds("a.jpg", changed)
+        assert not journal.holds("a.jpg", STAMP)
+        assert journal.answer("a.jpg").detections[0].label == "Nut"
+
+
+def test_reading_between_writing_does_not_move_the_end(path: Path) -> None:
+    with open_journal(path, IDENTITY) as journal:
+        journal.answer("a.jpg")
+        add(journal, "c.jpg")
+        journal.answer("a.jpg")
+        add(journal, "d.jpg")
+    with open_journal(path, IDENTITY) as journal:
+        assert [journal.answer(image).image.sha256 for image in ("c.jpg", "d.jpg")] == [
+            detect_result(content, []).image.sha256 for content in (b"c.jpg", b"d.jpg")
+        ]
+
+
+OTHER_BUNDLE = RunIdentity(BundleInfo(name="mine", version="2", digest="e" * 64), {"min_score": None}, ("Bolt",))
+OTHER_OPTIONS = RunIdentity(IDENTITY.bundle, {"min_score": 0.5}, ("Bolt",))
+OTHER_SHARD = RunIdentity(IDENTITY.bundle, IDENTITY.options, ("Bolt",), "1/4")
+
+
+@pytest.mark.parametrize(
+    ("identity", "sentence"),
+    [
+        pytest.param(
+            OTHER_BUNDLE, r"bundle fake 1 \(dddddddddddd\), the server has mine 2 .* another --out", id="bundle"
+        ),
+        pytest.param(OTHER_OPTIONS, "'min_score': None}, now they are {'min_score': 0.5}", id="options"),
+        pytest.param(OTHER_SHARD, "shard none, all pictures, now it is 1/4: .* another --out", id="shard"),
+    ],
+)
+def test_answers_of_different_runs_do_not_mix(path: Path, identity: RunIdentity, sentence: str) -> None:
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match=sentence), open_journal(path, identity):
+        pass
+    assert path.read_bytes() == before
+
+
+def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_text('{"some": "log"}\n', encoding="utf-8")
+    with pytest.raises(JournalError, match="no journal of this release"), open_journal(path, IDENTITY):
+        pass
+
+
+def test_one_run_at_a_time(path: Path) -> None:
+    with (
+        open_journal(path, IDENTITY),
+        pytest.raises(JournalError, match="in use by another run"),
+        open_journal(path, IDENTITY),
+    ):
+        pass
+
+
+def test_a_stamp_tells_a_changed_picture_and_changed_tags(tmp_path: Path) -> None:
+    picture = tmp_path / "a.jpg"
+    picture.write_bytes(b"one")
+    before = stamp_of(picture, ("Bolt",))
+    assert stamp_of(picture, ("Bolt",)) == before
+    assert stamp_of(picture, ("Nut",)) != before
+    picture.write_bytes(b"longer")
+    assert stamp_of(picture, ("Bolt",)) != before

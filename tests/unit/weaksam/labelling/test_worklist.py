@@ -1,0 +1,121 @@
+"""Pictures and their tags out of a CSV, sidecar files or folder names; what does not fit together is reported."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from weaksam.labelling.report import write_failures
+from weaksam.labelling.shard import Shard, shard_worklist
+from weaksam.labelling.worklist import Failure, find_images, worklist_from_csv, worklist_from_names
+
+
+def make_files(folder: Path, *paths: str) -> Path:
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(b"x")
+    return folder
+
+
+def make_csv(folder: Path, text: str) -> Path:
+    path = folder / "tags.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_pictures_of_all_folders_are_found_in_order(tmp_path: Path) -> None:
+    folder = make_files(tmp_path, "b/x.JPG", "a/x.jpg", "x.png", ".hidden/x.jpg", ".x.jpg", "notes.txt")
+    assert find_images(folder) == (("a/x.jpg", "b/x.JPG", "x.png"), ())
+
+
+def test_a_name_that_is_not_text_is_a_failure_of_that_picture(tmp_path: Path) -> None:
+    folder = make_files(tmp_path / "in", "grün.jpg", os.fsdecode(b"gr\xfcn.jpg"))
+    worklist = worklist_from_csv(folder, make_csv(tmp_path, "file,tags\ngrün.jpg,bolt\n"))
+    assert worklist.images == ("grün.jpg",)
+    assert worklist.failures == (Failure(r"gr\udcfcn.jpg", "name_not_utf8", "its name is not UTF-8: rename it"),)
+    write_failures(worklist.failures, tmp_path / "failures.csv")
+    assert shard_worklist(worklist, Shard(0, 1)) == worklist
+
+
+def test_a_link_back_to_a_folder_above_is_not_followed(tmp_path: Path) -> None:
+    folder = make_files(tmp_path / "in", "a/x.jpg")
+    (folder / "a" / "latest").symlink_to(folder)
+    make_files(tmp_path / "elsewhere", "y.jpg")
+    (folder / "more").symlink_to(tmp_path / "elsewhere")
+    assert find_images(folder)[0] == ("a/x.jpg", "more/y.jpg")
+
+
+@pytest.mark.parametrize(
+    ("below", "sentence"),
+    [pytest.param("absent", "is not a folder", id="absent"), pytest.param(".", "holds no picture", id="empty")],
+)
+def test_nothing_to_label_is_refused(tmp_path: Path, below: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        find_images(tmp_path / below)
+
+
+def test_csv_rows_of_one_picture_are_joined(tmp_path: Path) -> None:
+    folder = make_files(tmp_path / "in", "a/x.jpg", "b/x.jpg")
+    table = make_csv(tmp_path, 'file,tags\na/x.jpg,"bolt, nut"\n./b/x.jpg,wrench\na/x.jpg,pin;bolt\n')
+    worklist = worklist_from_csv(folder, table)
+    assert worklist.tags == {"a/x.jpg": ("bolt", "nut", "pin"), "b/x.jpg": ("wrench",)}
+    assert worklist.failures == ()
+
+
+def test_what_the_csv_and_the_folder_do_not_share_is_reported(tmp_path: Path) -> None:
+    folder = make_files(tmp_path / "in", "bare.jpg", "empty.jpg", "tagged.jpg")
+    table = make_csv(tmp_path, "\ufefftags,file\nbolt,gone.jpg\n,empty.jpg\nbolt,tagged.jpg\n")
+    worklist = worklist_from_csv(folder, table)
+    assert worklist.images == ("bare.jpg", "empty.jpg", "tagged.jpg")
+    assert worklist.tags == {"tagged.jpg": ("bolt",)}
+    assert worklist.failures == (
+        Failure("bare.jpg", "no_tags", f"{table} has no tags for it"),
+        Failure("empty.jpg", "no_tags", f"{table} has no tags for it"),
+        Failure("gone.jpg", "image_missing", f"{table} names it, {folder} does not hold it"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        pytest.param(b"picture,tags\n", "lacks the column 'file'", id="other columns"),
+        pytest.param(b"", "lacks the column 'file'", id="empty"),
+        pytest.param(b"file,tags\nx.jpg,\xff\xfe\n", "cannot be read as a CSV in UTF-8", id="not utf-8"),
+        pytest.param(b'file,tags\nx.jpg,"bolt', "cannot be read as a CSV", id="open quote"),
+    ],
+)
+def test_a_broken_csv_is_one_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:
+    folder = make_files(tmp_path / "in", "x.jpg")
+    table = tmp_path / "tags.csv"
+    table.write_bytes(content)
+    with pytest.raises(ValueError, match=sentence):
+        worklist_from_csv(folder, table)
+
+
+def test_tags_from_the_first_folder(tmp_path: Path) -> None:
+    folder = make_files(tmp_path, "bolt/day 1/x.jpg", "bolt, nut/x.jpg", "x.jpg")
+    worklist = worklist_from_names(folder, "folder")
+    assert worklist.tags == {"bolt/day 1/x.jpg": ("bolt",), "bolt, nut/x.jpg": ("bolt", "nut")}
+    assert [(failure.image, failure.code) for failure in worklist.failures] == [("x.jpg", "no_tags")]
+
+
+def test_tags_from_sidecars(tmp_path: Path) -> None:
+    folder = make_files(tmp_path, "a/x.jpg", "b/x.jpg", "c.png", "d.png", "e.png", "f.png")
+    (folder / "a/x.txt").write_text("bolt\nnut\n", encoding="utf-8")
+    (folder / "b/x.txt").write_bytes(b"\xff")
+    (folder / "d.json").write_text('["bolt", " nut", ""]', encoding="utf-8")
+    (folder / "e.json").write_text('{"tags": ["pin"]}', encoding="utf-8")
+    (folder / "f.json").write_text('{"tags": ', encoding="utf-8")
+    worklist = worklist_from_names(folder, "sidecar")
+    assert worklist.tags == {
+        "a/x.jpg": ("bolt", "nut"),
+        "b/x.jpg": ("\ufffd",),
+        "d.png": ("bolt", "nut"),
+        "e.png": ("pin",),
+    }
+    assert [(failure.image, failure.code) for failure in worklist.failures] == [
+        ("c.png", "no_tags"),
+        ("f.png", "no_tags"),
+    ]

@@ -1,0 +1,1 @@
+"""The CAM classifier: training, losses and reports."""

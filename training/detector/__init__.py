@@ -1,0 +1,1 @@
+"""The detector retrained on pseudo ground truth, with RoI drop."""

@@ -1,0 +1,1 @@
+"""Measures of what is served: the pipeline on annotated images, proposal recall."""

@@ -1,0 +1,1 @@
+"""Average precision, scorecards and score thresholds."""

@@ -1,0 +1,1 @@
+"""The whole training in one command, and its report."""

@@ -1,0 +1,160 @@
+"""Settings of the whole path, one TOML file: a section for each stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from models.config import ConfigError, config_from_values, read_values
+from models.settings import BundleConfig
+from training.classifier.train import CamConfig
+from training.detector.train import DetectorConfig
+from training.pseudo_labels.make import PgtConfig
+from training.wsod.train import WsodConfig
+
+NO_TEST = "none"
+SEEDED = ("cam", "features", "wsod", "detector", "segmenter")
+
+
+@dataclass(frozen=True)
+class ScenesConfig:
+    """Generated scenes, as `weaksam data scenes` draws them; the last fifth is for testing."""
+
+    count: int
+    height_px: int
+    width_px: int
+
+
+@dataclass(frozen=True)
+class MosaicsConfig:
+    """2x2 mosaics in place of the pictures of ``folders``, as `weaksam data mosaics` makes them of each split."""
+
+    fit: int
+    val: int
+    test: int
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What is learnt from and measured on.
+
+    Attributes:
+        folders: data sets in any layout that `open_dataset` reads; several are learnt together and measured one by one.
+        fit: split that is learnt from.
+        val: split that thresholds are chosen on, from its tags.
+        test: split that is measured on, which needs boxes; `NO_TEST` where nothing has any.
+        val_limit: calibrate on so many pictures of ``val`` at most, evenly spread.
+        scenes: generate scenes and take them as one more data set.
+        mosaics: make mosaics of the first folder and take them in its place.
+    """
+
+    folders: tuple[Path, ...] = ()
+    fit: str = "fit"
+    val: str = "val"
+    test: str = "test"
+    val_limit: int | None = None
+    scenes: ScenesConfig | None = None
+    mosaics: MosaicsConfig | None = None
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """The report's pictures: ``best`` and ``worst`` so many of the test pictures, and those with the ids ``chosen``."""
+
+    best: int = 4
+    worst: int = 4
+    chosen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """Settings of `run_pipeline`.
+
+    Attributes:
+        seed: of generated data, and of every stage whose section has none of its own.
+        data: what is learnt from and measured on.
+        bundle: name, prompts and post-processing of the bundles; ``mask_source`` "detector" is for the segmenter's, the
+            others then take masks of proposals.
+        cam: the classifier.
+        wsod: the weakly supervised detector.
+        features: a CNN classifier for the weak detector's features, where ``cam`` is a WeakTr, which has none.
+        pgt: pseudo ground truth for the two that follow; without it the path ends with the weak detector.
+        detector: the retrained detector.
+        segmenter: the instance segmenter: the same training, with a mask head.
+        heads_from_cam: begin the backbones of detector and segmenter with the CNN classifier's.
+        sam: folder of a trained compact SAM, a bundle, or an official checkpoint; by default the default bundle's.
+        test_limit: measure on the first so many test pictures of each data set.
+        report: what the report shows.
+    """
+
+    seed: int
+    data: DataConfig
+    bundle: BundleConfig
+    cam: CamConfig
+    wsod: WsodConfig
+    features: CamConfig | None = None
+    pgt: PgtConfig | None = None
+    detector: DetectorConfig | None = None
+    segmenter: DetectorConfig | None = None
+    heads_from_cam: bool = False
+    sam: Path | None = None
+    test_limit: int | None = None
+    report: ReportConfig = field(default_factory=ReportConfig)
+
+
+def load_pipeline(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Read the settings of the whole path; raises ConfigError as `models.config.load_config` does."""
+    values = read_values(path, overrides)
+    for name in SEEDED:
+        if isinstance(values.get(name), dict) and "seed" in values:
+            values[name] = {"seed": values["seed"]} | values[name]
+    config = config_from_values(PipelineConfig, values, str(path))
+    _check(config, path)
+    return config
+
+
+def _check(config: PipelineConfig, path: Path) -> None:
+    data = config.data
+    if not data.folders and data.scenes is None:
+        raise ConfigError(f"{path}: data.folders: give at least one folder, or a section [data.scenes]")
+    if data.mosaics is not None and not data.folders:
+        raise ConfigError(f"{path}: data.mosaics: give the folder to make them of in data.folders")
+    if (config.features or config.cam).architecture != "cnn":
+        raise ConfigError(
+            f"{path}: features: WeakTr has none for the weak detector, give a section of a CNN classifier"
+        )
+    if config.bundle.post.mask_source == "detector" and config.segmenter is None:
+        raise ConfigError(f"{path}: bundle.post.mask_source: 'detector' needs masks, give a section [segmenter]")
+    _check_sides(config, path)
+    _check_backbones(config, path)
+    for name in ("detector", "segmenter"):
+        if getattr(config, name) is not None and config.pgt is None:
+            raise ConfigError(f"{path}: {name}: it learns from pseudo ground truth, give a section [pgt]")
+    if config.segmenter is not None and config.segmenter.net.mask_channels == 0:
+        raise ConfigError(f"{path}: segmenter.net.mask_channels: is 0, so that it would learn no masks: take 64, say")
+
+
+def _check_sides(config: PipelineConfig, path: Path) -> None:
+    """Boxes are in pixels of the classifier's input, and one picture feeds all graphs of classes."""
+    for name in ("features", "wsod", "detector", "segmenter"):
+        section = getattr(config, name)
+        if section is not None and section.side_px != config.cam.side_px:
+            raise ConfigError(
+                f"{path}: {name}.side_px: is {section.side_px}, the classifier's is {config.cam.side_px}: "
+                "take one for both"
+            )
+
+
+def _check_backbones(config: PipelineConfig, path: Path) -> None:
+    """The weak detector has the backbone of the classifier whose features it takes; with `heads_from_cam` all have."""
+    shared = (config.features or config.cam).backbone
+    backbones = {"wsod": config.wsod.backbone}
+    for name, section in (("detector.net", config.detector), ("segmenter.net", config.segmenter)):
+        if config.heads_from_cam and section is not None:
+            backbones[name] = section.net.backbone
+    for name, backbone in backbones.items():
+        if backbone != shared:
+            raise ConfigError(
+                f"{path}: {name}.backbone: is {backbone!r}, and {shared!r} the classifier's, whose weights it takes"
+            )

@@ -1,0 +1,118 @@
+"""The pictures of a run: data sets as they are given, and those that the run generates."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from models.labels import LabelSet
+from training.data.mosaics import make_mosaics
+from training.data.open_dataset import open_dataset
+from training.data.open_together import open_splits
+from training.data.tagged import TaggedImage
+from training.pipeline.config import NO_TEST, DataConfig, ScenesConfig
+from training.runs.image_digests import PictureDigests
+from training.runs.ranks import is_first_rank, track_first
+from training.runs.stage import run_stage
+from training.scenes.generate import generate_scenes
+
+
+class TestSplit(NamedTuple):
+    """A data set to measure on: the name that it has in reports, its folder, split and pictures."""
+
+    name: str
+    folder: Path
+    split: str
+    images: tuple[TaggedImage, ...]
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What a run learns from (`fit`), calibrates on (`val`) and is measured on (`tests`)."""
+
+    fit: list[TaggedImage]
+    val: list[TaggedImage]
+    tests: list[TestSplit]
+    labels: LabelSet
+
+
+def open_data(
+    config: DataConfig, seed: int, run_dir: Path, digests: PictureDigests, test_limit: int | None = None
+) -> RunData:
+    """Open the data sets of a run, generating first what is to be generated; ``test_limit`` is of each test set.
+
+    Raises ValueError where something is missing, test pictures included: a run of hours must not end with that.
+    """
+    split_of = {"fit": config.fit, "val": config.val, "test": config.test}
+    if config.test == NO_TEST:
+        del split_of["test"]
+    parts = {role: [(folder, split) for folder in config.folders] for role, split in split_of.items()}
+    if config.mosaics is not None:
+        counts = vars(config.mosaics)
+        for role, sources in parts.items():
+            folder, split = sources[0]
+            sources[0] = _mosaics(run_dir, folder, split, role, counts[role], seed, digests), role
+    if config.scenes is not None:
+        scenes = _scenes(run_dir, config.scenes, seed)
+        for role, sources in parts.items():
+            sources.append((scenes, role))
+    fit, labels = open_splits(parts["fit"])
+    val, _ = open_splits(parts["val"])
+    every = -(-len(val) // config.val_limit) if config.val_limit else 1
+    return RunData(fit, val[::every], _open_tests(parts.get("test", []), test_limit), labels)
+
+
+def _open_tests(tests: Sequence[tuple[Path, str]], limit: int | None) -> list[TestSplit]:
+    """Each data set by its folder's name; of equal ones, those after the first with a number."""
+    opened: list[TestSplit] = []
+    for folder, split in tests:
+        same = sum(test.folder.name == folder.name for test in opened)
+        images = open_dataset(folder, split).images[:limit]
+        if not any(image.objects for image in images):
+            raise ValueError(
+                f"data.test: {folder} has no boxes in split {split!r} to measure on: name another, or set it to "
+                f"{NO_TEST!r}"
+            )
+        opened.append(TestSplit(f"{folder.name}-{same + 1}" if same else folder.name, folder, split, images))
+    return opened
+
+
+def _scenes(run_dir: Path, config: ScenesConfig, seed: int) -> Path:
+    size_hw = (config.height_px, config.width_px)
+
+    def make(folder: Path) -> None:
+        _generate(
+            folder / "scenes", lambda out: track_first(generate_scenes(out, config.count, seed, size_hw), "scenes")
+        )
+
+    settings = {"count": config.count, "seed": seed, "size_hw": list(size_hw)}
+    done = run_stage(run_dir, "scenes", settings, {}, make)
+    return done.folder / "scenes"
+
+
+def _mosaics(
+    run_dir: Path, source: Path, split: str, role: str, count: int, seed: int, digests: PictureDigests
+) -> Path:
+    dataset = open_dataset(source, split)
+
+    def make(folder: Path) -> None:
+        _generate(folder / "mosaics", lambda out: track_first(make_mosaics(dataset, role, out, count, seed), "mosaics"))
+
+    inputs = {"pictures": digests.of_images(dataset.images)}
+    done = run_stage(run_dir, f"mosaics-{role}", {"count": count, "seed": seed}, inputs, make)
+    return done.folder / "mosaics"
+
+
+def _generate(out_dir: Path, write: Callable[[Path], Iterable[str]]) -> None:
+    """Have ``write`` fill a new folder beside ``out_dir``, and give it that name when it is complete."""
+    if not is_first_rank():
+        return
+    partial = out_dir.with_name(f"{out_dir.name}.part")
+    for left_over in (partial, out_dir):
+        shutil.rmtree(left_over, ignore_errors=True)
+    for _ in write(partial):
+        pass
+    partial.rename(out_dir)

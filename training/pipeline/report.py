@@ -1,0 +1,230 @@
+"""The run's report: one HTML file with figures, curves and pictures, for reading without anything else."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from models.bundle import Bundle, load_bundle
+from models.config import config_values
+from training.data.tagged import TaggedImage
+from training.evaluation.stored_results import answers_path, read_answers
+from training.pipeline.config import PipelineConfig, ReportConfig
+from training.pipeline.report_images import encode_jpeg, is_shown, path_panels, picture_score
+from training.pipeline.report_plots import dropped_by_step, loss_against_error, loss_curves, read_log
+from training.proposals.graph_runner import GraphRunner
+from training.pseudo_labels.make import PgtConfig
+from training.runs.stage import DONE
+from weaksam.files.atomic import write_text
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1640px; margin: 2em auto; padding: 0 1em; color: #1d2430; }
+table { border-collapse: collapse; margin: 1em 0; } td, th { padding: .2em .8em; border-bottom: 1px solid #d7dce3; }
+td { text-align: right; font-variant-numeric: tabular-nums; } td:first-child, th { text-align: left; }
+figure { display: inline-block; margin: .2em; vertical-align: top; } figcaption { color: #5a6474; font-size: 13px; }
+pre { background: #f3f5f8; padding: 1em; overflow-x: auto; } h3 { margin-bottom: .2em; }
+"""
+# Not figures of the measurement but of what was measured.
+DESCRIPTIONS = ("images", "objects", "problems")
+REPORT = "report.json"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A bundle's evaluation on one data set: its name, the data's, the pictures, their answers and the figures.
+
+    Without figures where there was nothing to measure; the pictures are then all to be shown.
+    """
+
+    bundle: str
+    data: str
+    images: Sequence[TaggedImage]
+    answers_dir: Path
+    metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """What a run has to show.
+
+    Attributes:
+        run_dir: the run's folder, with ``config.json``, ``environment.json`` and ``bundle``.
+        config: its settings.
+        stages: folders of the trainings by name, in their order.
+        weak_bundle: folder of the bundle that pseudo ground truth is made with.
+        evaluated: evaluations of every bundle, the final one last.
+        pgt_rule: rule of pseudo ground truth, shown on the weak detector's answers.
+    """
+
+    run_dir: Path
+    config: PipelineConfig
+    stages: Mapping[str, Path]
+    weak_bundle: Path
+    evaluated: Sequence[Evaluated]
+    pgt_rule: PgtConfig
+
+
+def write_report(inputs: ReportInputs, path: Path) -> None:
+    """Write the report."""
+    name = html.escape(f"{inputs.config.bundle.name} {inputs.config.bundle.version}")
+    measured = [row for row in inputs.evaluated if row.metrics]
+    parts = [
+        f"<h1>{name}</h1>",
+        _section("Figures", _figures(measured)),
+        *(_section(f"Training: {stage}", _stage(folder)) for stage, folder in inputs.stages.items()),
+        *(_section(f"Pictures of {data}", _pictures(inputs, data)) for data in _data_names(inputs.evaluated)),
+        *(_section(f"Classes of {row.data}, {row.bundle}", _class_table(row.metrics)) for row in measured),
+        _section("Settings and environment", _settings(inputs)),
+    ]
+    page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title><style>{STYLE}</style>'
+    write_text(path, "\n".join([page, *parts, "</html>\n"]))
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section><h2>{html.escape(title)}</h2>{body}</section>"
+
+
+def _data_names(evaluated: Sequence[Evaluated]) -> list[str]:
+    return list(dict.fromkeys(row.data for row in evaluated))
+
+
+def _figures(evaluated: Sequence[Evaluated]) -> str:
+    """One table for each data set: a column for each bundle."""
+    if not evaluated:
+        return "<p>Nothing was measured: the run had no test pictures.</p>"
+    tables = []
+    for data in _data_names(evaluated):
+        mine = [row for row in evaluated if row.data == data]
+        columns = {row.bundle: _flat(row.metrics) for row in mine}
+        names = list(dict.fromkeys(name for values in columns.values() for name in values))
+        rows = [[name, *(_number(columns[bundle].get(name)) for bundle in columns)] for name in names]
+        counts = ", ".join(f"{mine[0].metrics[name]} {name}" for name in ("images", "objects"))
+        tables.append(f"<h3>{html.escape(data)}: {counts}</h3>{_table(['', *columns], rows)}")
+    return "".join(tables)
+
+
+def _flat(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Numbers of a report by name; those in one more level as ``name at key``."""
+    flat: dict[str, float] = {}
+    for name, value in metrics.items():
+        if isinstance(value, int | float) and name not in DESCRIPTIONS:
+            flat[name] = value
+        elif isinstance(value, dict) and all(isinstance(inner, int | float) for inner in value.values()):
+            flat |= {f"{name} at {key}": inner for key, inner in value.items()}
+    return flat
+
+
+def _class_table(metrics: Mapping[str, Any]) -> str:
+    rows_of = {label: {"objects": row["objects"], **_flat(row)} for label, row in metrics["per_class"].items()}
+    names = list(dict.fromkeys(name for row in rows_of.values() for name in row))
+    rows = [[label, *(_number(row.get(name)) for name in names)] for label, row in rows_of.items()]
+    return _table(["class", *names], rows)
+
+
+def _stage(folder: Path) -> str:
+    """How long a stage took, what its own report measured, and its curves."""
+    seconds = json.loads((folder / DONE).read_text(encoding="utf-8"))["elapsed_s"]
+    body = f"<p>The session that finished it took {seconds:g} s.</p>"
+    if (folder / REPORT).is_file():
+        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        figures = [[name, _number(value)] for name, value in _flat(report).items()]
+        body += _table(["measure", "value"], figures) if figures else ""
+        body += _rules(report["compared"]) if "compared" in report else ""
+    return body + _curves(folder)
+
+
+def _rules(compared: Mapping[str, Any]) -> str:
+    """How many true objects each rule of pseudo ground truth finds, where true boxes are known."""
+    names = ("precision", "recall", "instances_per_picture")
+    rows = [["top1", *(_number(compared["top1"][name]) for name in names)]]
+    for rule, setting in (("adaptive", "keep_share"), ("threshold", "least_score")):
+        rows += [
+            [f"{rule}, {setting} {_number(row[setting])}", *(_number(row[name]) for name in names)]
+            for row in compared[rule]
+        ]
+    return _table(["rule", *names], rows)
+
+
+def _curves(folder: Path) -> str:
+    log = read_log(folder / "log.jsonl")
+    if not log:
+        return ""
+    body = f"<p>Last step logged: {log[-1]['step']}.</p>"
+    body += _figure(loss_curves(log), "losses", "png")
+    if "rois_by_loss" in log[0]:
+        body += _figure(loss_against_error(log), "foreground RoIs and error rate by normalised loss", "png")
+        body += _figure(dropped_by_step(log), "RoI drop", "png")
+    return body
+
+
+def _pictures(inputs: ReportInputs, data: str) -> str:
+    """The path of chosen, best and worst pictures of one data set."""
+    mine = [row for row in inputs.evaluated if row.data == data]
+    weak, final = mine[0], mine[-1]
+    bundle = load_bundle(inputs.run_dir / "bundle")
+    runner = GraphRunner(load_bundle(inputs.weak_bundle))
+    parts = []
+    for image, score in choose_pictures(inputs.config.report, final, bundle):
+        of_weak, of_final = (read_answers(answers_path(row.answers_dir, image.id))["tagged"] for row in (weak, final))
+        panels = path_panels(runner, image, of_weak, of_final, inputs.pgt_rule, bundle)
+        shown = [_figure(encode_jpeg(panel.image_hwc_u8), panel.title, "jpeg") for panel in panels]
+        title = f"{image.id}: {', '.join(image.tags)}" + (f" (F1 {score:.2f})" if final.metrics else "")
+        parts.append(f"<h3>{html.escape(title)}</h3>{''.join(shown)}")
+    legend = (
+        "<p>Proposals: orange from peaks, blue from the grid. Boxes: green true, red found. The PGT rule is shown on "
+        "the weak detector's answer to this picture, from which nothing was learnt."
+        f"{' Ordered by F1 at IoU 0.5, best first.' if final.metrics else ''}</p>"
+    )
+    return legend + "".join(parts)
+
+
+def choose_pictures(config: ReportConfig, final: Evaluated, bundle: Bundle) -> list[tuple[TaggedImage, float]]:
+    """The pictures asked for by id, the best and the worst, each once, with their scores, best first."""
+    wanted = partial(is_shown, bundle=bundle)
+    scored = [
+        (image, picture_score(image, read_answers(answers_path(final.answers_dir, image.id))["tagged"], wanted))
+        for image in final.images
+        if image.tags
+    ]
+    if not final.metrics:
+        return scored
+    scored.sort(key=lambda row: (-row[1], row[0].id))
+    ends = scored[: config.best] + scored[len(scored) - min(config.worst, len(scored)) :]
+    ids = {image.id for image, _ in ends} | set(config.chosen)
+    return [row for row in scored if row[0].id in ids]
+
+
+def shown_pictures(config: ReportConfig, images: Sequence[TaggedImage]) -> list[TaggedImage]:
+    """Of pictures that nothing can be measured on: those asked for by id, and as many as would be best and worst."""
+    every = max(1, len(images) // max(1, config.best + config.worst))
+    spread = images[::every][: config.best + config.worst]
+    ids = {image.id for image in spread} | set(config.chosen)
+    return [image for image in images if image.id in ids]
+
+
+def _settings(inputs: ReportInputs) -> str:
+    environment = json.loads((inputs.run_dir / "environment.json").read_text(encoding="utf-8"))
+    texts = (json.dumps(values, indent=1) for values in (environment, config_values(inputs.config)))
+    return "".join(f"<pre>{html.escape(text)}</pre>" for text in texts)
+
+
+def _figure(data: bytes, caption: str, kind: str) -> str:
+    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    text = html.escape(caption)
+    return f'<figure><img src="{source}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    cells = "".join(f"<th>{html.escape(text)}</th>" for text in head)
+    body = "".join(f"<tr>{''.join(f'<td>{html.escape(text)}</td>' for text in row)}</tr>" for row in rows)
+    return f"<table><tr>{cells}</tr>{body}</table>"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

@@ -1,0 +1,259 @@
+"""The whole path in one run: classifier, proposals, weak detector, pseudo ground truth, retraining, evaluation, bundle.
+
+Every stage has a folder named by its settings and inputs (`training.runs.stage`); a finished one is skipped, an
+unfinished one goes on where it was.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from deploy.export.runs import export_runs
+from models.bundle import DEFAULT_BUNDLE, MANIFEST, PROPOSAL_GRAPHS, file_sha256, load_bundle
+from training.classifier.train import CamConfig, train_cam
+from training.data.tagged import TaggedImage
+from training.detector.report import report_detector
+from training.detector.train import DetectorConfig, train_detector
+from training.evaluation.evaluate import answer_pictures, evaluate
+from training.pipeline.config import PipelineConfig
+from training.pipeline.data import RunData, TestSplit, open_data
+from training.pipeline.report import Evaluated, ReportInputs, shown_pictures, write_report
+from training.proposals.graph_runner import inference_device
+from training.proposals.store import store_proposals
+from training.pseudo_labels.dataset import PGT_JSON
+from training.pseudo_labels.make import PgtConfig, make_pgt_together
+from training.runs.engine import prepare_run, start_fabric
+from training.runs.image_digests import PictureDigests
+from training.runs.ranks import is_first_rank, wait_for_ranks
+from training.runs.stage import DONE, Done, digest_of, run_stage
+from training.wsod.train import train_wsod
+
+WEAK = "wsod"
+SEGMENTER = "segmenter"
+PGT_REPORT = "report.json"
+METRICS = "metrics.json"
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What every stage of one run needs."""
+
+    dir: Path
+    config: PipelineConfig
+    data: RunData
+    digests: PictureDigests
+    fit_digest: str
+    val_digest: str
+    sam_digest: str
+
+
+def run_pipeline(config: PipelineConfig, out_dir: Path) -> Path:
+    """Run what is not done yet; returns the report ``report.html``, beside ``bundle/`` and ``metrics.json``.
+
+    Under ``torchrun`` or SLURM every rank calls it; ``out_dir`` must be a folder that all of them see.
+    """
+    start_fabric("32-true", config.seed)
+    prepare_run(config, out_dir)
+    wait_for_ranks()
+    sam_digest = _sam_digest(config.sam)  # now, or a missing file would be noticed when the classifier is trained
+    digests = PictureDigests(out_dir / "pictures.json")
+    data = open_data(config.data, config.seed, out_dir, digests, config.test_limit)
+    shown = [] if data.tests else shown_pictures(config.report, data.val)
+    _require_known(config.report.chosen, [*shown, *(image for test in data.tests for image in test.images)])
+    labels_digest = digest_of(list(data.labels.names))
+    fit_digest, val_digest = (labels_digest + digests.of_images(images) for images in (data.fit, data.val))
+    run = _Run(out_dir, config, data, digests, fit_digest, val_digest, sam_digest)
+    stages = {"cam": _cam(run, "cam", config.cam)}
+    features = stages["cam"]
+    if config.features is not None:
+        features = stages["features"] = _cam(run, "features", config.features)
+    proposer = _bundle(run, "proposer", {"cam": stages["cam"]})
+    stages[WEAK] = _wsod(run, features, proposer, _proposals(run, proposer))
+    parts = {"cam": stages["cam"], WEAK: stages[WEAK]}
+    bundles = {WEAK: _bundle(run, f"bundle-{WEAK}", parts)}
+    rule = PgtConfig()
+    if config.pgt is not None:
+        pgt = stages["pgt"] = _pgt(run, bundles[WEAK])
+        rule = _settled(config.pgt, pgt)
+        for name, settings in (("detector", config.detector), (SEGMENTER, config.segmenter)):
+            if settings is not None:
+                stages[name] = _detector(run, name, settings, features, pgt)
+                bundles[name] = _bundle(run, f"bundle-{name}", parts | {"detector": stages[name]})
+    evaluated = [_evaluate(run, name, bundle, test) for test in data.tests for name, bundle in bundles.items()]
+    if not data.tests:
+        evaluated = [_answer(run, name, bundle, shown) for name, bundle in bundles.items()]
+    return _finish(run, stages, bundles, evaluated, rule)
+
+
+def _require_known(chosen: Sequence[str], images: Sequence[TaggedImage]) -> None:
+    ids = {image.id for image in images}
+    for name in chosen:
+        if name not in ids:
+            nearest = ", ".join(difflib.get_close_matches(name, ids, n=3, cutoff=0.0))
+            raise ValueError(f"report.chosen: no picture that can be shown has the id {name!r} (nearest: {nearest})")
+
+
+def _cam(run: _Run, name: str, config: CamConfig) -> Done:
+    def make(folder: Path) -> None:
+        train_cam(config, run.data.fit, run.data.val, run.data.labels, folder)
+
+    inputs = {"fit": run.fit_digest, "val": run.val_digest}
+    return run_stage(run.dir, name, config, inputs, make, ("cam.safetensors", "labels.json", "config.json"))
+
+
+def _bundle(run: _Run, name: str, parts: Mapping[str, Done]) -> Done:
+    config = run.config.bundle
+    if config.post.mask_source == "detector" and name != f"bundle-{SEGMENTER}":
+        config = replace(config, post=replace(config.post, mask_source="proposal"))
+
+    def make(folder: Path) -> None:
+        if is_first_rank():
+            export_runs({part: done.folder for part, done in parts.items()}, run.config.sam, config, folder)
+
+    inputs = {part: done.digest for part, done in parts.items()} | {"sam": run.sam_digest}
+    return run_stage(run.dir, name, config, inputs, make, (MANIFEST,))
+
+
+def _inference_digest(bundle: Done) -> str:
+    """What stages take from a bundle: another name or version of it does not make them anew."""
+    return load_bundle(bundle.folder, PROPOSAL_GRAPHS).inference_digest
+
+
+def _sam_digest(sam: Path | None) -> str:
+    path = sam or DEFAULT_BUNDLE
+    candidates = (path, path / MANIFEST, path / "sam.safetensors")
+    found = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if found is None:
+        raise ValueError(f"sam: {path} is no checkpoint, bundle or finished run of `weaksam train sam`")
+    return file_sha256(found)
+
+
+def _proposals(run: _Run, proposer: Done) -> Done:
+    """Proposals of the pictures that the weak detector uses; under several ranks, each makes its part."""
+    every = run.config.wsod.every
+
+    def make(folder: Path) -> None:
+        store_proposals(proposer.folder, run.data.fit[::every], folder, averaged=True)
+        store_proposals(proposer.folder, run.data.val, folder)
+
+    inputs = {"bundle": _inference_digest(proposer), "fit": run.fit_digest, "val": run.val_digest}
+    return run_stage(run.dir, "proposals", {"every": every}, inputs, make)
+
+
+def _wsod(run: _Run, features: Done, proposer: Done, proposals: Done) -> Done:
+    def make(folder: Path) -> None:
+        train_wsod(
+            run.config.wsod,
+            features.folder / "cam.safetensors",
+            proposer.folder,
+            run.data.fit,
+            run.data.val,
+            run.data.labels,
+            proposals.folder,
+            folder,
+        )
+
+    inputs = {"features": features.digest, "proposals": proposals.digest, "bundle": _inference_digest(proposer)}
+    products = ("wsod.safetensors", "thresholds.json", "config.json")
+    return run_stage(run.dir, WEAK, run.config.wsod, inputs, make, products)
+
+
+def _pgt(run: _Run, bundle: Done) -> Done:
+    config = run.config.pgt
+    assert config is not None, "the caller looks"
+    settings = replace(config, masks=config.masks or run.config.segmenter is not None)
+
+    def make(folder: Path) -> None:
+        make_pgt_together(settings, bundle.folder, run.data.fit, run.data.labels, folder)
+
+    inputs = {"bundle": _inference_digest(bundle), "fit": run.fit_digest}
+    return run_stage(run.dir, "pgt", settings, inputs, make, (PGT_JSON,))
+
+
+def _settled(config: PgtConfig, pgt: Done) -> PgtConfig:
+    """The rule with the least score that it came to, for other pictures than those it was settled on."""
+    report = json.loads((pgt.folder / PGT_REPORT).read_text(encoding="utf-8"))
+    return replace(config, least_score=report["least_score"])
+
+
+def _detector(run: _Run, name: str, config: DetectorConfig, features: Done, pgt: Done) -> Done:
+    if run.config.heads_from_cam:
+        config = replace(config, cam_checkpoint=features.folder / "cam.safetensors")
+
+    def make(folder: Path) -> None:
+        train_detector(config, run.data.fit, run.data.labels, [pgt.folder / PGT_JSON], folder)
+        if is_first_rank():
+            report_detector(folder, run.data.val)
+
+    inputs = {"pgt": pgt.digest, "fit": run.fit_digest, "val": run.val_digest}
+    return run_stage(run.dir, name, config, inputs, make, ("detector.safetensors", "thresholds.json", "config.json"))
+
+
+def _evaluate(run: _Run, name: str, bundle: Done, test: TestSplit) -> Evaluated:
+    limit = run.config.test_limit
+
+    def make(folder: Path) -> None:
+        report = evaluate(
+            bundle.folder, test.folder, test.split, limit, answers_dir=folder / "answers", device=inference_device()
+        )
+        if is_first_rank():
+            (folder / METRICS).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+    inputs = {"bundle": bundle.digest, "pictures": run.digests.of_images(test.images)}
+    done = run_stage(run.dir, f"evaluate-{name}", {"limit": limit}, inputs, make, (METRICS,))
+    metrics = json.loads((done.folder / METRICS).read_text(encoding="utf-8"))
+    return Evaluated(name, test.name, test.images, done.folder / "answers", metrics)
+
+
+def _answer(run: _Run, name: str, bundle: Done, images: Sequence[TaggedImage]) -> Evaluated:
+    """Answers to pictures for the report alone, where there are none to measure on."""
+
+    def make(folder: Path) -> None:
+        answer_pictures(bundle.folder, images, folder / "answers", inference_device())
+
+    inputs = {"bundle": bundle.digest, "pictures": run.digests.of_images(images)}
+    done = run_stage(run.dir, f"answers-{name}", {}, inputs, make)
+    return Evaluated(name, run.config.data.val, images, done.folder / "answers", {})
+
+
+def _finish(
+    run: _Run,
+    stages: Mapping[str, Done],
+    bundles: Mapping[str, Done],
+    evaluated: list[Evaluated],
+    rule: PgtConfig,
+) -> Path:
+    """Gather bundle, figures and report at the top of the run's folder."""
+    path = run.dir / "report.html"
+    if is_first_rank():
+        final = list(bundles)[-1]
+        _replace_folder(bundles[final].folder, run.dir / "bundle")
+        metrics: dict[str, dict[str, Any]] = {}
+        for entry in (entry for entry in evaluated if entry.metrics):
+            metrics.setdefault(entry.data, {})[entry.bundle] = entry.metrics
+        (run.dir / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+        inputs = ReportInputs(
+            run_dir=run.dir,
+            config=run.config,
+            stages={name: done.folder for name, done in stages.items()},
+            weak_bundle=bundles[WEAK].folder,
+            evaluated=evaluated,
+            pgt_rule=rule,
+        )
+        write_report(inputs, path)
+    wait_for_ranks()
+    return path
+
+
+def _replace_folder(source: Path, target: Path) -> None:
+    partial = target.with_name(f"{target.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(source, partial, ignore=shutil.ignore_patterns(DONE))
+    shutil.rmtree(target, ignore_errors=True)
+    partial.rename(target)

@@ -1,0 +1,1 @@
+"""Proposals of every training image, from an exported bundle."""

@@ -1,0 +1,131 @@
+"""The bundle's graphs, called in this process: how training uses exported networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+from rich.console import Console
+
+from models.bundle import AVERAGED_CAM, Bundle
+from models.image import read_image
+from models.letterbox import Letterbox
+from models.peaks import find_peaks
+from models.prompts import DecodedBatch, PromptBatch
+from models.proposals import ProposedPicture, propose, run_proposing
+from models.settings import PromptSettings
+from training.data.tagged import TaggedImage
+from training.runs.ranks import is_first_rank, local_rank, threads_of_rank
+
+Arrays = Mapping[str, npt.NDArray[np.generic]]
+CUDA = "CUDAExecutionProvider"
+
+console = Console(stderr=True, markup=False)
+
+
+class GraphRunner:
+    """One onnxruntime session for each graph of a bundle that is asked for.
+
+    Args:
+        bundle: whose graphs run.
+        threads: threads within one operator; 0 is one per core, or one alone where ranks share the machine.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int = 0) -> None:
+        self.bundle = bundle
+        self._options = onnxruntime.SessionOptions()
+        self._options.intra_op_num_threads = threads or threads_of_rank()
+        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
+        # of the last picture: its proposals, scores and masks are asked for one after the other
+        self._square: tuple[Path, int, tuple[int, int, int], npt.NDArray[np.uint8]] | None = None
+        self._embedded: tuple[Path, npt.NDArray[np.float32]] | None = None
+
+    def run(self, graph: str, inputs: Arrays, outputs: Sequence[str]) -> list[npt.NDArray[np.float32]]:
+        """Answers of one graph in the order of ``outputs``."""
+        if graph not in self._sessions:
+            self._sessions[graph] = _open_session(self.bundle.path(graph), self._options)
+        answers: list[npt.NDArray[np.float32]] = self._sessions[graph].run(list(outputs), dict(inputs))
+        return answers
+
+    def letterboxed(self, image: TaggedImage, graph: str = "cam") -> tuple[Letterbox, npt.NDArray[np.uint8]]:
+        """The geometry of a picture and a graph's input [1,S,S,3]; a segmenter's may differ from all others'."""
+        spec = self.bundle.graphs[graph]
+        letterbox = Letterbox(image.size_hw, spec.side_px)
+        side_px, fill_rgb = spec.side_px, spec.fill_rgb
+        if self._square is None or self._square[:3] != (image.path, side_px, fill_rgb):
+            square = letterbox.apply(read_image(image.path), fill_rgb)[None]
+            self._square = image.path, side_px, fill_rgb, square
+        return letterbox, self._square[3]
+
+    def embedding(self, image: TaggedImage) -> npt.NDArray[np.float32]:
+        """The segmenter's embedding [1,D,e,e] of a picture."""
+        if self._embedded is None or self._embedded[0] != image.path:
+            (embedding,) = self.run("sam_encoder", {"image": self.letterboxed(image, "sam_encoder")[1]}, ("embedding",))
+            self._embedded = image.path, embedding
+        return self._embedded[1]
+
+    def propose(
+        self,
+        image: TaggedImage,
+        class_indices: Sequence[int],
+        settings: PromptSettings | None = None,
+        *,
+        averaged: bool = False,
+    ) -> tuple[ProposedPicture, npt.NDArray[np.float32]]:
+        """Proposals of one picture for the given classes, in the segmenter's pixels, and its tag scores [C].
+
+        ``settings`` are the bundle's own where none are given. ``averaged`` takes peaks from the maps averaged over
+        scales and flips where the bundle has such a graph, and tag scores with them.
+        """
+        letterbox, square = Letterbox(image.size_hw, self.bundle.side_px), self.letterboxed(image)[1]
+        graph = AVERAGED_CAM if averaged and AVERAGED_CAM in self.bundle.graphs else "cam"
+        tag_scores, maps = self.run(graph, {"image": square}, ("scores", "maps"))
+        embedding = self.embedding(image)
+        settings = settings or self.bundle.prompts
+        peaks = find_peaks(
+            maps[0], class_indices, letterbox.side_px, letterbox.valid_hw, settings, self.bundle.map_kinds
+        )
+        valid_hw = np.array(letterbox.valid_hw, np.float32)
+
+        def decode(batch: PromptBatch) -> DecodedBatch:
+            inputs = {"embedding": embedding, "coords": batch.coords, "labels": batch.labels, "valid_hw": valid_hw}
+            return DecodedBatch(*self.run("sam_decoder", inputs, ("boxes", "iou", "stability")))
+
+        proposing = propose(peaks, letterbox.valid_hw, settings)
+        return run_proposing(proposing, decode, settings.prompt_buckets["onnxruntime"]), tag_scores[0]
+
+
+@cache
+def inference_device() -> Literal["cpu", "cuda"]:
+    """Where onnxruntime works: on a GPU where it was built for CUDA, as `onnxruntime-gpu` is, and torch sees one.
+
+    A GPU that torch sees and onnxruntime does not would stand idle for days in silence, so that is said once.
+    """
+    gpu = torch.cuda.is_available()
+    if gpu and CUDA not in onnxruntime.get_available_providers():
+        if is_first_rank():
+            console.print(
+                "onnxruntime has no CUDA here: proposals, pseudo ground truth and evaluation run on the CPU. For the "
+                "GPU: pip uninstall onnxruntime, then pip install -e '.[gpu,train]'",
+                style="yellow",
+                highlight=False,
+                soft_wrap=True,
+            )
+        return "cpu"
+    return "cuda" if gpu else "cpu"
+
+
+def _open_session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    """On the rank's own GPU, or the CPU. TensorRT would stall at every new shape."""
+    if inference_device() == "cpu":
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(path, options, providers=[(CUDA, {"device_id": local_rank()})])
+    if session.get_providers()[0] != CUDA:  # a provider that fails to start is replaced by the CPU in silence
+        raise ValueError(f"device: {CUDA} did not start: check driver and CUDA libraries")
+    return session

@@ -1,0 +1,1 @@
+"""Pseudo ground truth: boxes and masks that the weak detector is sure of."""

@@ -1,0 +1,60 @@
+"""Pseudo masks: the segmenter's answer to pseudo ground truth boxes (WeakSAM's WSIS, arXiv 2402.14812)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.letterbox import Letterbox
+from models.masks import Mask, Rle, encode_rle
+from models.prompts import box_prompts, split_prompts
+from training.data.tagged import TaggedImage
+from training.proposals.graph_runner import GraphRunner
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PseudoMask:
+    """A mask of the picture's size, and the segmenter's own estimate of its IoU with the truth."""
+
+    rle: Rle
+    predicted_iou: float
+
+
+def draw_masks(runner: GraphRunner, image: TaggedImage, boxes_xyxy: Float32) -> list[PseudoMask]:
+    """A mask for each box [N,4] in image pixels: of the mask levels the one of highest predicted IoU.
+
+    Where the segmenter sees nothing in a box, the box itself is the mask, with predicted IoU 0: trainers refuse an
+    object of no pixels, and the box stays what it was without masks.
+    """
+    letterbox = Letterbox(image.size_hw, runner.bundle.side_px)
+    prompts = box_prompts(letterbox.boxes_to_input(boxes_xyxy))
+    masks: list[PseudoMask] = []
+    for run in split_prompts(prompts, runner.bundle.prompts.prompt_buckets["onnxruntime"]):
+        inputs = {
+            "embedding": runner.embedding(image),
+            "coords": run.coords,
+            "labels": run.labels,
+            "valid_hw": np.array(letterbox.valid_hw, np.float32),
+        }
+        logits, iou = runner.run("sam_decoder", inputs, ("logits", "iou"))
+        # one mask at a time: all masks of a large photograph at full size would take gigabytes
+        masks += [
+            _mask_of(letterbox.mask_to_image(levels[best]), float(estimates[best]), box_xyxy)
+            for levels, estimates, box_xyxy in zip(logits, iou, boxes_xyxy[len(masks) :], strict=False)
+            for best in [int(estimates.argmax())]
+        ]
+    return masks
+
+
+def _mask_of(mask_hw: Mask, predicted_iou: float, box_xyxy: Float32) -> PseudoMask:
+    if mask_hw.any():
+        return PseudoMask(encode_rle(mask_hw), round(predicted_iou, 6))
+    x0, y0 = np.floor(box_xyxy[:2]).astype(int)
+    x1, y1 = np.ceil(box_xyxy[2:]).astype(int)
+    box_hw = mask_hw.copy()
+    box_hw[y0:y1, x0:x1] = True
+    return PseudoMask(encode_rle(box_hw), 0.0)

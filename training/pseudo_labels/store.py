@@ -1,0 +1,108 @@
+"""The detector's answers to tagged pictures on disk, one file for each picture.
+
+Files are named by digests of what decides them: the bundle's graphs and settings, the picture's bytes and tags. A
+change of any makes them anew, a moved folder does not. Several processes may fill one store, each with its share of
+the pictures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from models.bundle import Bundle
+from models.letterbox import Letterbox
+from models.postprocess import select_detections
+from training.data.tagged import TaggedImage
+from training.proposals.graph_runner import GraphRunner
+from training.pseudo_labels.masks import PseudoMask, draw_masks
+from training.runs.image_digests import picture_key
+from weaksam.files.atomic import replacing_bytes, write_text
+
+Float32 = npt.NDArray[np.float32]
+LEAST_SIDE_PX = 1.0
+
+
+@dataclass(frozen=True)
+class Detected:
+    """All detections of the tagged classes, best first, before any threshold.
+
+    Attributes:
+        boxes_xyxy: [N,4] in pixels of the picture, sides of at least one pixel.
+        scores: [N].
+        labels: [N] class indices of the bundle.
+    """
+
+    boxes_xyxy: Float32
+    scores: Float32
+    labels: npt.NDArray[np.int64]
+
+
+def detect_tagged(runner: GraphRunner, image: TaggedImage) -> Detected:
+    """What the bundle's detector finds of a picture's tags, as the service would with them and no least score."""
+    bundle = runner.bundle
+    tagged = sorted({index for tag in image.tags if (index := bundle.labels.index(tag)) is not None})
+    proposals = runner.propose(image, tagged)[0].proposals
+    if not len(proposals):
+        return Detected(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+    letterbox = Letterbox(image.size_hw, bundle.side_px)
+    seen, square = runner.letterboxed(image, "wsod")
+    inputs: dict[str, npt.NDArray[np.generic]] = {
+        "image": square,
+        "boxes": letterbox.boxes_for(seen, proposals.boxes_xyxy)[None],
+        "valid": np.ones((1, len(proposals)), np.float32),
+    }
+    scores, deltas = runner.run("wsod", inputs, ("scores", "deltas"))
+    found = select_detections(
+        proposals.boxes_xyxy,
+        scores[0],
+        deltas[0],
+        proposals.predicted_iou,
+        tagged,
+        letterbox.valid_hw,
+        bundle.post,
+    )
+    boxes_xyxy = letterbox.boxes_to_image(found.boxes_xyxy)
+    drawn = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2] >= LEAST_SIDE_PX).all(axis=1)
+    return Detected(boxes_xyxy[drawn], found.scores[drawn], found.labels[drawn])
+
+
+class DetectionStore:
+    """Detections and masks of pictures, computed once and kept in ``folder``."""
+
+    def __init__(self, bundle: Bundle, folder: Path) -> None:
+        self._bundle = bundle
+        self._folder = folder / bundle.inference_digest[:16]
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def detected(self, image: TaggedImage) -> Detected:
+        path = self._path(image, ".npz")
+        if not path.exists():
+            found = detect_tagged(self._runner, image)
+            with replacing_bytes(path) as file:
+                np.savez(file, **vars(found))
+        with np.load(path, allow_pickle=False) as stored:
+            return Detected(stored["boxes_xyxy"], stored["scores"], stored["labels"])
+
+    def masks(self, image: TaggedImage, boxes_xyxy: Float32) -> list[PseudoMask]:
+        """Masks of boxes [N,4] in image pixels, in their order."""
+        boxes_digest = hashlib.sha256(boxes_xyxy.tobytes()).hexdigest()[:16]
+        path = self._path(image, f"-{boxes_digest}.json")
+        if not path.exists():
+            rows = [asdict(mask) for mask in draw_masks(self._runner, image, boxes_xyxy)]
+            write_text(path, json.dumps(rows))
+        return [PseudoMask(**row) for row in json.loads(path.read_bytes())]
+
+    def _path(self, image: TaggedImage, ending: str) -> Path:
+        return self._folder / f"{picture_key(image)}{ending}"
+
+    @cached_property
+    def _runner(self) -> GraphRunner:
+        # only where something is still to be done: a finished store needs no session
+        return GraphRunner(self._bundle)

@@ -1,0 +1,1 @@
+"""What every training shares: the loop, run folders, ranks, stages and digests."""

@@ -1,0 +1,51 @@
+"""Digests of pictures and of lists of them, so that a stage knows whether its data changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from models.bundle import file_sha256
+from training.data.tagged import TaggedImage
+from training.runs.ranks import is_first_rank
+from training.runs.stage import digest_of
+from weaksam.files.atomic import write_text
+
+
+def picture_key(image: TaggedImage) -> str:
+    """A name for what is computed of a picture: of its bytes and tags, so that a moved folder keeps it."""
+    digest = hashlib.sha256(image.path.read_bytes() + json.dumps(image.tags).encode()).hexdigest()
+    return digest[:24]
+
+
+class PictureDigests:
+    """sha256 of picture files, read once for as long as a file's size and time stay what they were."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, list[int | str]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def of_images(self, images: Sequence[TaggedImage]) -> str:
+        """Digest of ids, tags, true objects and pixels, in order; where the files lie does not matter."""
+        rows = [
+            [image.id, image.tags, [vars(thing) for thing in image.objects], self._of_file(image.path)]
+            for image in images
+        ]
+        self._save()
+        return digest_of(rows)
+
+    def _of_file(self, path: Path) -> str:
+        state = path.stat()
+        stamp = [state.st_size, state.st_mtime_ns]
+        name = str(path.resolve())
+        known = self._known.get(name)
+        if known is None or known[:2] != stamp:
+            known = [*stamp, file_sha256(path)]
+            self._known[name] = known
+        return str(known[2])
+
+    def _save(self) -> None:
+        if is_first_rank():
+            write_text(self._path, json.dumps(self._known))

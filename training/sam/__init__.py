@@ -1,0 +1,1 @@
+"""The compact SAM: training and reports."""

@@ -1,0 +1,153 @@
+"""Class-agnostic training of the compact SAM on generated images and on photographs with masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional
+
+from models.nets.compact_sam import CompactSam, build_compact_sam, has_prompt_map
+from models.nets.many_prompts import decode_many
+from training.runs.engine import (
+    JsonlLog,
+    optimise,
+    prepare_run,
+    resume_checkpoint,
+    save_checkpoint,
+    scheduled_lr,
+    set_lr,
+    start_fabric,
+)
+from training.runs.ranks import is_first_rank, track_first, wait_for_ranks
+from training.sam.batches import MASK_STRIDE_PX, Batch, sam_loader
+from training.sam.config import SamConfig
+from training.sam.initial_weights import load_initial_weights
+from training.sam.prompt_map import prompt_map_loss
+from training.sam.prompts import correcting_clicks, with_clicks
+
+MOST_GRADIENT_NORM = 1.0
+FOCAL_GAMMA = 2.0
+# Cells added to an object's area before its focal loss is divided by it, or specks would count most of all.
+AREA_OFFSET = 128.0
+# Of a single point's loss, the share that all levels have, not the best alone.
+SHARED_LOSS = 0.1
+# Which level is ranked first decides as much as how good the levels are.
+IOU_WEIGHT = 4.0
+# The prompt map must not lead the encoder away from masks, which are what it is for.
+PROMPT_MAP_WEIGHT = 0.1
+
+
+def sam_losses(
+    logits: torch.Tensor, predicted_iou: torch.Tensor, masks: torch.Tensor, ambiguous: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Losses after Segment Anything (arXiv 2304.02643, appendix A).
+
+    A single point may mean a part or the whole, so that the best of the three levels learns; a box or several points
+    mean one thing, so that all do. Unlike there the focal loss is divided by the object's area instead of the
+    picture's: things of a few pixels count as much as large ones.
+
+    Args:
+        logits: [P,3,h,w] mask logits.
+        predicted_iou: [P,3].
+        masks: [P,h,w] covered share of each cell, 0 to 1.
+        ambiguous: bool [P], the prompts of which only the best level learns.
+    """
+    target = masks[:, None].expand_as(logits)
+    probability = logits.sigmoid()
+    entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    area = target.sum((2, 3))
+    focal = ((probability - target).abs() ** FOCAL_GAMMA * entropy).sum((2, 3)) / (area + AREA_OFFSET)  # [P,3]
+    overlap = (probability * target).sum((2, 3))
+    dice = 1 - (2 * overlap + 1) / (probability.sum((2, 3)) + area + 1)
+    levels = logits.shape[1]
+    best = functional.one_hot((focal + dice).argmin(dim=1), levels)
+    even = torch.full_like(focal, 1 / levels)
+    weights = torch.where(ambiguous[:, None], best + SHARED_LOSS * (even - best), even)
+    with torch.no_grad():
+        inside, wanted = logits > 0, target > 0.5
+        intersection = (inside & wanted).sum((2, 3)).float()
+        true_iou = intersection / (inside | wanted).sum((2, 3)).clamp(min=1)
+    return {
+        "loss_focal": (weights * focal).sum(dim=1).mean(),
+        "loss_dice": (weights * dice).sum(dim=1).mean(),
+        "loss_iou": IOU_WEIGHT * functional.mse_loss(predicted_iou, true_iou),
+    }
+
+
+class SamLosses(nn.Module):
+    """The network with its loss in one forward pass, which is what gradients are averaged over ranks around."""
+
+    def __init__(self, net: CompactSam) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Losses of a batch as `PromptedImages` makes it."""
+        net = self.net
+        net.set_side(batch["image"].shape[1])
+        embeddings = net.encode(batch["image"])
+        of_images = [{name: values[i] for name, values in batch.items()} for i in range(len(embeddings))]
+        answers = [self._answer(embeddings[i : i + 1], image) for i, image in enumerate(of_images)]
+        logits = torch.cat([logits for logits, _ in answers]).float()
+        predicted_iou = torch.cat([iou for _, iou in answers]).float()
+        # A point and a row of padding; the other prompts are two corners, or several points.
+        ambiguous = (batch["labels"] == -1).any(dim=2).flatten() & ~batch["corrected"].flatten()
+        losses = sam_losses(logits, predicted_iou, batch["masks"].flatten(0, 1), ambiguous)
+        if net.prompt_map is None:
+            return losses
+        asked = prompt_map_loss(net.prompt_logits(embeddings).float()[:, 0], batch["heat"], batch["heat_weight"])
+        return losses | {"loss_prompt_map": PROMPT_MAP_WEIGHT * asked}
+
+    def _answer(self, embedding: torch.Tensor, image: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Answers to one image's prompts; where they are to be corrected, to the same with a click more."""
+        net, coords, labels = self.net, image["coords"], image["labels"]
+        if image["corrected"].any():
+            with torch.no_grad():
+                logits, iou = decode_many(net.prompt_encoder, net.mask_decoder, embedding, coords, labels)
+                first = logits[torch.arange(len(logits)), iou.argmax(dim=1)]
+                clicks = correcting_clicks(first, image["masks"], image["draws"], MASK_STRIDE_PX)
+            coords, labels = with_clicks(coords, labels, clicks)
+        return decode_many(net.prompt_encoder, net.mask_decoder, embedding, coords, labels)
+
+
+def train_sam(config: SamConfig, out_dir: Path) -> Path:
+    """Train, resuming a killed run; returns the checkpoint ``sam.safetensors`` beside its settings and log.
+
+    Under ``torchrun`` each rank takes its share of every batch; batch normalisation sees that share alone.
+    """
+    fabric = start_fabric(config.precision, config.seed)
+    prepare_run(config, out_dir)
+    net = build_compact_sam(config.backbone, config.side_px, config.backbone_weights, prompt_map=config.prompt_map)
+    if config.initial is not None:
+        load_initial_weights(net, config.initial)
+    net.image_encoder.to(memory_format=torch.channels_last)
+    raw_optimizer = torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    model, optimizer = fabric.setup(SamLosses(net), raw_optimizer)
+    done = resume_checkpoint(out_dir / "resume.pt", net, raw_optimizer)
+    batches = fabric.setup_dataloaders(sam_loader(config, done))
+    log = JsonlLog(out_dir / "log.jsonl")
+    model.train()
+    for step, batch in zip(range(done, config.steps), track_first(batches, "compact SAM"), strict=True):
+        set_lr(optimizer, scheduled_lr(config.lr, step, config.steps, config.warmup_steps))
+        losses = model(batch)
+        optimise(fabric, model, optimizer, losses, step, MOST_GRADIENT_NORM)
+        if step % 20 == 0:
+            log.write(step=step, **{name: loss.item() for name, loss in losses.items()})
+        if (step + 1) % config.checkpoint_steps == 0:
+            save_checkpoint(out_dir / "resume.pt", net, raw_optimizer, step + 1)
+    checkpoint = out_dir / "sam.safetensors"
+    if is_first_rank():
+        save_file({key: value.contiguous() for key, value in net.state_dict().items()}, checkpoint)
+    wait_for_ranks()
+    return checkpoint
+
+
+def load_compact_sam(checkpoint: Path, backbone: str, side_px: int) -> CompactSam:
+    """The trained network in evaluation mode; raises RuntimeError where the file is of another network."""
+    weights = load_file(checkpoint)
+    net = build_compact_sam(backbone, side_px, prompt_map=has_prompt_map(weights))
+    net.load_state_dict(weights)
+    return net.eval()

@@ -1,0 +1,1 @@
+"""Brushes: noise, outlines, forms, materials and sprites."""

@@ -1,0 +1,1 @@
+"""What is drawn: tools, debris, goods, random shapes and distractors."""

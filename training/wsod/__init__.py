@@ -1,0 +1,1 @@
+"""The weakly supervised detector: WSDDN, OICR and MIST."""

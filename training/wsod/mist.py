@@ -1,0 +1,92 @@
+"""MIST (arXiv 2004.04725): refinements that learn from many seeds of a tag, each with a box regression of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torchvision.ops import box_iou
+
+from models.nets.wsod import WsodOutput
+from training.wsod.oicr import SeedRule, Seeds, assign_targets, box_loss, refinement_loss, seed_merit, wsddn_loss
+
+
+@dataclass(frozen=True)
+class MistSettings:
+    """What MIST adds to OICR.
+
+    Attributes:
+        seed_share: share of the proposals, the best ones of each tag, among which its seeds are looked for.
+        seed_iou: a seed overlaps the better seeds of its tag by less than this.
+        first_weight: of the first refinement's losses, classification and regression; the others count 1.
+        drop_share: bound on the expected share of RoI cells that the concrete drop block drops; 0 is without it.
+    """
+
+    seed_share: float = 0.15
+    seed_iou: float = 0.2
+    first_weight: float = 3.0
+    drop_share: float = 0.3
+
+
+def mine_many_seeds(
+    scores: torch.Tensor,
+    predicted_iou: torch.Tensor,
+    boxes: torch.Tensor,
+    tags: torch.Tensor,
+    rule: SeedRule,
+    settings: MistSettings,
+) -> Seeds:
+    """Several proposals of each tag (MIST, algorithm 1): the best ones, greedily, where they lie apart.
+
+    "Best" is by ``rule``; with powers 1 and 0 by score, as the paper has it. Seeds come in the order of their score:
+    of two on one proposal, the better tag's gets it (see `assign_targets`).
+
+    Args:
+        scores: [P,C] of the previous stage.
+        predicted_iou: [P] above 0.
+        boxes: [P,4].
+        tags: [C] zeros and ones.
+        rule: how proposals are ranked and weighed.
+        settings: how many seeds, and how far apart.
+    """
+    most = max(1, int(settings.seed_share * len(boxes) + 1e-6))
+    rows: list[int] = []
+    labels: list[int] = []
+    for label in tags.nonzero()[:, 0].tolist():
+        merit = seed_merit(scores[:, label : label + 1], predicted_iou, rule)[:, 0]
+        best = merit.argsort(descending=True, stable=True)[:most]
+        apart = best[_lying_apart(boxes[best], settings.seed_iou)].tolist()
+        rows += apart
+        labels += [label] * len(apart)
+    found, of = torch.tensor([rows, labels], dtype=torch.long, device=boxes.device)
+    weights, order = scores[found, of].sort(descending=True, stable=True)
+    return Seeds(boxes[found[order]], of[order], weights if rule.weigh_by_score else torch.ones_like(weights))
+
+
+def _lying_apart(boxes: torch.Tensor, seed_iou: float) -> list[int]:
+    near = (box_iou(boxes, boxes) >= seed_iou).tolist()
+    kept: list[int] = []
+    for index in range(len(near)):
+        if not any(near[index][better] for better in kept):
+            kept.append(index)
+    return kept
+
+
+def mist_losses(
+    output: WsodOutput,
+    boxes: torch.Tensor,
+    predicted_iou: torch.Tensor,
+    tags: torch.Tensor,
+    rule: SeedRule,
+    settings: MistSettings,
+) -> dict[str, torch.Tensor]:
+    """All loss terms of one picture from its tags [C]; each refinement, with its regressor, learns from the last."""
+    losses = {"loss_wsddn": wsddn_loss(output.wsddn, tags)}
+    previous = output.wsddn.detach()
+    for index, logits in enumerate(output.refined):
+        targets = assign_targets(mine_many_seeds(previous, predicted_iou, boxes, tags, rule, settings), boxes)
+        weight = settings.first_weight if index == 0 else 1.0
+        losses[f"loss_refine_{index + 1}"] = weight * refinement_loss(logits, targets)
+        losses[f"loss_box_{index + 1}"] = weight * box_loss(output.deltas[:, index : index + 1], boxes, targets)
+        previous = logits.detach().softmax(dim=1)[:, 1:]
+    return losses

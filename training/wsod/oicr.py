@@ -1,0 +1,137 @@
+"""Losses of weakly supervised detection: WSDDN's picture-level loss and OICR's refinements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+from torchvision.ops import box_iou
+
+from models.nets.wsod import WsodOutput
+from models.postprocess import DELTA_WEIGHTS
+
+POSITIVE_IOU = 0.5  # the paper's, for learning; `training.metrics.average_precision` has what counts as a hit
+
+
+@dataclass(frozen=True)
+class SeedRule:
+    """How the best proposal of a tag is chosen and weighed.
+
+    Chosen by score ** score_power * predicted IoU ** prior_power. OICR takes the score alone (1, 0); a prior keeps the
+    first seeds, whose scores are noise, on things. ``weigh_by_score`` weighs a seed's proposals by its score, as OICR
+    does; without it they all count 1.
+    """
+
+    score_power: float
+    prior_power: float
+    weigh_by_score: bool
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """What proposals are labelled from: ``boxes_xyxy`` [K,4], ``labels`` [K] class indices, ``weights`` [K]."""
+
+    boxes_xyxy: torch.Tensor
+    labels: torch.Tensor
+    weights: torch.Tensor
+
+
+@dataclass(frozen=True)
+class RoiTargets:
+    """Per proposal: ``labels`` [P] (0 background, 1+class), and of the nearest seed ``weights`` [P] and boxes [P,4]."""
+
+    labels: torch.Tensor
+    weights: torch.Tensor
+    boxes_xyxy: torch.Tensor
+
+
+def mine_seeds(
+    scores: torch.Tensor, predicted_iou: torch.Tensor, boxes: torch.Tensor, tags: torch.Tensor, rule: SeedRule
+) -> Seeds:
+    """The best proposal of each tag (OICR, arXiv 1704.00138, algorithm 1, with a prior).
+
+    Args:
+        scores: [P,C] of the previous stage.
+        predicted_iou: [P] above 0, the segmenter's estimate of each proposal's mask.
+        boxes: [P,4].
+        tags: [C] zeros and ones.
+        rule: how seeds are chosen and weighed.
+    """
+    labels = tags.nonzero()[:, 0]
+    best = seed_merit(scores[:, labels], predicted_iou, rule).argmax(dim=0)
+    weights = scores[best, labels]
+    return Seeds(boxes[best], labels, weights if rule.weigh_by_score else torch.ones_like(weights))
+
+
+def seed_merit(scores: torch.Tensor, predicted_iou: torch.Tensor, rule: SeedRule) -> torch.Tensor:
+    """By what proposals are chosen as seeds [P,T], from scores [P,T] of the tags and predicted IoU [P]."""
+    return scores.clamp(min=1e-8) ** rule.score_power * predicted_iou[:, None] ** rule.prior_power
+
+
+def assign_targets(seeds: Seeds, boxes: torch.Tensor) -> RoiTargets:
+    """Label proposals [P,4] from their nearest seed: its class from IoU 0.5 on, else background; its weight always."""
+    if not len(seeds.labels):
+        zeros = boxes.new_zeros(len(boxes))
+        return RoiTargets(zeros.long(), zeros + 1, boxes)
+    overlap, nearest = box_iou(boxes, seeds.boxes_xyxy).max(dim=1)
+    labels = torch.where(overlap >= POSITIVE_IOU, seeds.labels[nearest] + 1, 0)
+    return RoiTargets(labels, seeds.weights[nearest], seeds.boxes_xyxy[nearest])
+
+
+def wsddn_loss(wsddn: torch.Tensor, tags: torch.Tensor) -> torch.Tensor:
+    """Binary cross entropy of the summed proposal scores [P,C] with the tags [C] (WSDDN, arXiv 1511.02853, eq. 4)."""
+    picture_scores = wsddn.sum(dim=0).clamp(1e-6, 1 - 1e-6)
+    return functional.binary_cross_entropy(picture_scores, tags, reduction="sum")
+
+
+def refinement_loss(logits: torch.Tensor, targets: RoiTargets) -> torch.Tensor:
+    """Weighted cross entropy of logits [P,1+C] (OICR, eq. 4)."""
+    entropy = functional.cross_entropy(logits, targets.labels, reduction="none")
+    return (targets.weights * entropy).mean()
+
+
+def box_loss(deltas: torch.Tensor, boxes: torch.Tensor, targets: RoiTargets) -> torch.Tensor:
+    """Smooth L1 from the class-agnostic deltas [P,K,4] of positive proposals to their seeds.
+
+    The mean over proposals, and over the K regressors.
+    """
+    positive = targets.labels > 0
+    wanted = encode_deltas(boxes[positive], targets.boxes_xyxy[positive])[:, None].expand(-1, deltas.shape[1], -1)
+    terms = functional.smooth_l1_loss(deltas[positive], wanted, reduction="none", beta=1.0)
+    loss = terms.sum(dim=2).mean(dim=1)
+    return (targets.weights[positive] * loss).sum() / max(1, len(boxes))
+
+
+def encode_deltas(boxes_xyxy: torch.Tensor, wanted_xyxy: torch.Tensor) -> torch.Tensor:
+    """Deltas [N,4] that `models.postprocess.apply_deltas` turns boxes into the wanted ones with."""
+    sides, wanted_sides = (b[:, 2:] - b[:, :2] for b in (boxes_xyxy, wanted_xyxy))
+    centres = boxes_xyxy[:, :2] + sides / 2
+    wanted_centres = wanted_xyxy[:, :2] + wanted_sides / 2
+    raw = torch.cat([(wanted_centres - centres) / sides, (wanted_sides / sides).log()], dim=1)
+    return raw * raw.new_tensor(DELTA_WEIGHTS)
+
+
+def tag_supervised_losses(
+    output: WsodOutput, boxes: torch.Tensor, predicted_iou: torch.Tensor, tags: torch.Tensor, rule: SeedRule
+) -> dict[str, torch.Tensor]:
+    """All loss terms of one picture from its tags [C]: each refinement learns from the stage before it."""
+    losses = {"loss_wsddn": wsddn_loss(output.wsddn, tags)}
+    previous = output.wsddn.detach()
+    for number, logits in enumerate(output.refined, start=1):
+        targets = assign_targets(mine_seeds(previous, predicted_iou, boxes, tags, rule), boxes)
+        losses[f"loss_refine_{number}"] = refinement_loss(logits, targets)
+        previous = logits.detach().softmax(dim=1)[:, 1:]
+    losses["loss_box"] = box_loss(output.deltas, boxes, targets)
+    return losses
+
+
+def box_supervised_losses(
+    output: WsodOutput, boxes: torch.Tensor, tags: torch.Tensor, true_boxes: torch.Tensor, true_labels: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """The fully supervised twin: the same terms, with true boxes [K,4] and class indices [K] in place of seeds."""
+    targets = assign_targets(Seeds(true_boxes, true_labels, true_boxes.new_ones(len(true_labels))), boxes)
+    losses = {"loss_wsddn": wsddn_loss(output.wsddn, tags)}
+    for number, logits in enumerate(output.refined, start=1):
+        losses[f"loss_refine_{number}"] = refinement_loss(logits, targets)
+    return losses | {"loss_box": box_loss(output.deltas, boxes, targets)}

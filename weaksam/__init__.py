@@ -1,0 +1,1 @@
+"""Labelled boxes and masks from image-level tags: the client of the service and its data types."""

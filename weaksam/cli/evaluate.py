@@ -1,0 +1,50 @@
+"""`weaksam evaluate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from training.evaluation.evaluate import evaluate as evaluate_bundle
+
+_OVERALL = ("corloc", "naive_corloc", "ap50_tagged", "naive_ap50_tagged", "ap50", "mask_ap50", "proposals_per_image")
+
+
+def evaluate(
+    bundle: Annotated[Path, typer.Option("--bundle", help="Folder of the bundle.")],
+    data: Annotated[Path, typer.Option("--data", help="Data set with boxes, VOC or COCO layout.")],
+    split: Annotated[str, typer.Option("--split", help="train, val, fit or test.")] = "test",
+    json_out: Annotated[Path | None, typer.Option("--json", help="Where the whole report goes.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Measure the first so many pictures.")] = None,
+    threads: Annotated[int, typer.Option(min=0, help="Threads within one operator; 0 is one per core.")] = 0,
+    device: Annotated[
+        Literal["cpu", "cuda"], typer.Option(help="cpu, or cuda with the package onnxruntime-gpu.")
+    ] = "cpu",
+    answers: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that keeps each picture's answers, of this bundle and data alone: a killed run goes on."
+        ),
+    ] = None,
+) -> None:
+    """Measure a bundle on annotated pictures, through the pipeline that serves it."""
+    report = evaluate_bundle(bundle, data, split, limit, threads, answers, device)
+    if json_out is not None:
+        json_out.parent.mkdir(parents=True, exist_ok=True)
+        json_out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    Console(markup=False).print(_table(report))
+
+
+def _table(report: dict[str, Any]) -> Table:
+    table = Table("measure", "value", title=f"{report['data']}: {report['images']} images, {report['objects']} objects")
+    for name in _OVERALL:
+        if name in report:
+            table.add_row(name, f"{report[name]:g}")
+    for threshold, share in report["proposal_recall"].items():
+        table.add_row(f"proposal recall at IoU {threshold}", f"{share:g}")
+    return table

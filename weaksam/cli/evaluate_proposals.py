@@ -1,0 +1,43 @@
+"""`weaksam evaluate-proposals`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from models.bundle import DEFAULT_BUNDLE
+from training.evaluation.proposal_recall import SearchMode
+from training.evaluation.proposal_recall import evaluate_proposals as measure
+
+
+def evaluate_proposals(
+    data: Annotated[Path, typer.Option(help="Data set with boxes, VOC or COCO layout.")],
+    bundle: Annotated[
+        Path, typer.Option(help="Folder of the bundle.", show_default="the one installed")
+    ] = DEFAULT_BUNDLE,
+    split: Annotated[str, typer.Option(help="train, val, fit or test.")] = "test",
+    limit: Annotated[int | None, typer.Option(min=1, help="So many pictures, evenly spread.")] = None,
+    selective_search: Annotated[
+        Path | None,
+        typer.Option(help="Python of an environment with opencv-contrib-python-headless, to compare with."),
+    ] = None,
+    search_mode: Annotated[SearchMode, typer.Option(help="How selective search is run.")] = "fast",
+    threads: Annotated[int, typer.Option(min=0, help="Threads within one operator; 0 is one per core.")] = 0,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Where the report goes.")] = None,
+) -> None:
+    """Measure how many true boxes the proposals find: prompts from maps, a grid and both, beside selective search."""
+    report = measure(bundle, data, split, limit, threads, selective_search, search_mode)
+    if json_out is not None:
+        json_out.parent.mkdir(parents=True, exist_ok=True)
+        json_out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    title = f"{report['data']} {split}: {report['images']} images, {report['objects']} objects"
+    ious = list(report["ways"]["both"]["recall"])
+    table = Table("prompts", "per image", *(f"recall at {iou}" for iou in ious), title=title)
+    for way, row in report["ways"].items():
+        table.add_row(way, f"{row['proposals_per_image']:g}", *(f"{row['recall'][iou]:.3f}" for iou in ious))
+    Console(markup=False).print(table)

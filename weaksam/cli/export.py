@@ -1,0 +1,34 @@
+"""``weaksam export``: finished runs to a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.export.bundle import export_bundle, open_classes, open_run, open_sam
+from models.config import load_config
+from models.settings import BundleConfig
+
+
+def export_command(
+    cam: Annotated[Path, typer.Option(help="A finished run, or a bundle, whose detectors come with it.")],
+    config: Annotated[Path, typer.Option(help="TOML file: name, version, prompt and post-processing settings.")],
+    out: Annotated[Path, typer.Option(help="Folder of the bundle.")],
+    sam: Annotated[
+        Path | None,
+        typer.Option(help="A finished run, a bundle, or Segment Anything's own .pth; by default the default bundle."),
+    ] = None,
+    wsod: Annotated[Path | None, typer.Option(help="Folder of the finished run; without it, proposals only.")] = None,
+    detector: Annotated[
+        Path | None, typer.Option(help="Folder of a finished `weaksam train detector`, which then answers first.")
+    ] = None,
+    override: Annotated[list[str] | None, typer.Option("--set", help="key=value that wins over the config.")] = None,
+) -> None:
+    """Export finished runs as a bundle of ONNX graphs, each compared with torch."""
+    of_proposals = None if wsod is None else open_run(wsod, "wsod")
+    retrained = None if detector is None else open_run(detector, "detector")
+    settings = load_config(BundleConfig, config, override or ())
+    export_bundle(open_sam(sam), open_classes(cam), of_proposals, settings, out, retrained)
+    typer.echo(f"wrote {out}")

@@ -1,0 +1,161 @@
+"""`weaksam label`: the command line of `weaksam.labelling.run`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from service.settings import API_KEY_VARIABLE
+from weaksam.client import ClientError, RetryPolicy, WeakSamClient
+from weaksam.labelling.merge import merge_shards
+from weaksam.labelling.run import LabelJob, LabelSummary, OnDone, label_folder
+from weaksam.labelling.shard import Shard, parse_shard, shard_worklist
+from weaksam.labelling.worklist import Failure, TagPlace, Worklist, worklist_from_csv, worklist_from_names
+
+# A batch can wait: a server that restarts or is busy with others costs time, not results.
+BATCH_RETRY = RetryPolicy(attempts=10)
+INTERRUPTED_STATUS = 130
+
+# `weaksam label-ray` has these too.
+TagsOption = Annotated[Path | None, typer.Option(help="CSV with the columns file (path below the folder) and tags.")]
+TagsFromOption = Annotated[
+    TagPlace | None,
+    typer.Option(help="Tags from the first folder's name, or from a .txt or .json file beside each picture."),
+]
+MinScoreOption = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Least score of a detection; default: calibrated per class.")
+]
+UnknownTagsOption = Annotated[
+    Literal["error", "skip"], typer.Option(help="A tag that is no label fails its picture, or is left out.")
+]
+MaxErrorRateOption = Annotated[
+    float, typer.Option(min=0, max=1, help="Share of failed pictures above which the exit status is 1.")
+]
+OutOption = Annotated[Path, typer.Option(help="Folder for the journal and the results; the same one resumes a run.")]
+
+_KEY = re.compile(r"[!-~]+")
+
+
+def label(
+    folder: Annotated[Path, typer.Argument(help="Folder of pictures, with all folders below it.")],
+    out: OutOption,
+    tags: TagsOption = None,
+    tags_from: TagsFromOption = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="Only part i of n, counted from 0: i/n. Each part has an --out of its own; see label-merge."),
+    ] = None,
+    server: Annotated[str, typer.Option(help="Address of the service.")] = "http://127.0.0.1:8000",
+    concurrency: Annotated[int, typer.Option(min=1, help="Most requests at once; fewer while the server is busy.")] = 4,
+    timeout_s: Annotated[float, typer.Option(min=0.001, help="Longest wait for one answer, in seconds.")] = 60.0,
+    min_score: MinScoreOption = None,
+    unknown_tags: UnknownTagsOption = "error",
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the API key of the server, if it wants one; or in WEAKSAM_API_KEY."),
+    ] = None,
+    max_error_rate: MaxErrorRateOption = 0.0,
+) -> None:
+    """Label a folder of tagged pictures through a server. A killed run goes on where it was: give the same command."""
+    part = None if shard is None else parse_shard(shard)
+    worklist = read_worklist(folder, tags, tags_from, part)
+    job = LabelJob(folder, out, worklist, min_score, unknown_tags, part)
+    api_key = _api_key(api_key_file)
+    console = Console(markup=False)
+    try:
+        summary = asyncio.run(_run(job, server, concurrency, timeout_s, api_key))
+    except ClientError as error:
+        raise ValueError(str(error)) from error
+    except KeyboardInterrupt:
+        console.print("Stopped. The same command goes on from here.")
+        raise typer.Exit(INTERRUPTED_STATUS) from None
+    print_summary(console, summary, out)
+    raise typer.Exit(1 if summary.error_rate > max_error_rate else 0)
+
+
+def read_worklist(folder: Path, tags: Path | None, tags_from: TagPlace | None, shard: Shard | None) -> Worklist:
+    """What the options name; ValueError where they name nothing or two things."""
+    if tags is not None and tags_from is None:
+        worklist = worklist_from_csv(folder, tags)
+    elif tags is None and tags_from is not None:
+        worklist = worklist_from_names(folder, tags_from)
+    else:
+        raise ValueError("give either --tags FILE.csv or --tags-from folder|sidecar")
+    return worklist if shard is None else shard_worklist(worklist, shard)
+
+
+def _api_key(file: Path | None) -> str | None:
+    # Not an option: a command line can be read by everyone on the machine.
+    if file is not None:
+        key, place = file.read_text(encoding="utf-8").strip(), str(file)
+    elif API_KEY_VARIABLE in os.environ:
+        key, place = os.environ[API_KEY_VARIABLE], API_KEY_VARIABLE
+    else:
+        return None
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"{place} holds no API key: put the one line there that `weaksam keys add` printed")
+    return key
+
+
+async def _run(job: LabelJob, server: str, concurrency: int, timeout_s: float, api_key: str | None) -> LabelSummary:
+    client = WeakSamClient(server, timeout_s=timeout_s, max_concurrent=concurrency, retry=BATCH_RETRY, api_key=api_key)
+    async with client:
+        with progress(len(job.worklist.tags)) as on_done:
+            return await label_folder(job, client, workers=concurrency, on_done=on_done)
+
+
+@contextmanager
+def progress(total: int) -> Iterator[OnDone]:
+    """A bar on the terminal, if there is one; yields what is to be called after each picture."""
+    columns = (
+        TextColumn("labelling"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[failed]} failed"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True, markup=False)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total, failed=0)
+        failed = 0
+
+        def on_done(failure: Failure | None) -> None:
+            nonlocal failed
+            failed += failure is not None
+            bar.update(task, advance=1, failed=failed)
+
+        yield on_done
+
+
+def print_summary(console: Console, summary: LabelSummary, out: Path) -> None:
+    """Tell the numbers of a run and where its files are."""
+    failed = len(summary.failures)
+    console.print(
+        f"{summary.labelled} pictures labelled ({summary.resumed} in earlier runs), "
+        f"{summary.detections} detections, {failed} failed.",
+        soft_wrap=True,
+    )
+    names = ["results.json", "dataset.json", "ledger.csv", *(["failures.csv"] if failed else [])]
+    console.print(f"In {out}: {', '.join(names)}", soft_wrap=True)
+
+
+def label_merge(
+    shards: Annotated[list[Path], typer.Argument(help="The --out folders of all shards of one folder.")],
+    out: Annotated[Path, typer.Option(help="Folder for the merged files.")],
+) -> None:
+    """Put finished shards together: the files of one run over the whole folder, byte for byte."""
+    summary = merge_shards(shards, out)
+    Console(markup=False).print(
+        f"{summary.labelled} pictures labelled, {summary.detections} detections, {summary.failed} failed. In {out}.",
+        soft_wrap=True,
+    )

@@ -1,0 +1,55 @@
+"""`weaksam label-ray`: the command line of `service.batch.ray_labelling`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from service.settings import load_settings
+from weaksam.cli.label import (
+    MaxErrorRateOption,
+    MinScoreOption,
+    OutOption,
+    TagsFromOption,
+    TagsOption,
+    UnknownTagsOption,
+    print_summary,
+    progress,
+    read_worklist,
+)
+from weaksam.labelling.run import LabelJob
+
+
+def label_ray(
+    folder: Annotated[Path, typer.Argument(help="Folder of pictures, at the same path on every machine.")],
+    out: OutOption,
+    tags: TagsOption = None,
+    tags_from: TagsFromOption = None,
+    bundle: Annotated[Path | None, typer.Option(help="Folder of the bundle.", show_default="the one installed")] = None,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where onnxruntime runs the graphs.")] = "cpu",
+    workers: Annotated[int, typer.Option(min=1, help="Copies of the pipeline, each a process of the cluster.")] = 1,
+    cpus_per_worker: Annotated[float, typer.Option(min=0.1, help="Cores that each worker may use.")] = 1.0,
+    gpus_per_worker: Annotated[float, typer.Option(min=0, help="GPUs of each worker, parts of one allowed.")] = 0.0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures handed to a worker at a time.")] = 16,
+    min_score: MinScoreOption = None,
+    unknown_tags: UnknownTagsOption = "error",
+    max_error_rate: MaxErrorRateOption = 0.0,
+) -> None:
+    """Label a folder of tagged pictures on a Ray cluster, without a server. A killed run goes on where it was."""
+    # Ray reports its use to its makers unless told not to.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    from service.batch.ray_labelling import RayPlan, label_with_ray
+
+    job = LabelJob(folder, out, read_worklist(folder, tags, tags_from, None), min_score, unknown_tags)
+    chosen = {} if bundle is None else {"bundle": bundle.resolve()}
+    # Every picture comes once, so there is nothing to keep; and one thread for each core that Ray has set aside.
+    settings = load_settings(device=device, cache_bytes=0, intra_op_threads=max(1, int(cpus_per_worker)), **chosen)
+    with progress(len(job.worklist.tags)) as on_done:
+        plan = RayPlan(workers, cpus_per_worker, gpus_per_worker, batch_size)
+        summary = label_with_ray(job, settings, plan, on_done)
+    print_summary(Console(markup=False), summary, out)
+    raise typer.Exit(1 if summary.error_rate > max_error_rate else 0)

@@ -1,0 +1,135 @@
+"""The console command `weaksam`: a table of sub-commands, each imported when it is run and not before."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from typer.core import TyperGroup
+
+USAGE_STATUS = 2
+TRACEBACK = "--traceback"
+
+
+class SubCommand(NamedTuple):
+    """Where a sub-command lives: a `typer.Typer`, or a function with typed arguments."""
+
+    module: str
+    attribute: str
+    help: str
+
+
+SUB_COMMANDS = {
+    "serve": SubCommand("weaksam.cli.serve", "serve", "Answer POST /detect over HTTP."),
+    "detect": SubCommand("weaksam.cli.serve", "detect", "Find the tagged things in one picture, without a server."),
+    "label": SubCommand("weaksam.cli.label", "label", "Label a folder of tagged pictures through a server."),
+    "label-merge": SubCommand("weaksam.cli.label", "label_merge", "Put the shards of a labelling run together."),
+    "label-ray": SubCommand("weaksam.cli.label_ray", "label_ray", "Label a folder on a Ray cluster, without a server."),
+    "keys": SubCommand("weaksam.cli.keys", "keys_app", "Make, list and remove the API keys of a service."),
+    "bundle": SubCommand("weaksam.cli.bundle", "bundle_app", "Show or check a bundle of exported models."),
+    "train": SubCommand("weaksam.cli.train", "train_app", "Train from tagged pictures, the whole path or a stage."),
+    "evaluate": SubCommand("weaksam.cli.evaluate", "evaluate", "Measure a bundle on annotated pictures."),
+    "evaluate-proposals": SubCommand(
+        "weaksam.cli.evaluate_proposals", "evaluate_proposals", "Measure what a bundle's proposals find."
+    ),
+    "data": SubCommand("weaksam.cli.data", "data_app", "Check data sets, draw scenes, make mosaics."),
+    "weights": SubCommand("weaksam.cli.weights", "weights_app", "List published weights, download them."),
+    "export": SubCommand("weaksam.cli.export", "export_command", "Turn trained stages into a bundle."),
+    "triton": SubCommand("weaksam.cli.triton", "triton_command", "Write a bundle as a Triton model repository."),
+}
+
+# The package that is missing tells which extra of pyproject.toml was not installed.
+EXTRA_OF_PACKAGE = {
+    "onnxruntime": "cpu",
+    "ray": "ray",
+    "tritonclient": "triton",
+    "lightning_fabric": "train",
+    "matplotlib": "train",
+    "onnx": "train",
+    "onnxscript": "train",
+    "safetensors": "train",
+    "segment_anything": "train",
+    "tensorboard": "train",
+    "timm": "train",
+    "torch": "train",
+    "torchvision": "train",
+}
+
+
+class LazyGroup(TyperGroup):
+    """Lists the sub-commands from the table; imports the one that is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, _load(name) if name in SUB_COMMANDS else listed, rest
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    name="weaksam",
+    help="Image-level tags in, labelled boxes and masks out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def options(
+    traceback: Annotated[bool, typer.Option(TRACEBACK, help="Show where in the code an error arose.")] = False,
+) -> None:
+    """Declares the options before the sub-command; `_stop`, outside of any context, looks for them itself."""
+
+
+def main() -> None:
+    """Run the command line; bad input ends in one sentence on stderr and exit status 2."""
+    try:
+        app()
+    except ModuleNotFoundError as error:
+        _stop(_missing_extra(error), error)
+    except (ValueError, OSError) as error:
+        # The project's rule: ValueError is the caller's input, and its message says what to do about it.
+        _stop(str(error), error)
+
+
+def _load(name: str) -> Any:
+    """The sub-command itself, its module imported."""
+    entry = SUB_COMMANDS[name]
+    target = getattr(import_module(entry.module), entry.attribute)
+    command: Any = typer.main.get_command(target if isinstance(target, typer.Typer) else _single(target))
+    command.name = name
+    return command
+
+
+def _single(function: Any) -> typer.Typer:
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    single.command()(function)
+    return single
+
+
+def _missing_extra(error: ModuleNotFoundError) -> str:
+    package = (error.name or "").partition(".")[0]
+    if package not in EXTRA_OF_PACKAGE:
+        raise error
+    extra = EXTRA_OF_PACKAGE[package]
+    return f"this command needs {package}, which is not installed: pip install -e '.[{extra}]' in a checkout"
+
+
+def _stop(sentence: str, error: Exception) -> None:
+    if TRACEBACK in sys.argv[1:2]:
+        raise error
+    print(f"weaksam: {sentence}", file=sys.stderr)  # noqa: T201
+    sys.exit(USAGE_STATUS)
+
+
+def _listed() -> None:
+    """Stands in the help for a sub-command that is not imported yet."""
+
+
+for _name, _entry in SUB_COMMANDS.items():
+    app.command(_name, help=_entry.help)(_listed)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""``weaksam train``: the whole path from a config, or one stage by its name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from models.config import load_config
+from training.data.open_dataset import open_dataset
+from training.data.open_together import open_together
+
+WHOLE_PATH = "run"
+
+
+class PathOrStage(TyperGroup):
+    """`weaksam train CONFIG.toml` runs the whole path; the name of a stage in its place, that stage."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        given = [WHOLE_PATH, *args] if args[0].endswith(".toml") else args
+        return super().resolve_command(ctx, given)
+
+
+train_app = typer.Typer(
+    cls=PathOrStage,
+    help="Train from tagged pictures: the whole path with `weaksam train CONFIG.toml --out RUN`, or a single stage.",
+    no_args_is_help=True,
+)
+console = Console(stderr=True, markup=False)
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="TOML file with the stage's settings.")]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder of the run; a killed run in it is resumed.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="key=value that wins over the config; repeatable.")]
+DataOption = Annotated[list[Path], typer.Option("--data", help="Folder of tagged pictures; repeatable.")]
+
+
+@train_app.command(WHOLE_PATH)
+def run_command(
+    config: Annotated[Path, typer.Argument(help="TOML file with a section for each stage.")],
+    out: OutOption,
+    override: SetOption = None,
+) -> None:
+    """Run the whole path: classifier, proposals, detectors, evaluation, bundle, report. What is done is skipped."""
+    from training.pipeline.config import load_pipeline
+    from training.pipeline.run import run_pipeline
+    from training.runs.ranks import is_first_rank
+
+    report = run_pipeline(load_pipeline(config, override or ()), out)
+    if is_first_rank():
+        console.print(f"wrote {report}")
+
+
+@train_app.command("sam")
+def sam_command(config: ConfigOption, out: OutOption, override: SetOption = None) -> None:
+    """Train the compact SAM, class-agnostic, on generated images and on photographs with masks."""
+    from training.sam.config import SamConfig
+    from training.sam.train import train_sam
+
+    console.print(f"wrote {train_sam(load_config(SamConfig, config, override or ()), out)}")
+
+
+@train_app.command("sam-report")
+def sam_report_command(
+    run: Annotated[Path, typer.Option(help="Folder of a finished `weaksam train sam`, or of a bundle.")],
+    data: Annotated[Path, typer.Option(help="Data set with true masks.")],
+    json_out: Annotated[Path, typer.Option("--json", help="Where the report goes.")],
+    split: str = "test",
+    per_image: Annotated[int | None, typer.Option(min=1, help="Measure at most so many objects of an image.")] = None,
+    images_out: Annotated[
+        Path | None, typer.Option("--images", help="Folder for images of the best, middling and worst masks.")
+    ] = None,
+) -> None:
+    """Measure a compact SAM's masks from points and boxes, by size and domain, beside filled boxes and GrabCut."""
+    from training.sam.report import load_segmenter, report_sam
+    from training.sam.report_images import draw_report
+
+    rows = report_sam(run, open_dataset(data, split).images, json_out, per_image)
+    if images_out is not None:
+        draw_report(load_segmenter(run), rows, images_out)
+
+
+@train_app.command("cam")
+def cam_command(config: ConfigOption, data: DataOption, out: OutOption, override: SetOption = None) -> None:
+    """Train the CAM classifier from tags."""
+    from training.classifier.train import CamConfig, train_cam
+
+    images, labels = open_together(data, "fit")
+    held_out, _ = open_together(data, "val")
+    settings = load_config(CamConfig, config, override or ())
+    console.print(f"wrote {train_cam(settings, images, held_out, labels, out)}")
+
+
+@train_app.command("cam-compare")
+def cam_compare_command(
+    run: Annotated[list[Path], typer.Option(help="Folder of a finished `weaksam train cam`; repeatable.")],
+    data: DataOption,
+    json_out: Annotated[Path, typer.Option("--json", help="Where the figures go.")],
+    split: Annotated[str, typer.Option(help="Pictures to measure on.")] = "test",
+    scale: Annotated[list[float] | None, typer.Option(help="Scale that maps are averaged over; repeatable.")] = None,
+    flip: Annotated[bool, typer.Option(help="Average over mirrored pictures as well.")] = False,
+) -> None:
+    """Compare classifiers, CNN CAM and WeakTr say: tags, where their maps point, and their peaks."""
+    from training.classifier.compare import compare_cams
+
+    images, _ = open_together(data, split)
+    report = compare_cams(run, images, scale or [1.0], flip)
+    json_out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    console.print_json(data=report)
+
+
+@train_app.command("wsod")
+def wsod_command(
+    config: ConfigOption,
+    data: DataOption,
+    out: OutOption,
+    cam: Annotated[Path, typer.Option(help="Folder of a finished `weaksam train cam`, whose features are used.")],
+    proposals: Annotated[Path, typer.Option(help="Bundle that makes the proposals (`weaksam export` without --wsod).")],
+    store: Annotated[Path, typer.Option(help="Folder where proposals are kept for further runs.")] = Path(
+        "runs/proposals"
+    ),
+    override: SetOption = None,
+) -> None:
+    """Train the weakly supervised detector: --set method=wsddn, oicr or mist; its twin with --set supervision=boxes."""
+    from training.wsod.train import WsodConfig, train_wsod
+
+    images, labels = open_together(data, "fit")
+    held_out, _ = open_together(data, "val")
+    settings = load_config(WsodConfig, config, override or ())
+    checkpoint = train_wsod(settings, cam / "cam.safetensors", proposals, images, held_out, labels, store, out)
+    console.print(f"wrote {checkpoint}")
+
+
+@train_app.command("pgt")
+def pgt_command(
+    config: ConfigOption,
+    data: DataOption,
+    bundle: Annotated[Path, typer.Option(help="Bundle whose detector labels the pictures (`weaksam export --wsod`).")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the COCO data set; a killed run in it is resumed.")],
+    split: Annotated[str, typer.Option(help="Pictures to label: fit leaves the validation pictures out.")] = "fit",
+    store: Annotated[
+        Path | None, typer.Option(help="Folder where detections are kept, for further modes; default: in --out.")
+    ] = None,
+    override: SetOption = None,
+) -> None:
+    """Turn tagged pictures into pseudo ground truth, a COCO data set that any trainer reads."""
+    from training.pseudo_labels.dataset import PGT_JSON
+    from training.pseudo_labels.make import PgtConfig, make_pgt_together
+    from training.runs.engine import start_fabric
+    from training.runs.ranks import is_first_rank
+
+    settings = load_config(PgtConfig, config, override or ())
+    start_fabric("32-true", seed=0)  # joins the ranks; nothing is drawn at random
+    images, labels = open_together(data, split)
+    make_pgt_together(settings, bundle, images, labels, out, store)
+    if is_first_rank():
+        console.print(f"wrote {out / PGT_JSON}")
+
+
+@train_app.command("detector")
+def detector_command(
+    config: ConfigOption,
+    data: DataOption,
+    out: OutOption,
+    annotations: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="COCO file of `weaksam train pgt`, repeatable. Needless with supervision=boxes, for the twin."
+        ),
+    ] = None,
+    override: SetOption = None,
+) -> None:
+    """Retrain a detector, or with masks an instance segmenter, on pseudo ground truth with RoI drop."""
+    from training.detector.report import report_detector
+    from training.detector.train import DetectorConfig, train_detector
+    from training.runs.ranks import is_first_rank
+
+    images, labels = open_together(data, "fit")
+    held_out, _ = open_together(data, "val")
+    settings = load_config(DetectorConfig, config, override or ())
+    console.print(f"wrote {train_detector(settings, images, labels, annotations or (), out)}")
+    if is_first_rank():
+        console.print(f"wrote {report_detector(out, held_out)}")

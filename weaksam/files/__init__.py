@@ -1,0 +1,1 @@
+"""Files on a user's disk: image folders, tag files and atomic writes."""

@@ -1,0 +1,1 @@
+"""Annotation formats that labelling and training write."""

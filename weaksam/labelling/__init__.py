@@ -1,0 +1,1 @@
+"""Labelling runs: a folder of tagged images through a service, resumable."""

@@ -1,0 +1,226 @@
+"""The journal of a labelling run: one JSON line for each finished picture, so that a killed run can go on."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from weaksam.schemas import BundleInfo, DetectResult
+
+JOURNAL_VERSION = 2
+SYNC_EVERY_ENTRIES = 32
+SYNC_EVERY_S = 1.0
+
+
+class JournalError(ValueError):
+    """A journal that this run must not go on with; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """What all answers of one journal have in common; answers of another bundle or other options do not mix with them.
+
+    Attributes:
+        bundle: the service's bundle.
+        options: the options of the request that change its answer.
+        labels: of the bundle, in its order.
+        shard: the part of the folder that the run is about, i/n; None: all of it.
+    """
+
+    bundle: BundleInfo
+    options: dict[str, Any]
+    labels: tuple[str, ...]
+    shard: str | None = None
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What an answer was for: where any of it has changed, the picture is sent again."""
+
+    size_bytes: int
+    changed_ns: int
+    tags: tuple[str, ...]
+
+
+def stamp_of(path: Path, tags: tuple[str, ...]) -> Stamp:
+    """The stamp of a picture as it lies on disk now; raises OSError where it cannot be read."""
+    status = path.stat()
+    return Stamp(status.st_size, status.st_mtime_ns, tags)
+
+
+class Journal:
+    """Answers by picture, in a file that is only ever appended to. Made by `open_journal`."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._places: dict[str, tuple[Stamp, int]] = {}
+        self._end = 0
+        self._unsynced = 0
+        self._synced_s = time.monotonic()
+
+    def holds(self, image: str, stamp: Stamp) -> bool:
+        """Whether `image`, unchanged and with these tags, has its answer."""
+        known = self._places.get(image)
+        return known is not None and known[0] == stamp
+
+    def add(self, image: str, stamp: Stamp, answer: DetectResult) -> None:
+        """Store an answer. It outlives the process at once, and the machine within a second or 32 answers."""
+        line = _line({"image": image, "stamp": asdict(stamp), "answer": answer.model_dump(mode="json")})
+        self._places[image] = (stamp, self._end)
+        self._append(line)
+        self._unsynced += 1
+        if self._unsynced >= SYNC_EVERY_ENTRIES or time.monotonic() - self._synced_s >= SYNC_EVERY_S:
+            self.sync()
+
+    def answer(self, image: str) -> DetectResult:
+        """The stored answer of a picture that the journal holds."""
+        self._file.seek(self._places[image][1])
+        return DetectResult.model_validate(json.loads(self._file.readline())["answer"])
+
+    def sync(self) -> None:
+        """Wait until everything stored is on the disk."""
+        os.fsync(self._file.fileno())
+        self._unsynced = 0
+        self._synced_s = time.monotonic()
+
+    def resume(self, identity: RunIdentity) -> None:
+        """Read what an earlier run stored, or begin with `identity`; a torn last line is cut off.
+
+        Raises:
+            JournalError: the journal belongs to another bundle or other options, or is damaged.
+        """
+        before = self.read()
+        if before is not None:
+            _check_same(before, identity, self._file.name)
+        self._file.truncate(self._end)
+        if before is None:
+            self._append(_line(_header(identity)))
+            self.sync()
+
+    def read(self) -> RunIdentity | None:
+        """Read what was stored, and of which run it is; None where there is nothing yet. JournalError as `resume`."""
+        entries = self._entries()
+        header = next(entries, None)
+        for offset, entry in entries:
+            self._places[entry["image"]] = (_stamp(entry["stamp"]), offset)
+        return None if header is None else _identity(header[1], self._file.name)
+
+    def _append(self, line: bytes) -> None:
+        self._file.seek(self._end)
+        self._file.write(line)
+        self._file.flush()
+        self._end += len(line)
+
+    def _entries(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Offset and content of each whole line; afterwards `_end` is where the last whole line ends."""
+        self._file.seek(0)
+        for number, line in enumerate(self._file, start=1):
+            entry = _parsed(line)
+            if entry is None:
+                # Only the last line can be torn; anything else is not the trace of a kill.
+                if self._file.read(1):
+                    raise JournalError(f"{self._file.name}: line {number} is damaged: give another --out")
+                return
+            yield self._end, entry
+            self._end += len(line)
+
+
+@contextmanager
+def open_journal(path: Path, identity: RunIdentity) -> Iterator[Journal]:
+    """The journal at `path`, made where there is none, for one process at a time.
+
+    Raises:
+        JournalError: another run has it open, or it belongs to another bundle or other options.
+    """
+    with path.open("a+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise JournalError(f"{path} is in use by another run: wait for it or give another --out") from error
+        journal = Journal(file)
+        journal.resume(identity)
+        try:
+            yield journal
+        finally:
+            journal.sync()
+
+
+@contextmanager
+def reopen_journal(path: Path) -> Iterator[tuple[Journal, RunIdentity]]:
+    """The journal of a run that has ended, to read its answers.
+
+    Raises:
+        JournalError: a run has it open, or it holds nothing.
+    """
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise JournalError(f"{path} is in use by a run: wait for its end") from error
+        journal = Journal(file)
+        identity = journal.read()
+        if identity is None:
+            raise JournalError(f"{path} holds no answers: run that shard again")
+        yield journal, identity
+
+
+def _line(entry: dict[str, Any]) -> bytes:
+    return json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def _stamp(values: dict[str, Any]) -> Stamp:
+    return Stamp(values["size_bytes"], values["changed_ns"], tuple(values["tags"]))
+
+
+def _header(identity: RunIdentity) -> dict[str, Any]:
+    return {
+        "version": JOURNAL_VERSION,
+        "bundle": identity.bundle.model_dump(),
+        "options": identity.options,
+        "labels": identity.labels,
+        "shard": identity.shard,
+    }
+
+
+def _identity(header: dict[str, Any], path: str) -> RunIdentity:
+    if header.get("version") != JOURNAL_VERSION:
+        raise JournalError(f"{path} is no journal of this release: give another --out")
+    bundle = BundleInfo.model_validate(header["bundle"])
+    return RunIdentity(bundle, header["options"], tuple(header["labels"]), header["shard"])
+
+
+def _check_same(first: RunIdentity, identity: RunIdentity, path: str) -> None:
+    before, now = first.bundle, identity.bundle
+    if before.digest != now.digest:
+        raise JournalError(
+            f"{path} holds answers of bundle {before.name} {before.version} ({before.digest[:12]}), "
+            f"the server has {now.name} {now.version} ({now.digest[:12]}): "
+            "serve the first bundle again or give another --out"
+        )
+    if first.shard != identity.shard:
+        raise JournalError(
+            f"{path} is about shard {first.shard or 'none, all pictures'}, now it is {identity.shard or 'none'}: "
+            "give the first one again or another --out"
+        )
+    if first.options != identity.options:
+        raise JournalError(
+            f"{path} holds answers with the options {first.options}, now they are {identity.options}: "
+            "give the first options again or another --out"
+        )

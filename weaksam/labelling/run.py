@@ -1,0 +1,164 @@
+"""Label a folder of tagged pictures through a service: every picture once, whatever happens in between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from weaksam.client import ClientError, ServerUnreachable, UnknownTags, WeakSamClient
+from weaksam.labelling.journal import Journal, JournalError, RunIdentity, open_journal, stamp_of
+from weaksam.labelling.outputs import JOURNAL, Outcome, write_files
+from weaksam.labelling.shard import Shard
+from weaksam.labelling.worklist import Failure, Worklist
+from weaksam.schemas import BundleInfo, DetectResult
+
+OnDone = Callable[[Failure | None], None]
+
+
+@dataclass(frozen=True)
+class LabelJob:
+    """A folder, what is to be found in it, and where the files go."""
+
+    folder: Path
+    out: Path
+    worklist: Worklist
+    min_score: float | None = None
+    unknown_tags: UnknownTags = "error"
+    shard: Shard | None = None
+
+    def identity(self, bundle: BundleInfo, labels: Iterable[str]) -> RunIdentity:
+        """What a journal of this job begins with."""
+        options = {"min_score": self.min_score, "unknown_tags": self.unknown_tags}
+        return RunIdentity(bundle, options, tuple(labels), None if self.shard is None else str(self.shard))
+
+
+@dataclass(frozen=True)
+class LabelSummary:
+    """The outcome of a run.
+
+    Attributes:
+        labelled: pictures with a result.
+        resumed: those of them that an earlier run had finished.
+        detections: of all labelled pictures.
+        failures: pictures without a result.
+    """
+
+    labelled: int
+    resumed: int
+    detections: int
+    failures: tuple[Failure, ...]
+
+    @property
+    def error_rate(self) -> float:
+        """Share of the pictures that have no result."""
+        # A small shard may have nothing to do.
+        return len(self.failures) / max(1, self.labelled + len(self.failures))
+
+
+async def label_folder(job: LabelJob, client: WeakSamClient, *, workers: int, on_done: OnDone) -> LabelSummary:
+    """Send every tagged picture that has no answer yet, then write the COCO files, the failures and the ledger.
+
+    Args:
+        workers: pictures in work at once; the client may allow fewer requests than that.
+        on_done: called after each tagged picture, with what went wrong or None.
+
+    Raises:
+        ClientError: the service does not answer at all when the run starts.
+        JournalError: `job.out` holds a run of another bundle, with other options, or one in progress.
+        OSError: a file of `job.out` cannot be written.
+    """
+    if not await client.alive():
+        # Asked once and without patience: at the start it is the address that is wrong, or nothing was started.
+        sentence = (
+            f"{client.base_url} gives no answer: start it with `weaksam serve`, or give its address with --server"
+        )
+        raise ServerUnreachable("unreachable", sentence)
+    labels = await client.labels()
+    job.out.mkdir(parents=True, exist_ok=True)
+    identity = job.identity(labels.bundle, (row.name for row in labels.labels))
+    with open_journal(job.out / JOURNAL, identity) as journal:
+        run = _Run(job, client, journal, labels.bundle.digest, on_done)
+        await run.send_all(workers)
+        failures = (*job.worklist.failures, *run.failures)
+        return finish(job, identity, journal, run.finished, run.resumed, failures)
+
+
+def finish(
+    job: LabelJob,
+    identity: RunIdentity,
+    journal: Journal,
+    finished: set[str],
+    resumed: int,
+    failures: tuple[Failure, ...],
+) -> LabelSummary:
+    """Write the files of a run whose answers are all in the journal."""
+    outcome = Outcome(
+        identity.labels, identity.bundle, job.worklist.images, frozenset(finished), failures, journal.answer
+    )
+    return LabelSummary(len(finished), resumed, write_files(outcome, job.out), failures)
+
+
+@dataclass
+class _Run:
+    job: LabelJob
+    client: WeakSamClient
+    journal: Journal
+    digest: str
+    on_done: OnDone
+    failures: list[Failure] = field(default_factory=list)
+    finished: set[str] = field(default_factory=set)
+    resumed: int = 0
+    server_gone: str | None = None
+
+    async def send_all(self, workers: int) -> None:
+        images = iter(self.job.worklist.tags)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(workers):
+                    group.create_task(self._work(images))
+        except ExceptionGroup as stopped:
+            # The first error has stopped the other workers; it alone says what is wrong.
+            raise stopped.exceptions[0] from stopped
+
+    async def _work(self, images: Iterator[str]) -> None:
+        for image in images:
+            failure = await self._label(image)
+            if failure is None:
+                self.finished.add(image)
+            else:
+                self.failures.append(failure)
+            self.on_done(failure)
+
+    async def _label(self, image: str) -> Failure | None:
+        path, tags = self.job.folder / image, self.job.worklist.tags[image]
+        try:
+            # Before the pixels are read: if the file changes meanwhile, the next run sees another stamp.
+            stamp = stamp_of(path, tags)
+            if self.journal.holds(image, stamp):
+                self.resumed += 1
+                return None
+            answer = await self._ask(path, tags)
+        except ClientError as error:
+            return Failure(image, error.code, str(error))
+        except OSError as error:
+            return Failure(image, "unreadable", f"the file cannot be read: {error.strerror}")
+        self.journal.add(image, stamp, answer)
+        return None
+
+    async def _ask(self, path: Path, tags: tuple[str, ...]) -> DetectResult:
+        if self.server_gone is not None:
+            raise ServerUnreachable("unreachable", self.server_gone)
+        try:
+            answer = await self.client.detect(
+                path, tags, min_score=self.job.min_score, unknown_tags=self.job.unknown_tags
+            )
+        except ServerUnreachable as error:
+            # One picture may bring a server down. Only when nothing answers, the others are not tried in vain.
+            if not await self.client.alive():
+                self.server_gone = str(error)
+            raise
+        if answer.bundle.digest != self.digest:
+            raise JournalError("the server has changed its bundle during the run: start again with another --out")
+        return answer

@@ -1,0 +1,221 @@
+"""What a request to the service may ask for and what it answers; the OpenAPI document is made from these."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema
+
+MaskFormat = Literal["rle", "png", "none"]
+TagStatus = Literal["found", "not_found", "unknown"]
+LossStage = Literal["classifier", "proposals", "score", "limit"]
+MOST_TAG_CHARACTERS = 200
+TagText = Annotated[str, Field(max_length=MOST_TAG_CHARACTERS)]
+Score = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Document(BaseModel):
+    # Unknown members are refused: a misspelt option must not be ignored silently.
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DetectOptions(_Document):
+    """What to return; the same options for every kind of body."""
+
+    mask_format: MaskFormat = Field("rle", description="COCO compressed run lengths, PNG in base64, or no masks.")
+    min_score: Score | None = Field(None, description="Least score of a detection; default: calibrated per class.")
+    max_detections: int | None = Field(None, ge=1, description="Most detections; default: the most the service allows.")
+    explain: bool = Field(False, description="Also return the peaks and proposals behind the answer.")
+    unknown_tags: Literal["error", "skip"] = Field(
+        "error", description="Refuse a tag that is no label, or mark it `unknown` and go on with the others."
+    )
+
+
+def _split_tags(value: object) -> object:
+    """Comma-separated tags, alone or in a list, as one flat list without blanks and equal texts."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        return value
+    return list(dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip()))
+
+
+def _from_base64(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("must be a string in base64")
+    try:
+        # Line breaks are what the `base64` command writes.
+        return base64.b64decode("".join(value.split()), validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"is not base64 ({error})") from error
+
+
+class DetectParameters(DetectOptions):
+    """Everything a request says besides the image."""
+
+    tags: Annotated[tuple[TagText, ...], FailFast(), BeforeValidator(_split_tags)] = Field(
+        (), description="What is in the picture: repeated or comma-separated. None: the classifier proposes tags."
+    )
+
+
+class DetectRequest(DetectParameters):
+    """A whole request, as a form."""
+
+    image: Annotated[bytes, Field(strict=True), WithJsonSchema({"type": "string", "format": "binary"})]
+
+
+class JsonDetectRequest(DetectParameters):
+    """A whole request, as JSON."""
+
+    image: Annotated[
+        bytes, BeforeValidator(_from_base64), WithJsonSchema({"type": "string", "contentEncoding": "base64"})
+    ] = Field(description="The file's bytes in base64.")
+
+
+AnyRequest = DetectRequest | JsonDetectRequest
+
+
+class ImageInfo(_Document):
+    """The picture as it was understood: upright by its EXIF orientation."""
+
+    width: int
+    height: int
+    sha256: str = Field(description="Digest of size and upright RGB pixels.")
+
+
+class RleMask(_Document):
+    """COCO compressed run lengths of the whole picture, as pycocotools reads them."""
+
+    size: tuple[int, int] = Field(description="Height and width in pixels.")
+    counts: str
+
+
+class PngMask(_Document):
+    """One-channel PNG of the whole picture, 255 inside."""
+
+    size: tuple[int, int] = Field(description="Height and width in pixels.")
+    png_base64: str
+
+
+class Detection(_Document):
+    id: str = Field(description="Made from the picture, label and box: the same again for the same answer.")
+    label: str
+    score: Score
+    box_xyxy: tuple[float, float, float, float] = Field(
+        description="x0, y0, x1, y1, half-open, in pixels of the upright picture."
+    )
+    mask: RleMask | PngMask | None = Field(description="null with mask_format=none.")
+    mask_score: float | None = Field(
+        description="The mask decoder's own estimate of the mask's IoU; of a detector's own mask, the mean probability "
+        "inside it."
+    )
+    source: Literal["detector", "wsod"] = Field(
+        description="The model that found it: the bundle's detector, or the one that scores proposals."
+    )
+
+
+class TagRow(_Document):
+    """What became of one tag."""
+
+    tag: str = Field(description="As it was sent first.")
+    label: str | None = Field(description="The label it means; null where unknown.")
+    status: TagStatus
+    predicted: bool = Field(description="Whether the classifier proposed it, no tags being sent.")
+    count: int = Field(description="Detections in the answer.")
+    stage: LossStage | None = Field(description="The first stage that lost it; null unless `not_found`.")
+    best_score: float | None = Field(description="Best score of any candidate; null where there was none.")
+    nearest: tuple[str, ...] = Field(description="Labels spelled most like it; empty unless `unknown`.")
+
+
+class PeakRow(_Document):
+    point_xy: tuple[float, float] = Field(description="x, y in pixels of the upright picture.")
+    value: float = Field(description="Height in the map, which is normalised to 0..1.")
+
+
+class ProposalRow(_Document):
+    box_xyxy: tuple[float, float, float, float] = Field(
+        description="x0, y0, x1, y1, half-open, in pixels of the upright picture."
+    )
+    predicted_iou: float
+    stability: float
+    from_peak: bool = Field(description="Whether a peak asked for it, and not the grid.")
+
+
+class TagExplanation(_Document):
+    label: str
+    classifier_score: float
+    classifier_threshold: float
+    min_score: float = Field(description="The score threshold that was applied.")
+    peaks: tuple[PeakRow, ...]
+    proposal_scores: tuple[float, ...] = Field(description="One for each of `proposals`.")
+
+
+class Explanation(_Document):
+    proposals: tuple[ProposalRow, ...]
+    tags: tuple[TagExplanation, ...]
+
+
+class BundleInfo(_Document):
+    name: str
+    version: str
+    digest: str = Field(description="sha256 of bundle.json, which holds those of all graphs.")
+
+
+class DetectResult(_Document):
+    image: ImageInfo
+    detections: tuple[Detection, ...] = Field(description="Best first.")
+    tags: tuple[TagRow, ...] = Field(description="One row for each different tag, in the order they were sent.")
+    timing_ms: dict[str, float] = Field(
+        description="Wall time by stage; a model that did not run because its result was at hand is absent."
+    )
+    bundle: BundleInfo
+    explain: Explanation | None = Field(None, description="null unless asked for.")
+
+
+class LabelRow(_Document):
+    name: str
+    aliases: tuple[str, ...]
+    classifier_threshold: float
+    min_score: float = Field(description="Least detection score where the request gives none.")
+
+
+class LabelsAnswer(_Document):
+    labels: tuple[LabelRow, ...]
+    bundle: BundleInfo
+
+
+class StateAnswer(_Document):
+    status: Literal["alive", "ready"]
+
+
+class ReloadAnswer(_Document):
+    outcome: Literal["swapped", "unchanged"] = Field(description="Whether another bundle has taken over.")
+    bundle: BundleInfo = Field(description="The one that is served now.")
+    keys: int | None = Field(description="API keys that are known now; null where the service has no keys.")
+
+
+class FieldError(_Document):
+    field: str
+    message: str
+
+
+class UnknownTagRow(_Document):
+    tag: str
+    nearest: tuple[str, ...]
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem document."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Stable; what a program should look at.")
+    remedy: str
+    request_id: str
+    errors: tuple[FieldError, ...] | None = Field(None, description="With `invalid_request`.")
+    unknown: tuple[UnknownTagRow, ...] | None = Field(None, description="With `unknown_tag`.")
