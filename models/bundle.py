@@ -25,6 +25,7 @@ SAM_GRAPHS = ("sam_encoder", "sam_decoder")
 DETECTOR = "detector"
 # `cam` averaged over scales and flips, for training's proposals; where a bundle's settings ask for it.
 AVERAGED_CAM = "cam_averaged"
+PROMPT_MAP = "prompt_map"
 CLASS_GRAPHS = ("cam", "wsod", DETECTOR)
 KNOWN_KINDS = re.compile(r"coarse|fine|cross_\d+_\d+")  # the last: a block and a head
 
@@ -106,6 +107,12 @@ class Bundle:
     def side_px(self) -> int:
         """Side of the segmenter's square input: peaks, prompts, proposals and detections are in its pixels."""
         return self.graphs["sam_encoder"].side_px
+
+    @cached_property
+    def encoder_outputs(self) -> tuple[str, ...]:
+        """Outputs of `sam_encoder` that proposals need: the embedding, and where to ask, if it has learnt that."""
+        names = [tensor.name for tensor in self.graphs["sam_encoder"].outputs]
+        return tuple(name for name in ("embedding", PROMPT_MAP) if name in names)
 
     @cached_property
     def detector_masks(self) -> bool:

@@ -34,6 +34,8 @@ class PromptSettings:
         cover_max_area_share: ... unless that box takes more than this share of the picture.
         focus_side: points per side of the last grid, of which only points inside promising masks are asked; 0 for none.
         focus_min_iou: least predicted IoU of a promising mask; its box may take ``cover_max_area_share`` at most.
+        map_min_value: least value of a maximum of the prompt map that is asked about.
+        map_max_count: most maxima of the prompt map; 0 asks the grid although the segmenter has a map.
         duplicate_iou: of two boxes with a higher IoU, one goes.
         max_proposals: most proposals of one picture.
     """
@@ -59,6 +61,8 @@ class PromptSettings:
     cross_clusters_share: float = 0.2
     focus_side: int = 0
     focus_min_iou: float = 0.6
+    map_min_value: float = 0.1
+    map_max_count: int = 48
 
     def __post_init__(self) -> None:
         if not 0 < self.cross_clusters_share <= 1:

@@ -227,7 +227,8 @@ def _copied_graphs(bundle: Bundle, names: Sequence[str], out_dir: Path) -> dict[
 
 
 def _compact_sam(run: Run) -> CompactSam:
-    net = build_compact_sam(run.config["backbone"], run.config["side_px"])
+    asks = run.config.get("prompt_map", False)  # runs of earlier releases do not say
+    net = build_compact_sam(run.config["backbone"], run.config["side_px"], prompt_map=asks)
     _load(net, run)
     return net
 
@@ -286,11 +287,18 @@ def _sam_record(sam: SamSource) -> dict[str, Any]:
 
 
 def _run_record(run: Run) -> dict[str, Any]:
-    # Names of files, not where they lay: a bundle travels, its maker's folders do not.
-    config = {key: Path(value).name if isinstance(value, str) else value for key, value in run.config.items()}
-    record: dict[str, Any] = {"config": config}
+    record: dict[str, Any] = {"config": _without_folders(run.config)}
     for name in ("environment", "report"):
         path = run.folder / f"{name}.json"
         if path.is_file():
             record[name] = json.loads(path.read_text(encoding="utf-8"))
     return record
+
+
+def _without_folders(value: Any) -> Any:
+    """Settings with the names of files, not where they lay: a bundle travels, its maker's folders do not."""
+    if isinstance(value, dict):
+        return {key: _without_folders(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(inner) for inner in value]
+    return Path(value).name if isinstance(value, str) else value

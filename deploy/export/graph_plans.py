@@ -30,15 +30,17 @@ def cam_plan(net: CamNet | AveragedCam, side_px: int, rng: Rng, name: str = "cam
 
 
 def sam_encoder_plan(net: Sam, rng: Rng) -> GraphPlan:
+    module = SamEncoderGraph(net)
+    outputs = ("embedding", "prompt_map") if module.asks else ("embedding",)
     # A picture of 1024 pixels takes ViT-B 10 s and gigabytes, so as few as tell a dynamic axis from a fixed one.
     return GraphPlan(
         name="sam_encoder",
-        module=SamEncoderGraph(net),
-        output_names=("embedding",),
+        module=module,
+        output_names=outputs,
         fill_rgb=net.fill_rgb,
         trace={"image": smooth_pictures(rng, 1, net.side_px)},
         checks=[{"image": smooth_pictures(rng, count, net.side_px)} for count in (1, 2)],
-        axes={name: {0: "B"} for name in ("image", "embedding")},
+        axes={name: {0: "B"} for name in ("image", *outputs)},
     )
 
 

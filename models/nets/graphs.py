@@ -32,14 +32,23 @@ class CamGraph(nn.Module):
 
 
 class SamEncoderGraph(nn.Module):
-    """``image`` uint8 [B,S,S,3] to ``embedding`` [B,D,e,e]."""
+    """``image`` uint8 [B,S,S,3] to ``embedding`` [B,D,e,e], and ``prompt_map`` [B,1,e,e] in 0..1 where it is learnt."""
 
     def __init__(self, net: CompactSam | OfficialSam) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.net.encode(image)
+    @property
+    def asks(self) -> bool:
+        """Whether the network has learnt where to ask."""
+        return getattr(self.net, "prompt_map", None) is not None
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        embedding = self.net.encode(image)
+        if not self.asks:
+            return (embedding,)
+        assert isinstance(self.net, CompactSam)
+        return embedding, self.net.prompt_logits(embedding).sigmoid()
 
 
 class SamDecoderGraph(nn.Module):

@@ -25,12 +25,14 @@ class Features:
         tag_scores: [C].
         maps_kchw: [K,C,h,w].
         embedding: [1,D,e,e].
+        prompt_map_b1hw: [1,1,e,e]; None of a segmenter that has not learnt where to ask.
     """
 
     image_bhwc_u8: npt.NDArray[np.uint8]
     tag_scores: Float32
     maps_kchw: Float32
     embedding: Float32
+    prompt_map_b1hw: Float32 | None
 
     @property
     def nbytes(self) -> int:
@@ -114,4 +116,4 @@ class Choice:
 
 
 def _nbytes(columns: Any) -> int:
-    return sum(getattr(columns, field.name).nbytes for field in fields(columns))
+    return sum(getattr(getattr(columns, field.name), "nbytes", 0) for field in fields(columns))

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.bundle import DETECTOR, Bundle
+from models.bundle import DETECTOR, PROMPT_MAP, Bundle
 from models.image import DecodedImage
 from models.letterbox import Letterbox
 from models.peaks import Peaks, find_peaks
 from models.postprocess import detector_detections
+from models.prompt_map import prompt_map_points
 from models.prompts import DecodedBatch, PromptBatch, split_prompts
 from models.proposals import ProposedPicture, Proposing, propose
 from service.backends.base import Array, Backend, Tensors
@@ -46,9 +47,9 @@ class Stages:
             image_bhwc_u8, segmented_bhwc_u8 = await asyncio.to_thread(self._squares, image, letterbox)
         cam, sam = await asyncio.gather(
             self._encode("cam", image_bhwc_u8, ("scores", "maps"), timings),
-            self._encode("sam_encoder", segmented_bhwc_u8, ("embedding",), timings),
+            self._encode("sam_encoder", segmented_bhwc_u8, self._bundle.encoder_outputs, timings),
         )
-        return Features(image_bhwc_u8, cam["scores"][0], cam["maps"][0], sam["embedding"])
+        return Features(image_bhwc_u8, cam["scores"][0], cam["maps"][0], sam["embedding"], sam.get(PROMPT_MAP))
 
     async def detect(
         self, features: Features, classes: Sequence[int], letterbox: Letterbox, timings: Timings
@@ -80,7 +81,7 @@ class Stages:
                 self._bundle.prompts,
                 self._bundle.map_kinds,
             )
-            picture = await self._propose(features.embedding, peaks, letterbox)
+            picture = await self._propose(features, peaks, letterbox)
         with timings.stage("wsod"):
             seen = Letterbox(letterbox.image_hw, self._bundle.graphs["wsod"].side_px)
             boxes_xyxy = letterbox.boxes_for(seen, picture.proposals.boxes_xyxy)
@@ -117,11 +118,14 @@ class Stages:
         with timings.stage(model):
             return await self._backend.infer(model, {"image": image_bhwc_u8}, outputs)
 
-    async def _propose(self, embedding: Float32, peaks: Peaks, letterbox: Letterbox) -> ProposedPicture:
-        proposing = propose(peaks, letterbox.valid_hw, self._bundle.prompts)
+    async def _propose(self, features: Features, peaks: Peaks, letterbox: Letterbox) -> ProposedPicture:
+        points_xy = prompt_map_points(features.prompt_map_b1hw, letterbox, self._bundle.prompts)
+        proposing = propose(peaks, letterbox.valid_hw, self._bundle.prompts, points_xy)
         step = await asyncio.to_thread(_advance, proposing, None)
         while isinstance(step, PromptBatch):
-            decoded = DecodedBatch(**await self._decode(embedding, step, letterbox, ("boxes", "iou", "stability")))
+            decoded = DecodedBatch(
+                **await self._decode(features.embedding, step, letterbox, ("boxes", "iou", "stability"))
+            )
             step = await asyncio.to_thread(_advance, proposing, decoded)
         return step
 

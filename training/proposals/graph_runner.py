@@ -13,10 +13,11 @@ import onnxruntime
 import torch
 from rich.console import Console
 
-from models.bundle import AVERAGED_CAM, Bundle
+from models.bundle import AVERAGED_CAM, PROMPT_MAP, Bundle
 from models.image import read_image
 from models.letterbox import Letterbox
 from models.peaks import find_peaks
+from models.prompt_map import prompt_map_points
 from models.prompts import DecodedBatch, PromptBatch
 from models.proposals import ProposedPicture, propose, run_proposing
 from models.settings import PromptSettings
@@ -44,7 +45,7 @@ class GraphRunner:
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
         # of the last picture: its proposals, scores and masks are asked for one after the other
         self._square: tuple[Path, int, tuple[int, int, int], npt.NDArray[np.uint8]] | None = None
-        self._embedded: tuple[Path, npt.NDArray[np.float32]] | None = None
+        self._encoded: tuple[Path, dict[str, npt.NDArray[np.float32]]] | None = None
 
     def run(self, graph: str, inputs: Arrays, outputs: Sequence[str]) -> list[npt.NDArray[np.float32]]:
         """Answers of one graph in the order of ``outputs``."""
@@ -65,10 +66,14 @@ class GraphRunner:
 
     def embedding(self, image: TaggedImage) -> npt.NDArray[np.float32]:
         """The segmenter's embedding [1,D,e,e] of a picture."""
-        if self._embedded is None or self._embedded[0] != image.path:
-            (embedding,) = self.run("sam_encoder", {"image": self.letterboxed(image, "sam_encoder")[1]}, ("embedding",))
-            self._embedded = image.path, embedding
-        return self._embedded[1]
+        return self._encode(image)["embedding"]
+
+    def _encode(self, image: TaggedImage) -> dict[str, npt.NDArray[np.float32]]:
+        if self._encoded is None or self._encoded[0] != image.path:
+            names = self.bundle.encoder_outputs
+            answers = self.run("sam_encoder", {"image": self.letterboxed(image, "sam_encoder")[1]}, names)
+            self._encoded = image.path, dict(zip(names, answers, strict=True))
+        return self._encoded[1]
 
     def propose(
         self,
@@ -86,7 +91,7 @@ class GraphRunner:
         letterbox, square = Letterbox(image.size_hw, self.bundle.side_px), self.letterboxed(image)[1]
         graph = AVERAGED_CAM if averaged and AVERAGED_CAM in self.bundle.graphs else "cam"
         tag_scores, maps = self.run(graph, {"image": square}, ("scores", "maps"))
-        embedding = self.embedding(image)
+        encoded = self._encode(image)
         settings = settings or self.bundle.prompts
         peaks = find_peaks(
             maps[0], class_indices, letterbox.side_px, letterbox.valid_hw, settings, self.bundle.map_kinds
@@ -94,10 +99,16 @@ class GraphRunner:
         valid_hw = np.array(letterbox.valid_hw, np.float32)
 
         def decode(batch: PromptBatch) -> DecodedBatch:
-            inputs = {"embedding": embedding, "coords": batch.coords, "labels": batch.labels, "valid_hw": valid_hw}
+            inputs = {
+                "embedding": encoded["embedding"],
+                "coords": batch.coords,
+                "labels": batch.labels,
+                "valid_hw": valid_hw,
+            }
             return DecodedBatch(*self.run("sam_decoder", inputs, ("boxes", "iou", "stability")))
 
-        proposing = propose(peaks, letterbox.valid_hw, settings)
+        points_xy = prompt_map_points(encoded.get(PROMPT_MAP), letterbox, settings)
+        proposing = propose(peaks, letterbox.valid_hw, settings, points_xy)
         return run_proposing(proposing, decode, settings.prompt_buckets["onnxruntime"]), tag_scores[0]
 
 
