@@ -33,7 +33,8 @@ def load_initial_weights(net: CompactSam, source: Path) -> None:
     wanted = net.state_dict()
     if not (source / MANIFEST).is_file():
         state = load_file(source)
-        net.load_state_dict({**_anew(wanted, state), **state})
+        taken = {key: value for key, value in state.items() if key in wanted or not key.startswith(PROMPT_MAP)}
+        net.load_state_dict({**_anew(wanted, state), **taken})
         return
     bundle = load_bundle(source, SAM_GRAPHS)
     state = {key: value for name in SAM_GRAPHS for key, value in _graph_weights(bundle.path(name)).items()}
