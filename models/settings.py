@@ -108,6 +108,8 @@ class BundleConfig:
         map_scales: factors of the picture's size over which the maps are averaged that training's proposals start
             from. Only a bundle without detector has them, as the graph `cam_averaged`; one scale is served.
         map_flip: whether these maps are averaged over the mirrored picture as well.
+        half_size_boxes: whether a compact SAM's proposals are boxed from logits at half the side, by a graph of their
+            own, `sam_boxes`: a fifth less time for boxes that are a little less exact.
         licences: of the bundle and of what it was made from, by name; stated in its provenance.
     """
 
@@ -117,6 +119,7 @@ class BundleConfig:
     post: PostSettings
     map_scales: tuple[float, ...] = (1.0,)
     map_flip: bool = False
+    half_size_boxes: bool = False
     licences: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from deploy.export.detector_plan import detector_plan
-from deploy.export.graph_plans import cam_plan, sam_decoder_plan, sam_encoder_plan, wsod_plan
+from deploy.export.graph_plans import cam_plan, sam_boxes_plan, sam_decoder_plan, sam_encoder_plan, wsod_plan
 from deploy.export.onnx_graph import ExportError, GraphPlan, export_graph
 from models.bundle import (
     AVERAGED_CAM,
@@ -130,7 +130,7 @@ def export_bundle(
         version=config.version,
         digest="",
         labels=classes.labels,
-        graphs={**classes.graphs, **_sam_graphs(sam, out_dir, rng)},
+        graphs={**classes.graphs, **_sam_graphs(sam, config.half_size_boxes, out_dir, rng)},
         map_kinds=classes.map_kinds,
         thresholds=classes.thresholds,
         prompts=config.prompts,
@@ -212,11 +212,13 @@ def _detector_plan(run: Run, labels: LabelSet) -> GraphPlan:
     return detector_plan(net, np.load(run.folder / "pictures.npy", allow_pickle=False), len(labels))
 
 
-def _sam_graphs(sam: SamSource, out_dir: Path, rng: np.random.Generator) -> dict[str, GraphSpec]:
+def _sam_graphs(sam: SamSource, half_size_boxes: bool, out_dir: Path, rng: np.random.Generator) -> dict[str, GraphSpec]:
     if isinstance(sam, Bundle):
-        return _copied_graphs(sam, SAM_GRAPHS, out_dir)
+        return _copied_graphs(sam, sam.sam_graphs, out_dir)
     net = sam.net if isinstance(sam, OfficialCheckpoint) else _compact_sam(sam)
-    plans = (sam_encoder_plan(net, rng), sam_decoder_plan(net, rng))
+    plans = [sam_encoder_plan(net, rng), sam_decoder_plan(net, rng)]
+    if half_size_boxes and isinstance(net, CompactSam):
+        plans.append(sam_boxes_plan(net, rng))
     return {plan.name: export_graph(plan, out_dir, net.side_px) for plan in plans}
 
 

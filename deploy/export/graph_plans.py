@@ -10,12 +10,13 @@ import torch
 from deploy.export.onnx_graph import GraphPlan
 from models.nets.cam_nets import AveragedCam, CamNet
 from models.nets.compact_sam import CompactSam
-from models.nets.graphs import CamGraph, SamDecoderGraph, SamEncoderGraph, WsodGraph
+from models.nets.graphs import CamGraph, SamBoxesGraph, SamDecoderGraph, SamEncoderGraph, WsodGraph
 from models.nets.official_sam import OfficialSam
 from models.nets.wsod import Wsod
 
 Rng = np.random.Generator
 Sam = CompactSam | OfficialSam
+BOX_OUTPUTS = ("boxes", "iou", "stability")
 
 
 def cam_plan(net: CamNet | AveragedCam, side_px: int, rng: Rng, name: str = "cam") -> GraphPlan:
@@ -45,12 +46,21 @@ def sam_encoder_plan(net: Sam, rng: Rng) -> GraphPlan:
 
 
 def sam_decoder_plan(net: Sam, rng: Rng) -> GraphPlan:
-    outputs = ("boxes", "iou", "stability", "logits")
+    module = SamDecoderGraph(net.prompt_encoder, net.mask_decoder, net.side_px)
+    return _decoder_plan("sam_decoder", module, (*BOX_OUTPUTS, "logits"), net, rng)
+
+
+def sam_boxes_plan(net: CompactSam, rng: Rng) -> GraphPlan:
+    module = SamBoxesGraph(net.prompt_encoder, net.mask_decoder, net.side_px)
+    return _decoder_plan("sam_boxes", module, BOX_OUTPUTS, net, rng)
+
+
+def _decoder_plan(name: str, module: SamDecoderGraph, outputs: tuple[str, ...], net: Sam, rng: Rng) -> GraphPlan:
     with torch.inference_mode():
         embedding = net.encode(torch.from_numpy(smooth_pictures(rng, 1, net.side_px))).numpy()
     return GraphPlan(
-        name="sam_decoder",
-        module=SamDecoderGraph(net.prompt_encoder, net.mask_decoder, net.side_px),
+        name=name,
+        module=module,
         output_names=outputs,
         fill_rgb=net.fill_rgb,
         trace=_prompts(embedding, net.side_px, rng, prompts=3, points=2),

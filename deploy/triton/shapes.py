@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 
-from models.bundle import Bundle, TensorSpec
+from models.bundle import DECODERS, Bundle, TensorSpec
 from models.triton import BATCH_AXIS
 
 Sizes = Mapping[str, int]
@@ -24,7 +24,7 @@ def axis_sizes(bundle: Bundle, graph: str, max_batch: int) -> dict[str, tuple[in
     side = (bundle.graphs[graph].side_px,)
     known: dict[str, Iterable[int]] = {
         BATCH_AXIS: (1, max_batch),
-        "P": prompts.buckets_of("triton") if graph == "sam_decoder" else proposals,
+        "P": prompts.buckets_of("triton") if graph in DECODERS else proposals,
         "N": (POINTS_OF_MOST_PROMPTS, prompts.peak_max_count),
         "H": side,
         "W": side,
@@ -44,8 +44,8 @@ def warm_up_sizes(sizes: Mapping[str, Sequence[int]]) -> list[dict[str, int]]:
 
 
 def engine_profiles(sizes: Mapping[str, Sequence[int]], graph: str) -> list[tuple[Sizes, Sizes, Sizes]]:
-    """Least, usual and largest sizes of each optimisation profile: one for each bucket of `sam_decoder`, else one."""
-    if graph == "sam_decoder":
+    """Least, usual and largest sizes of each optimisation profile: one for each bucket of a decoder, else one."""
+    if graph in DECODERS:
         return [_profile({**sizes, "P": (bucket,)}) for bucket in sizes["P"]]
     return [_profile(sizes)]
 

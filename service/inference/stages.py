@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.bundle import DETECTOR, PROMPT_MAP, Bundle
+from models.bundle import DETECTOR, PROMPT_MAP, SAM_DECODER, Bundle
 from models.image import DecodedImage
 from models.letterbox import Letterbox
 from models.peaks import Peaks, find_peaks
@@ -98,7 +98,7 @@ class Stages:
             batch = PromptBatch(
                 np.concatenate([prompts[i].coords for i in chosen]), np.concatenate([prompts[i].labels for i in chosen])
             )
-            found = await self._decode(embedding, batch, letterbox, ("logits", "iou"))
+            found = await self._decode(SAM_DECODER, embedding, batch, letterbox, ("logits", "iou"))
             for row, i in enumerate(chosen):
                 answers[i] = found["logits"][row], found["iou"][row]
         return answers
@@ -123,26 +123,25 @@ class Stages:
         proposing = propose(peaks, letterbox.valid_hw, self._bundle.prompts, points_xy)
         step = await asyncio.to_thread(_advance, proposing, None)
         while isinstance(step, PromptBatch):
-            decoded = DecodedBatch(
-                **await self._decode(features.embedding, step, letterbox, ("boxes", "iou", "stability"))
-            )
-            step = await asyncio.to_thread(_advance, proposing, decoded)
+            decoder, outputs = self._bundle.proposal_decoder, ("boxes", "iou", "stability")
+            answer = await self._decode(decoder, features.embedding, step, letterbox, outputs)
+            step = await asyncio.to_thread(_advance, proposing, DecodedBatch(**answer))
         return step
 
     async def _decode(
-        self, embedding: Float32, batch: PromptBatch, letterbox: Letterbox, outputs: Sequence[str]
+        self, decoder: str, embedding: Float32, batch: PromptBatch, letterbox: Letterbox, outputs: Sequence[str]
     ) -> Tensors:
         runs = split_prompts(batch, self._buckets)
         self._metrics.prompts(len(batch))
         for run in runs:
-            self._metrics.run_size("sam_decoder", len(run))
+            self._metrics.run_size(decoder, len(run))
         valid_hw = np.array(letterbox.valid_hw, np.float32)
         # All runs at once: small runs side by side are faster on a CPU than one after the other with more threads each,
         # and a server that batches can put them together again.
         answers = await asyncio.gather(
             *(
                 self._backend.infer(
-                    "sam_decoder",
+                    decoder,
                     {"embedding": embedding, "coords": run.coords, "labels": run.labels, "valid_hw": valid_hw},
                     outputs,
                 )

@@ -66,9 +66,13 @@ def test_a_run_cut_off_at_a_checkpoint_ends_with_the_same_weights(
 def test_it_is_exported_with_its_prompt_map_which_is_asked_in_place_of_the_grid(
     root: Path, unbroken: Path, tmp_path: Path
 ) -> None:
-    config = load_config(BundleConfig, BUNDLE_CONFIG, ["prompts.map_min_value=0.0", "prompts.focus_side=0"])
+    config = load_config(
+        BundleConfig, BUNDLE_CONFIG, ["half_size_boxes=true", "prompts.map_min_value=0.0", "prompts.focus_side=0"]
+    )
     export_bundle(open_run(unbroken.parent, "sam"), open_classes(DEFAULT_BUNDLE), None, config, tmp_path / "bundle")
     bundle = load_bundle(tmp_path / "bundle")
+    assert bundle.proposal_decoder == "sam_boxes"
+    assert bundle.graphs["sam_boxes"].max_abs_difference["boxes"] < 0.1
     (shape,) = [tensor.shape for tensor in bundle.graphs["sam_encoder"].outputs if tensor.name == "prompt_map"]
     assert shape == ("B", 1, 8, 8)
     assert str(root.parent) not in (tmp_path / "bundle" / "bundle.json").read_text(encoding="utf-8")

@@ -105,7 +105,7 @@ class GraphRunner:
                 "labels": batch.labels,
                 "valid_hw": valid_hw,
             }
-            return DecodedBatch(*self.run("sam_decoder", inputs, ("boxes", "iou", "stability")))
+            return DecodedBatch(*self.run(self.bundle.proposal_decoder, inputs, ("boxes", "iou", "stability")))
 
         points_xy = prompt_map_points(encoded.get(PROMPT_MAP), letterbox, settings)
         proposing = propose(peaks, letterbox.valid_hw, settings, points_xy)
