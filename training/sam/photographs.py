@@ -21,7 +21,7 @@ from training.sam.views import Image, Masks, View, padded_image, padded_masks
 
 WHOLE_SHARE = 0.25  # of views that are not cropped
 # Side of an object's box in a crop's, both as square roots of areas: from a thing far away to one that fills the view.
-OBJECT_SHARES = (0.08, 0.9)
+OBJECT_SHARES = (0.03, 0.9)
 MAX_ASPECT = 1.6
 MAX_ENLARGEMENT = 3.0
 MIN_AREA_PX = 16
