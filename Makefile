@@ -19,7 +19,7 @@ MONITORING := deploy/monitoring
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help serve demo test test-triton triton-server check check-deploy docker up-cpu format bench install train-default clean
+.PHONY: help serve demo docs test test-triton triton-server check check-deploy docker up-cpu format bench install train-default clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -28,7 +28,10 @@ serve: $(VENV)/.serve ## start the service on the default bundle: make serve POR
 	@exec $(BIN)/weaksam serve --host $(HOST) --port $(PORT)
 
 demo: $(VENV)/.serve ## find the tagged things in a sample picture, write demo.png
-	@$(BIN)/weaksam detect samples/runway.jpg --tags 'adjustable wrench,bolt nut set,fuel cap,wire' --overlay demo.png
+	@$(BIN)/weaksam detect samples/taxiway.jpg --tags 'tape,paint chip,adjustable clamp,wrench' --overlay demo.png
+
+docs: $(VENV)/.all ## build docs/ into a site with a search, site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --clean
 
 test: $(VENV)/.all ## run the tests: make test PYTEST_ARGS="-k labels"
 	@$(MAKE) --no-print-directory triton-server || echo "There is no tritonserver: the tests that need it are skipped." >&2
@@ -79,7 +82,7 @@ train-default: $(VENV)/.all ## train the default bundle anew from DATA (hours wi
 	cp $(RUNS)/path/bundle/* models/default_bundle/
 
 clean: ## remove caches and build leftovers; .venv and runs/ stay
-	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis demo.png
+	@rm -rf build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis demo.png
 	@find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # A folder without a working pip is what an interrupted or refused `python -m venv` leaves behind.
@@ -103,7 +106,7 @@ $(VENV)/.serve: $(VENV)/.python pyproject.toml constraints.txt
 
 $(VENV)/.all: $(VENV)/.python pyproject.toml constraints.txt
 	@echo "Installing everything into $(VENV): about two minutes and 6 GB ..." >&2
-	@$(INSTALL) -e '.[cpu,triton,otel,train,dev]'
+	@$(INSTALL) -e '.[cpu,triton,otel,train,dev,docs]'
 	@touch $(VENV)/.serve $@
 
 # Its Python backend needs numpy 1, for which there are no wheels beyond Python 3.12.

@@ -32,6 +32,13 @@ def pairwise_iou(first_xyxy: Float32, second_xyxy: Float32) -> Float32:
     return np.asarray(intersection / np.maximum(union, 1e-9), dtype=np.float32)
 
 
+def points_in_boxes(points_xy: Float32, boxes_xyxy: Float32) -> npt.NDArray[np.bool_]:
+    """Return [N,M] which points [N,2] lie in which boxes [M,4]; the right and bottom edges are outside."""
+    points = points_xy[:, None]  # [N,1,2]
+    inside: npt.NDArray[np.bool_] = np.all((points >= boxes_xyxy[:, :2]) & (points < boxes_xyxy[:, 2:]), axis=-1)
+    return inside
+
+
 def nms(boxes_xyxy: Float32, scores: Float32, iou_threshold: float) -> Int64:
     """Greedy non-maximum suppression.
 

@@ -67,7 +67,7 @@ class GraphSpec:
     fill_rgb: tuple[int, int, int]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    max_abs_difference: Mapping[str, float]
+    max_abs_difference: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,22 @@ class Thresholds:
     classifier: tuple[float, ...]
     score: tuple[float, ...]
     detector: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Header:
+    """The fields of ``bundle.json``, checked by type; `Bundle` holds them as the code uses them."""
+
+    schema_version: int
+    name: str
+    version: str
+    labels: tuple[Label, ...]
+    graphs: dict[str, GraphSpec]
+    map_kinds: tuple[str, ...]
+    thresholds: Thresholds
+    prompts: PromptSettings
+    post: PostSettings
+    provenance: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -103,7 +119,7 @@ class Bundle:
     def inference_digest(self) -> str:
         """Digest of what decides proposals and their scores: neither name nor version, nor how masks are drawn."""
         graphs = {name: [spec.sha256, spec.side_px, spec.fill_rgb] for name, spec in self.graphs.items()}
-        post = {name: value for name, value in asdict(self.post).items() if name != "mask_source"}
+        post = {name: value for name, value in asdict(self.post).items() if name not in ("mask_source", "effort")}
         decisive = [self.labels.names, graphs, self.map_kinds, asdict(self.thresholds), asdict(self.prompts), post]
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
@@ -161,10 +177,8 @@ def load_bundle(folder: Path, required: Sequence[str] = SERVED_GRAPHS) -> Bundle
         raise BundleError(f"{manifest}: schema_version is {found!r}, this release reads {SCHEMA_VERSION}: export again")
     try:
         bundle = _bundle_of(values, folder, hashlib.sha256(text.encode()).hexdigest())
-    except KeyError as error:
-        raise BundleError(f"{manifest}: field {error} is missing: export the bundle again") from error
-    except (AttributeError, TypeError, ValueError) as error:
-        raise BundleError(f"{manifest}: {error}") from error
+    except ValueError as error:
+        raise BundleError(f"{error}: export the bundle again") from error
     _check(bundle, required)
     return bundle
 
@@ -192,36 +206,20 @@ def file_sha256(path: Path) -> str:
 
 
 def _bundle_of(values: Mapping[str, Any], folder: Path, digest: str) -> Bundle:
+    header = config_from_values(Header, values, str(folder / MANIFEST))
     return Bundle(
         folder=folder,
-        name=values["name"],
-        version=values["version"],
+        name=header.name,
+        version=header.version,
         digest=digest,
-        labels=LabelSet(tuple(Label(row["name"], tuple(row.get("aliases", ()))) for row in values["labels"])),
-        graphs={name: _graph_of(spec) for name, spec in values["graphs"].items()},
-        map_kinds=tuple(values["map_kinds"]),
-        thresholds=Thresholds(**{name: tuple(map(float, found)) for name, found in values["thresholds"].items()}),
-        prompts=config_from_values(PromptSettings, values["prompts"], "prompts"),
-        post=config_from_values(PostSettings, values["post"], "post"),
-        provenance=values["provenance"],
+        labels=LabelSet(header.labels),
+        graphs=header.graphs,
+        map_kinds=header.map_kinds,
+        thresholds=header.thresholds,
+        prompts=header.prompts,
+        post=header.post,
+        provenance=header.provenance,
     )
-
-
-def _graph_of(values: Mapping[str, Any]) -> GraphSpec:
-    red, green, blue = values["fill_rgb"]
-    return GraphSpec(
-        file=values["file"],
-        sha256=values["sha256"],
-        side_px=values["side_px"],
-        fill_rgb=(red, green, blue),
-        inputs=_tensors_of(values["inputs"]),
-        outputs=_tensors_of(values["outputs"]),
-        max_abs_difference=values["max_abs_difference"],
-    )
-
-
-def _tensors_of(rows: Sequence[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(row["name"], row["dtype"], tuple(row["shape"])) for row in rows)
 
 
 def _check(bundle: Bundle, required: Sequence[str]) -> None:

@@ -1,4 +1,8 @@
-"""Strict settings: plain values from TOML or JSON into frozen dataclasses, every key and type checked."""
+"""Strict settings: TOML or JSON into frozen dataclasses, with every key and type checked.
+
+A TOML file, or a table in it, may begin with ``extends = "own.toml"``, a path relative to the file: it then holds what
+differs from there.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,31 @@ import difflib
 import json
 import tomllib
 import typing
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import TypeAdapter, ValidationError
+
 Config = TypeVar("Config")
-# TOML has no null: what `--set section=none` says of a section, path or number that may be left out.
+# TOML has no null: `--set section=none` leaves out a section, a path or a number.
 LEFT_OUT = "none"
+EXTENDS = "extends"
+
+# Keys that had another name before 0.2. The old name is read for one release, with a warning.
+RENAMED_KEYS = {
+    "batch_pictures": "batch_images",
+    "every": "subsample",
+    "four_share": "mosaic_prob",
+    "ground_share": "background_share",
+    "ground_weight": "loss_weights.loss_background",
+    "least_score": "min_score",
+    "pictures": "image_files",
+    "prompts_per_picture": "prompts_per_image",
+    "sharpness": "inverse_temperature",
+}
 
 
 class ConfigError(ValueError):
@@ -30,34 +51,103 @@ def load_config(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -
 
 
 def read_values(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The plain values of a TOML file under ``key=value`` texts that win over it; raises ConfigError."""
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
+    """Return the plain values of a TOML file, of what it extends, and of ``key=value`` texts that win over both.
+
+    Raises:
+        ConfigError: a file cannot be read, or extends itself.
+    """
+    values = _read_extended(path, ())
     for text in overrides:
         values = _merged(values, _parse_override(text))
     return values
 
 
 def config_from_values(kind: type[Config], values: Mapping[str, Any], where: str) -> Config:
-    """Build the dataclass ``kind`` from plain values, checking every key and type; raises ConfigError."""
-    types = typing.get_type_hints(kind)
-    for key in values:
-        if key not in types:
-            nearest = difflib.get_close_matches(key, types, n=1, cutoff=0.0)[0]
-            raise ConfigError(f"{where}: unknown key {key!r}: did you mean {nearest!r}?")
-    converted = {key: _convert(value, types[key], f"{where}: {key}") for key, value in values.items()}
+    """Build the dataclass ``kind`` from plain values; raises ConfigError as `load_config` does."""
+    present = _with_known_keys(values, kind, where)
     try:
-        return kind(**converted)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{where}: {error}") from error
+        # Strict, and as JSON, which knows lists and no tuples: a text is no number, and 1 is a float too.
+        return TypeAdapter(kind).validate_json(json.dumps(present), strict=True)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_sentence(error)}") from error
 
 
 def config_values(config: Any) -> dict[str, Any]:
-    """The settings as plain JSON values, paths as text."""
+    """Return the settings as plain JSON values, paths as text."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
     return plain
+
+
+def _read_extended(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in extending:
+        raise ConfigError(f"{path}: {EXTENDS}: the file extends itself")
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
+    return _extended(values, path, (*extending, path.resolve()))
+
+
+def _extended(table: Mapping[str, Any], path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
+    """Return a table of the file ``path`` over the files that it and the tables in it extend."""
+    own = {
+        key: _extended(value, path, extending) if isinstance(value, dict) else value
+        for key, value in table.items()
+        if key != EXTENDS
+    }
+    parent = table.get(EXTENDS)
+    if parent is None:
+        return own
+    if not isinstance(parent, str):
+        raise ConfigError(f"{path}: {EXTENDS}: expected the path of a TOML file, got {parent!r}")
+    return _merged(_read_extended(path.parent / parent, extending), own)
+
+
+def _with_known_keys(values: Mapping[str, Any], kind: Any, where: str) -> dict[str, Any]:
+    """Return the values by the names that keys have now, without what `LEFT_OUT` leaves out."""
+    types = typing.get_type_hints(kind)
+    present = _with_present_names(values, types, where)
+    for key in present:
+        if key not in types:
+            nearest = difflib.get_close_matches(key, types, n=1, cutoff=0.0)[0]
+            raise ConfigError(f"{where}: unknown key {key!r}: did you mean {nearest!r}?")
+    return {key: _known(value, types[key], f"{where}: {key}") for key, value in present.items()}
+
+
+def _known(value: Any, wanted: Any, where: str) -> Any:
+    options = [option for option in typing.get_args(wanted) if option is not type(None)]
+    optional = len(options) < len(typing.get_args(wanted))
+    if optional and value == LEFT_OUT and str not in options:
+        return None
+    kind = options[0] if optional else wanted
+    nested = is_dataclass(kind) and isinstance(value, Mapping)
+    return _with_known_keys(value, kind, where) if nested else value
+
+
+def _with_present_names(values: Mapping[str, Any], types: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return the values by the names that keys have now; of two names of one key, the later in order wins."""
+    present: dict[str, Any] = {}
+    for key, value in values.items():
+        name = RENAMED_KEYS.get(key, key)
+        table, dot, inner = name.partition(".")
+        if key in types or table not in types:
+            present = _merged(present, {key: value})
+        else:
+            warnings.warn(f"{where}: {key!r} is now called {name!r}; write the new name", FutureWarning, stacklevel=3)
+            present = _merged(present, {table: {inner: value} if dot else value})
+    return present
+
+
+def _sentence(error: ValidationError) -> str:
+    """Return what is wrong with the first wrong value: its key, and what was expected."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(map(str, first["loc"]))
+    message = first["msg"].removeprefix("Value error, ").replace("Input should", "must")
+    if first["type"] == "missing":
+        return f"{key} is missing"
+    if first["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    return f"{key}: {message}, got {first['input']!r}"
 
 
 def _parse_override(text: str) -> dict[str, Any]:
@@ -76,36 +166,3 @@ def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
         inner = merged.get(key)
         merged[key] = _merged(inner, change) if isinstance(inner, dict) and isinstance(change, dict) else change
     return merged
-
-
-def _convert(value: Any, wanted: Any, where: str) -> Any:
-    origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
-    if origin is typing.Literal:
-        return _one_of(value, arguments, where)
-    if origin is tuple and isinstance(value, list):
-        return tuple(_convert(item, arguments[0], where) for item in value)
-    if origin is dict and isinstance(value, dict):
-        return {key: _convert(item, arguments[1], f"{where}.{key}") for key, item in value.items()}
-    if arguments and origin not in (tuple, dict):  # a union such as `Path | None`
-        kind = next(option for option in arguments if option is not type(None))
-        left_out = value is None or (value == LEFT_OUT and kind is not str)
-        return None if left_out else _convert(value, kind, where)
-    if is_dataclass(wanted) and isinstance(value, dict):
-        return config_from_values(typing.cast(type, wanted), value, where)
-    return _scalar(value, wanted, where)
-
-
-def _one_of(value: Any, options: tuple[Any, ...], where: str) -> Any:
-    if value not in options:
-        raise ConfigError(f"{where}: {value!r} is none of {', '.join(map(repr, options))}")
-    return value
-
-
-def _scalar(value: Any, wanted: Any, where: str) -> Any:
-    if wanted is Path and isinstance(value, str):
-        return Path(value)
-    if wanted is float and type(value) is int:
-        return float(value)
-    if type(value) is not wanted:
-        raise ConfigError(f"{where}: expected {getattr(wanted, '__name__', wanted)}, got {value!r}")
-    return value

@@ -12,14 +12,14 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from models.boxes import box_areas, clip_boxes, nms
+from models.boxes import box_areas, clip_boxes, nms, points_in_boxes
 from models.peaks import Peaks
 from models.prompts import DecodedBatch, PromptBatch, grid_points, group_prompt, point_prompts, split_prompts
 from models.settings import PromptSettings
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
-LEAST_SIDE_PX = 1.0
+MIN_SIDE_PX = 1.0
 # Of promising boxes that overlap by more, points are sought in the better one.
 SAME_THING_IOU = 0.7
 
@@ -32,7 +32,7 @@ class Proposals:
         boxes_xyxy: [N,4] tight boxes of masks, half-open, in pixels of the graph's input.
         predicted_iou: [N] the decoder's own estimate of mask quality.
         stability: [N] IoU of the mask cut at logits +1 and -1.
-        prompts: [N] index of the prompt in the order they were asked.
+        prompts: [N] index of the prompt in the order of the decoder's runs.
         levels: [N] mask level of that prompt.
         from_peak: [N] whether a peak (and not the grid) asked for it.
     """
@@ -63,14 +63,14 @@ class Proposals:
 
 
 @dataclass(frozen=True)
-class ProposedPicture:
-    """Proposals with the prompts they came from: ``asked[proposals.prompts[i]]`` repeats mask i."""
+class ProposalSet:
+    """Proposals with the prompts they came from: prompt number ``proposals.prompts[i]`` repeats mask i."""
 
     proposals: Proposals
-    asked: tuple[PromptBatch, ...]
+    prompts: tuple[PromptBatch, ...]
 
 
-Proposing = Generator[PromptBatch, DecodedBatch, ProposedPicture]
+Proposing = Generator[PromptBatch, DecodedBatch, ProposalSet]
 Decode = Callable[[PromptBatch], DecodedBatch]
 
 
@@ -95,54 +95,56 @@ def propose(
         Prompt batches of one length N each; send the answers back in the same order.
     """
     pool = [Proposals.empty()]
-    asked: list[PromptBatch] = []
+    prompts: list[PromptBatch] = []
 
     def ask(batch: PromptBatch, from_peak: bool) -> Generator[PromptBatch, DecodedBatch, None]:
         decoded = yield batch
-        pool.append(_masks_of(decoded, sum(map(len, asked)), from_peak, settings))
-        asked.append(batch)
+        pool.append(_masks_of(decoded, sum(map(len, prompts)), from_peak, settings))
+        prompts.append(batch)
 
-    if len(peaks):
-        yield from ask(point_prompts(peaks.points_xy), True)
-    for label in np.unique(peaks.labels):
-        points_xy = _strongest(peaks, int(label), settings.peak_max_count)
-        if len(points_xy) > 1:
-            yield from ask(group_prompt(points_xy), True)
+    labels, counts = np.unique(peaks.labels, return_counts=True)
+    grouped = labels[counts > 1]
+    # Groups cost little and say much, but not more than half of what may be asked.
+    points_xy = _in_turn(peaks, max(settings.max_prompts - len(grouped), settings.max_prompts // 2))
+    if len(points_xy):
+        yield from ask(point_prompts(points_xy), True)
+    for label in grouped[: settings.max_prompts - len(points_xy)]:
+        yield from ask(group_prompt(_strongest(peaks, int(label), settings.peak_max_count)), True)
     grids = [grid_points(side, valid_hw) for side in settings.grid_sides]
     for points_xy in grids if map_points_xy is None else [map_points_xy]:
         open_xy = _uncovered(points_xy, pool, valid_hw, settings)
-        left = max(0, settings.max_prompts - sum(map(len, asked)))
+        left = max(0, settings.max_prompts - sum(map(len, prompts)))
         # The map's points are sorted by worth, a grid's by place.
         open_xy = _thinned(open_xy, left) if map_points_xy is None else open_xy[:left]
         if len(open_xy):
             yield from ask(point_prompts(open_xy), False)
-    near_xy = _promising(pool, valid_hw, settings)[: max(0, settings.max_prompts - sum(map(len, asked)))]
+    near_xy = _promising(pool, valid_hw, settings)[: max(0, settings.max_prompts - sum(map(len, prompts)))]
     if len(near_xy):
         yield from ask(point_prompts(near_xy), False)
-    return ProposedPicture(_select(_concat(pool), valid_hw, settings), tuple(asked))
+    return ProposalSet(_select(_concat(pool), valid_hw, settings), tuple(prompts))
 
 
-def run_proposing(proposing: Proposing, decode: Decode, buckets: Sequence[int]) -> ProposedPicture:
+def run_proposing(proposing: Proposing, decode: Decode, buckets: Sequence[int]) -> ProposalSet:
     """Drive `propose` with a synchronous decoder that answers runs of the given sizes."""
     try:
         batch = next(proposing)
         while True:
-            answers = [decode(run) for run in split_prompts(batch, buckets)] if batch.labels.shape[0] else []
-            batch = proposing.send(join_decoded(answers, len(batch)))
+            decoded = [decode(run) for run in split_prompts(batch, buckets)]
+            batch = proposing.send(join_decoded(decoded, len(batch)))
     except StopIteration as stop:
-        picture: ProposedPicture = stop.value
-        return picture
+        proposal_set: ProposalSet = stop.value
+        return proposal_set
 
 
-def join_decoded(answers: Sequence[DecodedBatch], count: int) -> DecodedBatch:
-    """The answers to the runs of one batch as one, without those to padding."""
-    columns = ([getattr(answer, field.name) for answer in answers] for field in fields(DecodedBatch))
+def join_decoded(runs: Sequence[DecodedBatch], count: int) -> DecodedBatch:
+    """Return the first ``count`` rows of the decoded runs of one batch; what follows is padding."""
+    columns = ([getattr(run, field.name) for run in runs] for field in fields(DecodedBatch))
     return DecodedBatch(*(np.concatenate(column)[:count] for column in columns))
 
 
-def prompt_of(asked: Sequence[PromptBatch], index: int) -> PromptBatch:
-    """The single prompt number ``index`` in the order they were asked."""
-    for batch in asked:
+def prompt_of(prompts: Sequence[PromptBatch], index: int) -> PromptBatch:
+    """The single prompt number ``index`` in the order of the decoder's runs."""
+    for batch in prompts:
         if index < len(batch):
             return PromptBatch(batch.coords[index : index + 1], batch.labels[index : index + 1])
         index -= len(batch)
@@ -161,7 +163,7 @@ def _masks_of(decoded: DecodedBatch, first_prompt: int, from_peak: bool, setting
         np.full(count * len(levels), from_peak),
     )
     sides_wh = masks.boxes_xyxy[:, 2:] - masks.boxes_xyxy[:, :2]
-    drawn = (sides_wh >= LEAST_SIDE_PX).all(axis=1)
+    drawn = (sides_wh >= MIN_SIDE_PX).all(axis=1)
     good = (masks.predicted_iou >= settings.grid_min_iou) & (masks.stability >= settings.grid_min_stability)
     return masks[drawn & (good | masks.from_peak)]
 
@@ -170,7 +172,7 @@ def _uncovered(
     points_xy: Float32, pool: Sequence[Proposals], valid_hw: tuple[int, int], settings: PromptSettings
 ) -> Float32:
     boxes_xyxy = _things(pool, valid_hw, settings, settings.cover_min_iou).boxes_xyxy
-    uncovered: Float32 = points_xy[~_inside(points_xy, boxes_xyxy).any(axis=1)]
+    uncovered: Float32 = points_xy[~points_in_boxes(points_xy, boxes_xyxy).any(axis=1)]
     return uncovered
 
 
@@ -181,7 +183,7 @@ def _promising(pool: Sequence[Proposals], valid_hw: tuple[int, int], settings: P
     boxes_xyxy = things.boxes_xyxy[nms(things.boxes_xyxy, things.predicted_iou, SAME_THING_IOU)]
     centres_xy = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
     distances_px = np.linalg.norm(points_xy[:, None] - centres_xy, axis=-1)  # [G,M]
-    inside, never = _inside(points_xy, boxes_xyxy), len(points_xy)
+    inside, never = points_in_boxes(points_xy, boxes_xyxy), len(points_xy)
     turns = np.where(inside, distances_px, np.inf).argsort(axis=0).argsort(axis=0)
     first_turn = np.where(inside, turns, never).min(axis=1, initial=never)
     order = np.argsort(first_turn, kind="stable")
@@ -198,17 +200,23 @@ def _things(
     return masks[(masks.predicted_iou >= least_iou) & (box_areas(masks.boxes_xyxy) <= most_px)]
 
 
-def _inside(points_xy: Float32, boxes_xyxy: Float32) -> npt.NDArray[np.bool_]:
-    """Which points [G,2] lie in which boxes [M,4]: [G,M]."""
-    points = points_xy[:, None]
-    inside: npt.NDArray[np.bool_] = np.all((points >= boxes_xyxy[:, :2]) & (points < boxes_xyxy[:, 2:]), axis=-1)
-    return inside
-
-
 def _strongest(peaks: Peaks, label: int, most: int) -> Float32:
     """Points of a label's highest peaks: several kinds of maps together may have more than one prompt may hold."""
     mine = np.flatnonzero(peaks.labels == label)
     points_xy: Float32 = peaks.points_xy[np.sort(mine[np.argsort(-peaks.values[mine], kind="stable")[:most]])]
+    return points_xy
+
+
+def _in_turn(peaks: Peaks, max_count: int) -> Float32:
+    """Return the points of at most ``max_count`` peaks: the highest of each label, then the second of each, ..."""
+    if len(peaks) <= max_count:
+        return peaks.points_xy
+    order = np.lexsort((-peaks.values, peaks.labels))
+    sorted_labels = peaks.labels[order]
+    ranks = np.empty(len(peaks), np.int64)
+    ranks[order] = np.arange(len(peaks)) - np.searchsorted(sorted_labels, sorted_labels)
+    kept = np.lexsort((-peaks.values, ranks))[:max_count]
+    points_xy: Float32 = peaks.points_xy[np.sort(kept)]
     return points_xy
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 MaskSource = Literal["proposal", "box", "detector"]
+Effort = Literal["fast", "full"]
 PeakGrid = Literal["map", "input"]
 # For bundles that name no sizes of their own for Triton: few for the masks of an answer, many for a grid on a GPU.
 TRITON_BUCKETS = (4, 16, 64)
@@ -24,7 +25,7 @@ class PromptSettings:
         cross_peak_window_px: as ``peak_window_px``, for maps of single attention heads.
         cross_clusters_share: clusters that the peaks of these maps are merged into, as a share of their number.
         grid_sides: points per side of each grid round, coarse to fine.
-        max_prompts: most prompts spent on one picture.
+        max_prompts: most prompts spent on one picture, those of peaks, groups of peaks and grid together.
         prompt_buckets: sizes that a run of `sam_decoder` is padded to, by backend; see `buckets_of`.
         proposal_bucket: multiple to which the number of proposals is padded for `wsod`.
         mask_levels: mask levels of the decoder that become proposals.
@@ -91,11 +92,14 @@ class PostSettings:
         mask_source: ``proposal``, the mask that the box came from; ``box``, a box prompt on the final box; or
             ``detector``, the mask of the detector's own head. A detector's box without such a mask gets a box prompt,
             a proposal's keeps the mask that it came from.
+        effort: of requests that name none: ``fast``, the detector first and proposals for the tags that it missed; or
+            ``full``, both for every tag.
     """
 
     quality_power: float = 3.0
     nms_iou: float = 0.3
     mask_source: MaskSource = "proposal"
+    effort: Effort = "fast"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Puts the service together: settings to bundle, backend, pipeline and HTTP. Wiring only."""
+"""Assembly of the service: settings to bundle, backend, pipeline and HTTP."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from starlette.middleware.cors import CORSMiddleware
 from service.auth.api_keys import KeyRing
 from service.auth.token_bucket import RateLimit
 from service.backends.base import Backend
-from service.http.body import BodyLimit
+from service.http.body_limit import BodyLimit
 from service.http.key_guard import PROBES, KeyGuard
 from service.http.openapi import complete_openapi
 from service.http.problems import add_problem_handlers
 from service.http.request_scope import HEADER, RequestScope
 from service.http.routes import router
+from service.http.trace_scope import TraceScope
 from service.inference.cache import ResultCache
 from service.inference.open_pipeline import open_pipeline
 from service.observability.logs import setup_logging
 from service.observability.metrics import Metrics
-from service.observability.tracing import Tracer, TraceScope
-from service.runtime.active_bundle import Served
-from service.runtime.lifecycle import Operations
-from service.runtime.request_handler import Detector
+from service.observability.tracing import Tracer
+from service.runtime.active_bundle import ActiveBundle
+from service.runtime.lifecycle import Lifecycle
+from service.runtime.request_handler import RequestHandler
 from service.runtime.server import Server
 from service.settings import Settings
 
@@ -35,22 +36,27 @@ API_VERSION = "1"
 
 
 def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
-    """The service as an ASGI application; errors as `create_pipeline`. It closes the backend when it ends."""
+    """Return the service as an ASGI application. It closes the backend when it ends.
+
+    Raises:
+        BundleError, BackendMismatch: as `create_pipeline` does.
+    """
     metrics = Metrics()
     cache = ResultCache(settings.cache_bytes, metrics)
-    served = Served(open_pipeline(settings, metrics, cache, backend), partial(open_pipeline, settings, metrics, cache))
-    operations = Operations(served, _key_ring(settings), metrics)
+    reopen = partial(open_pipeline, settings, metrics, cache)
+    active = ActiveBundle(reopen(backend), reopen)
+    lifecycle = Lifecycle(active, _key_ring(settings), metrics)
     tracer = _tracer(settings)
     app = FastAPI(
         title="weaksam",
         summary="Image-level tags in, labelled boxes and masks out.",
         version=API_VERSION,
         redoc_url=None,
-        lifespan=partial(_lifespan, served, operations, tracer),
+        lifespan=partial(_lifespan, active, lifecycle, tracer),
     )
-    app.state.detector = Detector(settings, served)
-    app.state.operations = operations
-    _add_middleware(app, settings, operations, metrics, tracer)
+    app.state.handler = RequestHandler(settings, active)
+    app.state.lifecycle = lifecycle
+    _add_middleware(app, settings, lifecycle, metrics, tracer)
     add_problem_handlers(app)
     app.include_router(router)
     app.openapi = complete_openapi(app)  # type: ignore[method-assign]
@@ -58,7 +64,7 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
 
 
 def create_server(settings: Settings) -> uvicorn.Server:
-    """A server of the whole service, its logs going to stderr; call `run` on it."""
+    """Return a server of the whole service that logs to stderr; call `run` on it."""
     setup_logging(settings.log_level)
     app = create_app(settings)
     config = uvicorn.Config(
@@ -71,17 +77,17 @@ def create_server(settings: Settings) -> uvicorn.Server:
         access_log=False,
         server_header=False,
     )
-    return Server(config, app.state.operations, settings.drain_s)
+    return Server(config, app.state.lifecycle, settings.drain_s)
 
 
 def _add_middleware(
-    app: FastAPI, settings: Settings, operations: Operations, metrics: Metrics, tracer: Tracer | None
+    app: FastAPI, settings: Settings, lifecycle: Lifecycle, metrics: Metrics, tracer: Tracer | None
 ) -> None:
-    """From the innermost outwards; a page of another origin must be able to read that its key is wrong."""
+    """Add the layers from the innermost outwards. CORS lies outside the keys, so that a web page can read a refusal."""
     app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes, upload_bytes=settings.upload_bytes)
-    if operations.keys is not None:
+    if lifecycle.keys is not None:
         open_paths = PROBES | {"/metrics"} if settings.open_metrics else PROBES
-        app.add_middleware(KeyGuard, ring=operations.keys, metrics=metrics, open_paths=open_paths)
+        app.add_middleware(KeyGuard, ring=lifecycle.keys, metrics=metrics, open_paths=open_paths)
     if settings.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -92,7 +98,7 @@ def _add_middleware(
         )
     if tracer is not None:
         app.add_middleware(TraceScope, tracer=tracer)
-    app.add_middleware(RequestScope, metrics=metrics, operations=operations)
+    app.add_middleware(RequestScope, metrics=metrics, lifecycle=lifecycle)
 
 
 def _key_ring(settings: Settings) -> KeyRing | None:
@@ -116,14 +122,16 @@ def _tracer(settings: Settings) -> Tracer | None:
 
 
 @asynccontextmanager
-async def _lifespan(served: Served, operations: Operations, tracer: Tracer | None, _: FastAPI) -> AsyncIterator[None]:
-    # Not awaited: /livez answers at once, /readyz when this has passed.
-    warm_up = asyncio.create_task(operations.warm_up())
+async def _lifespan(
+    active: ActiveBundle, lifecycle: Lifecycle, tracer: Tracer | None, _: FastAPI
+) -> AsyncIterator[None]:
+    # Not awaited: /livez responds at once, /readyz after the warm-up has passed.
+    warm_up = asyncio.create_task(lifecycle.warm_up())
     try:
         yield
     finally:
         warm_up.cancel()
         await asyncio.gather(warm_up, return_exceptions=True)
-        await served.aclose()
+        await active.aclose()
         if tracer is not None:
             await asyncio.to_thread(tracer.shutdown)

@@ -1,4 +1,4 @@
-"""When a request must be answered, known to whatever works for it: a backend passes it on to its server."""
+"""The deadline of the present request; a backend passes it on to its server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Deadline:
-    """A time of the running loop's clock; one that several requests share moves with the last of them."""
+    """A time of the running loop's clock. If several requests share a computation, it is that of the last one."""
 
     at_s: float
 
@@ -19,6 +19,6 @@ DEADLINE: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 
 def seconds_left() -> float:
-    """Time until the deadline of the request that the caller works for; infinite where there is none."""
+    """Return the time until the present request's deadline; infinite if there is none."""
     current = DEADLINE.get()
     return math.inf if current is None else current.at_s - asyncio.get_running_loop().time()

@@ -198,9 +198,9 @@ sys.meta_path.insert(0, Absent())
     "statement",
     [
         pytest.param("import service.app", id="gateway"),
-        pytest.param("import weaksam.client", id="client"),
+        pytest.param("import weaksam", id="client"),
         pytest.param("import weaksam.cli.label", id="label"),
-        pytest.param("import weaksam.cli.serve", id="serve and detect"),
+        pytest.param("import weaksam.cli.serve, weaksam.cli.detect", id="serve and detect"),
         pytest.param("import weaksam.cli.triton", id="triton"),
     ],
 )

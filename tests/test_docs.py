@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,9 @@ import pytest
 
 from models.bundle import DEFAULT_BUNDLE
 from models.masks import decode_rle, mask_box
-from service.errors import PROBLEM_TYPES
+from service.http.error_table import error_classes, error_table
 from service.settings import Settings
+from tests.support import import_picture
 from weaksam.cli import main as command_line
 from weaksam.schemas import DetectResult, Problem, RleMask
 
@@ -83,9 +87,7 @@ def test_the_configuration_page_lists_every_setting() -> None:
 
 def test_the_api_page_lists_every_code() -> None:
     page = (REPOSITORY / "docs" / "api.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (.+) \|$", page, re.MULTILINE)
-    expected = [(code, str(kind.status), f"{kind.title}. {kind.remedy}") for code, kind in PROBLEM_TYPES.items()]
-    assert sorted(rows) == sorted(expected)
+    assert error_table() in page, "replace the table by what `python -m service.http.error_table` prints"
 
 
 def test_the_examples_are_what_the_service_answers() -> None:
@@ -94,7 +96,47 @@ def test_the_examples_are_what_the_service_answers() -> None:
     assert isinstance(detection.mask, RleMask)
     mask_hw = decode_rle({"size": list(detection.mask.size), "counts": detection.mask.counts})
     assert tuple(mask_box(mask_hw)) == detection.box_xyxy
-    assert Problem.model_validate(problem).status == PROBLEM_TYPES[problem["code"]].status
+    assert (problem["code"], Problem.model_validate(problem).status) in {
+        (kind.code, kind.status) for kind in error_classes()
+    }
+
+
+def newcomer_rows() -> list[tuple[str, str, str]]:
+    """Word, path and symbol of each row that tells a newcomer where to change something."""
+    page = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+    return re.findall(r"^\| .*\*\*(\w+)\*\*.* \| `([^`]+)` \| `(\w+)` \|$", page, re.MULTILINE)
+
+
+def test_a_newcomer_has_five_ways_in() -> None:
+    assert [word for word, _, _ in newcomer_rows()] == ["admission", "masks", "formats", "losses", "errors"]
+
+
+@pytest.mark.parametrize(("word", "path", "symbol"), newcomer_rows())
+def test_a_newcomer_finds_the_place_by_its_name(word: str, path: str, symbol: str) -> None:
+    """The word of the question stands in the path, so that nobody has to search."""
+    assert word.rstrip("s") in path
+    defined = ast.parse((REPOSITORY / path).read_text(encoding="utf-8")).body
+    assert symbol in {node.name for node in defined if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+
+
+def test_the_import_picture_shows_the_rules() -> None:
+    """Drawn by `python -m tests.support.import_picture docs/images/imports.svg`; give that command after a change."""
+    assert (REPOSITORY / "docs" / "images" / "imports.svg").read_text(encoding="utf-8") == import_picture.draw()
+
+
+def test_the_site_is_built_and_fetches_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="mkdocs is not installed: pip install -e '.[docs]'")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    built = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    pages = {page.name: page.read_text(encoding="utf-8") for page in (tmp_path / "site").glob("*.html")}
+    assert pages.keys() >= {f"{page.stem}.html" for page in PAGES[1:]}
+    assert (tmp_path / "site" / "search" / "search_index.json").exists()
+    assert "weaksam.Client.detect" in pages["reference.html"]
+    foreign = (
+        r"<(?:script|img|iframe)[^>]* src=\"?https?:|<link[^>]* rel=\"?(?:stylesheet|preconnect)[^>]* href=\"?https?:"
+    )
+    assert [name for name, text in pages.items() if re.search(foreign, text)] == []
 
 
 def test_pages_know_no_machine() -> None:

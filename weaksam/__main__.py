@@ -1,4 +1,4 @@
-"""`python -m weaksam`: the command line where the console script is not on the path."""
+"""`python -m weaksam`: the command line if the console script is not on the path."""
 
 from weaksam.cli.main import main
 

@@ -1,14 +1,9 @@
-"""Asynchronous client of the service.
+"""Asynchronous client of the service, and its errors.
 
-    async with WeakSamClient("http://127.0.0.1:8000") as client:
-        answer = await client.detect(Path("bench.jpg"), ["wrench", "bolt"], min_score=0.3)
-
-Errors:
-
-    ClientError
-    ├── RequestRefused (ValueError)          4xx: what was sent is wrong, or the key's rate is still used up
-    ├── ServerFailed                         5xx, or still busy after the last attempt
-    └── ServerUnreachable (ConnectionError)  no answer at all after the last attempt
+ClientError
+├── RequestRefused (ValueError)          4xx: the request is wrong, or the key's rate is still used up
+├── ServerFailed                         5xx, or still busy after the last attempt
+└── ServerUnreachable (ConnectionError)  no response at all after the last attempt
 """
 
 from __future__ import annotations
@@ -27,7 +22,7 @@ import httpx
 from pydantic import BaseModel
 
 from weaksam.client_limit import AdaptiveLimit
-from weaksam.schemas import DetectResult, LabelsAnswer, MaskFormat
+from weaksam.schemas import DetectResult, LabelsResponse, MaskFormat
 
 UnknownTags = Literal["error", "skip"]
 Document = TypeVar("Document", bound=BaseModel)
@@ -37,7 +32,11 @@ WORTH_ANOTHER_ATTEMPT = frozenset({408, 429, 502, 503, 504})
 
 
 class ClientError(Exception):
-    """The service gave no answer that can be used; `code` is stable, the message is a sentence."""
+    """The service gave no usable response.
+
+    Attributes:
+        code: stable name of the error, such as `unknown_tag`, for programs.
+    """
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -45,15 +44,15 @@ class ClientError(Exception):
 
 
 class RequestRefused(ClientError, ValueError):
-    """The service refuses this request (4xx)."""
+    """The service refuses this request (4xx): what was sent is wrong, or the key's rate is used up."""
 
 
 class ServerFailed(ClientError):
-    """The service failed on this request (5xx), or gave an answer that is not its own."""
+    """The service failed on this request (5xx), or something else responds at its address."""
 
 
 class ServerUnreachable(ClientError, ConnectionError):
-    """No connection, a cut connection or no answer in time."""
+    """There is no connection, it was cut, or no response came in time."""
 
 
 @dataclass(frozen=True)
@@ -61,33 +60,41 @@ class RetryPolicy:
     """How often and how soon a request is sent again.
 
     Attributes:
-        attempts: most times that one request is sent.
+        attempts: how many times one request is sent at most.
         first_wait_s: longest wait after the first failure; it doubles with each further one.
-        longest_wait_s: no wait is longer, whatever Retry-After says.
+        max_wait_s: no wait is longer, whatever Retry-After says.
     """
 
     attempts: int = 6
     first_wait_s: float = 0.5
-    longest_wait_s: float = 60.0
+    max_wait_s: float = 60.0
 
     def wait_s(self, attempt: int, retry_after_s: float | None) -> float:
-        """Seconds to wait after attempt number `attempt` (from 1) has failed."""
-        # Jitter, so that clients that failed together do not come back together. Retry-After is the least wait and not
-        # the whole one: a service may say one second for minutes, and that must not use up all attempts.
+        """Return the seconds to wait after attempt number `attempt`, counted from 1, has failed."""
+        # Jitter, so that clients that failed together do not come back together. The wait may exceed Retry-After:
+        # a service may say one second for minutes, and that must not use up all attempts.
         doubled_s = self.first_wait_s * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)
         asked_s = (retry_after_s or 0.0) * random.uniform(1.0, 1.5)
-        return float(min(max(doubled_s, asked_s), self.longest_wait_s))
+        return float(min(max(doubled_s, asked_s), self.max_wait_s))
 
 
-class WeakSamClient:
-    """Sends pictures with tags to a service; safe to use from many tasks of one event loop at once.
+class AsyncClient:
+    """Sends images with tags to a service. Many tasks of one event loop may share one client.
+
+    ```python
+    async with AsyncClient("http://127.0.0.1:8000") as client:
+        result = await client.detect(Path("bench.jpg"), ["wrench", "bolt"], min_score=0.3)
+    ```
 
     Args:
-        base_url: where the service listens, `http://host:port`.
-        timeout_s: longest time without an answer to one attempt.
-        max_concurrent: most requests in flight; halved whenever the service says that it is busy.
+        base_url: address of the service, such as `http://127.0.0.1:8000`.
+        timeout_s: how long one attempt may go without a response, in seconds.
+        max_concurrent: requests in flight at once; halved whenever the service says that it is busy.
         retry: how often and how soon a request is sent again.
-        api_key: for a service that wants one.
+        api_key: key of a service that wants one.
+
+    Raises:
+        ValueError: `base_url` is no URL, or `max_concurrent` is below 1.
     """
 
     def __init__(
@@ -135,11 +142,26 @@ class WeakSamClient:
         explain: bool = False,
         unknown_tags: UnknownTags = "error",
     ) -> DetectResult:
-        """Labelled boxes (half-open x0,y0,x1,y1 in pixels of the upright picture), masks and the ledger of the tags.
+        """Find the tagged things in one image.
+
+        Args:
+            image: path of an image file, or its bytes.
+            tags: what is in the image. Without tags the classifier proposes them.
+            mask_format: `rle` (COCO run lengths), `png`, or `none`.
+            min_score: minimum score of a detection; None: the threshold calibrated for its class.
+            max_detections: maximum number of detections; None: the service's limit.
+            explain: also return the peaks and proposals behind the result.
+            unknown_tags: `error` refuses a tag that is no label, `skip` lists it as unknown.
+
+        Returns:
+            Detections, best first, and one row for each tag. Boxes are half-open x0,y0,x1,y1 in pixels of the
+            upright image.
 
         Raises:
-            OSError: `image` is a file that cannot be read.
-            ClientError: see the top of this module.
+            OSError: the file `image` cannot be read.
+            RequestRefused: the request is wrong: an unknown tag, no image, a missing key.
+            ServerFailed: the service failed, or is still busy after the last attempt.
+            ServerUnreachable: no response after the last attempt.
         """
         name, data = await _content(image)
         options = {
@@ -156,12 +178,16 @@ class WeakSamClient:
         )
         return _document(response, DetectResult)
 
-    async def labels(self) -> LabelsAnswer:
-        """The labels of the service's bundle in their order, and which bundle it is."""
-        return _document(await self._send("GET", "/labels"), LabelsAnswer)
+    async def labels(self) -> LabelsResponse:
+        """Return the labels of the service's bundle, in its order, and which bundle it is.
+
+        Raises:
+            ClientError: as `detect`.
+        """
+        return _document(await self._send("GET", "/labels"), LabelsResponse)
 
     async def alive(self) -> bool:
-        """Whether the service answers at all, asked once."""
+        """Tell if the service responds at all, asked once."""
         try:
             response = await self._http.get("/livez")
         except httpx.TransportError:
@@ -173,7 +199,7 @@ class WeakSamClient:
             async with self._limit.slot() as started_s:
                 outcome = await self._attempt(method, path, content)
             if isinstance(outcome, httpx.Response) and outcome.status_code not in WORTH_ANOTHER_ATTEMPT:
-                self._limit.answered()
+                self._limit.responded()
                 break
             wait_s = self._retry.wait_s(attempt, _retry_after_s(outcome))
             self._limit.busy(started_s, wait_s)
@@ -208,24 +234,24 @@ def _document(response: httpx.Response, kind: type[Document]) -> Document:
         # A newer service may say more than this client knows.
         return kind.model_validate_json(response.content, extra="ignore")
     except ValueError as error:
-        detail = f"{response.url} did not answer as this service does: check the address"
+        detail = f"{response.url} does not respond as this service does: check the address"
         raise ServerFailed("not_the_service", detail) from error
 
 
 def _problem(response: httpx.Response) -> tuple[str, str]:
-    """Code and sentence of a problem+json body, or of the bare status where a proxy answered instead."""
+    """Return code and sentence of a problem+json body, or of the bare status of a proxy."""
     try:
         body = response.json()
         return str(body["code"]), str(body.get("detail") or body["title"])
     except (ValueError, KeyError, TypeError, AttributeError):
         return (
             f"http_{response.status_code}",
-            f"{response.url} answered {response.status_code} {response.reason_phrase}",
+            f"{response.url} responded {response.status_code} {response.reason_phrase}",
         )
 
 
 def _retry_after_s(outcome: httpx.Response | httpx.TransportError) -> float | None:
-    """Seconds of the Retry-After header, which holds a number or a date; None where it is absent or neither."""
+    """Return the seconds of the Retry-After header, a number or a date; None if it is absent or neither."""
     text = outcome.headers.get("retry-after") if isinstance(outcome, httpx.Response) else None
     if text is None:
         return None

@@ -1,4 +1,4 @@
-"""What a request to the service may ask for and what it answers; the OpenAPI document is made from these."""
+"""Requests and responses of the service. Its OpenAPI document is made from these."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema
 
 MaskFormat = Literal["rle", "png", "none"]
+Effort = Literal["fast", "full"]
 TagStatus = Literal["found", "not_found", "unknown"]
 LossStage = Literal["classifier", "proposals", "score", "limit"]
-MOST_TAG_CHARACTERS = 200
-TagText = Annotated[str, Field(max_length=MOST_TAG_CHARACTERS)]
+MAX_TAG_CHARACTERS = 200
+TagText = Annotated[str, Field(max_length=MAX_TAG_CHARACTERS)]
 Score = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -25,16 +26,25 @@ class DetectOptions(_Document):
     """What to return; the same options for every kind of body."""
 
     mask_format: MaskFormat = Field("rle", description="COCO compressed run lengths, PNG in base64, or no masks.")
-    min_score: Score | None = Field(None, description="Least score of a detection; default: calibrated per class.")
-    max_detections: int | None = Field(None, ge=1, description="Most detections; default: the most the service allows.")
-    explain: bool = Field(False, description="Also return the peaks and proposals behind the answer.")
+    min_score: Score | None = Field(None, description="Minimum score of a detection; default: calibrated per class.")
+    max_detections: int | None = Field(
+        None, ge=1, description="Maximum number of detections; default: the service's limit."
+    )
+    effort: Effort | None = Field(
+        None,
+        description="`fast`: the detector first, proposals for the tags that it missed. `full`: both for every tag. "
+        "Default: the bundle's.",
+    )
+    explain: bool = Field(
+        False, description="Also return the peaks and proposals behind the result; implies effort=full."
+    )
     unknown_tags: Literal["error", "skip"] = Field(
         "error", description="Refuse a tag that is no label, or mark it `unknown` and go on with the others."
     )
 
 
 def _split_tags(value: object) -> object:
-    """Comma-separated tags, alone or in a list, as one flat list without blanks and equal texts."""
+    """Split comma-separated tags, alone or in a list, into one flat list without blanks and doubles."""
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
         return value
@@ -55,7 +65,7 @@ class DetectParameters(DetectOptions):
     """Everything a request says besides the image."""
 
     tags: Annotated[tuple[TagText, ...], FailFast(), BeforeValidator(_split_tags)] = Field(
-        (), description="What is in the picture: repeated or comma-separated. None: the classifier proposes tags."
+        (), description="What is in the image: repeated or comma-separated. None: the classifier proposes tags."
     )
 
 
@@ -77,7 +87,7 @@ AnyRequest = DetectRequest | JsonDetectRequest
 
 
 class ImageInfo(_Document):
-    """The picture as it was understood: upright by its EXIF orientation."""
+    """The image as it was decoded: upright by its EXIF orientation."""
 
     width: int
     height: int
@@ -85,25 +95,27 @@ class ImageInfo(_Document):
 
 
 class RleMask(_Document):
-    """COCO compressed run lengths of the whole picture, as pycocotools reads them."""
+    """COCO compressed run lengths of the whole image, as pycocotools reads them."""
 
     size: tuple[int, int] = Field(description="Height and width in pixels.")
     counts: str
 
 
 class PngMask(_Document):
-    """One-channel PNG of the whole picture, 255 inside."""
+    """One-channel PNG of the whole image, 255 inside the object."""
 
     size: tuple[int, int] = Field(description="Height and width in pixels.")
     png_base64: str
 
 
 class Detection(_Document):
-    id: str = Field(description="Made from the picture, label and box: the same again for the same answer.")
+    """One object that was found."""
+
+    id: str = Field(description="Made from the image, label and box: equal results have equal ids.")
     label: str
     score: Score
     box_xyxy: tuple[float, float, float, float] = Field(
-        description="x0, y0, x1, y1, half-open, in pixels of the upright picture."
+        description="x0, y0, x1, y1, half-open, in pixels of the upright image."
     )
     mask: RleMask | PngMask | None = Field(description="null with mask_format=none.")
     mask_score: float | None = Field(
@@ -116,33 +128,39 @@ class Detection(_Document):
 
 
 class TagRow(_Document):
-    """What became of one tag."""
+    """What became of one tag: a row of the tag ledger."""
 
     tag: str = Field(description="As it was sent first.")
-    label: str | None = Field(description="The label it means; null where unknown.")
+    label: str | None = Field(description="The label it means; null if unknown.")
     status: TagStatus
-    predicted: bool = Field(description="Whether the classifier proposed it, no tags being sent.")
-    count: int = Field(description="Detections in the answer.")
+    predicted: bool = Field(description="True if the classifier proposed it because no tags were sent.")
+    count: int = Field(description="Number of detections in the result.")
     stage: LossStage | None = Field(description="The first stage that lost it; null unless `not_found`.")
-    best_score: float | None = Field(description="Best score of any candidate; null where there was none.")
+    best_score: float | None = Field(description="Best score of any candidate; null if there was none.")
     nearest: tuple[str, ...] = Field(description="Labels spelled most like it; empty unless `unknown`.")
 
 
 class PeakRow(_Document):
-    point_xy: tuple[float, float] = Field(description="x, y in pixels of the upright picture.")
+    """A peak of a class activation map."""
+
+    point_xy: tuple[float, float] = Field(description="x, y in pixels of the upright image.")
     value: float = Field(description="Height in the map, which is normalised to 0..1.")
 
 
 class ProposalRow(_Document):
+    """A box that the segmenter proposed."""
+
     box_xyxy: tuple[float, float, float, float] = Field(
-        description="x0, y0, x1, y1, half-open, in pixels of the upright picture."
+        description="x0, y0, x1, y1, half-open, in pixels of the upright image."
     )
     predicted_iou: float
     stability: float
-    from_peak: bool = Field(description="Whether a peak asked for it, and not the grid.")
+    from_peak: bool = Field(description="True if a peak prompted it, false if the grid did.")
 
 
 class TagExplanation(_Document):
+    """What the classifier and the detector said about one label."""
+
     label: str
     classifier_score: float
     classifier_threshold: float
@@ -152,17 +170,23 @@ class TagExplanation(_Document):
 
 
 class Explanation(_Document):
+    """The evidence behind a result."""
+
     proposals: tuple[ProposalRow, ...]
     tags: tuple[TagExplanation, ...]
 
 
 class BundleInfo(_Document):
+    """The bundle of models that made a result."""
+
     name: str
     version: str
     digest: str = Field(description="sha256 of bundle.json, which holds those of all graphs.")
 
 
 class DetectResult(_Document):
+    """The result for one image."""
+
     image: ImageInfo
     detections: tuple[Detection, ...] = Field(description="Best first.")
     tags: tuple[TagRow, ...] = Field(description="One row for each different tag, in the order they were sent.")
@@ -174,33 +198,45 @@ class DetectResult(_Document):
 
 
 class LabelRow(_Document):
+    """A label of the bundle and its thresholds."""
+
     name: str
     aliases: tuple[str, ...]
     classifier_threshold: float
-    min_score: float = Field(description="Least detection score where the request gives none.")
+    min_score: float = Field(description="Minimum score of a detection if the request gives none.")
 
 
-class LabelsAnswer(_Document):
+class LabelsResponse(_Document):
+    """The labels of the bundle, in its order."""
+
     labels: tuple[LabelRow, ...]
     bundle: BundleInfo
 
 
-class StateAnswer(_Document):
+class StateResponse(_Document):
+    """The state of the service."""
+
     status: Literal["alive", "ready"]
 
 
-class ReloadAnswer(_Document):
-    outcome: Literal["swapped", "unchanged"] = Field(description="Whether another bundle has taken over.")
-    bundle: BundleInfo = Field(description="The one that is served now.")
-    keys: int | None = Field(description="API keys that are known now; null where the service has no keys.")
+class ReloadResponse(_Document):
+    """The outcome of a reload."""
+
+    outcome: Literal["swapped", "unchanged"] = Field(description="`swapped` if another bundle has taken over.")
+    bundle: BundleInfo = Field(description="The active bundle.")
+    keys: int | None = Field(description="Number of API keys known now; null if the service has no keys.")
 
 
 class FieldError(_Document):
+    """What is wrong with one field of a request."""
+
     field: str
     message: str
 
 
 class UnknownTagRow(_Document):
+    """A tag that is no label, with the labels spelled most like it."""
+
     tag: str
     nearest: tuple[str, ...]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
@@ -35,25 +34,16 @@ from models.bundle import (
 )
 from models.config import config_from_values
 from models.labels import LabelSet
-from models.labels_file import read_labels
 from models.nets.cam_nets import AveragedCam, CamNet, build_cam_of_run
 from models.nets.compact_sam import CompactSam, build_compact_sam
 from models.nets.official_sam import OfficialSam, load_official_sam
 from models.nets.rcnn import RcnnSettings, build_rcnn
 from models.nets.wsod import build_wsod
+from models.run_folder import CONFIG, SAMPLE_IMAGES, Run, open_run
 from models.settings import BundleConfig
 
 CHECK_SEED = 20240212
 OFFICIAL_SAM_LICENCE = {"segment_anything": "Segment Anything checkpoint, Apache-2.0"}
-
-
-@dataclass(frozen=True)
-class Run:
-    """The folder of a finished training: checkpoint, settings and what else it wrote."""
-
-    folder: Path
-    checkpoint: Path
-    config: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -67,15 +57,6 @@ class OfficialCheckpoint:
 
 SamSource = Run | Bundle | OfficialCheckpoint
 ClassSource = Run | Bundle
-
-
-def open_run(folder: Path, name: str) -> Run:
-    """Read a training's folder; raises ExportError where its checkpoint or settings are missing."""
-    checkpoint, config = folder / f"{name}.safetensors", folder / "config.json"
-    for path in (checkpoint, config):
-        if not path.is_file():
-            raise ExportError(f"{path} does not exist: finish `weaksam train {name}` into {folder} first")
-    return Run(folder, checkpoint, json.loads(config.read_text(encoding="utf-8")))
 
 
 def open_sam(path: Path | None) -> SamSource:
@@ -151,7 +132,7 @@ def _classes_of_bundle(bundle: Bundle, wsod: Run | None, detector: Run | None, o
         _require_shared_side({bundle.folder.name: side_px, detector.folder.name: int(detector.config["side_px"])})
         _require_labels(detector, bundle.labels)
         graphs[DETECTOR] = export_graph(_detector_plan(detector, bundle.labels), out_dir, side_px)
-        thresholds = replace(thresholds, detector=tuple(_read_thresholds(detector)["score"]))
+        thresholds = replace(thresholds, detector=tuple(detector.thresholds["score"]))
         records[DETECTOR] = _run_record(detector)
     return _Classes(bundle.labels, graphs, bundle.map_kinds, thresholds, records)
 
@@ -159,7 +140,7 @@ def _classes_of_bundle(bundle: Bundle, wsod: Run | None, detector: Run | None, o
 def _classes_of_runs(
     cam: Run, wsod: Run | None, detector: Run | None, config: BundleConfig, out_dir: Path, rng: np.random.Generator
 ) -> _Classes:
-    labels = read_labels(cam.folder / "labels.json")
+    labels = cam.labels
     runs = [run for run in (cam, wsod, detector) if run is not None]
     _require_shared_side({run.folder.name: int(run.config["side_px"]) for run in runs})
     for run in runs:
@@ -196,8 +177,7 @@ def _class_plans(
 
 def _require_labels(run: Run, labels: LabelSet) -> None:
     """Scores of a class stand at its place in the list, so the order counts as well."""
-    own = read_labels(run.folder / "labels.json")
-    if own != labels:
+    if run.labels != labels:
         raise ExportError(
             f"{run.folder} has other labels than the classifier, or in another order: train both on the same data, "
             "folders given in the same order"
@@ -205,11 +185,9 @@ def _require_labels(run: Run, labels: LabelSet) -> None:
 
 
 def _detector_plan(run: Run, labels: LabelSet) -> GraphPlan:
-    net = build_rcnn(
-        config_from_values(RcnnSettings, run.config["net"], f"{run.folder / 'config.json'}: net"), len(labels)
-    )
+    net = build_rcnn(config_from_values(RcnnSettings, run.config["net"], f"{run.folder / CONFIG}: net"), len(labels))
     _load(net, run)
-    return detector_plan(net, np.load(run.folder / "pictures.npy", allow_pickle=False), len(labels))
+    return detector_plan(net, np.load(run.folder / SAMPLE_IMAGES, allow_pickle=False), len(labels))
 
 
 def _sam_graphs(sam: SamSource, half_size_boxes: bool, out_dir: Path, rng: np.random.Generator) -> dict[str, GraphSpec]:
@@ -240,7 +218,7 @@ def _load(net: nn.Module, run: Run) -> None:
     try:
         net.load_state_dict(load_file(run.checkpoint))
     except RuntimeError as error:
-        raise ExportError(f"{run.checkpoint} is of another network than {run.folder / 'config.json'} says") from error
+        raise ExportError(f"{run.checkpoint} is of another network than {run.folder / CONFIG} says") from error
 
 
 def _require_shared_side(sides_px: Mapping[str, int]) -> None:
@@ -249,21 +227,11 @@ def _require_shared_side(sides_px: Mapping[str, int]) -> None:
 
 
 def _thresholds(wsod: Run | None, detector: Run | None, classes: int) -> Thresholds:
-    of_detector = () if detector is None else tuple(_read_thresholds(detector)["score"])
+    of_detector = () if detector is None else tuple(detector.thresholds["score"])
     if wsod is None:
         return Thresholds((0.5,) * classes, (0.0,) * classes, of_detector)
-    values = _read_thresholds(wsod)
+    values = wsod.thresholds
     return Thresholds(tuple(values["classifier"]), tuple(values["score"]), of_detector)
-
-
-def _read_thresholds(run: Run) -> dict[str, list[float]]:
-    path = run.folder / "thresholds.json"
-    if not path.is_file():
-        raise ExportError(
-            f"{path} does not exist: finish `weaksam train {run.checkpoint.stem}` into {run.folder} first"
-        )
-    values: dict[str, list[float]] = json.loads(path.read_text(encoding="utf-8"))
-    return values
 
 
 def _provenance(sam: SamSource, of_classes: Mapping[str, Any], licences: dict[str, str]) -> dict[str, Any]:
@@ -289,12 +257,7 @@ def _sam_record(sam: SamSource) -> dict[str, Any]:
 
 
 def _run_record(run: Run) -> dict[str, Any]:
-    record: dict[str, Any] = {"config": _without_folders(run.config)}
-    for name in ("environment", "report"):
-        path = run.folder / f"{name}.json"
-        if path.is_file():
-            record[name] = json.loads(path.read_text(encoding="utf-8"))
-    return record
+    return {"config": _without_folders(run.config), **run.records()}
 
 
 def _without_folders(value: Any) -> Any:

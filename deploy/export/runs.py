@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.export.bundle import export_bundle, open_run, open_sam
+from deploy.export.bundle import export_bundle, open_sam
+from models.run_folder import open_run
 from models.settings import BundleConfig
 
 
@@ -19,7 +20,8 @@ def export_runs(runs: Mapping[str, Path], sam: Path | None, config: BundleConfig
         out_dir: folder of the bundle.
 
     Raises:
-        ExportError: runs that are not finished, or do not fit together.
+        RunError: a run is not finished.
+        ExportError: runs that do not fit together.
     """
     opened = {name: open_run(folder, name) for name, folder in runs.items()}
     export_bundle(open_sam(sam), opened["cam"], opened.get("wsod"), config, out_dir, opened.get("detector"))

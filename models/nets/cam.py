@@ -22,14 +22,16 @@ class CnnCam(nn.Module):
     stride_px = STRIDE_PX
     side_multiple_px = 32
 
-    def __init__(self, backbone: nn.Module, classes: int, channels: int = 128, sharpness: float = 1.0) -> None:
+    def __init__(
+        self, backbone: nn.Module, classes: int, channels: int = 128, inverse_temperature: float = 1.0
+    ) -> None:
         super().__init__()
         self.features = FeaturePyramid(backbone, channels)
         self.classifier = nn.Conv2d(channels, classes, kernel_size=1)
         # Rare classes start rare: the usual prior of 1 % for one-against-all losses (arXiv 1708.02002, section 4.1).
         assert self.classifier.bias is not None, "a convolution has one unless told otherwise"
         nn.init.constant_(self.classifier.bias, -4.6)
-        self.sharpness = sharpness
+        self.inverse_temperature = inverse_temperature
 
     @property
     def map_kinds(self) -> tuple[str, ...]:
@@ -43,7 +45,7 @@ class CnnCam(nn.Module):
     def forward(self, image_bhwc_u8: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Pictures uint8 [B,S,S,3] to tag logits [B,C] and activation maps (logits) [B,C,S/8,S/8]."""
         maps = self.classifier(self.features(normalise_image(image_bhwc_u8)))
-        return smooth_max(maps, self.sharpness), maps
+        return smooth_max(maps, self.inverse_temperature), maps
 
     def tag_maps(self, image_bhwc_u8: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Pictures uint8 [B,S,S,3] to tag logits [B,C] and maps [B,K,C,h,w] in the order of `map_kinds`."""
@@ -51,13 +53,13 @@ class CnnCam(nn.Module):
         return pooled, maps[:, None]
 
 
-def smooth_max(maps: torch.Tensor, sharpness: float) -> torch.Tensor:
+def smooth_max(maps: torch.Tensor, inverse_temperature: float) -> torch.Tensor:
     """Pool maps [B,C,h,w] to [B,C]: positions weighted by the softmax of their own logits.
 
     A plain average follows whatever covers most of the picture, here the pavement; a hard maximum trains one cell.
     """
     flat = maps.flatten(2).float()
-    return ((flat * sharpness).softmax(dim=2) * flat).sum(dim=2)
+    return ((flat * inverse_temperature).softmax(dim=2) * flat).sum(dim=2)
 
 
 def build_cnn_cam(backbone: str, classes: int, weights: str = "none") -> CnnCam:

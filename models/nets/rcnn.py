@@ -28,7 +28,7 @@ from models.nets.roi_drop import DropRule, box_losses, mask_loss, rpn_losses
 MOST_STRIDE_PX = 32
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 POOLED_SIDE, POOLED_MASK_SIDE = 7, 14
-LEAST_SIDE_PX = 1.0
+MIN_SIDE_PX = 1.0
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ class Rcnn(nn.Module):
         self, boxes: torch.Tensor, scores: torch.Tensor, shape: Sequence[int]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Boxes [R,4] with scores [R,C] to the rows that are returned: suppression by class, then the best."""
-        large = ((boxes[:, 2:] - boxes[:, :2]) >= LEAST_SIDE_PX).all(dim=1)
+        large = ((boxes[:, 2:] - boxes[:, :2]) >= MIN_SIDE_PX).all(dim=1)
         row, label = torch.where((scores > self.settings.min_score) & large[:, None])
         boxes, scores = boxes[row], scores[row, label]
         # Each class in a place of its own: one suppression for all.

@@ -31,12 +31,12 @@ class WeakTrSettings:
         fusion_reduction: how many times narrower than the number of heads the fusion's hidden layer is.
         cross_blocks: blocks, counted from 0, whose heads' class-to-patch attention become maps of their own; the
             paper's ninth and tenth.
-        sharpness: of the pooling of coarse and fine maps, as in `smooth_max`; 0 averages.
+        inverse_temperature: of the pooling of coarse and fine maps, as in `smooth_max`; 0 averages.
     """
 
     fusion_reduction: int = 4
     cross_blocks: tuple[int, ...] = (8, 9)
-    sharpness: float = 0.0
+    inverse_temperature: float = 0.0
 
 
 class WeakTrOutput(NamedTuple):
@@ -86,7 +86,7 @@ class WeakTr(nn.Module):
     def __init__(self, vit: Vit, classes: int, side_px: int, settings: WeakTrSettings) -> None:
         super().__init__()
         self.stride_px = self.side_multiple_px = int(vit.patch_embed.patch_size[0])
-        self.sharpness = settings.sharpness
+        self.inverse_temperature = settings.inverse_temperature
         self.cross_blocks = settings.cross_blocks
         # Without the ViT's last norm: what it puts out has a mean of zero, and a class's logit is its token's mean.
         self.patch_embed, self.norm_pre, self.blocks = vit.patch_embed, vit.norm_pre, vit.blocks
@@ -137,7 +137,7 @@ class WeakTr(nn.Module):
         A tag's logit is the mean of its class token's and of its pooled coarse map's.
         """
         output = self(image_bhwc_u8)
-        logits = (output.class_logits + smooth_max(output.coarse, self.sharpness)) / 2
+        logits = (output.class_logits + smooth_max(output.coarse, self.inverse_temperature)) / 2
         return logits, torch.cat([output.coarse[:, None], output.fine[:, None], *output.cross], dim=1)
 
     def backbone_parameters(self) -> list[nn.Parameter]:

@@ -1,7 +1,7 @@
-"""Named API keys: the file that holds their hashes, and the ring that knows a key when it sees one.
+"""Named API keys: the file that holds their hashes, and the ring that recognises a key.
 
-A key is 256 random bits, so its plain SHA-256 is enough: there is no dictionary to try, a salt would only set apart
-equal keys, of which there are none, and a slow hash would slow down every request instead of an attacker.
+A key is 256 random bits, so its plain SHA-256 is enough. There is no dictionary to try, and no two keys are equal, so
+a salt adds nothing. A slow hash would slow down every request instead of an attacker.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class ApiKey(_Document):
     """One key as it is stored.
 
     Attributes:
-        name: of whoever holds the key; stands in logs and metrics.
+        name: of the key's holder, for logs and metrics.
         sha256: of the key, in hexadecimal.
-        admin: whether the key opens the pages under /admin.
-        rate_per_s: requests a second in the long run; None: the service's own default.
-        burst: requests at once after a pause; None: the service's own default.
+        admin: whether the key opens the paths under /admin.
+        rate_per_s: requests a second in the long run; None is the service's default.
+        burst: requests at once after a pause; None is the service's default.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
@@ -46,7 +46,7 @@ class ApiKey(_Document):
 
 
 class KeyFile(_Document):
-    """What a keys file holds."""
+    """Contents of a keys file."""
 
     version: Literal[1] = 1
     keys: tuple[ApiKey, ...] = ()
@@ -61,20 +61,20 @@ class KeyFile(_Document):
 
 
 def new_key() -> str:
-    """A key that nobody has seen; its prefix lets scanners for leaked secrets know it."""
+    """Return a new random key; its prefix lets scanners for leaked secrets recognise it."""
     return KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
 
 
 def key_sha256(key: str) -> str:
-    """What is stored of a key."""
+    """Return the hash under which a key is stored."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 def read_key_file(path: Path) -> KeyFile:
-    """The keys of a file.
+    """Return the keys of a file.
 
     Raises:
-        ValueError: it is not there or not a keys file, naming the field.
+        ValueError: the file cannot be read or is no keys file; it names the field.
     """
     try:
         return KeyFile.model_validate_json(path.read_bytes())
@@ -83,22 +83,22 @@ def read_key_file(path: Path) -> KeyFile:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        # The value is not shown: someone may have put a key where its hash belongs.
+        # The value is not shown: it may be a key instead of its hash.
         raise ValueError(f"{path} is not a keys file: {where}: {first['msg']}") from error
 
 
 def write_key_file(path: Path, keys: KeyFile) -> None:
-    """Replace the file as a whole, so that a service that reads it meanwhile sees the old or the new one."""
+    """Replace the file as a whole, so that a service that reads it sees the old or the new one."""
     with replacing(path) as file:
         file.write(keys.model_dump_json(indent=1, exclude_none=True) + "\n")
 
 
 class KeyRing:
-    """The keys of a file in use, each with its own rate.
+    """The keys in use, each with its own rate.
 
     Args:
         path: a keys file.
-        default_limit: for keys that name none; None: no limit.
+        default_limit: of keys without a rate of their own; None is no limit.
         clock_s: seconds of a steady clock.
 
     Raises:
@@ -118,7 +118,7 @@ class KeyRing:
         return len(self._keys)
 
     def reload(self) -> None:
-        """Read the file again; where it is damaged, the keys stay as they were. Rates go on where they were.
+        """Read the file again and keep the state of unchanged rates. If the file is damaged, the keys stay.
 
         Raises:
             ValueError: as `read_key_file`.
@@ -133,7 +133,7 @@ class KeyRing:
         }
 
     def find(self, presented: str) -> ApiKey | None:
-        """The key that was presented, in a time that does not tell how much of it is right or which one it is."""
+        """Return the presented key, or None. The time taken tells neither how much of it is right nor which it is."""
         digest = key_sha256(presented)
         found = None
         for key in self._keys:
@@ -142,7 +142,7 @@ class KeyRing:
         return found
 
     def take(self, key: ApiKey) -> float:
-        """Count a request of `key`: 0 where its rate allows one, else the seconds after which it will."""
+        """Count a request of `key` and return 0, or return the seconds until its rate allows one."""
         bucket = self._buckets.get(key.name)
         return 0.0 if bucket is None else bucket.take()
 

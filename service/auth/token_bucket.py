@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RateLimit:
-    """`per_s` requests a second in the long run, and `burst` at once after a pause."""
+    """Allows `per_s` requests a second in the long run, and `burst` at once after a pause."""
 
     per_s: float
     burst: int
 
 
 class TokenBucket:
-    """Filled by `limit.per_s` tokens a second up to `limit.burst`; each request takes one.
+    """Gains `limit.per_s` tokens a second, up to `limit.burst`; each request takes one.
 
     Args:
         clock_s: seconds of a steady clock.
@@ -29,7 +29,7 @@ class TokenBucket:
         self._filled_s = clock_s()
 
     def take(self) -> float:
-        """Take a token: 0 where there was one, else the seconds until there will be; nothing is taken then."""
+        """Take a token and return 0; if there is none, take nothing and return the seconds until there is one."""
         now_s = self._clock_s()
         self._tokens = min(self.limit.burst, self._tokens + (now_s - self._filled_s) * self.limit.per_s)
         self._filled_s = now_s

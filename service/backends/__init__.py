@@ -1,1 +1,1 @@
-"""Where graphs run: one protocol, and its implementations."""
+"""Backends, which run graphs: one protocol and its implementations."""

@@ -1,4 +1,4 @@
-"""The seam between the pipeline and whatever runs the graphs."""
+"""The protocol between the pipeline and whatever runs the graphs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Backend(Protocol):
     """Runs the graphs of one bundle.
 
     Attributes:
-        kind: the name under which the bundle keeps the sizes of runs that this backend likes.
+        kind: the bundle lists run sizes for each kind of backend under this name.
     """
 
     kind: str
 
     async def infer(self, model: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Tensors:
-        """Run a graph once and return the outputs asked for, by name, and no other.
+        """Run a graph once and return the named outputs, and no other.
 
         Raises:
             BackendFailure: the graph cannot be run on these inputs.
@@ -30,9 +30,9 @@ class Backend(Protocol):
         ...
 
     async def ready(self) -> bool:
-        """Whether `infer` can be expected to answer."""
+        """Return whether `infer` can be expected to work."""
         ...
 
     async def aclose(self) -> None:
-        """Finish what is running and give back threads, memory and connections; no error if closed already."""
+        """Finish what is running and release threads, memory and connections; do nothing if closed already."""
         ...

@@ -1,4 +1,4 @@
-"""onnxruntime inside the service's own process, on CPU or GPU."""
+"""The backend that runs onnxruntime in the service's own process, on CPU or GPU."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ PROVIDERS: Mapping[Device, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAE
 # onnxruntime's names of element types, where they differ from numpy's.
 NUMPY_NAMES = {"float": "float32", "double": "float64"}
 
-# The device was lost or has no room: another attempt may succeed. All others say that model or input is wrong.
-# onnxruntime says that a device is out of memory by an error of no kind of its own.
-NO_ROOM = "Failed to allocate memory"
+# A passing error means that the device was lost or is out of memory: another attempt may succeed. A lasting one means
+# that model or input is wrong. Out of memory on a device has no class of its own, only this text.
+OUT_OF_MEMORY = "Failed to allocate memory"
 PASSING_ERRORS: tuple[type[Exception], ...] = (ort_errors.DeviceReset, ort_errors.EPFail, MemoryError)
 LASTING_ERRORS: tuple[type[Exception], ...] = (
     ort_errors.EngineError,
@@ -46,17 +46,17 @@ LASTING_ERRORS: tuple[type[Exception], ...] = (
 
 
 class OrtBackend:
-    """Sessions are made once, here; runs go through a thread pool, since a run releases the interpreter's lock.
+    """Opens one session per graph, and runs them in a thread pool, since a run releases the interpreter's lock.
 
     Args:
-        bundle: whose graphs are served; their inputs and outputs must be what it says.
+        bundle: the graphs to run; their inputs and outputs must be those that it states.
         device: where all graphs run.
-        device_index: which GPU, where there are several.
+        device_index: number of the GPU.
         intra_op_threads: threads within one operator; 0 is one per core.
-        concurrent_runs: runs at the same time.
+        concurrent_runs: maximum number of runs at the same time.
 
     Raises:
-        BackendMismatch: naming the graph and what is wrong with it, or the device that is not there.
+        BackendMismatch: a graph is not what the bundle states, or the device is missing; it names which.
     """
 
     kind = "onnxruntime"
@@ -95,14 +95,14 @@ class OrtBackend:
             if session is None:
                 raise BackendFailure(f"there is no graph {model!r} in the bundle, only {', '.join(self._sessions)}")
             options = onnxruntime.RunOptions()
-            # Without this, outputs that were not asked for are computed all the same.
+            # Without this, outputs that nobody wants are computed all the same.
             options.only_execute_path_to_fetches = len(outputs) < self._output_counts[model]
             return dict(zip(outputs, session.run(list(outputs), dict(inputs), options), strict=True))
 
 
 @contextmanager
 def mapped_errors(model: str) -> Iterator[None]:
-    """Turns onnxruntime's errors, and those of its bindings, into the service's."""
+    """Raise the errors of onnxruntime and its bindings as the service's own."""
     try:
         yield
     except ServiceError:
@@ -110,8 +110,8 @@ def mapped_errors(model: str) -> Iterator[None]:
     except PASSING_ERRORS as error:
         raise BackendUnavailable(f"graph {model} cannot be run at the moment", retry_after_s=1) from error
     except LASTING_ERRORS as error:
-        if NO_ROOM in str(error):
-            raise BackendUnavailable(f"graph {model} has no room at the moment", retry_after_s=1) from error
+        if OUT_OF_MEMORY in str(error):
+            raise BackendUnavailable(f"graph {model} has no memory at the moment", retry_after_s=1) from error
         raise BackendFailure(f"graph {model}: {error}") from error
 
 
@@ -120,7 +120,7 @@ def _open_session(
 ) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = intra_op_threads
-    # Each graph has threads of its own: spinning for more work, those of one graph would take the cores from the next.
+    # Each graph has threads of its own. Threads that spin for more work would take the cores from the next graph.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     wanted = PROVIDERS[device]
@@ -135,7 +135,7 @@ def _open_session(
             session = onnxruntime.InferenceSession(bundle.path(name), options, providers=[provider])
     except ServiceError as error:
         raise BackendMismatch(f"{bundle.path(name)} cannot be opened ({error}): export the bundle again") from error
-    # A provider that fails to start is replaced by the CPU in silence.
+    # onnxruntime silently replaces a provider that fails to start by the CPU.
     if session.get_providers()[0] != wanted:
         raise BackendMismatch(f"device is {device!r}, but {wanted} did not start: check driver and CUDA libraries")
     _check_signature(name, bundle.graphs[name], session)
@@ -157,7 +157,7 @@ def _check_signature(name: str, spec: GraphSpec, session: onnxruntime.InferenceS
 
 
 def _describe(name: str, dtype: str, shape: Sequence[int | str | None]) -> str:
-    # A dynamic axis may go by another letter in the file.
+    # A dynamic axis may have another name in the file.
     return f"{name} {dtype}[{','.join(str(size) if isinstance(size, int) else '*' for size in shape)}]"
 
 

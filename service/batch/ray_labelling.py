@@ -1,4 +1,4 @@
-"""Label a folder with Ray Data: the service's own pipeline in every worker of a cluster, and no server."""
+"""Labelling of a folder with Ray Data: the service's pipeline in every worker of a cluster, without a server."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ Batch = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class RayPlan:
-    """How a cluster is used.
+    """How much of a cluster a run uses.
 
     Attributes:
         workers: copies of the pipeline, each a process.
         cpus_per_worker: cores that Ray keeps free for each.
-        gpus_per_worker: GPUs likewise; parts of one may be shared.
-        batch_size: pictures that a worker is handed at a time; an answer that is not stored yet is lost with its batch.
+        gpus_per_worker: GPUs that Ray keeps free for each; a fraction shares one.
+        batch_size: images that a worker gets at a time; results are stored batch by batch.
     """
 
     workers: int
@@ -46,11 +46,11 @@ class RayPlan:
 
 
 class LabelWorker:
-    """One copy of the pipeline; Ray makes it once in each worker process.
+    """One copy of the pipeline; Ray makes one in each worker process.
 
     Args:
-        settings: of the bundle and its backend, as for a service.
-        folder: of the pictures, at this path on every machine.
+        settings: bundle and backend, as for a service.
+        folder: of the images, at this path on every machine.
     """
 
     def __init__(self, settings: Settings, folder: Path, options: DetectOptions) -> None:
@@ -60,22 +60,22 @@ class LabelWorker:
         self._options = options
 
     def __call__(self, batch: Batch) -> Batch:
-        """Pictures with their tags in, the same pictures with a result or a failure out, each as JSON."""
+        """Take images with their tags; return the same images with a result or a failure each, as JSON."""
         # One event loop for each batch: the pipeline keeps nothing of a loop that has ended.
-        rows = asyncio.run(self._answer_all(zip(batch["image"], batch["tags"], strict=True)))
+        rows = asyncio.run(self._label_all(zip(batch["image"], batch["tags"], strict=True)))
         return {
             "image": batch["image"],
-            "answer": np.array([answer for answer, _ in rows], object),
+            "result": np.array([result for result, _ in rows], object),
             "failure": np.array([failure for _, failure in rows], object),
         }
 
-    async def _answer_all(self, rows: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-        return [await self._answer(image, json.loads(tags)) for image, tags in rows]
+    async def _label_all(self, rows: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        return [await self._label(image, json.loads(tags)) for image, tags in rows]
 
-    async def _answer(self, image: str, tags: list[str]) -> tuple[str, str]:
+    async def _label(self, image: str, tags: list[str]) -> tuple[str, str]:
         try:
-            picture = decode((self._folder / image).read_bytes(), self._max_pixels)
-            result = await self._pipeline.detect(picture, tags, self._options)
+            decoded = decode((self._folder / image).read_bytes(), self._max_pixels)
+            result = await self._pipeline.detect(decoded, tags, self._options)
         except OSError as error:
             return "", json.dumps(["unreadable", f"the file cannot be read: {error.strerror}"])
         except ServiceError as error:
@@ -84,7 +84,7 @@ class LabelWorker:
 
 
 def label_with_ray(job: LabelJob, settings: Settings, plan: RayPlan, on_done: OnDone) -> LabelSummary:
-    """Label every tagged picture that has no answer yet; writes what `label_folder` writes, and resumes like it.
+    """Label every tagged image that has no result yet. Outputs and resuming are those of `label_folder`.
 
     Raises:
         BundleError: the bundle cannot be used.
@@ -95,23 +95,23 @@ def label_with_ray(job: LabelJob, settings: Settings, plan: RayPlan, on_done: On
     identity = job.identity(info, bundle.labels.names)
     job.out.mkdir(parents=True, exist_ok=True)
     with open_journal(job.out / JOURNAL, identity) as journal:
-        todo, finished, failures = _sorted_out(job, journal)
+        todo, finished, failures = _plan(job, journal)
         resumed = len(finished)
         for outcome in (*[None] * resumed, *failures):
             on_done(outcome)
-        for image, answer, failure in _run(job, settings, plan, todo):
+        for image, result, failure in _run(job, settings, plan, todo):
             if failure:
                 failures.append(Failure(image, *json.loads(failure)))
                 on_done(failures[-1])
                 continue
-            journal.add(image, todo[image], DetectResult.model_validate_json(answer))
+            journal.add(image, todo[image], DetectResult.model_validate_json(result))
             finished.add(image)
             on_done(None)
         return finish(job, identity, journal, finished, resumed, (*job.worklist.failures, *failures))
 
 
-def _sorted_out(job: LabelJob, journal: Journal) -> tuple[dict[str, Stamp], set[str], list[Failure]]:
-    """What is to be done, what was done in earlier runs, and what cannot be read."""
+def _plan(job: LabelJob, journal: Journal) -> tuple[dict[str, Stamp], set[str], list[Failure]]:
+    """Return the images to label, those that earlier runs have labelled, and those that cannot be read."""
     todo, finished, failures = dict[str, Stamp](), set[str](), list[Failure]()
     for image, tags in job.worklist.tags.items():
         try:
@@ -127,13 +127,13 @@ def _sorted_out(job: LabelJob, journal: Journal) -> tuple[dict[str, Stamp], set[
 
 
 def _run(job: LabelJob, settings: Settings, plan: RayPlan, todo: Iterable[str]) -> Iterator[tuple[str, str, str]]:
-    """Picture, answer and failure, one of the two empty, in the order in which they come."""
+    """Yield image, result and failure, as they come; result or failure is empty."""
     items = [{"image": image, "tags": json.dumps(job.worklist.tags[image])} for image in todo]
     if not items:
         return
     options = DetectOptions(min_score=job.min_score, unknown_tags=job.unknown_tags)
     blocks = max(1, min(len(items) // plan.batch_size, 64 * plan.workers))
-    answered = ray.data.from_items(items, override_num_blocks=blocks).map_batches(
+    labelled = ray.data.from_items(items, override_num_blocks=blocks).map_batches(
         LabelWorker,
         fn_constructor_args=(settings, job.folder.resolve(), options),
         batch_size=plan.batch_size,
@@ -142,5 +142,5 @@ def _run(job: LabelJob, settings: Settings, plan: RayPlan, todo: Iterable[str]) 
         num_cpus=plan.cpus_per_worker,
         num_gpus=plan.gpus_per_worker,
     )
-    for row in answered.iter_rows():
-        yield row["image"], row["answer"], row["failure"]
+    for row in labelled.iter_rows():
+        yield row["image"], row["result"], row["failure"]

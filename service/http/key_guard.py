@@ -1,4 +1,4 @@
-"""Who may ask: every page but the probes needs an API key, where the service has keys."""
+"""A middleware that lets in requests with a known API key; the probes need none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.auth.api_keys import ApiKey, KeyRing
 from service.errors import Forbidden, RateLimited, RequestError, Unauthorized
-from service.http.problems import service_problem
+from service.http.problems import problem
 from service.observability.metrics import Metrics
 
 PROBES = frozenset({"/livez", "/readyz"})
@@ -18,11 +18,11 @@ SCHEME = "bearer"
 
 
 class KeyGuard:
-    """ASGI middleware: lets a request pass whose key is known and within its rate. The body is not read before.
+    """Lets a request pass if its key is known and within its rate. The body is not read before.
 
     Args:
         ring: the keys.
-        open_paths: pages for everyone, matched exactly; everything else is guarded, whether it exists or not.
+        open_paths: paths that need no key, matched exactly; all others are guarded, whether they exist or not.
     """
 
     def __init__(self, app: ASGIApp, ring: KeyRing, metrics: Metrics, open_paths: frozenset[str]) -> None:
@@ -37,7 +37,7 @@ class KeyGuard:
             try:
                 self._admit(request)
             except RequestError as error:
-                await service_problem(request, error)(scope, receive, send)
+                await problem(request, error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -57,12 +57,12 @@ class KeyGuard:
 
 
 def require_admin(request: Request) -> None:
-    """Raises Forbidden unless the request has passed a `KeyGuard` with an admin's key."""
+    """Raise Forbidden unless the request has passed a `KeyGuard` with an administrator's key."""
     key: ApiKey | None = getattr(request.state, "key", None)
     if key is None:
-        raise Forbidden(f"{request.url.path} is closed, for this service has no API keys: set WEAKSAM_API_KEYS_FILE")
+        raise Forbidden(f"{request.url.path} is closed because this service has no API keys: set WEAKSAM_API_KEYS_FILE")
     if not key.admin:
-        raise Forbidden(f"the key {key.name!r} is none of an administrator: use one made with --admin")
+        raise Forbidden(f"the key {key.name!r} is not an administrator's: use one made with --admin")
 
 
 def _presented(headers: Headers) -> str:

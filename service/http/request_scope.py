@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, one line in the log, its metrics, and the last resort for errors."""
+"""The outermost middleware: request id, a line in the log, metrics, and a response to unexpected errors."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import NotReady
-from service.http.problems import internal_problem, service_problem
+from service.errors import InternalError, NotReady
+from service.http.problems import problem
 from service.observability.logs import FIELDS, LOGGER_NAME, REQUEST_ID, request_id_of
 from service.observability.metrics import Metrics
-from service.runtime.lifecycle import Operations
+from service.runtime.lifecycle import Lifecycle
 
 HEADER = "X-Request-Id"
 UNMATCHED = "unmatched"
-QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
+# Machines ask for these every few seconds: they are logged at level debug, and not traced.
+MACHINE_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 
 logger = logging.getLogger(LOGGER_NAME)
 
 
 class RequestScope:
-    """ASGI middleware, the outermost."""
+    """Gives each request an id, records it, and turns an unexpected exception into a problem."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, operations: Operations) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, lifecycle: Lifecycle) -> None:
         self._app = app
         self._metrics = metrics
-        self._operations = operations
+        self._lifecycle = lifecycle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -38,11 +39,11 @@ class RequestScope:
             return
         token = REQUEST_ID.set(request_id_of(Headers(scope=scope).get(HEADER)))
         try:
-            await self._answer(scope, receive, send)
+            await self._respond(scope, receive, send)
         finally:
             REQUEST_ID.reset(token)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_s = time.perf_counter()
         status = 0
 
@@ -52,23 +53,23 @@ class RequestScope:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers[HEADER] = REQUEST_ID.get() or ""
-                if self._operations.draining:
-                    # A kept connection would be closed later, maybe while the next request is on its way.
+                if self._lifecycle.draining:
+                    # A connection kept open would be closed later, perhaps while the next request is on its way.
                     headers["Connection"] = "close"
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
         except asyncio.CancelledError:
-            # The grace time of a server that stops is over. Better a refusal than a cut connection.
-            if self._operations.draining and not status:
-                await service_problem(Request(scope), _cut_off())(scope, receive, send_with_id)
+            # The server stops and its grace time is over: a refusal is better than a cut connection.
+            if self._lifecycle.draining and not status:
+                await problem(Request(scope), _cut_off())(scope, receive, send_with_id)
             raise
         except Exception:
-            # Past this point a server would print the trace in its own form, and answer in plain text.
+            # Past this point a server would print the trace in its own form, and respond in plain text.
             logger.exception("internal error")
             if not status:
-                await internal_problem(Request(scope))(scope, receive, send_with_id)
+                await problem(Request(scope), InternalError(""))(scope, receive, send_with_id)
         finally:
             self._record(scope, status, time.perf_counter() - started_s)
 
@@ -85,7 +86,7 @@ class RequestScope:
         }
         if key := scope.get("state", {}).get("key"):
             fields["key"] = key.name
-        level = logging.DEBUG if route in QUIET_ROUTES else logging.INFO
+        level = logging.DEBUG if route in MACHINE_PATHS else logging.INFO
         logger.log(level, "request", extra={FIELDS: fields})
 
 

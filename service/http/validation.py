@@ -1,4 +1,4 @@
-"""Pydantic's findings in the service's own words."""
+"""Pydantic's findings as the service's own error."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ from typing import Any
 
 from service.errors import InvalidRequest
 
-MOST_VALUE_CHARACTERS = 60
-MOST_FINDINGS = 20
+MAX_VALUE_CHARACTERS = 60
+MAX_FINDINGS = 20
 
 
 def invalid_request(findings: Iterable[Mapping[str, Any]]) -> InvalidRequest:
-    """One error for the first findings, rows as of `ValidationError.errors()`; it names each field and its value."""
-    findings = list(itertools.islice(findings, MOST_FINDINGS))
+    """Return one error that names the field and value of each of the first findings.
+
+    Args:
+        findings: rows as `ValidationError.errors()` returns them.
+    """
+    findings = list(itertools.islice(findings, MAX_FINDINGS))
     rows = [{"field": _field(row), "message": row["msg"]} for row in findings]
     sentences = [f"{_subject(row)}: {row['msg']}" for row in findings]
     return InvalidRequest("; ".join(sentences), errors=rows)
 
 
 def _field(row: Mapping[str, Any]) -> str:
-    # FastAPI puts in front where the value stood.
+    # FastAPI puts the place of the value in front.
     return ".".join(str(part) for part in row["loc"] if part != "query")
 
 
 def _subject(row: Mapping[str, Any]) -> str:
     field, value = _field(row), repr(row["input"])
-    if row["type"] == "missing" or len(value) > MOST_VALUE_CHARACTERS:
+    if row["type"] == "missing" or len(value) > MAX_VALUE_CHARACTERS:
         return field
     return f"{field} is {value}"

@@ -1,11 +1,11 @@
-"""Intermediate results of pictures: kept within a bound in bytes, and never worked out twice at the same time."""
+"""A cache of intermediate results, bounded in bytes; equal requests in flight share one computation."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
@@ -15,7 +15,7 @@ from service.observability.metrics import Metrics
 
 
 class Sized(Protocol):
-    """A value that knows the memory it takes."""
+    """A value that knows how much memory it takes."""
 
     @property
     def nbytes(self) -> int: ...
@@ -29,15 +29,15 @@ class Key(NamedTuple):
 
     Attributes:
         kind: which result.
-        image_sha256: of the pixels, so that equal pictures agree whatever file they came in.
+        image_sha256: of the pixels, so that equal images agree whatever file they came in.
         bundle_digest: of the models and their settings.
-        of: whatever else it depends on.
+        classes: the requested classes, if the result depends on them.
     """
 
     kind: str
     image_sha256: str
     bundle_digest: str
-    of: Hashable = None
+    classes: tuple[int, ...] | None = None
 
 
 @dataclass
@@ -48,10 +48,10 @@ class _Flight:
 
 
 class ResultCache:
-    """Least recently used results go first; equal requests in flight share one computation.
+    """Keeps results and drops the least recently used first.
 
     Args:
-        max_bytes: bound on the sum of `nbytes` of what is kept; a larger single value is not kept at all.
+        max_bytes: bound on the sum of `nbytes` of what is kept; a larger value is not kept at all.
     """
 
     def __init__(self, max_bytes: int, metrics: Metrics) -> None:
@@ -62,7 +62,7 @@ class ResultCache:
         self._bytes = 0
 
     async def get(self, key: Key, compute: Callable[[], Coroutine[None, None, Value]]) -> Value:
-        """The result for `key`: kept, or from the computation in flight, or from a new one."""
+        """Return the result for `key`: a kept one, or that of the computation in flight, or a new one."""
         if key in self._kept:
             self._kept.move_to_end(key)
             self._metrics.cache(key.kind, "hit")
@@ -70,18 +70,18 @@ class ResultCache:
         flight = self._flights.get(key)
         self._metrics.cache(key.kind, "joined" if flight else "miss")
         if flight is None:
-            flight = self._flights[key] = self._take_off(key, compute)
+            flight = self._flights[key] = self._start(key, compute)
         return cast(Value, await self._join(key, flight))
 
-    def _take_off(self, key: Key, compute: Callable[[], Coroutine[None, None, Sized]]) -> _Flight:
-        # A deadline of its own, which `_join` moves with the requests that wait for it.
+    def _start(self, key: Key, compute: Callable[[], Coroutine[None, None, Sized]]) -> _Flight:
+        # A deadline of its own: `_join` moves it to that of the last request that waits.
         deadline = Deadline(-math.inf)
         context = copy_context()
         context.run(DEADLINE.set, deadline)
         return _Flight(asyncio.create_task(self._run(key, compute), context=context), deadline)
 
     def forget_bundle(self, bundle_digest: str) -> None:
-        """Drop what is kept of one bundle."""
+        """Drop the results of one bundle."""
         for key in [key for key in self._kept if key.bundle_digest == bundle_digest]:
             self._bytes -= self._kept.pop(key).nbytes
         self._metrics.cache_bytes(self._bytes)
@@ -91,7 +91,7 @@ class ResultCache:
         own = DEADLINE.get()
         flight.deadline.at_s = max(flight.deadline.at_s, math.inf if own is None else own.at_s)
         try:
-            # Shielded: one of several waiting requests may give up without taking the result from the others.
+            # Shielded: a request that gives up must not take the result from the others that wait.
             return cast(Sized, await asyncio.shield(flight.task))
         finally:
             flight.waiting -= 1
@@ -109,7 +109,7 @@ class ResultCache:
             self._forget(key, flight)
 
     def _forget(self, key: Key, flight: _Flight) -> None:
-        # A request that comes while a cancelled flight winds down has started another under the same key.
+        # While a cancelled flight ended, another request may have started a new one under this key.
         if self._flights.get(key) is flight:
             del self._flights[key]
 

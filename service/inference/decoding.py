@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from models.image import DecodedImage, ImageError, ImageErrorCode, decode_image
+from models.image import DecodedImage, ImageError, decode_image
 from service.errors import ImageBroken, ImageTooLarge, NotAnImage, RequestError
 
-ERROR_OF_IMAGE: Mapping[ImageErrorCode, type[RequestError]] = {
-    "not_an_image": NotAnImage,
-    "image_too_large": ImageTooLarge,
-    "image_broken": ImageBroken,
+ERRORS_BY_CODE: Mapping[str, type[RequestError]] = {
+    error.code: error for error in (NotAnImage, ImageTooLarge, ImageBroken)
 }
 
 
 def decode(data: bytes, max_pixels: int) -> DecodedImage:
-    """`decode_image` with its errors as the service's own."""
+    """Return what `decode_image` returns; raise its errors as the service's own."""
     try:
         return decode_image(data, max_pixels=max_pixels)
     except ImageError as error:
-        raise ERROR_OF_IMAGE[error.code](str(error)) from error
+        raise ERRORS_BY_CODE[error.code](str(error)) from error

@@ -1,39 +1,39 @@
-"""The peaks and proposals behind an answer, in pixels of the upright picture."""
+"""The peaks and proposals behind a result, in pixels of the upright image."""
 
 from __future__ import annotations
 
 from models.bundle import Bundle
 from models.letterbox import Letterbox
-from service.inference.stage_results import Choice, Features, ScoredProposals
+from service.inference.stage_results import Float32, ScoredProposals, Selection
 from weaksam.schemas import Explanation, PeakRow, ProposalRow, TagExplanation
 
 
 def explain(
     bundle: Bundle,
     letterbox: Letterbox,
-    features: Features,
+    tag_scores: Float32,
     scored: ScoredProposals,
-    choice: Choice,
+    selection: Selection,
 ) -> Explanation:
-    """Everything a user needs to see why each class asked for was found or not."""
+    """Return what a user needs to see why each requested class was found or not."""
     return Explanation(
         proposals=_proposal_rows(letterbox, scored),
         tags=tuple(
             TagExplanation(
                 label=bundle.labels.names[label],
-                classifier_score=float(features.tag_scores[label]),
+                classifier_score=float(tag_scores[label]),
                 classifier_threshold=bundle.thresholds.classifier[label],
-                min_score=float(choice.min_scores[label]),
+                min_score=float(selection.min_scores[label]),
                 peaks=_peak_rows(letterbox, scored, label),
                 proposal_scores=tuple(scored.scores[:, label].tolist()),
             )
-            for label in choice.classes
+            for label in selection.classes
         ),
     )
 
 
 def _proposal_rows(letterbox: Letterbox, scored: ScoredProposals) -> tuple[ProposalRow, ...]:
-    proposals = scored.picture.proposals
+    proposals = scored.proposals
     columns = (
         letterbox.boxes_to_image(proposals.boxes_xyxy).tolist(),
         proposals.predicted_iou.tolist(),
@@ -47,7 +47,7 @@ def _proposal_rows(letterbox: Letterbox, scored: ScoredProposals) -> tuple[Propo
 
 
 def _peak_rows(letterbox: Letterbox, scored: ScoredProposals, label: int) -> tuple[PeakRow, ...]:
-    mine = scored.peaks.labels == label
-    points_xy = letterbox.points_to_image(scored.peaks.points_xy[mine]).tolist()
-    values = scored.peaks.values[mine].tolist()
+    of_label = scored.peaks.labels == label
+    points_xy = letterbox.points_to_image(scored.peaks.points_xy[of_label]).tolist()
+    values = scored.peaks.values[of_label].tolist()
     return tuple(PeakRow(point_xy=(x, y), value=value) for (x, y), value in zip(points_xy, values, strict=True))

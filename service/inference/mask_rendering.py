@@ -1,4 +1,4 @@
-"""The masks of an answer: the detector's own, those behind proposals, or new ones from box prompts."""
+"""Mask rendering: the detector's own masks, those behind proposals, or new ones from box prompts."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from models.prompts import PromptBatch, box_prompts
 from models.proposals import prompt_of
 from models.settings import MaskSource
 from service.backends.base import Array
-from service.inference.stage_results import DetectorAnswer, Features, ScoredProposals
+from service.inference.image_features import ImageFeatures
+from service.inference.stage_results import DetectorOutput, ScoredProposals
 from service.inference.stages import Stages
 from weaksam.schemas import MaskFormat, PngMask, RleMask
 
 Float32 = npt.NDArray[np.float32]
-DrawnMask = tuple[RleMask | PngMask | None, float | None]
-NO_MASK: DrawnMask = (None, None)
+RenderedMask = tuple[RleMask | PngMask | None, float | None]
+NO_MASK: RenderedMask = (None, None)
 
 
-class MaskDrawer:
-    """Draws the masks of one request.
+class MaskRenderer:
+    """Renders the masks of one request.
 
     Args:
         stages: runs `sam_decoder` for the masks that need it.
         mask_source: see `models.settings.PostSettings`.
         letterbox: of the segmenter's input.
-        features, answer, scored: what the detections came from.
+        features, detector, scored: what the detections came from.
     """
 
     def __init__(
@@ -40,25 +41,27 @@ class MaskDrawer:
         stages: Stages,
         mask_source: MaskSource,
         letterbox: Letterbox,
-        features: Features,
-        answer: DetectorAnswer,
+        features: ImageFeatures,
+        detector: DetectorOutput,
         scored: ScoredProposals,
     ) -> None:
         self._stages = stages
         self._mask_source = mask_source
         self._letterbox = letterbox
         self._features = features
-        self._answer = answer
+        self._detector = detector
         self._scored = scored
 
-    async def draw(self, found: Detections, mask_format: MaskFormat) -> list[DrawnMask]:
-        """The mask of each detection and its score, in their order."""
+    async def render(self, detections: Detections, mask_format: MaskFormat) -> list[RenderedMask]:
+        """Return the mask of each detection and its score, in their order."""
         if mask_format == "none":
-            return [NO_MASK] * len(found)
-        rows = [found[i : i + 1] for i in range(len(found))]
+            return [NO_MASK] * len(detections)
+        rows = [detections[i : i + 1] for i in range(len(detections))]
         prompts = [self._prompt(row) for row in rows if not self._has_own(row)]
-        decoded = await self._stages.decode_masks(self._features.embedding, prompts, self._letterbox)
-        return await asyncio.to_thread(self._draw_all, rows, decoded, mask_format)
+        decoded = []
+        if prompts:
+            decoded = await self._stages.decode_masks(await self._features.segmenter(), prompts, self._letterbox)
+        return await asyncio.to_thread(self._render_all, rows, decoded, mask_format)
 
     def _has_own(self, row: Detections) -> bool:
         return self._mask_source == "detector" and bool(row.by_detector[0])
@@ -69,29 +72,28 @@ class MaskDrawer:
     def _prompt(self, row: Detections) -> PromptBatch:
         if self._by_box(row):
             return box_prompts(row.boxes_xyxy)
-        picture = self._scored.picture
-        return prompt_of(picture.asked, int(picture.proposals.prompts[row.sources[0]]))
+        return prompt_of(self._scored.proposal_set.prompts, int(self._scored.proposals.prompts[row.sources[0]]))
 
-    def _draw_all(
+    def _render_all(
         self, rows: Sequence[Detections], decoded: Sequence[tuple[Array, Float32]], mask_format: MaskFormat
-    ) -> list[DrawnMask]:
+    ) -> list[RenderedMask]:
         # One mask at a time: a hundred full-size masks of a large photograph would take gigabytes.
-        answers = iter(decoded)
-        drawn: list[DrawnMask] = []
+        outputs = iter(decoded)
+        rendered: list[RenderedMask] = []
         for row in rows:
-            mask_hw, score = self._own(row) if self._has_own(row) else self._decoded(row, *next(answers))
-            drawn.append((_encode_mask(mask_hw, mask_format), round(score, 6)))
-        return drawn
+            mask_hw, score = self._own(row) if self._has_own(row) else self._decoded(row, *next(outputs))
+            rendered.append((_encode_mask(mask_hw, mask_format), round(score, 6)))
+        return rendered
 
     def _own(self, row: Detections) -> tuple[Mask, float]:
-        logits = self._answer.masks[row.sources[0]].astype(np.float32)
-        frame_xyxy = self._letterbox.points_to_image(self._answer.frames_xyxy[row.sources[0]].reshape(2, 2)).ravel()
+        logits = self._detector.masks[row.sources[0]].astype(np.float32)
+        frame_xyxy = self._letterbox.points_to_image(self._detector.frames_xyxy[row.sources[0]].reshape(2, 2)).ravel()
         inside = logits[logits > 0]
         score = float(np.mean(1 / (1 + np.exp(-inside)))) if len(inside) else 0.0
         return paste_mask(logits, frame_xyxy, self._letterbox.image_hw), score
 
     def _decoded(self, row: Detections, logits: Array, iou: Float32) -> tuple[Mask, float]:
-        level = int(iou.argmax()) if self._by_box(row) else int(self._scored.picture.proposals.levels[row.sources[0]])
+        level = int(iou.argmax()) if self._by_box(row) else int(self._scored.proposals.levels[row.sources[0]])
         return self._letterbox.mask_to_image(logits[level]), float(iou[level])
 
 

@@ -1,4 +1,4 @@
-"""The answer drawn on its picture: filled masks, crisp outlines, and a chip with label and score for each detection."""
+"""The overlay: masks, outlines and a chip with label and score for each detection, drawn on the image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Rgb = tuple[int, int, int]
 FILL_OPACITY = 0.42
 GOLDEN_ANGLE = 0.381966
 FIRST_HUE = 0.93
-LEAST_FONT_PX, FONT_SHARE = 11, 0.024
+MIN_FONT_PX, FONT_SHARE = 11, 0.024
 PNG_COMPRESSION = 3
 
 
@@ -37,25 +37,25 @@ class Rect(NamedTuple):
 
 
 def draw_overlay(image_hwc_u8: Image8, result: DetectResult) -> bytes:
-    """A PNG of the picture's own size with everything that was found.
+    """Return a PNG of the image's own size with all detections.
 
     Args:
-        image_hwc_u8: the picture [H,W,3] that the result is about.
+        image_hwc_u8: [H,W,3], the image that the result is about.
         result: with masks as run lengths, or none.
     """
     colours = label_colours([detection.label for detection in result.detections])
-    canvas = image_hwc_u8.copy()
+    drawn_hwc_u8 = image_hwc_u8.copy()
     # The best one is drawn last, on top.
     for detection in reversed(result.detections):
-        _draw_shape(canvas, detection, colours[detection.label])
-    painted = _draw_chips(canvas, result.detections, colours)
+        _draw_shape(drawn_hwc_u8, detection, colours[detection.label])
+    painted = _draw_chips(drawn_hwc_u8, result.detections, colours)
     done, png = cv2.imencode(".png", painted[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION])
-    assert done, "OpenCV writes any 8-bit picture"
+    assert done, "OpenCV writes any 8-bit image"
     return png.tobytes()
 
 
 def label_colours(labels: Sequence[str]) -> dict[str, Rgb]:
-    """A colour for each different label, as far apart in hue as the golden angle puts them."""
+    """Return a colour for each different label; the golden angle keeps their hues apart."""
     colours = {}
     for rank, label in enumerate(sorted(set(labels))):
         rgb = colorsys.hsv_to_rgb((FIRST_HUE + rank * GOLDEN_ANGLE) % 1, 0.85, 0.95)
@@ -67,9 +67,9 @@ def label_colours(labels: Sequence[str]) -> dict[str, Rgb]:
 def place_chips(
     anchors: Sequence[Rect], sizes_wh: Sequence[tuple[int, int]], image_hw: tuple[int, int]
 ) -> list[Rect | None]:
-    """A place for each chip: at its anchor's upper left corner, else below or beside, else the nearest free row.
+    """Place each chip at its anchor's upper left corner, else below or beside it, else in the nearest free row.
 
-    Chips lie inside the picture and do not overlap; None where there is no room.
+    Chips lie inside the image and do not overlap; None means that there is no room.
     """
     placed: list[Rect | None] = []
     for anchor, size_wh in zip(anchors, sizes_wh, strict=True):
@@ -91,33 +91,34 @@ def _places(anchor: Rect, size_wh: tuple[int, int], image_hw: tuple[int, int]) -
             yield Rect(x0, y0, x0 + width, y0 + height)
 
 
-def _draw_shape(canvas: Image8, detection: Detection, colour: Rgb) -> None:
-    thickness = max(1, round(max(canvas.shape[:2]) / 400))
+def _draw_shape(image_hwc_u8: Image8, detection: Detection, colour: Rgb) -> None:
+    thickness = max(1, round(max(image_hwc_u8.shape[:2]) / 400))
     if isinstance(detection.mask, RleMask):
         rle: Rle = {"size": list(detection.mask.size), "counts": detection.mask.counts}
-        _draw_mask(canvas, decode_rle(rle), colour, thickness)
+        _draw_mask(image_hwc_u8, decode_rle(rle), colour, thickness)
     rect = _rect(detection)
-    cv2.rectangle(canvas, (rect.x0, rect.y0), (rect.x1 - 1, rect.y1 - 1), colour, thickness)
+    cv2.rectangle(image_hwc_u8, (rect.x0, rect.y0), (rect.x1 - 1, rect.y1 - 1), colour, thickness)
 
 
-def _draw_mask(canvas: Image8, mask_hw: Mask, colour: Rgb, thickness: int) -> None:
-    canvas[mask_hw] = (canvas[mask_hw] * (1 - FILL_OPACITY) + np.array(colour) * FILL_OPACITY).astype(np.uint8)
+def _draw_mask(image_hwc_u8: Image8, mask_hw: Mask, colour: Rgb, thickness: int) -> None:
+    blended = image_hwc_u8[mask_hw] * (1 - FILL_OPACITY) + np.array(colour) * FILL_OPACITY
+    image_hwc_u8[mask_hw] = blended.astype(np.uint8)
     contours, _ = cv2.findContours(mask_hw.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     # A dark line under the coloured one keeps the outline crisp on bright ground.
-    cv2.drawContours(canvas, contours, -1, (20, 20, 20), 2 * thickness, cv2.LINE_AA)
-    cv2.drawContours(canvas, contours, -1, colour, thickness, cv2.LINE_AA)
+    cv2.drawContours(image_hwc_u8, contours, -1, (20, 20, 20), 2 * thickness, cv2.LINE_AA)
+    cv2.drawContours(image_hwc_u8, contours, -1, colour, thickness, cv2.LINE_AA)
 
 
-def _draw_chips(canvas: Image8, detections: Sequence[Detection], colours: Mapping[str, Rgb]) -> Image8:
-    image_hw = canvas.shape[0], canvas.shape[1]
-    font: Any = ImageFont.load_default(max(LEAST_FONT_PX, round(FONT_SHARE * max(image_hw))))
+def _draw_chips(image_hwc_u8: Image8, detections: Sequence[Detection], colours: Mapping[str, Rgb]) -> Image8:
+    image_hw = image_hwc_u8.shape[0], image_hwc_u8.shape[1]
+    font: Any = ImageFont.load_default(max(MIN_FONT_PX, round(FONT_SHARE * max(image_hw))))
     padding = max(2, round(font.size / 4))
     texts = [f"{detection.label} {detection.score:.0%}" for detection in detections]
     extents = [font.getbbox(text, anchor="ls") for text in texts]
     ascent, descent = font.getmetrics()
     sizes_wh = [(round(right) + 2 * padding, ascent + descent + padding) for _, _, right, _ in extents]
-    picture = Image.fromarray(canvas)
-    draw = ImageDraw.Draw(picture)
+    image = Image.fromarray(image_hwc_u8)
+    draw = ImageDraw.Draw(image)
     chips = place_chips([_rect(detection) for detection in detections], sizes_wh, image_hw)
     for detection, text, chip in zip(detections, texts, chips, strict=True):
         if chip is not None:
@@ -125,11 +126,11 @@ def _draw_chips(canvas: Image8, detections: Sequence[Detection], colours: Mappin
             draw.rounded_rectangle((chip.x0, chip.y0, chip.x1 - 1, chip.y1 - 1), padding, fill=colour)
             baseline = (chip.x0 + padding, chip.y0 + padding // 2 + ascent)
             draw.text(baseline, text, fill=_ink(colour), font=font, anchor="ls")
-    return np.asarray(picture)
+    return np.asarray(image)
 
 
 def _ink(colour: Rgb) -> Rgb:
-    """Black or white, whichever reads better on `colour` (relative luminance of ITU-R BT.709)."""
+    """Return black or white, whichever reads better on `colour` (relative luminance of ITU-R BT.709)."""
     red, green, blue = colour
     return (255, 255, 255) if 0.2126 * red + 0.7152 * green + 0.0722 * blue < 128 else (0, 0, 0)
 

@@ -1,7 +1,6 @@
-"""From a picture and its tags to labelled boxes and masks; no HTTP here.
+"""From an image and its tags to labelled boxes and masks, without HTTP.
 
-The service, the command line and the evaluation all come through `Pipeline.detect`, so that what is measured is what
-is served.
+The service, the command line and the evaluation all call `Pipeline.detect`, so that what is measured is what is served.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import asyncio
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -21,11 +19,13 @@ from models.letterbox import Letterbox
 from service.backends.base import Backend
 from service.inference.cache import Key, ResultCache
 from service.inference.explain import explain
-from service.inference.ledger import Evidence, Tag, collect_evidence, known_classes, predict_tags, resolve_tags, tag_row
-from service.inference.mask_rendering import DrawnMask, MaskDrawer
-from service.inference.selection import choose, unanswered
-from service.inference.stage_results import Classes, DetectorAnswer, Features, ScoredProposals
+from service.inference.image_features import ImageFeatures
+from service.inference.ledger import Evidence, collect_evidence, tag_row
+from service.inference.mask_rendering import MaskRenderer, RenderedMask
+from service.inference.selection import missed_by_detector, select
+from service.inference.stage_results import Classes, DetectorOutput, ScoredProposals
 from service.inference.stages import Stages
+from service.inference.tags import Tag, known_classes, predict_tags, resolve_tags
 from service.observability.metrics import Metrics
 from service.observability.timings import Timings
 from weaksam.schemas import (
@@ -40,7 +40,7 @@ from weaksam.schemas import (
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds that no request can pass: different tags sent, and detections returned."""
+    """Bounds on every request: different tags sent, and detections returned."""
 
     max_tags: int = 100
     max_detections: int = 100
@@ -51,15 +51,16 @@ class Pipeline:
 
     Args:
         bundle: what is served.
-        backend: runs its graphs; whoever made it closes it.
+        backend: runs its graphs; `aclose` closes it.
         cache: of intermediate results.
         limits: bounds on every request.
-        metrics: told of pictures, encodes, stages and tags.
+        metrics: counts images, encodes, stages and tags.
 
     Attributes:
-        info: name, version and digest of the bundle, as answers state them.
+        info: name, version and digest of the bundle, as results state them.
 
-    Raises BackendMismatch where backend and bundle do not fit.
+    Raises:
+        BackendMismatch: backend and bundle do not fit.
     """
 
     def __init__(self, bundle: Bundle, backend: Backend, cache: ResultCache, limits: Limits, metrics: Metrics) -> None:
@@ -72,7 +73,7 @@ class Pipeline:
         self.info = BundleInfo(name=bundle.name, version=bundle.version, digest=bundle.digest)
 
     async def aclose(self) -> None:
-        """Close the backend, and drop what is cached of the bundle; no request may be in work."""
+        """Close the backend and drop what is cached of the bundle. No request may be running."""
         self._cache.forget_bundle(self.bundle.digest)
         await self.backend.aclose()
 
@@ -83,13 +84,13 @@ class Pipeline:
         options: DetectOptions | None = None,
         timings: Timings | None = None,
     ) -> DetectResult:
-        """Boxes and masks of the tagged classes, and no other; every tag sent has its row in the ledger.
+        """Return boxes and masks of the tagged classes, and of no other; every tag has its row in the ledger.
 
         Args:
-            image: the picture, upright RGB.
-            tags: label names as a user writes them; none: the classifier proposes them.
+            image: upright RGB.
+            tags: label names as a user writes them; if there are none, the classifier proposes them.
             options: what to return.
-            timings: a clock that runs already, where there was work before this call.
+            timings: a clock that runs already, if there was work before this call.
 
         Raises:
             UnknownTag, TooManyTags: the tags are at fault.
@@ -98,60 +99,71 @@ class Pipeline:
         options, timings = options or DetectOptions(), timings or Timings(self.metrics)
         self.metrics.image()
         letterbox = Letterbox(image.size_hw, self.bundle.side_px)
+        features = ImageFeatures(self._stages, self._cache, self.bundle.digest, image, letterbox, timings)
         sent = await asyncio.to_thread(self._resolve, tags, options)
-        features = await self._features(image, letterbox, timings)
-        asked = sent or predict_tags(features.tag_scores, self.bundle)
-        classes = known_classes(asked)
-        answer = await self._answer(image, features, classes, letterbox, timings)
-        # Of all classes asked for, whichever were missed: the answer must not depend on who wants an explanation.
-        needed = classes if options.explain or unanswered(self.bundle, answer, classes) else ()
+        requested = sent or predict_tags((await features.class_maps()).tag_scores, self.bundle)
+        classes = known_classes(requested)
+        detector = await self._detector_output(image, features, classes, letterbox, timings)
+        full = options.explain or (options.effort or self.bundle.post.effort) == "full"
+        needed = classes if full else missed_by_detector(self.bundle, detector, classes)
         scored = await self._scored(image, features, needed, letterbox, timings)
-        most = min(options.max_detections or self._limits.max_detections, self._limits.max_detections)
+        limit = min(options.max_detections or self._limits.max_detections, self._limits.max_detections)
         with timings.stage("select"):
-            choice = await asyncio.to_thread(choose, self.bundle, answer, scored, classes, letterbox, options, most)
+            selection = await asyncio.to_thread(
+                select, self.bundle, detector, scored, classes, needed, letterbox, options, limit
+            )
         with timings.stage("masks"):
             source = self.bundle.post.mask_source
-            drawer = MaskDrawer(self._stages, source, letterbox, features, answer, scored)
-            masks = await drawer.draw(choice.found, options.mask_format)
-        evidence = collect_evidence(self.bundle, features, scored, choice)
-        explained = explain(self.bundle, letterbox, features, scored, choice) if options.explain else None
+            renderer = MaskRenderer(self._stages, source, letterbox, features, detector, scored)
+            masks = await renderer.render(selection.returned, options.mask_format)
+        # The classifier's scores matter only to a tag that was lost, and to an explanation.
+        lost = not set(classes) <= set(selection.returned.labels.tolist())
+        tag_scores = (await features.class_maps()).tag_scores if lost or options.explain else None
+        evidence = collect_evidence(self.bundle, tag_scores, scored, selection)
+        explanation = None
+        if options.explain:
+            assert tag_scores is not None
+            explanation = explain(self.bundle, letterbox, tag_scores, scored, selection)
         return DetectResult(
             image=ImageInfo(width=image.size_hw[1], height=image.size_hw[0], sha256=image.sha256),
-            detections=self._detections(image, choice.found, letterbox, masks),
-            tags=self._ledger(asked, evidence),
+            detections=self._detections(image, selection.returned, letterbox, masks),
+            tags=self._ledger(requested, evidence),
             timing_ms=timings.as_ms(),
             bundle=self.info,
-            explain=explained,
+            explain=explanation,
         )
 
     def _resolve(self, tags: Iterable[str], options: DetectOptions) -> list[Tag]:
         skip_unknown = options.unknown_tags == "skip"
         return resolve_tags(tags, self.bundle.labels, max_tags=self._limits.max_tags, skip_unknown=skip_unknown)
 
-    async def _features(self, image: DecodedImage, letterbox: Letterbox, timings: Timings) -> Features:
-        key = Key("features", image.sha256, self.bundle.digest)
-        return await self._cache.get(key, lambda: self._stages.encode(image, letterbox, timings))
-
-    async def _answer(
-        self, image: DecodedImage, features: Features, classes: Classes, letterbox: Letterbox, timings: Timings
-    ) -> DetectorAnswer:
+    async def _detector_output(
+        self, image: DecodedImage, features: ImageFeatures, classes: Classes, letterbox: Letterbox, timings: Timings
+    ) -> DetectorOutput:
         if DETECTOR not in self.bundle.graphs or not classes:
-            return DetectorAnswer.empty()
-        key = Key(DETECTOR, image.sha256, self.bundle.digest, classes)
-        return await self._cache.get(key, partial(self._stages.detect, features, classes, letterbox, timings))
+            return DetectorOutput.empty()
+
+        async def work() -> DetectorOutput:
+            return await self._stages.detect(await features.inputs(), classes, letterbox, timings)
+
+        return await self._cache.get(Key(DETECTOR, image.sha256, self.bundle.digest, classes), work)
 
     async def _scored(
-        self, image: DecodedImage, features: Features, classes: Classes, letterbox: Letterbox, timings: Timings
+        self, image: DecodedImage, features: ImageFeatures, classes: Classes, letterbox: Letterbox, timings: Timings
     ) -> ScoredProposals:
         if not classes:
             return ScoredProposals.empty(len(self.bundle.labels))
-        # Peaks, and through them proposals, depend on the set of classes and on nothing else of the request.
-        key = Key("proposals", image.sha256, self.bundle.digest, classes)
-        work = partial(self._stages.propose_and_score, features, classes, letterbox, timings)
-        return await self._cache.get(key, work)
+
+        async def work() -> ScoredProposals:
+            class_maps, segmenter = await asyncio.gather(features.class_maps(), features.segmenter())
+            inputs = await features.inputs()
+            return await self._stages.propose_and_score(inputs, class_maps, segmenter, classes, letterbox, timings)
+
+        # Proposals depend on the set of classes and on nothing else of the request.
+        return await self._cache.get(Key("proposals", image.sha256, self.bundle.digest, classes), work)
 
     def _detections(
-        self, image: DecodedImage, found: Detections, letterbox: Letterbox, masks: list[DrawnMask]
+        self, image: DecodedImage, found: Detections, letterbox: Letterbox, masks: list[RenderedMask]
     ) -> tuple[Detection, ...]:
         boxes = np.round(letterbox.boxes_to_image(found.boxes_xyxy).astype(np.float64), 2).tolist()
         names = [self.bundle.labels.names[label] for label in found.labels]

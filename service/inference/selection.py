@@ -1,57 +1,82 @@
-"""Which detections one request gets: the detector's, then the proposals' for the classes that it missed."""
+"""Which detections a request gets: the detector's, and the proposals' for the classes that the detector missed."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
+from models.boxes import pairwise_iou
 from models.bundle import Bundle
+from models.detections import Detections
 from models.letterbox import Letterbox
 from models.postprocess import best_first, missed_classes, select_detections
-from service.inference.stage_results import Choice, Classes, DetectorAnswer, ScoredProposals
+from service.inference.stage_results import Classes, DetectorOutput, ScoredProposals, Selection
 from weaksam.schemas import DetectOptions
 
 Float32 = npt.NDArray[np.float32]
 
 
-def unanswered(bundle: Bundle, answer: DetectorAnswer, classes: Classes) -> Classes:
-    """Those of the classes that the detector did not find well enough; all of them in a bundle without one.
+def missed_by_detector(bundle: Bundle, detector: DetectorOutput, classes: Classes) -> Classes:
+    """Return the classes that the detector did not find well enough; all of them in a bundle without a detector.
 
-    By its calibrated thresholds, whatever a request asks for: `min_score` says what is shown, not what is trusted.
+    Its calibrated thresholds decide, not the request: `min_score` says what is shown, not what is trusted.
     """
-    return missed_classes(answer.found, classes, np.array(_detector_thresholds(bundle), np.float32))
+    return missed_classes(detector.found, classes, np.array(_detector_thresholds(bundle), np.float32))
 
 
-def choose(
+def select(
     bundle: Bundle,
-    answer: DetectorAnswer,
+    detector: DetectorOutput,
     scored: ScoredProposals,
     classes: Classes,
+    proposal_classes: Classes,
     letterbox: Letterbox,
     options: DetectOptions,
-    most: int,
-) -> Choice:
-    """The detections of a request, ``most`` of them at most."""
-    missed = unanswered(bundle, answer, classes)
-    proposals = scored.picture.proposals
-    filling = select_detections(
+    max_detections: int,
+) -> Selection:
+    """Select the detections of one request, at most ``max_detections``.
+
+    For a class that the detector missed, the proposals have the last word. To a class that it found (`effort=full`)
+    they add what overlaps none of its detections.
+
+    Args:
+        bundle: with the thresholds.
+        detector, scored: outputs of the two models.
+        classes: the requested ones.
+        proposal_classes: those that may come from proposals.
+        letterbox: of the segmenter's input.
+        options: of the request.
+        max_detections: bound on what is returned.
+    """
+    missed = missed_by_detector(bundle, detector, classes)
+    proposals = scored.proposals
+    from_proposals = select_detections(
         proposals.boxes_xyxy,
         scored.scores,
         scored.deltas,
         proposals.predicted_iou,
-        missed,
+        proposal_classes,
         letterbox.valid_hw,
         bundle.post,
     )
-    filled = np.isin(answer.found.labels, filling.labels)  # one model answers for a class, or things come back twice
-    candidates = best_first([answer.found[~filled], filling])
-    of_detector = _min_scores(_detector_thresholds(bundle), options)
-    of_proposals = _min_scores(bundle.thresholds.score, options)
-    least = np.where(candidates.by_detector, of_detector[candidates.labels], of_proposals[candidates.labels])
-    enough = candidates[candidates.scores >= least]
-    applied = of_detector.copy()
-    applied[list(missed)] = of_proposals[list(missed)]
-    return Choice(classes, applied, candidates, enough, enough[:most])
+    replaced = np.intersect1d(missed, from_proposals.labels)
+    detected = detector.found[~np.isin(detector.found.labels, replaced)]
+    added = from_proposals[~_overlap(from_proposals, detected, bundle.post.nms_iou)]
+    candidates = best_first([detected, added])
+    detector_min = _min_scores(_detector_thresholds(bundle), options)
+    proposal_min = _min_scores(bundle.thresholds.score, options)
+    needed = np.where(candidates.by_detector, detector_min[candidates.labels], proposal_min[candidates.labels])
+    above_threshold = candidates[candidates.scores >= needed]
+    applied = detector_min.copy()
+    applied[list(missed)] = proposal_min[list(missed)]
+    return Selection(classes, applied, candidates, above_threshold, above_threshold[:max_detections])
+
+
+def _overlap(found: Detections, others: Detections, max_iou: float) -> npt.NDArray[np.bool_]:
+    """Return for each of ``found`` whether one of ``others`` of its class overlaps it by more than ``max_iou``."""
+    same_class = found.labels[:, None] == others.labels[None]
+    overlap = same_class & (pairwise_iou(found.boxes_xyxy, others.boxes_xyxy) > max_iou)
+    return np.asarray(overlap.any(axis=1))
 
 
 def _detector_thresholds(bundle: Bundle) -> tuple[float, ...]:

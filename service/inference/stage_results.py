@@ -1,4 +1,4 @@
-"""What the stages of one request hand to each other."""
+"""What the stages of one request hand to each other. All boxes are in pixels of the segmenter's input."""
 
 from __future__ import annotations
 
@@ -10,29 +10,23 @@ import numpy.typing as npt
 
 from models.detections import Detections
 from models.peaks import Peaks
-from models.proposals import Proposals, ProposedPicture
+from models.proposals import Proposals, ProposalSet
 
 Float32 = npt.NDArray[np.float32]
 Classes = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Features:
-    """What is known of a picture before any tag is.
+class GraphInputs:
+    """One image as the graphs take it.
 
     Attributes:
-        image_bhwc_u8: [1,S,S,3], the input of the graphs that know classes.
-        tag_scores: [C].
-        maps_kchw: [K,C,h,w].
-        embedding: [1,D,e,e].
-        prompt_map_b1hw: [1,1,e,e]; None of a segmenter that has not learnt where to ask.
+        classes_bhwc_u8: [1,S,S,3], the input of `cam`, `wsod` and `detector`.
+        segmenter_bhwc_u8: [1,S,S,3], the input of `sam_encoder`; often the same array.
     """
 
-    image_bhwc_u8: npt.NDArray[np.uint8]
-    tag_scores: Float32
-    maps_kchw: Float32
-    embedding: Float32
-    prompt_map_b1hw: Float32 | None
+    classes_bhwc_u8: npt.NDArray[np.uint8]
+    segmenter_bhwc_u8: npt.NDArray[np.uint8]
 
     @property
     def nbytes(self) -> int:
@@ -40,13 +34,47 @@ class Features:
 
 
 @dataclass(frozen=True)
-class DetectorAnswer:
-    """What the graph `detector` found of the classes asked for; nothing in a bundle without one.
+class ClassMaps:
+    """The classifier's output.
 
     Attributes:
-        found: in pixels of the segmenter's input, as all boxes here; ``sources`` are rows of the other columns.
-        frames_xyxy: [D,4] the boxes uncut, which masks lie over.
-        masks: [D,M,M] logits, empty where the bundle takes its masks from elsewhere.
+        tag_scores: [C].
+        maps_kchw: [K,C,h,w].
+    """
+
+    tag_scores: Float32
+    maps_kchw: Float32
+
+    @property
+    def nbytes(self) -> int:
+        return _nbytes(self)
+
+
+@dataclass(frozen=True)
+class SegmenterFeatures:
+    """The output of `sam_encoder`.
+
+    Attributes:
+        embedding: [1,D,e,e].
+        prompt_map_b1hw: [1,1,e,e]; None for a segmenter that has not learnt where to ask.
+    """
+
+    embedding: Float32
+    prompt_map_b1hw: Float32 | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return _nbytes(self)
+
+
+@dataclass(frozen=True)
+class DetectorOutput:
+    """What the graph `detector` found of the requested classes; empty in a bundle without one.
+
+    Attributes:
+        found: detections whose ``sources`` are rows of the other columns.
+        frames_xyxy: [D,4] the boxes before they were clipped, which the masks lie over.
+        masks: [D,M,M] logits; empty if the bundle takes its masks from elsewhere.
     """
 
     found: Detections
@@ -58,62 +86,62 @@ class DetectorAnswer:
         return _nbytes(self.found) + self.frames_xyxy.nbytes + self.masks.nbytes
 
     @staticmethod
-    def empty() -> DetectorAnswer:
-        return DetectorAnswer(Detections.empty(), np.zeros((0, 4), np.float32), np.zeros((0, 0, 0), np.float16))
+    def empty() -> DetectorOutput:
+        return DetectorOutput(Detections.empty(), np.zeros((0, 4), np.float32), np.zeros((0, 0, 0), np.float16))
 
 
 @dataclass(frozen=True)
 class ScoredProposals:
-    """What is known of a picture for one set of tags.
+    """What is known of an image for one set of tags.
 
     Attributes:
-        peaks: in pixels of the segmenter's input, as all boxes here.
-        picture: P proposals and the prompts behind them.
+        peaks: of the requested classes' maps.
+        proposal_set: P proposals and the prompts behind them.
         scores: [P,C].
         deltas: [P,C or 1,4].
     """
 
     peaks: Peaks
-    picture: ProposedPicture
+    proposal_set: ProposalSet
     scores: Float32
     deltas: Float32
 
     @property
+    def proposals(self) -> Proposals:
+        return self.proposal_set.proposals
+
+    @property
     def nbytes(self) -> int:
         own = self.scores.nbytes + self.deltas.nbytes
-        parts = (self.peaks, self.picture.proposals, *self.picture.asked)
-        return own + sum(map(_nbytes, parts))
+        return own + sum(map(_nbytes, (self.peaks, self.proposals, *self.proposal_set.prompts)))
 
     @staticmethod
     def empty(classes: int) -> ScoredProposals:
-        """What is known where no class is asked for."""
+        """Return what is known if no class is requested."""
         nothing = np.zeros(0, np.float32)
         peaks = Peaks(nothing.reshape(0, 2), nothing.astype(np.int64), nothing)
-        index, from_peak = nothing.astype(np.int64), nothing.astype(np.bool_)
-        proposals = Proposals(nothing.reshape(0, 4), nothing, nothing, index, index, from_peak)
-        return ScoredProposals(
-            peaks, ProposedPicture(proposals, ()), nothing.reshape(0, classes), nothing.reshape(0, 1, 4)
-        )
+        proposal_set = ProposalSet(Proposals.empty(), ())
+        return ScoredProposals(peaks, proposal_set, nothing.reshape(0, classes), nothing.reshape(0, 1, 4))
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What one request takes from the scored proposals; boxes in pixels of the graph's input.
+class Selection:
+    """What one request takes from the detector's output and the scored proposals.
 
     Attributes:
-        classes: the class indices that the tags allow.
-        min_scores: [C] the score threshold applied, of the model that had the last word on the class.
-        candidates: of the allowed classes, after suppression, whatever their score.
-        enough: those whose score reaches the threshold.
-        found: those that are returned.
+        classes: indices of the requested classes.
+        min_scores: [C] the threshold of each class, of the model that had the last word on it.
+        candidates: detections of the requested classes after NMS, whatever their score.
+        above_threshold: those candidates whose score reaches the threshold.
+        returned: the best of these, at most as many as the request wants.
     """
 
     classes: Classes
     min_scores: Float32
     candidates: Detections
-    enough: Detections
-    found: Detections
+    above_threshold: Detections
+    returned: Detections
 
 
 def _nbytes(columns: Any) -> int:
-    return sum(getattr(getattr(columns, field.name), "nbytes", 0) for field in fields(columns))
+    return sum(getattr(columns, field.name).nbytes for field in fields(columns))

@@ -1,4 +1,4 @@
-"""Logs as JSON, one object a line, each with the id of the request it belongs to."""
+"""Logs as JSON, one object per line, each with the id of its request."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 def request_id_of(header: str | None) -> str:
-    """The client's own X-Request-Id where it is harmless in a log and a header, else a new one."""
+    """Return the client's own X-Request-Id if it is harmless in a log and a header, else a new one."""
     return header if header is not None and _SAFE_ID.fullmatch(header) else uuid.uuid4().hex
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per record: time, level, logger, message, request_id, `fields` of the call, exception."""
+    """Formats a record as one JSON object: time, level, logger, message, request_id, `fields`, exception."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -42,7 +42,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def setup_logging(level: str) -> None:
-    """Send all logs of the process, uvicorn's too, to stderr as JSON."""
+    """Send all logs of the process, those of uvicorn too, to stderr as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from service.errors import Code
 from weaksam.schemas import BundleInfo, TagRow
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
@@ -15,23 +14,23 @@ NO_CODE = "ok"
 
 
 class Metrics:
-    """What is counted; every instance starts at zero."""
+    """Counters, gauges and histograms; every instance starts at zero."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._requests = Counter(
-            "weaksam_requests", "Requests answered.", ["route", "status", "code"], registry=self.registry
+            "weaksam_requests", "Requests finished.", ["route", "status", "code"], registry=self.registry
         )
         self._seconds = Histogram(
-            "weaksam_request_seconds", "Time to answer.", ["route"], buckets=BUCKETS_S, registry=self.registry
+            "weaksam_request_seconds", "Time of a request.", ["route"], buckets=BUCKETS_S, registry=self.registry
         )
         self._stages = Histogram(
             "weaksam_stage_seconds", "Time of one stage.", ["stage"], buckets=BUCKETS_S, registry=self.registry
         )
-        self._images = Counter("weaksam_images", "Pictures worked on.", registry=self.registry)
+        self._images = Counter("weaksam_images", "Images processed.", registry=self.registry)
         self._encodes = Counter(
-            "weaksam_encodes", "Runs of a network over a whole picture.", ["model"], registry=self.registry
+            "weaksam_encodes", "Runs of a network over a whole image.", ["model"], registry=self.registry
         )
         self._prompts = Counter("weaksam_prompts", "Prompts decoded, without padding.", registry=self.registry)
         self._run_sizes = Histogram(
@@ -43,22 +42,22 @@ class Metrics:
         )
         self._tags = Counter(
             "weaksam_tags",
-            "What became of tags: found, unknown, or the stage that lost them.",
+            "Tags by outcome: found, unknown, or the stage that lost them.",
             ["outcome"],
             registry=self.registry,
         )
         self._cache = Counter(
             "weaksam_cache",
-            "Look-ups: hit, miss, or joined to one in flight.",
+            "Look-ups: hit, miss, or joined to a computation in flight.",
             ["kind", "outcome"],
             registry=self.registry,
         )
         self._cache_bytes = Gauge("weaksam_cache_bytes", "Memory of cached results.", registry=self.registry)
         self._waiting = Gauge("weaksam_queue_depth", "Requests waiting for a worker.", registry=self.registry)
-        self._running = Gauge("weaksam_running", "Requests being worked on.", registry=self.registry)
+        self._running = Gauge("weaksam_running", "Requests that run.", registry=self.registry)
         self._keys = Counter(
             "weaksam_key_requests",
-            "Requests by API key: admitted, or limited by its rate.",
+            "Requests by API key: admitted, or limited by the key's rate.",
             ["key", "outcome"],
             registry=self.registry,
         )
@@ -68,14 +67,14 @@ class Metrics:
         self._endpoints = Gauge(
             "weaksam_triton_serving", "1 for a Triton that serves the bundle.", ["endpoint"], registry=self.registry
         )
-        self._calls_again = Counter(
-            "weaksam_triton_calls_again", "Calls made again on another endpoint.", registry=self.registry
+        self._calls_repeated = Counter(
+            "weaksam_triton_calls_repeated", "Calls repeated on another endpoint.", registry=self.registry
         )
         self._bundle = Gauge(
             "weaksam_bundle", "1 for the bundle that is served.", ["name", "version", "digest"], registry=self.registry
         )
 
-    def request(self, route: str, status: int, code: Code | None, seconds: float) -> None:
+    def request(self, route: str, status: int, code: str | None, seconds: float) -> None:
         self._requests.labels(route, str(status), code or NO_CODE).inc()
         self._seconds.labels(route).observe(seconds)
 
@@ -116,13 +115,13 @@ class Metrics:
     def endpoint(self, url: str, *, serving: bool) -> None:
         self._endpoints.labels(url).set(serving)
 
-    def call_again(self) -> None:
-        self._calls_again.inc()
+    def call_repeated(self) -> None:
+        self._calls_repeated.inc()
 
     def bundle(self, info: BundleInfo) -> None:
         self._bundle.clear()
         self._bundle.labels(info.name, info.version, info.digest).set(1)
 
     def render(self) -> bytes:
-        """All metrics in Prometheus' text format, media type `MEDIA_TYPE`."""
+        """Return all metrics in Prometheus' text format, media type `MEDIA_TYPE`."""
         return generate_latest(self.registry)

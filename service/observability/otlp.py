@@ -1,4 +1,4 @@
-"""OpenTelemetry as the recorder of `service.observability.tracing`. Needs the extra `otel`."""
+"""OpenTelemetry as the tracer of `service.observability.tracing`. Needs the extra `otel`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class OtlpTracer:
     """Sends spans to a collector by OTLP over HTTP, in batches from a thread of its own.
 
     Args:
-        endpoint: of the collector, `http://host:4318`. Sampling and resource attributes follow the standard
-            OTEL_* variables.
+        endpoint: of the collector, `http://host:4318`. The standard OTEL_* variables set sampling and resource
+            attributes.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -56,7 +56,7 @@ class _OtlpRequestSpan:
         self._span = span
         self._method = method
 
-    def answered(self, route: str | None, status: int) -> None:
+    def finished(self, route: str | None, status: int) -> None:
         self._span.set_attribute("http.response.status_code", status)
         if status >= 500:
             self._span.set_status(StatusCode.ERROR)

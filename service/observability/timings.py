@@ -11,7 +11,7 @@ from service.observability.tracing import stage_span
 
 
 class Timings:
-    """Adds up the time of each stage, and tells the metrics and the trace of each run."""
+    """Adds up the time of each stage, and reports each run to metrics and trace."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -30,6 +30,6 @@ class Timings:
             self._metrics.stage(name, spent_s)
 
     def as_ms(self) -> dict[str, float]:
-        """Milliseconds by stage in the order they began to be counted, and `total` since the clock was made."""
+        """Return milliseconds by stage, in the order of their first run, and `total` since this object was made."""
         total_s = time.perf_counter() - self._started_s
         return {name: round(1000 * spent_s, 3) for name, spent_s in {**self._spent_s, "total": total_s}.items()}

@@ -1,4 +1,4 @@
-"""The pipeline that answers, and its replacement by that of another bundle while requests go on."""
+"""The active bundle: its pipeline, and how another bundle takes over while requests go on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ReloadOutcome = Literal["swapped", "unchanged"]
 
 
 class _Leased:
-    """A pipeline and the requests that it is answering."""
+    """A pipeline and the number of requests that use it."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
@@ -37,49 +37,49 @@ class _Leased:
                 self.idle.set()
 
 
-class Served:
-    """One pipeline at a time; whoever leases it keeps it to the end of the lease, whatever is served meanwhile.
+class ActiveBundle:
+    """One pipeline at a time. A lease keeps its pipeline open to the end, even if another one takes over meanwhile.
 
     Args:
         pipeline: the first one.
-        reopen: makes a pipeline from what now lies where the bundle is configured; called in a thread.
+        reopen: opens a pipeline on the configured bundle as it is now; called in a thread.
 
     Attributes:
         warm: whether a warm-up inference has passed through the present pipeline.
     """
 
     def __init__(self, pipeline: Pipeline, reopen: Callable[[], Pipeline]) -> None:
-        self._now = _Leased(pipeline)
+        self._current = _Leased(pipeline)
         self._reopen = reopen
-        self._one_reload = asyncio.Lock()
+        self._reload_lock = asyncio.Lock()
         self.warm = False
 
     @property
     def pipeline(self) -> Pipeline:
-        """The present one; for more than a look at it, take a lease."""
-        return self._now.pipeline
+        """The present pipeline; to run it, take a lease."""
+        return self._current.pipeline
 
     @contextmanager
     def lease(self) -> Iterator[Pipeline]:
-        """The present pipeline, which is not closed before the block ends."""
-        with self._now.lease() as pipeline:
+        """Yield the present pipeline; it is not closed before the block ends."""
+        with self._current.lease() as pipeline:
             yield pipeline
 
     async def warm_up(self) -> None:
-        """Run every graph of the present pipeline once; raises what the pipeline raises."""
+        """Run every graph of the present pipeline once; raise what the pipeline raises."""
         await _warm_up(self.pipeline)
         self.warm = True
 
     async def reload(self) -> ReloadOutcome:
         """Open the bundle again, warm it up, let it take over, and close the old one after its last request.
 
-        Reloads wait for each other, and each for the end of the old pipeline's requests: at no time are there more
-        than two pipelines, nor two of one digest that would share what is in flight in the cache.
+        Reloads run one at a time, and each waits for the old pipeline's requests. So there are never more than two
+        pipelines, nor two of one digest, which would share computations in the cache.
 
         Raises:
-            Exception: whatever opening or warming up raises; the old pipeline then stays.
+            Exception: opening or warming up raised it; the old pipeline stays.
         """
-        async with self._one_reload:
+        async with self._reload_lock:
             fresh = await asyncio.to_thread(self._reopen)
             if fresh.info.digest == self.pipeline.info.digest:
                 await fresh.backend.aclose()
@@ -91,7 +91,7 @@ class Served:
             except BaseException:
                 await fresh.aclose()
                 raise
-            old, self._now = self._now, _Leased(fresh)
+            old, self._current = self._current, _Leased(fresh)
             self.warm = True
             await old.idle.wait()
             await old.pipeline.aclose()
@@ -104,12 +104,12 @@ class Served:
 
 async def _warm_up(pipeline: Pipeline) -> None:
     tags = pipeline.bundle.labels.names[:1]
-    # An explanation has proposals made and scored even where a detector has found everything.
-    await pipeline.detect(_warm_up_picture(), tags, DetectOptions(min_score=0, max_detections=1, explain=True))
+    # With an explanation, proposals are made and scored even if the detector has found everything.
+    await pipeline.detect(_warm_up_image(), tags, DetectOptions(min_score=0, max_detections=1, explain=True))
 
 
-def _warm_up_picture() -> DecodedImage:
-    # Plain things on plain ground: where nothing is found, the later graphs do not run.
+def _warm_up_image() -> DecodedImage:
+    # Plain squares on grey: if nothing is found, the later graphs do not run.
     image_hwc_u8 = np.full((192, 256, 3), 128, np.uint8)
     for i, rgb in enumerate(np.eye(3, dtype=np.uint8) * 255):
         image_hwc_u8[64:128, 80 * i + 16 : 80 * i + 80] = rgb

@@ -1,4 +1,4 @@
-"""Admission: how many requests are worked on, how many may wait, for how long, and what happens when a client goes."""
+"""Admission: how many requests run, how many may wait and for how long, and what happens if a client leaves."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from service.errors import Busy, ClientGone, DeadlineExceeded
 from service.observability.metrics import Metrics
 from service.observability.timings import Timings
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
-# Weight of the latest request in the running mean of service times, from which Retry-After is worked out.
+# Weight of the latest request in the running mean of service times, which Retry-After follows.
 MEAN_WEIGHT = 0.2
 
 
@@ -26,8 +26,8 @@ class Admission:
     """A bounded queue in front of a fixed number of workers.
 
     Args:
-        workers: requests worked on at the same time.
-        queue_size: requests that may wait; the next one is refused at once.
+        workers: number of requests that run at the same time.
+        queue_size: number of requests that may wait; the next one is refused at once.
         clock_s: seconds of a steady clock.
     """
 
@@ -45,10 +45,10 @@ class Admission:
 
     @asynccontextmanager
     async def worker(self, timings: Timings) -> AsyncIterator[None]:
-        """Holds a worker, after waiting for one if need be; `timings` is told how long, as `queue`.
+        """Wait for a worker and hold it; `timings` records the wait as stage `queue`.
 
         Raises:
-            Busy: at once, where the queue is full.
+            Busy: at once, if the queue is full.
         """
         if self._free.locked() and self._waiting >= self._queue_size:
             raise self._busy()
@@ -58,8 +58,9 @@ class Admission:
         started_s = self._clock_s()
         try:
             yield
-        finally:
+            # Only here: requests that fail end early, or late at their deadline.
             self._learn(self._clock_s() - started_s)
+        finally:
             self._count(running=-1)
             self._free.release()
 
@@ -82,7 +83,7 @@ class Admission:
     def _busy(self) -> Busy:
         retry_after_s = max(1, math.ceil((self._mean_s or 0.0) * (self._waiting + 1) / self._workers))
         return Busy(
-            f"{self._running} requests are being worked on and {self._waiting} are waiting, which is the most: "
+            f"{self._running} requests are running and {self._waiting} are waiting, which is the limit: "
             f"send this one again in {retry_after_s} s",
             retry_after_s=retry_after_s,
         )
@@ -90,7 +91,7 @@ class Admission:
 
 @asynccontextmanager
 async def deadline(seconds: float) -> AsyncIterator[None]:
-    """Cancels its body, which `seconds_left` tells the time, when that is up; raises DeadlineExceeded then."""
+    """Cancel the block after so many seconds and raise DeadlineExceeded; `seconds_left` counts down inside it."""
     try:
         async with asyncio.timeout(seconds) as limit:
             token = DEADLINE.set(Deadline(asyncio.get_running_loop().time() + seconds))
@@ -102,12 +103,12 @@ async def deadline(seconds: float) -> AsyncIterator[None]:
         if not limit.expired():
             raise
         raise DeadlineExceeded(
-            f"no answer within the deadline of {seconds:g} s: send a smaller image, or later"
+            f"no result within the deadline of {seconds:g} s: send a smaller image, or send it later"
         ) from error
 
 
-async def while_connected(receive: Receive, work: Coroutine[None, None, Answer]) -> Answer:
-    """The answer of `work`, which is cancelled when the client goes away; the request's body must be read already.
+async def while_connected(receive: Receive, work: Coroutine[None, None, Result]) -> Result:
+    """Return the result of `work`; cancel it if the client leaves. The request's body must have been read.
 
     Raises:
         ClientGone: the client closed the connection first.
@@ -117,7 +118,7 @@ async def while_connected(receive: Receive, work: Coroutine[None, None, Answer])
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise ClientGone("the client closed the connection before the answer was ready")
+            raise ClientGone("the client closed the connection before the response was ready")
         return task.result()
     finally:
         for pending in (task, gone):

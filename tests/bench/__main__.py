@@ -18,8 +18,8 @@ from models.bundle import DEFAULT_BUNDLE, load_bundle
 from tests.bench.capacity import measure_capacity
 from tests.bench.decoder_runs import measure_decoder_runs
 from tests.bench.detect import measure_detect
+from tests.bench.images import draw_scenes, read_images
 from tests.bench.overload import measure_overload
-from tests.bench.pictures import draw_scenes, read_photographs
 from tests.bench.proposals import measure_proposals
 from tests.bench.repeat import measure_repeat
 from tests.bench.report import tables
@@ -27,11 +27,11 @@ from tests.bench.triton import measure_triton
 from tests.support.triton_server import INSTALLED as TRITON_INSTALLED
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PHOTOGRAPHS = REPOSITORY.parent / "shared" / "data" / "fod-a"
+FOD_A = REPOSITORY.parent / "shared" / "data" / "fod-a"
 
 
 class Part(StrEnum):
-    """What can be measured by itself; the name of its section in the report."""
+    """A part that can be measured alone; its value names its section in the report."""
 
     DETECT = "detect"
     REPEAT = "repeat"
@@ -45,13 +45,13 @@ class Part(StrEnum):
 def main(
     json_out: Annotated[Path, typer.Option("--json", help="Where to write the report.")] = Path("out/bench.json"),
     bundle: Annotated[Path, typer.Option(help="Bundle to serve.", show_default="the one installed")] = DEFAULT_BUNDLE,
-    requests: Annotated[int, typer.Option(min=1, help="Different pictures sent to POST /detect.")] = 40,
-    pictures: Annotated[int, typer.Option(min=1, help="Pictures of each data set for recall of proposals.")] = 40,
+    requests: Annotated[int, typer.Option(min=1, help="Different images sent to POST /detect.")] = 40,
+    images: Annotated[int, typer.Option("--pictures", min=1, help="Images of each data set, for recall.")] = 40,
     timed: Annotated[
         int, typer.Option(min=1, help="Of these, so many are timed; the reference takes many seconds for each.")
     ] = 6,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of the decoder's table.")] = 10,
-    data: Annotated[Path, typer.Option(help="Photographs with boxes, besides the scenes, if there.")] = PHOTOGRAPHS,
+    data: Annotated[Path, typer.Option(help="Data set with boxes, measured too if it is there.")] = FOD_A,
     threads: Annotated[int, typer.Option(min=0, help="Threads within one operator; 0 is one per core.")] = 0,
     minutes: Annotated[
         float, typer.Option(min=0.1, help="Length of the overload, which is measured with --only.")
@@ -76,7 +76,7 @@ def main(
         Part.CAPACITY: lambda: measure_capacity(bundle, threads, requests),
         Part.OVERLOAD: lambda: measure_overload(bundle, threads, minutes),
         Part.TRITON: lambda: measure_triton(bundle, threads, max(1, requests // 2)),
-        Part.PROPOSALS: lambda: measure_proposals(bundle, threads, _data_sets(data, pictures), timed),
+        Part.PROPOSALS: lambda: measure_proposals(bundle, threads, _data_sets(data, images), timed),
     }
     left_out = {Part.OVERLOAD} if TRITON_INSTALLED.is_file() else {Part.OVERLOAD, Part.TRITON}
     for part in only or (part for part in parts if part not in left_out):
@@ -86,9 +86,9 @@ def main(
     Console().print(*tables(report), f"Written to {json_out}", sep="\n")
 
 
-def _data_sets(photographs: Path, count: int) -> dict[str, Any]:
+def _data_sets(data_dir: Path, count: int) -> dict[str, Any]:
     scenes = {"scenes": draw_scenes(count)}
-    return scenes | {photographs.name: read_photographs(photographs, count)} if photographs.is_dir() else scenes
+    return scenes | {data_dir.name: read_images(data_dir, count)} if data_dir.is_dir() else scenes
 
 
 if __name__ == "__main__":

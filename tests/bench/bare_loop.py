@@ -1,4 +1,4 @@
-"""The calls that the service's pipeline makes for a picture, recorded, and made again with nothing around them."""
+"""The calls that the service's pipeline makes for an image: recorded, and repeated with nothing around them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.backends.ort import OrtBackend
 
 @dataclass(frozen=True)
 class Call:
-    """One run of a graph: what went in, and which outputs were asked for."""
+    """One run of a graph: its inputs, and the outputs that were asked for."""
 
     graph: str
     inputs: dict[str, Array]
@@ -23,7 +23,7 @@ class Call:
 
 
 class RecordingBackend:
-    """Passes every call on to `backend` and notes it in `calls`."""
+    """A backend that passes every call on to another one and records it in `calls`."""
 
     def __init__(self, backend: Backend) -> None:
         self.kind = backend.kind
@@ -44,8 +44,8 @@ class RecordingBackend:
 class BareLoop:
     """onnxruntime and nothing else.
 
-    The sessions are those that the service's own backend opens, so that threads and options are the same, but they
-    are called directly: no event loop, no thread pool, no numpy, one call after the other.
+    The sessions are those that the service's own backend opens, so that threads and options are the same. They are
+    called directly: no event loop, no thread pool, no numpy, one call after the other.
     """
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
@@ -53,12 +53,12 @@ class BareLoop:
         self._output_counts = {name: len(spec.outputs) for name, spec in bundle.graphs.items()}
 
     def run(self, call: Call) -> list[Array]:
-        """The answers of one call, in the order of its outputs."""
-        answers: list[Array] = self._sessions[call.graph].run(list(call.outputs), call.inputs, self._options(call))
-        return answers
+        """Return the outputs of one call, in the order asked for."""
+        outputs: list[Array] = self._sessions[call.graph].run(list(call.outputs), call.inputs, self._options(call))
+        return outputs
 
     def seconds(self, calls: Sequence[Call]) -> float:
-        """Wall time of making the calls."""
+        """Return the wall time of making the calls."""
         prepared = [
             (self._sessions[call.graph], list(call.outputs), call.inputs, self._options(call)) for call in calls
         ]

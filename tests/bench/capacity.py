@@ -1,4 +1,4 @@
-"""What a picture costs a gateway, as its own metrics say: the figures of the capacity formula in docs/operations.md."""
+"""What an image costs a gateway by its own metrics: figures of the capacity formula in docs/operations.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from rich.progress import track
 
-from tests.bench.pictures import draw_scenes
+from tests.bench.images import draw_scenes
 from tests.bench.server import post_detect, served
 
 WARM_UP = 2
@@ -18,25 +18,25 @@ STAGE_SECONDS = "weaksam_stage_seconds_sum"
 
 
 def measure_capacity(bundle_dir: Path, threads: int, count: int) -> dict[str, Any]:
-    """Send `count` different pictures one after the other; means for one of them."""
-    pictures = draw_scenes(WARM_UP + count)
+    """Send `count` different images one after the other and return the means for one of them."""
+    samples = draw_scenes(WARM_UP + count)
     with served(bundle_dir, threads) as client:
-        for picture in pictures[:WARM_UP]:
-            post_detect(client, picture, picture.tags)
+        for sample in samples[:WARM_UP]:
+            post_detect(client, sample, sample.tags)
         before = _read(client)
-        for picture in track(pictures[WARM_UP:], "capacity"):
-            post_detect(client, picture, picture.tags)
+        for sample in track(samples[WARM_UP:], "capacity"):
+            post_detect(client, sample, sample.tags)
         after = _read(client)
     mean = {name: (value - before.get(name, 0.0)) / count for name, value in after.items()}
     return {
         "cpu_ms": round(1000 * mean.pop(CPU_SECONDS), 1),
         "stage_ms": {name: round(1000 * seconds, 2) for name, seconds in mean.items()},
-        "pictures": count,
+        "images": count,
     }
 
 
 def _read(client: httpx.Client) -> dict[str, float]:
-    """Seconds so far: of processor time, and of each stage by its name."""
+    """Return seconds so far: of processor time, and of each stage by its name."""
     seconds = {}
     for family in text_string_to_metric_families(client.get("/metrics").text):
         for sample in family.samples:

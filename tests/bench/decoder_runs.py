@@ -14,7 +14,7 @@ from models.image import decode_image
 from models.letterbox import Letterbox
 from models.prompts import PromptBatch, grid_points, point_prompts, split_prompts
 from tests.bench.bare_loop import BareLoop, Call
-from tests.bench.pictures import draw_scenes
+from tests.bench.images import draw_scenes
 
 RUN_SIZES = (1, 4, 8, 16, 32)
 OUTPUTS = ("boxes", "iou", "stability")
@@ -22,10 +22,10 @@ GRID_SIDE = 8
 
 
 def measure_decoder_runs(bundle_dir: Path, threads: int, rounds: int) -> dict[str, Any]:
-    """Decode the same 64 prompts on one picture in runs of each size, sizes in turns, `rounds` times."""
+    """Decode the same 64 prompts on one image in runs of each size, sizes in turns, `rounds` times."""
     bundle = load_bundle(bundle_dir)
     bare = BareLoop(bundle, threads)
-    embedding, valid_hw = _encode_a_scene(bundle, bare)
+    embedding, valid_hw = _encode_scene(bundle, bare)
     prompts = point_prompts(grid_points(GRID_SIDE, valid_hw))
     calls = {size: _calls(embedding, valid_hw, prompts, size) for size in RUN_SIZES}
     seconds: dict[int, list[float]] = {size: [] for size in RUN_SIZES}
@@ -41,7 +41,7 @@ def measure_decoder_runs(bundle_dir: Path, threads: int, rounds: int) -> dict[st
     }
 
 
-def _encode_a_scene(bundle: Bundle, bare: BareLoop) -> tuple[np.ndarray[Any, Any], tuple[int, int]]:
+def _encode_scene(bundle: Bundle, bare: BareLoop) -> tuple[np.ndarray[Any, Any], tuple[int, int]]:
     image = decode_image(draw_scenes(1)[0].data)
     letterbox = Letterbox(image.size_hw, bundle.side_px)
     square = letterbox.apply(image.image_hwc_u8, bundle.graphs["sam_encoder"].fill_rgb)

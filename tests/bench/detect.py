@@ -19,7 +19,7 @@ from service.backends.ort import OrtBackend
 from service.inference.open_pipeline import create_pipeline
 from service.settings import load_settings
 from tests.bench.bare_loop import BareLoop, Call, RecordingBackend
-from tests.bench.pictures import BenchPicture, draw_scenes
+from tests.bench.images import Sample, draw_scenes
 from tests.bench.server import PROMPTS_METRIC, post_detect, read_counters, served
 from weaksam.schemas import DetectOptions
 
@@ -30,16 +30,16 @@ SETTLE_S = 0.05
 
 @dataclass(frozen=True)
 class Recorded:
-    """A picture, the calls that the pipeline makes for it, and the prompts among them, without padding."""
+    """An image, the calls that the pipeline makes for it, and the prompts among them, without padding."""
 
-    picture: BenchPicture
+    sample: Sample
     calls: list[Call]
     prompts: float
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One picture's seconds through the service and through the bare loop, and the service's own timings."""
+    """One image's seconds through the service and through the bare loop, and the service's own timings."""
 
     served_s: float
     bare_s: float
@@ -47,9 +47,10 @@ class Pair:
 
 
 def measure_detect(bundle_dir: Path, threads: int, count: int) -> dict[str, Any]:
-    """Send `count` different pictures, each once, and make the calls of each in the bare loop, in turns first.
+    """Send `count` different images, each once, and make the calls of each in the bare loop, in turns first.
 
-    Raises AssertionError where the server did other work than was recorded.
+    Raises:
+        AssertionError: the server did other work than was recorded.
     """
     backend = RecordingBackend(OrtBackend(load_bundle(bundle_dir), intra_op_threads=threads))
     recorded = asyncio.run(record(bundle_dir, backend, draw_scenes(WARM_UP + count)))
@@ -66,15 +67,15 @@ def measure_detect(bundle_dir: Path, threads: int, count: int) -> dict[str, Any]
     return _summary(pairs, recorded[WARM_UP:])
 
 
-async def record(bundle_dir: Path, backend: RecordingBackend, pictures: Sequence[BenchPicture]) -> list[Recorded]:
-    """What the pipeline asks of a backend for each picture; closes the backend."""
+async def record(bundle_dir: Path, backend: RecordingBackend, samples: Sequence[Sample]) -> list[Recorded]:
+    """Return what the pipeline asks of a backend for each image, and close the backend."""
     pipeline = create_pipeline(load_settings(bundle=bundle_dir), backend)
     recorded, prompts_before = [], 0.0
-    for picture in track(pictures, "record calls"):
+    for sample in track(samples, "record calls"):
         backend.calls = []
-        await pipeline.detect(decode_image(picture.data), picture.tags, DetectOptions(unknown_tags="skip"))
+        await pipeline.detect(decode_image(sample.data), sample.tags, DetectOptions(unknown_tags="skip"))
         prompts = pipeline.metrics.registry.get_sample_value(PROMPTS_METRIC) or 0.0
-        recorded.append(Recorded(picture, backend.calls, prompts - prompts_before))
+        recorded.append(Recorded(sample, backend.calls, prompts - prompts_before))
         prompts_before = prompts
     await backend.aclose()
     return recorded
@@ -83,8 +84,8 @@ async def record(bundle_dir: Path, backend: RecordingBackend, pictures: Sequence
 def _measure_pair(client: httpx.Client, bare: BareLoop, row: Recorded, *, served_first: bool) -> Pair:
     early_s = None if served_first else _bare_s(bare, row)
     time.sleep(SETTLE_S)
-    served_s, answer = post_detect(client, row.picture, row.picture.tags)
-    return Pair(served_s, _bare_s(bare, row) if early_s is None else early_s, answer["timing_ms"])
+    served_s, result = post_detect(client, row.sample, row.sample.tags)
+    return Pair(served_s, _bare_s(bare, row) if early_s is None else early_s, result["timing_ms"])
 
 
 def _bare_s(bare: BareLoop, row: Recorded) -> float:
@@ -100,8 +101,8 @@ def _summary(pairs: Sequence[Pair], recorded: Sequence[Recorded]) -> dict[str, A
         "detect_p50_ms": round(1000 * served_s, 2),
         "bare_p50_ms": round(1000 * bare_s, 2),
         "median_of_ratios": round(median(pair.served_s / pair.bare_s for pair in pairs), 3),
-        "pictures": len(pairs),
-        "calls_per_picture": median(len(row.calls) for row in recorded),
-        "prompts_per_picture": median(row.prompts for row in recorded),
+        "images": len(pairs),
+        "calls_per_image": median(len(row.calls) for row in recorded),
+        "prompts_per_image": median(row.prompts for row in recorded),
         "stage_p50_ms": {stage: round(median(pair.timing_ms.get(stage, 0.0) for pair in pairs), 3) for stage in stages},
     }

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.official_sam`: an official-size SAM exported and served once, with its time and memory."""
+"""`python -m tests.bench.official_sam`: an official-size SAM, exported and served once; time and memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import typer
 from segment_anything import sam_model_registry
 
 from models.bundle import DEFAULT_BUNDLE, load_bundle
-from tests.bench.pictures import draw_scenes
+from tests.bench.images import draw_scenes
 from tests.support.official_sam import write_random_runs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -32,7 +32,7 @@ def main(
     kind: Annotated[str, typer.Option(help="Network of the random weights: vit_b, vit_l or vit_h.")] = "vit_b",
     override: Annotated[list[str] | None, typer.Option("--set", help="key=value for `weaksam export`.")] = None,
 ) -> None:
-    """Export the checkpoint with a random classifier and detector, serve the bundle, send one picture, report."""
+    """Export the checkpoint with a random classifier and detector, serve the bundle, send one image, report."""
     out.mkdir(parents=True, exist_ok=True)
     path = checkpoint or _random_checkpoint(kind, out / f"{kind}.pth")
     default = load_bundle(DEFAULT_BUNDLE)
@@ -55,7 +55,7 @@ def _random_checkpoint(kind: str, path: Path) -> Path:
 
 
 def _measured(arguments: list[str]) -> dict[str, float]:
-    """Run `weaksam` with the arguments to its end; wall and CPU seconds and most memory."""
+    """Run `weaksam` with the arguments to its end; return wall and CPU seconds and peak memory."""
     started_s = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", "weaksam", *arguments], cwd=REPOSITORY)
     _, status, usage = os.wait4(process.pid, 0)
@@ -73,27 +73,27 @@ def _served_once(bundle: Path) -> dict[str, Any]:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=3600) as client:
             _wait_until_ready(client, process)
             ready_s = time.perf_counter() - started_s
-            answer = _post(client)
+            result = _post(client)
     finally:
         process.terminate()
         _, _, usage = os.wait4(process.pid, 0)
     return {
         "serve": {"ready_s": round(ready_s, 1), **_cpu_and_memory(usage)},
-        "answer": {
-            "timing_ms": answer["timing_ms"],
-            "detections": len(answer["detections"]),
-            "proposals": len(answer["explain"]["proposals"]),
+        "result": {
+            "timing_ms": result["timing_ms"],
+            "detections": len(result["detections"]),
+            "proposals": len(result["explain"]["proposals"]),
         },
     }
 
 
 def _post(client: httpx.Client) -> Mapping[str, Any]:
-    picture = draw_scenes(1)[0]
-    fields = {"tags": ",".join(picture.tags), "unknown_tags": "skip", "explain": "true", "min_score": "0"}
-    response = client.post("/detect", files={"image": ("picture.jpg", picture.data, "image/jpeg")}, data=fields)
+    sample = draw_scenes(1)[0]
+    fields = {"tags": ",".join(sample.tags), "unknown_tags": "skip", "explain": "true", "min_score": "0"}
+    response = client.post("/detect", files={"image": ("image.jpg", sample.data, "image/jpeg")}, data=fields)
     response.raise_for_status()
-    answer: dict[str, Any] = response.json()
-    return answer
+    result: dict[str, Any] = response.json()
+    return result
 
 
 def _wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""Twice the load that the service can carry: who is answered, who is refused, how soon, and what becomes of memory."""
+"""Twice the load that the service can carry: who gets a result, who is refused, how soon, and memory."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from typing import Any
 import httpx
 import numpy as np
 
-from tests.bench.pictures import BenchPicture, draw_scenes
-from tests.bench.server import ANSWER_TIMEOUT_S, Started, started
+from tests.bench.images import Sample, draw_scenes
+from tests.bench.server import RESPONSE_TIMEOUT_S, Started, started
 
-PICTURES = 8
+IMAGES = 8
 WORKERS, QUEUE_SIZE = 2, 8
-# Nothing from the cache: a picture costs as much the second time, and memory does not grow because it fills.
+# Nothing from the cache: an image costs as much the second time, and memory does not grow because it fills.
 OPTIONS = ("--workers", str(WORKERS), "--queue-size", str(QUEUE_SIZE), "--cache-bytes", "0")
 SEED = 20261
 SAMPLE_S = 1.0
@@ -29,7 +29,7 @@ SAMPLE_S = 1.0
 
 @dataclass(frozen=True)
 class Sent:
-    """One request: when it was sent after the start, how long its answer took, and what that was."""
+    """One request: when it was sent after the start, how long its response took, and what that was."""
 
     at_s: float
     seconds: float
@@ -38,35 +38,35 @@ class Sent:
 
 
 def measure_overload(bundle_dir: Path, threads: int, minutes: float, capacity_s: float = 30.0) -> dict[str, Any]:
-    """Find how many requests a second are answered when the queue is always full, then offer twice as many.
+    """Find how many requests a second complete if the queue is always full, then offer twice as many.
 
     Args:
+        bundle_dir: what is served.
+        threads: of onnxruntime; 0 is one per core.
         minutes: of overload.
         capacity_s: length of the search for the capacity.
     """
-    pictures = draw_scenes(PICTURES)
+    samples = draw_scenes(IMAGES)
     with started(bundle_dir, threads, *OPTIONS) as server:
-        return asyncio.run(_measure(server, pictures, minutes * 60, capacity_s))
+        return asyncio.run(_measure(server, samples, minutes * 60, capacity_s))
 
 
-async def _measure(
-    server: Started, pictures: Sequence[BenchPicture], seconds: float, capacity_s: float
-) -> dict[str, Any]:
+async def _measure(server: Started, samples: Sequence[Sample], seconds: float, capacity_s: float) -> dict[str, Any]:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
-    async with httpx.AsyncClient(base_url=server.url, timeout=ANSWER_TIMEOUT_S, limits=limits) as client:
-        await _full_queue(client, pictures, capacity_s / 3)
-        full = await _full_queue(client, pictures, capacity_s)
+    async with httpx.AsyncClient(base_url=server.url, timeout=RESPONSE_TIMEOUT_S, limits=limits) as client:
+        await _full_queue(client, samples, capacity_s / 3)
+        full = await _full_queue(client, samples, capacity_s)
         capacity_per_s = len(full) / (max(row.at_s + row.seconds for row in full))
         memory: list[int] = []
         watch = asyncio.create_task(_watch(server, memory))
-        sent = await _open_loop(client, pictures, 2 * capacity_per_s, seconds)
+        sent = await _open_loop(client, samples, 2 * capacity_per_s, seconds)
         watch.cancel()
     return _summary(full, sent, capacity_per_s, memory)
 
 
-async def _full_queue(client: httpx.AsyncClient, pictures: Sequence[BenchPicture], seconds: float) -> list[Sent]:
-    """As many clients as can be in work or waiting, each sending its next request when it has its answer."""
-    start_s, rows, turn = time.perf_counter(), list[Sent](), itertools.cycle(pictures)
+async def _full_queue(client: httpx.AsyncClient, samples: Sequence[Sample], seconds: float) -> list[Sent]:
+    """Run as many clients as can be in work or waiting; each sends its next request when it has its response."""
+    start_s, rows, turn = time.perf_counter(), list[Sent](), itertools.cycle(samples)
 
     async def go_on() -> None:
         while time.perf_counter() - start_s < seconds:
@@ -76,11 +76,9 @@ async def _full_queue(client: httpx.AsyncClient, pictures: Sequence[BenchPicture
     return rows
 
 
-async def _open_loop(
-    client: httpx.AsyncClient, pictures: Sequence[BenchPicture], per_s: float, seconds: float
-) -> list[Sent]:
-    """Requests at random times, whether the ones before them have been answered or not."""
-    start_s, random_, turn = time.perf_counter(), random.Random(SEED), itertools.cycle(pictures)
+async def _open_loop(client: httpx.AsyncClient, samples: Sequence[Sample], per_s: float, seconds: float) -> list[Sent]:
+    """Send requests at random times, whether earlier ones have completed or not."""
+    start_s, random_, turn = time.perf_counter(), random.Random(SEED), itertools.cycle(samples)
     tasks = []
     at_s = 0.0
     while (at_s := at_s + random_.expovariate(per_s)) < seconds:
@@ -89,15 +87,15 @@ async def _open_loop(
     return await asyncio.gather(*tasks)
 
 
-async def _post(client: httpx.AsyncClient, picture: BenchPicture, start_s: float) -> Sent:
+async def _post(client: httpx.AsyncClient, sample: Sample, start_s: float) -> Sent:
     sent_s = time.perf_counter()
-    answer = await client.post(
+    response = await client.post(
         "/detect",
-        files={"image": ("picture.jpg", picture.data, "image/jpeg")},
-        data={"tags": ",".join(picture.tags), "unknown_tags": "skip"},
+        files={"image": ("image.jpg", sample.data, "image/jpeg")},
+        data={"tags": ",".join(sample.tags), "unknown_tags": "skip"},
     )
     seconds = time.perf_counter() - sent_s
-    return Sent(sent_s - start_s, seconds, answer.status_code, answer.headers.get("retry-after"))
+    return Sent(sent_s - start_s, seconds, response.status_code, response.headers.get("retry-after"))
 
 
 async def _watch(server: Started, memory: list[int]) -> None:
@@ -109,25 +107,25 @@ async def _watch(server: Started, memory: list[int]) -> None:
 def _summary(
     full: Sequence[Sent], sent: Sequence[Sent], capacity_per_s: float, memory: Sequence[int]
 ) -> dict[str, Any]:
-    answered = [row for row in sent if row.status == 200]
+    completed = [row for row in sent if row.status == 200]
     refused = [row for row in sent if row.status == 503]
     span_s = max(row.at_s for row in sent)
     edge = max(1, len(memory) // 10)
     first, last = median(memory[:edge]), median(memory[-edge:])
-    halves = [[row for row in answered if (row.at_s < span_s / 2) == early] for early in (True, False)]
+    halves = [[row for row in completed if (row.at_s < span_s / 2) == early] for early in (True, False)]
     return {
         "capacity_per_s": round(capacity_per_s, 2),
         "offered_per_s": round(len(sent) / span_s, 2),
-        "answered_per_s": round(len(answered) / span_s, 2),
+        "completed_per_s": round(len(completed) / span_s, 2),
         "minutes": round(span_s / 60, 2),
         "workers": WORKERS,
         "queue_size": QUEUE_SIZE,
         "statuses": {str(status): count for status, count in sorted(Counter(row.status for row in sent).items())},
         "refused_without_retry_after": sum(row.retry_after is None for row in refused),
         "full_queue_ms": _quantiles_ms(full),
-        "answered_ms": _quantiles_ms(answered),
-        "answered_first_half_ms": _quantiles_ms(halves[0]),
-        "answered_second_half_ms": _quantiles_ms(halves[1]),
+        "completed_ms": _quantiles_ms(completed),
+        "completed_first_half_ms": _quantiles_ms(halves[0]),
+        "completed_second_half_ms": _quantiles_ms(halves[1]),
         "refused_ms": _quantiles_ms(refused),
         "memory_mb": {"begin": round(first / 2**20, 1), "end": round(last / 2**20, 1)},
         "memory_growth": round(last / first - 1, 4),

@@ -1,4 +1,4 @@
-"""How fast our proposal stage is, and how much it finds, beside the reference's way with the same compact SAM."""
+"""Speed and recall of our proposal stage, beside the reference's way with the same compact SAM."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from service.inference.open_pipeline import create_pipeline
 from service.inference.pipeline import Pipeline
 from service.settings import load_settings
 from tests.bench.bare_loop import BareLoop
-from tests.bench.pictures import BenchPicture
+from tests.bench.images import Sample
 from tests.bench.reference import (
     decode_by_graphs,
     decode_by_predictor,
@@ -35,15 +35,14 @@ from tests.bench.reference import (
 from training.metrics.average_precision import recall_at
 from weaksam.schemas import DetectOptions, Explanation
 
-IOU_THRESHOLDS = (0.5, 0.75, 0.9)
 # Prompts in one run of the decoder where the reference's way is not timed.
 UNTIMED_RUN = 8
 Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One way's answer to one picture: its time, None where it was not taken, and proposals in the upright picture."""
+class WayResult:
+    """One way's result for one image: seconds, None if not timed, and proposals in the upright image."""
 
     seconds: float | None
     boxes_xyxy: Float32
@@ -51,39 +50,38 @@ class Answer:
 
 @dataclass(frozen=True)
 class Reference:
-    """What the reference's way needs: `predictor` is timed, `graphs` with the trained weights give its answers."""
+    """What the reference's way needs: `predictor` is timed, `graphs` with trained weights give its results."""
 
     bundle: Bundle
     predictor: SamPredictor
     graphs: BareLoop
 
 
-def measure_proposals(
-    bundle_dir: Path, threads: int, data: dict[str, Sequence[BenchPicture]], timed: int
-) -> dict[str, Any]:
-    """Both ways: times and their ratio on some pictures, recall of true boxes at the same most proposals on all.
+def measure_proposals(bundle_dir: Path, threads: int, data: dict[str, Sequence[Sample]], timed: int) -> dict[str, Any]:
+    """Run both ways; return their times and ratio on some images, and recall of true boxes on all.
 
-    Our time is that of the service's stage `proposals`, from maps to boxes; the reference's from its first prompt to
-    its boxes. Encoding the picture, once on either side, is in neither. A bundle holds no weights that torch could
-    load: the predictor is timed on a network of the same shapes, and its prompts are answered by the bundle's graphs.
+    Both ways have the same bound of proposals. Our time is that of the service's stage `proposals`, from maps to boxes;
+    the reference's is from its first prompt to its boxes. Neither includes encoding the image, done once by each.
+    A bundle holds no weights that torch could load. So the predictor is timed on a network of the same shapes, and its
+    results come from the bundle's graphs.
 
     Args:
         bundle_dir: what is served; its compact SAM is of the default bundle's shapes.
         threads: of onnxruntime; 0 is one per core.
-        data: pictures by name of their data set.
+        data: images by name of their data set.
         timed: the first so many of each data set are timed; the reference takes many seconds for each.
     """
     bundle = load_bundle(bundle_dir)
     reference = Reference(bundle, sam_predictor(random_compact_sam(bundle.side_px)), BareLoop(bundle, threads))
     settings = load_settings(bundle=bundle_dir, cache_bytes=0, intra_op_threads=threads)
-    rows: dict[str, list[tuple[Answer, Answer, Float32]]] = {name: [] for name in data}
+    rows: dict[str, list[tuple[WayResult, WayResult, Float32]]] = {name: [] for name in data}
     with asyncio.Runner() as runner:
         pipeline = create_pipeline(settings)
-        for name, pictures in data.items():
-            runner.run(_ours(pipeline, decode_image(pictures[0].data), pictures[0].tags))  # warm-up
-            for index, picture in enumerate(track(pictures, f"proposals of {name}")):
-                both = _both(runner, pipeline, reference, picture, index < timed)
-                rows[name].append((*both, picture.boxes_xyxy))
+        for name, samples in data.items():
+            runner.run(_ours(pipeline, decode_image(samples[0].data), samples[0].tags))  # warm-up
+            for index, sample in enumerate(track(samples, f"proposals of {name}")):
+                both = _both(runner, pipeline, reference, sample, index < timed)
+                rows[name].append((*both, sample.boxes_xyxy))
         runner.run(pipeline.backend.aclose())
     return {
         "proposal_speedup": _speedup([row for found in rows.values() for row in found]),
@@ -93,14 +91,14 @@ def measure_proposals(
 
 
 def _both(
-    runner: asyncio.Runner, pipeline: Pipeline, reference: Reference, picture: BenchPicture, timed: bool
-) -> tuple[Answer, Answer]:
-    image = decode_image(picture.data)
-    before, explained = runner.run(_ours(pipeline, image, picture.tags))
-    answer = _by_reference(reference, image, explained, timed)
-    seconds = (before + runner.run(_ours(pipeline, image, picture.tags))[0]) / 2 if timed else None
+    runner: asyncio.Runner, pipeline: Pipeline, reference: Reference, sample: Sample, timed: bool
+) -> tuple[WayResult, WayResult]:
+    image = decode_image(sample.data)
+    before, explained = runner.run(_ours(pipeline, image, sample.tags))
+    result = _by_reference(reference, image, explained, timed)
+    seconds = (before + runner.run(_ours(pipeline, image, sample.tags))[0]) / 2 if timed else None
     boxes_xyxy = np.array([row.box_xyxy for row in explained.proposals], np.float32).reshape(-1, 4)
-    return Answer(seconds, boxes_xyxy), answer
+    return WayResult(seconds, boxes_xyxy), result
 
 
 async def _ours(pipeline: Pipeline, image: DecodedImage, tags: tuple[str, ...]) -> tuple[float, Explanation]:
@@ -110,7 +108,7 @@ async def _ours(pipeline: Pipeline, image: DecodedImage, tags: tuple[str, ...]) 
     return result.timing_ms["proposals"] / 1000, result.explain
 
 
-def _by_reference(reference: Reference, image: DecodedImage, explained: Explanation, timed: bool) -> Answer:
+def _by_reference(reference: Reference, image: DecodedImage, explained: Explanation, timed: bool) -> WayResult:
     letterbox = Letterbox(image.size_hw, reference.bundle.side_px)
     peaks, settings = _peaks(explained, letterbox), reference.bundle.prompts
     decode = decode_by_graphs(reference.bundle, reference.graphs, image.image_hwc_u8, letterbox)
@@ -122,11 +120,11 @@ def _by_reference(reference: Reference, image: DecodedImage, explained: Explanat
         started_s = time.perf_counter()
         reference_proposals(decode, peaks, letterbox.valid_hw, settings)
         seconds = time.perf_counter() - started_s
-    return Answer(seconds, letterbox.boxes_to_image(proposals.boxes_xyxy))
+    return WayResult(seconds, letterbox.boxes_to_image(proposals.boxes_xyxy))
 
 
 def _peaks(explained: Explanation, letterbox: Letterbox) -> Peaks:
-    """The peaks that our side started from, in pixels of the graph's input."""
+    """Return the peaks that our side started from, in pixels of the graph's input."""
     rows = [(row, label) for label, tag in enumerate(explained.tags) for row in tag.peaks]
     points_xy = np.array([row.point_xy for row, _ in rows], np.float32).reshape(-1, 2)
     return Peaks(
@@ -136,18 +134,18 @@ def _peaks(explained: Explanation, letterbox: Letterbox) -> Peaks:
     )
 
 
-def _speedup(rows: Sequence[tuple[Answer, Answer, Float32]]) -> float:
+def _speedup(rows: Sequence[tuple[WayResult, WayResult, Float32]]) -> float:
     return round(_p50_s([theirs for _, theirs, _ in rows]) / _p50_s([ours for ours, _, _ in rows]), 2)
 
 
-def _p50_s(answers: Sequence[Answer]) -> float:
-    return median(answer.seconds for answer in answers if answer.seconds is not None)
+def _p50_s(results: Sequence[WayResult]) -> float:
+    return median(result.seconds for result in results if result.seconds is not None)
 
 
-def _summary(rows: Sequence[tuple[Answer, Answer, Float32]]) -> dict[str, Any]:
+def _summary(rows: Sequence[tuple[WayResult, WayResult, Float32]]) -> dict[str, Any]:
     truth = [boxes_xyxy for *_, boxes_xyxy in rows]
     return {
-        "pictures": len(rows),
+        "images": len(rows),
         "timed": sum(ours.seconds is not None for ours, _, _ in rows),
         "objects": sum(map(len, truth)),
         "speedup": _speedup(rows),
@@ -156,13 +154,13 @@ def _summary(rows: Sequence[tuple[Answer, Answer, Float32]]) -> dict[str, Any]:
     }
 
 
-def _side(answers: Sequence[Answer], truth: Sequence[Float32]) -> dict[str, Any]:
+def _side(results: Sequence[WayResult], truth: Sequence[Float32]) -> dict[str, Any]:
     best_ious = [
-        pairwise_iou(boxes_xyxy, answer.boxes_xyxy).max(axis=1, initial=0.0)
-        for answer, boxes_xyxy in zip(answers, truth, strict=True)
+        pairwise_iou(boxes_xyxy, result.boxes_xyxy).max(axis=1, initial=0.0)
+        for result, boxes_xyxy in zip(results, truth, strict=True)
     ]
     return {
-        "p50_ms": round(1000 * _p50_s(answers), 2),
-        "proposals_per_picture": round(float(np.mean([len(answer.boxes_xyxy) for answer in answers])), 1),
-        "recall": {key: round(share, 4) for key, share in recall_at(np.concatenate(best_ious), IOU_THRESHOLDS).items()},
+        "p50_ms": round(1000 * _p50_s(results), 2),
+        "proposals_per_image": round(float(np.mean([len(result.boxes_xyxy) for result in results])), 1),
+        "recall": recall_at(np.concatenate(best_ious)),
     }

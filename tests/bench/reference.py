@@ -1,4 +1,4 @@
-"""The reference's way to proposals: every peak and every grid point through `SamPredictor`, one by one, in torch."""
+"""The reference's way to proposals: every peak and grid point through `SamPredictor`, one by one, in torch."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class _EncoderAsPublished(nn.Module):
 
 
 class _FineUpscaling(nn.Module):
-    """The mask decoder's upscaling with one picture's fine maps."""
+    """The mask decoder's upscaling with one image's fine maps."""
 
     def __init__(self, published: nn.Sequential, fine: Fine | None) -> None:
         super().__init__()
@@ -73,12 +73,12 @@ class _DecoderAsPublished(nn.Module):
 
 
 def random_compact_sam(side_px: int) -> CompactSam:
-    """A network of the default bundle's shapes, to be timed."""
+    """Return a network of the default bundle's shapes, to be timed."""
     return build_compact_sam(BACKBONE, side_px).eval()
 
 
 def sam_predictor(net: CompactSam) -> SamPredictor:
-    """segment_anything's own predictor around a compact SAM."""
+    """Return segment_anything's own predictor around a compact SAM."""
     sam = Sam(
         image_encoder=_EncoderAsPublished(net),
         prompt_encoder=net.prompt_encoder,
@@ -92,12 +92,14 @@ def sam_predictor(net: CompactSam) -> SamPredictor:
 def reference_proposals(
     decode: Decode, peaks: Peaks, valid_hw: tuple[int, int], settings: PromptSettings, run: int = 1
 ) -> Proposals:
-    """Peaks, their groups and a full 32 x 32 grid; levels, filters and bound are those of `settings`.
+    """Return proposals of peaks, their groups and a 32 x 32 grid; levels, filters and bound are those of `settings`.
 
     Args:
-        decode: answers a batch of `run` prompts.
+        decode: decodes a batch of `run` prompts.
         peaks: in pixels of the graph's input.
-        valid_hw: part of that input that holds the picture, in pixels.
+        valid_hw: part of that input that holds the image, in pixels.
+        settings: of the bundle.
+        run: prompts in one run of the decoder.
     """
     exhaustive = replace(
         settings,
@@ -111,7 +113,7 @@ def reference_proposals(
 
 
 def decode_by_predictor(predictor: SamPredictor, letterbox: Letterbox) -> Decode:
-    """One prompt at a time on the picture that was set, boxes measured on the masks at the picture's full size."""
+    """Return a decoder of one prompt at a time; boxes are measured on masks at the image's full size."""
     height, width = letterbox.valid_hw
 
     def decode(batch: PromptBatch) -> DecodedBatch:
@@ -126,7 +128,7 @@ def decode_by_predictor(predictor: SamPredictor, letterbox: Letterbox) -> Decode
 
 
 def decode_by_graphs(bundle: Bundle, graphs: BareLoop, image_hwc_u8: ImageU8, letterbox: Letterbox) -> Decode:
-    """The same prompts answered by the bundle's own graphs, which hold its trained weights."""
+    """Return a decoder that runs the bundle's own graphs, which hold its trained weights."""
     square = letterbox.apply(image_hwc_u8, bundle.graphs["sam_encoder"].fill_rgb)
     (embedding,) = graphs.run(Call("sam_encoder", {"image": square[None]}, ("embedding",)))
     fixed = {"embedding": embedding, "valid_hw": np.array(letterbox.valid_hw, np.float32)}

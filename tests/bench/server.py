@@ -17,68 +17,44 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.bench.pictures import BenchPicture
+from tests.bench.images import Sample
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 120.0
-ANSWER_TIMEOUT_S = 300.0
+RESPONSE_TIMEOUT_S = 300.0
 PROMPTS_METRIC = "weaksam_prompts_total"
 
 
 @dataclass(frozen=True)
 class Started:
-    """A server of its own.
-
-    Attributes:
-        client: with one kept connection to it.
-    """
+    """A server in a process of its own, with a client that keeps one connection to it."""
 
     url: str
     client: httpx.Client
     pid: int
 
     def resident_bytes(self) -> int:
-        """Memory of the server that is not swapped out, as Linux counts it."""
+        """Return the server's memory that is not swapped out, as Linux counts it."""
         pages = int(Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @contextmanager
 def served(bundle_dir: Path, threads: int) -> Iterator[httpx.Client]:
-    """A client of a server on a free port; RuntimeError if it does not start."""
+    """Yield a client of a server on a free port; raise RuntimeError if the server does not start."""
     with started(bundle_dir, threads) as server:
         yield server.client
 
 
 @contextmanager
 def started(bundle_dir: Path, threads: int, *options: str) -> Iterator[Started]:
-    """A server with further options of `weaksam serve`; RuntimeError if it does not start."""
+    """Yield a server with further options of `weaksam serve`; raise RuntimeError if it does not start."""
     port = _free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "weaksam",
-        "serve",
-        "--port",
-        str(port),
-        "--bundle",
-        str(bundle_dir.resolve()),
-    ]
-    command += [
-        "--intra-op-threads",
-        str(threads),
-        "--deadline-s",
-        str(ANSWER_TIMEOUT_S),
-        "--log-level",
-        "warning",
-        *options,
-    ]
+    command = [sys.executable, "-m", "weaksam", "serve", "--port", str(port), "--bundle", str(bundle_dir.resolve())]
+    command += ["--intra-op-threads", str(threads), "--deadline-s", str(RESPONSE_TIMEOUT_S), "--log-level", "warning"]
     url = f"http://127.0.0.1:{port}"
-    with (
-        tempfile.TemporaryFile() as log,
-        httpx.Client(base_url=url, timeout=ANSWER_TIMEOUT_S) as client,
-    ):
-        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log, env=_environment())
+    with tempfile.TemporaryFile() as log, httpx.Client(base_url=url, timeout=RESPONSE_TIMEOUT_S) as client:
+        process = subprocess.Popen([*command, *options], cwd=REPOSITORY, stdout=log, stderr=log, env=_environment())
         try:
             if not _becomes_ready(client, process):
                 log.seek(0)
@@ -89,19 +65,19 @@ def started(bundle_dir: Path, threads: int, *options: str) -> Iterator[Started]:
             process.wait()
 
 
-def post_detect(client: httpx.Client, picture: BenchPicture, tags: tuple[str, ...]) -> tuple[float, dict[str, Any]]:
-    """Seconds from sending to the last byte of the answer, and the answer."""
+def post_detect(client: httpx.Client, sample: Sample, tags: tuple[str, ...]) -> tuple[float, dict[str, Any]]:
+    """Return the seconds from sending to the last byte of the response, and the result."""
     fields = {"tags": ",".join(tags), "unknown_tags": "skip"}
     started_s = time.perf_counter()
-    response = client.post("/detect", files={"image": ("picture.jpg", picture.data, "image/jpeg")}, data=fields)
+    response = client.post("/detect", files={"image": ("image.jpg", sample.data, "image/jpeg")}, data=fields)
     seconds = time.perf_counter() - started_s
     response.raise_for_status()
-    answer: dict[str, Any] = response.json()
-    return seconds, answer
+    result: dict[str, Any] = response.json()
+    return seconds, result
 
 
 def read_counters(client: httpx.Client) -> dict[str, float]:
-    """Counts so far: `cam` and `sam_encoder` runs over a picture, and `prompts` decoded."""
+    """Return counts so far: `cam` and `sam_encoder` runs over an image, and `prompts` decoded."""
     counts: dict[str, float] = {"cam": 0.0, "sam_encoder": 0.0}
     for family in text_string_to_metric_families(client.get("/metrics").text):
         for sample in family.samples:
@@ -125,7 +101,7 @@ def _becomes_ready(client: httpx.Client, process: subprocess.Popen[bytes]) -> bo
 
 
 def _environment() -> dict[str, str]:
-    """Without WEAKSAM_* settings of the shell, which would measure another service than the default one."""
+    """Return the environment without WEAKSAM_* settings, which would change what is measured."""
     return {name: value for name, value in os.environ.items() if not name.startswith("WEAKSAM_")}
 
 

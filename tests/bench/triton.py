@@ -1,4 +1,4 @@
-"""How much the service adds to a real Triton: `POST /detect` at one client against a bare loop over the same calls."""
+"""How much the service adds to a real Triton: `POST /detect` at one client against a bare loop of the same calls."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from service.backends.triton.backend import TritonBackend
 from service.observability.metrics import Metrics
 from tests.bench.bare_loop import Call, RecordingBackend
 from tests.bench.detect import SETTLE_S, WARM_UP, Recorded, record
-from tests.bench.pictures import draw_scenes
-from tests.bench.server import ANSWER_TIMEOUT_S, post_detect, started
+from tests.bench.images import draw_scenes
+from tests.bench.server import RESPONSE_TIMEOUT_S, post_detect, started
 from tests.bench.triton_transfer import measure_transfer
 from tests.support.triton_server import TritonServer, running_triton
 
@@ -33,7 +33,7 @@ Way = Callable[[Recorded], float]
 
 
 def measure_triton(bundle_dir: Path, threads: int, count: int) -> dict[str, Any]:
-    """Send `count` different pictures through a gateway, another one that shares memory with Triton, and the loop."""
+    """Send `count` different images through a gateway, a gateway that shares memory with Triton, and the loop."""
     bundle = load_bundle(bundle_dir)
     with tempfile.TemporaryDirectory() as folder:
         repository = Path(folder) / "repository"
@@ -57,30 +57,30 @@ def measure_triton(bundle_dir: Path, threads: int, count: int) -> dict[str, Any]
 
 
 def bare_seconds(client: Any, calls: Sequence[Call]) -> float:
-    """Wall time of making the calls one after the other, with nothing but Triton's own client."""
+    """Return the wall time of making the calls one after the other with nothing but Triton's own client."""
     started_s = time.perf_counter()
     for call in calls:
         inputs = []
         for name, array in call.inputs.items():
             tensor = InferInput(name, array.shape, TRITON_TYPES[array.dtype.name])
             inputs.append(tensor.set_data_from_numpy(array))
-        answer = client.infer(call.graph, inputs, outputs=[InferRequestedOutput(name) for name in call.outputs])
+        result = client.infer(call.graph, inputs, outputs=[InferRequestedOutput(name) for name in call.outputs])
         for name in call.outputs:
-            answer.as_numpy(name)
+            result.as_numpy(name)
     return time.perf_counter() - started_s
 
 
 async def _record(bundle: Bundle, bundle_dir: Path, triton: TritonServer, count: int) -> list[Recorded]:
-    backend = TritonBackend(bundle, Metrics(), urls=[triton.grpc_url], call_timeout_s=ANSWER_TIMEOUT_S)
+    backend = TritonBackend(bundle, Metrics(), urls=[triton.grpc_url], call_timeout_s=RESPONSE_TIMEOUT_S)
     return await record(bundle_dir, RecordingBackend(backend), draw_scenes(count))
 
 
 def _served_seconds(client: httpx.Client, row: Recorded) -> float:
-    return post_detect(client, row.picture, row.picture.tags)[0]
+    return post_detect(client, row.sample, row.sample.tags)[0]
 
 
 def _measure(ways: Mapping[str, Way], recorded: Sequence[Recorded]) -> dict[str, list[float]]:
-    """Seconds of every picture by each way, each way first in its turn."""
+    """Return the seconds of every image by each way; each way goes first in its turn."""
     names = list(ways)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for index, row in enumerate(track(recorded, "triton")):
@@ -101,9 +101,9 @@ def _summary(seconds: Mapping[str, Sequence[float]], recorded: Sequence[Recorded
         "shared_memory_p50_ratio": round(p50["shared_memory"] / p50["wire"], 3),
         "shared_memory_median_of_ratios": round(_paired(seconds, "shared_memory", "wire"), 3),
         "p50_ms": {name: round(1000 * value, 2) for name, value in p50.items()},
-        "pictures": len(recorded),
-        "calls_per_picture": median(len(row.calls) for row in recorded),
-        "megabytes_in_per_picture": round(median(map(_megabytes_in, recorded)), 2),
+        "images": len(recorded),
+        "calls_per_image": median(len(row.calls) for row in recorded),
+        "megabytes_in_per_image": round(median(map(_megabytes_in, recorded)), 2),
     }
 
 

@@ -1,4 +1,7 @@
-"""What handing an input to Triton costs, over the wire and through shared memory: a model that only takes a maximum."""
+"""What it costs to hand an input to Triton, over the wire and through shared memory.
+
+The model only takes a maximum.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from deploy.triton.repository import write_repository
 from models.bundle import Bundle
 from service.backends.triton.backend import TritonBackend
 from service.observability.metrics import Metrics
-from tests.bench.server import ANSWER_TIMEOUT_S
+from tests.bench.server import RESPONSE_TIMEOUT_S
 from tests.support.tiny_bundle import repaired, write_tiny_bundle
 from tests.support.triton_server import running_triton
 
@@ -32,7 +35,7 @@ WARM_UP = 10
 
 
 def measure_transfer(calls: int) -> dict[str, Any]:
-    """Median milliseconds of a call by each way, the two in turns."""
+    """Return the median milliseconds of a call by each way, the two in turns."""
     with tempfile.TemporaryDirectory() as folder:
         bundle_dir, repository = Path(folder) / "bundle", Path(folder) / "repository"
         bundle_dir.mkdir()
@@ -44,7 +47,7 @@ def measure_transfer(calls: int) -> dict[str, Any]:
 
 async def _measure(bundle: Bundle, url: str, calls: int) -> dict[str, Any]:
     ways = {
-        name: TritonBackend(bundle, Metrics(), urls=[url], call_timeout_s=ANSWER_TIMEOUT_S, shared_memory_bytes=size)
+        name: TritonBackend(bundle, Metrics(), urls=[url], call_timeout_s=RESPONSE_TIMEOUT_S, shared_memory_bytes=size)
         for name, size in (("wire", 0), ("shared_memory", 16 * 2**20))
     }
     embedding = np.random.default_rng(0).random(SHAPE, np.float32)

@@ -1,4 +1,4 @@
-"""The README's quick start, executed as it stands against a real server; and `make demo`'s command."""
+"""The README's commands, executed as they stand against a real server; and `make demo`'s command."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -27,8 +28,8 @@ def workplace(tmp_path: Path, repository_dir: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def port(repository_dir: Path, default_bundle_dir: Path) -> Iterator[int]:
+@pytest.fixture(scope="module")
+def port(default_bundle_dir: Path) -> Iterator[int]:
     """`weaksam serve` on the default bundle, ready to answer; yields its port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -55,25 +56,45 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError(f"{url} is not ready after {START_TIMEOUT_S} s")
 
 
-def quick_start_curls(repository_dir: Path) -> list[str]:
-    readme = (repository_dir / "README.md").read_text(encoding="utf-8")
-    section = readme.partition("## Quick start")[2].partition("\n## ")[0]
-    return re.findall(r"^curl .+$", section, re.MULTILINE)
+@pytest.fixture(scope="module")
+def readme(repository_dir: Path) -> str:
+    return (repository_dir / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_quick_start_answers_with_boxes_and_masks(port: int, workplace: Path, repository_dir: Path) -> None:
-    as_json, as_picture = quick_start_curls(repository_dir)
-    answer = json.loads(shell(as_json.replace(":8000", f":{port}"), workplace))
-    tags = [row["label"] for row in answer["tags"]]
-    assert tags == ["FuelCap", "Wire", "AdjustableWrench"]
-    assert answer["detections"]
-    for detection in answer["detections"]:
-        assert detection["label"] in tags
-        assert detection["mask"]["size"] == [answer["image"]["height"], answer["image"]["width"]]
-    assert answer["bundle"]["name"]
+def commands(readme: str, pattern: str, port: int) -> list[str]:
+    """Return the lines of the README that begin with `pattern`, for the server at `port`."""
+    return [line.replace(":8000", f":{port}") for line in re.findall(f"^{pattern}.*$", readme, re.MULTILINE)]
 
-    shell(as_picture.replace(":8000", f":{port}"), workplace)
-    assert_drawn(workplace / "overlay.png", workplace / "samples" / "runway.jpg")
+
+def test_the_requests_get_what_the_readme_shows(port: int, workplace: Path, readme: str) -> None:
+    as_json, as_image = commands(readme, "curl .+/detect ", port)
+    [block] = re.findall(r"^```json\n(.+?)^```$", readme, re.MULTILINE | re.DOTALL)
+    shown, result = json.loads(block), json.loads(shell(as_json, workplace))
+    assert [row["label"] for row in result["tags"]] == ["Tape", "PaintChip", "Wrench"]
+    assert {(row["label"], row["status"]) for row in shown["tags"]} == {("Tape", "found"), ("Wrench", "not_found")}
+    assert_shortened(shown["tags"], result["tags"], same=("tag", "label", "status", "stage", "count"))
+    assert_shortened(shown["detections"], result["detections"], same=("label", "source"))
+    assert shown["image"].keys() == result["image"].keys()
+    for detection in result["detections"]:
+        assert detection["mask"]["size"] == [result["image"]["height"], result["image"]["width"]]
+
+    shell(as_image, workplace)
+    assert_drawn(workplace / "overlay.png", workplace / "samples" / "taxiway.jpg")
+
+
+def assert_shortened(shown: list[dict[str, Any]], real: list[dict[str, Any]], same: tuple[str, ...]) -> None:
+    """Raise AssertionError unless each shown row stands for a real one, with some of its members."""
+    for row in shown:
+        [whole] = (other for other in real if other["label"] == row["label"])
+        assert row.keys() <= whole.keys()
+        assert {name: row[name] for name in same if name in row} == {name: whole[name] for name in same if name in row}
+
+
+def test_the_samples_are_labelled(port: int, workplace: Path, readme: str) -> None:
+    [command] = commands(readme, "weaksam label ", port)
+    shell(f"{sys.executable} -m {command}", workplace)
+    assert len(json.loads((workplace / "labelled" / "dataset.json").read_text())["images"]) == 5
+    assert (workplace / "labelled" / "failures.csv").read_text().count("\n") == 1
 
 
 def test_the_demo_draws_what_it_found(workplace: Path, repository_dir: Path, default_bundle_dir: Path) -> None:
@@ -90,7 +111,7 @@ def test_the_demo_draws_what_it_found(workplace: Path, repository_dir: Path, def
     ]
     ended = subprocess.run(command, cwd=workplace, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    assert_drawn(workplace / "demo.png", workplace / "samples" / "runway.jpg")
+    assert_drawn(workplace / "demo.png", workplace / "samples" / "taxiway.jpg")
     found = json.loads((workplace / "demo.json").read_text())["detections"]
     assert found
     assert all(detection["label"] in ended.stdout for detection in found)
@@ -118,8 +139,8 @@ def shell(command: str, folder: Path) -> str:
     return subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
-def assert_drawn(picture: Path, original: Path) -> None:
-    with Image.open(picture) as drawn, Image.open(original) as before:
+def assert_drawn(image: Path, original: Path) -> None:
+    with Image.open(image) as drawn, Image.open(original) as before:
         assert drawn.format == "PNG"
         assert drawn.size == before.size
         changed = np.any(np.abs(np.asarray(drawn.convert("RGB"), int) - np.asarray(before, int)) > 8, axis=2)

@@ -28,8 +28,8 @@ PAGE = "docs/train-your-own.md"
 SMALL = ["side_px=64", "precision=32-true", "warmup_steps=1"]
 TINY = {
     "train cam": [*SMALL, "steps=4", "batch=2", "backbone_weights=none", "loader_workers=0"],
-    "train wsod": [*SMALL, "every=1", "epochs=1", "batch=4"],
-    "train detector": [*SMALL, "steps=2", "batch=2", "train_sides_px=[64]", "test_sides_px=[64]", "loader_workers=0"],
+    "train wsod": [*SMALL, "subsample=1", "epochs=1", "batch=4"],
+    "train detector": [*SMALL, "steps=2", "batch=2", "train_sides_px=[64]", "loader_workers=0"],
     "export": ["prompts.grid_sides=[4]"],
 }
 TINY["train training/configs/own.toml"] = [
@@ -132,7 +132,7 @@ def test_one_command_ends_with_a_bundle_and_pictures_of_the_way(outputs: dict[st
     ]
     shown = page.partition("<h2>Pictures of val</h2>")[2]
     assert shown.count("<img ") == 2 * 5, "two pictures, each with maps, prompts, proposals, PGT and prediction"
-    assert "instances_per_picture" in page
+    assert "instances_per_image" in page
     assert json.loads((run / "metrics.json").read_text()) == {}, "there are no boxes to measure on"
 
 

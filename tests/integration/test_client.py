@@ -13,14 +13,14 @@ import pytest
 
 from tests.support.fake_service import BUSY, CUT, FakeService, Reply
 from tests.support.live_server import live_server
-from weaksam.client import ClientError, RequestRefused, RetryPolicy, ServerFailed, ServerUnreachable, WeakSamClient
+from weaksam.client import AsyncClient, ClientError, RequestRefused, RetryPolicy, ServerFailed, ServerUnreachable
 
 FAST = RetryPolicy(attempts=3, first_wait_s=0.01)
 
 
 async def test_bytes_and_files_are_answered_alike(url: str, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"picture")
-    async with WeakSamClient(url, retry=FAST) as client:
+    async with AsyncClient(url, retry=FAST) as client:
         from_bytes = await client.detect(b"picture", ["Bolt", "Nut"])
         from_file = await client.detect(tmp_path / "a.jpg", ["Bolt", "Nut"])
     assert from_bytes == from_file
@@ -31,7 +31,7 @@ async def test_bytes_and_files_are_answered_alike(url: str, tmp_path: Path) -> N
 
 
 async def test_options_are_sent_where_given(url: str, fake: FakeService) -> None:
-    async with WeakSamClient(url) as client:
+    async with AsyncClient(url) as client:
         await client.detect(b"", ["Bolt"])
         await client.detect(b"", ["Bolt"], min_score=0.3, max_detections=5, mask_format="png", unknown_tags="skip")
     plain = {"mask_format": "rle", "explain": "false", "unknown_tags": "error"}
@@ -51,7 +51,7 @@ async def test_options_are_sent_where_given(url: str, fake: FakeService) -> None
 )
 async def test_passing_trouble_is_retried(url: str, fake: FakeService, replies: list[Reply], attempts: int) -> None:
     fake.replies["image"] = list(replies)
-    async with WeakSamClient(url, retry=FAST) as client:
+    async with AsyncClient(url, retry=FAST) as client:
         answer = await client.detect(b"x", ["Bolt"])
     assert len(answer.detections) == 1
     assert len(fake.seen) == attempts
@@ -71,7 +71,7 @@ async def test_lasting_trouble_is_raised(
     url: str, fake: FakeService, reply: Reply, kind: type[ClientError], code: str, attempts: int
 ) -> None:
     fake.replies["image"] = [reply] * 10
-    async with WeakSamClient(url, retry=FAST) as client:
+    async with AsyncClient(url, retry=FAST) as client:
         with pytest.raises(kind) as raised:
             await client.detect(b"x", ["Bolt"])
     assert raised.value.code == code
@@ -84,7 +84,7 @@ async def test_retry_after_is_honoured(url: str, fake: FakeService, as_date: boo
     text = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True) if as_date else "1"
     fake.replies["image"] = [Reply(503, "busy", {"Retry-After": text})]
     started_s = time.monotonic()
-    async with WeakSamClient(url, retry=FAST) as client:
+    async with AsyncClient(url, retry=FAST) as client:
         await client.detect(b"x", ["Bolt"])
     assert 0.95 <= time.monotonic() - started_s < 5.0
 
@@ -92,16 +92,16 @@ async def test_retry_after_is_honoured(url: str, fake: FakeService, as_date: boo
 async def test_concurrency_falls_to_what_the_server_can_take(url: str, fake: FakeService) -> None:
     fake.capacity, fake.delay_s = 2, 0.01
     patient = RetryPolicy(attempts=40, first_wait_s=0.01)
-    async with WeakSamClient(url, max_concurrent=16, retry=patient) as client:
+    async with AsyncClient(url, max_concurrent=16, retry=patient) as client:
         answers = await asyncio.gather(*(client.detect(b"%d" % number, ["Bolt"]) for number in range(40)))
     assert len(answers) == 40
-    assert fake.most_in_flight <= 2
+    assert fake.max_in_flight <= 2
     refused = len(fake.seen) - 40
     assert refused < 40, f"{refused} of {len(fake.seen)} requests were sent in vain"
 
 
 async def test_no_server_is_one_sentence() -> None:
-    async with WeakSamClient("http://127.0.0.1:9", retry=FAST) as client:
+    async with AsyncClient("http://127.0.0.1:9", retry=FAST) as client:
         assert not await client.alive()
         with pytest.raises(ServerUnreachable, match=r"^http://127.0.0.1:9 gives no answer: "):
             await client.labels()
@@ -114,18 +114,18 @@ async def test_another_server_is_recognised() -> None:
         await send({"type": "http.response.body", "body": b"<html>"})  # type: ignore[operator]
 
     with live_server(app) as address:
-        async with WeakSamClient(address, retry=FAST) as client:
+        async with AsyncClient(address, retry=FAST) as client:
             with pytest.raises(ServerFailed, match="check the address"):
                 await client.labels()
 
 
 def test_an_address_without_a_scheme_is_refused() -> None:
     with pytest.raises(ValueError, match="server must be a URL such as http://127.0.0.1:8000, got 'localhost:8000'"):
-        WeakSamClient("localhost:8000")
+        AsyncClient("localhost:8000")
 
 
 def test_waits_double_up_to_the_longest() -> None:
-    policy = RetryPolicy(first_wait_s=1.0, longest_wait_s=5.0)
+    policy = RetryPolicy(first_wait_s=1.0, max_wait_s=5.0)
     for attempt, longest_s in enumerate([1.0, 2.0, 4.0, 5.0, 5.0], start=1):
         assert longest_s / 2 <= policy.wait_s(attempt, None) <= longest_s
     assert 3.0 <= policy.wait_s(1, retry_after_s=3.0) <= 4.5

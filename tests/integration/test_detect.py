@@ -22,7 +22,7 @@ from tests.support.service_parts import (
     tiny_settings,
 )
 from tests.support.tiny_bundle import encoded
-from weaksam.schemas import DetectResult, LabelsAnswer
+from weaksam.schemas import DetectResult, LabelsResponse
 
 PICTURE = encoded(TWO_BOLTS_AND_A_NUT)
 WAYS: dict[str, dict[str, Any]] = {
@@ -76,7 +76,7 @@ def test_an_overlay_is_drawn_for_who_accepts_png(tiny_service: httpx.Client) -> 
 
 
 def test_labels_are_listed_with_what_is_applied_to_them(tiny_service: httpx.Client, tiny_bundle: Bundle) -> None:
-    answer = LabelsAnswer.model_validate_json(tiny_service.get("/labels").content)
+    answer = LabelsResponse.model_validate_json(tiny_service.get("/labels").content)
     assert [(row.name, row.aliases, row.classifier_threshold, row.min_score) for row in answer.labels] == [
         ("red-bolt", ("rivet",), 0.3, 0.8),
         ("green-nut", (), 0.3, 0.8),

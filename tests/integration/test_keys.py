@@ -17,7 +17,7 @@ from tests.support.live_server import live_server
 from tests.support.service_parts import TWO_BOLTS_AND_A_NUT, tiny_settings
 from tests.support.tiny_bundle import encoded
 from weaksam.cli.label import label
-from weaksam.client import RequestRefused, RetryPolicy, WeakSamClient
+from weaksam.client import AsyncClient, RequestRefused, RetryPolicy
 
 PICTURE = encoded(TWO_BOLTS_AND_A_NUT)
 ORIGIN, STRANGER = "https://label.example", "https://elsewhere.example"
@@ -180,9 +180,9 @@ def test_pages_of_other_origins_may_not(keyed: Keyed, tiny_service: httpx.Client
 
 async def test_the_client_sends_its_key(keyed: Keyed) -> None:
     retry = RetryPolicy(attempts=1)
-    async with WeakSamClient(keyed.url, api_key=keyed.key, retry=retry) as client:
+    async with AsyncClient(keyed.url, api_key=keyed.key, retry=retry) as client:
         assert len((await client.labels()).labels) == 3
-    async with WeakSamClient(keyed.url, retry=retry) as client:
+    async with AsyncClient(keyed.url, retry=retry) as client:
         with pytest.raises(RequestRefused, match="there is no API key") as caught:
             await client.labels()
         assert caught.value.code == "unauthorized"

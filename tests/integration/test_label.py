@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 
 from tests.support.fake_service import BUSY, CUT, LABELS, FakeService, Reply, fake_app
 from tests.support.live_server import live_server
-from weaksam.client import RetryPolicy, WeakSamClient
+from weaksam.client import AsyncClient, RetryPolicy
 from weaksam.labelling.journal import JournalError
 from weaksam.labelling.run import LabelJob, LabelSummary, OnDone, label_folder
 from weaksam.labelling.worklist import Failure, worklist_from_names
@@ -86,7 +86,7 @@ def test_a_run_killed_twice_loses_nothing_and_does_nothing_twice(
     assert second[: len(first)] == first
     ended = run(command)
     assert ended.returncode == DONE, ended.stderr
-    assert f"60 pictures labelled ({len(second)} in earlier runs), 60 detections, 0 failed." in ended.stdout
+    assert f"60 images labelled ({len(second)} in earlier runs), 60 detections, 0 failed." in ended.stdout
 
     done = journaled(out)
     assert sorted(done) == sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.jpg"))
@@ -123,7 +123,7 @@ def test_trouble_that_passes_is_not_a_failure(command: list[str], fake: FakeServ
 def test_a_server_for_few_is_not_overrun(command: list[str], fake: FakeService) -> None:
     fake.capacity, fake.delay_s = 2, 0.01
     assert run(command, "--concurrency", "16").returncode == DONE
-    assert fake.most_in_flight <= 2
+    assert fake.max_in_flight <= 2
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_another_bundle_is_refused(command: list[str], fake: FakeService, tmp_pa
     ended = run(command)
     assert ended.returncode == REFUSED
     assert ended.stderr.count("\n") == 1
-    assert "holds answers of bundle fake 1 (dddddddddddd), the server has fake 1 (eeeeeeeeeeee)" in ended.stderr
+    assert "holds results of bundle fake 1 (dddddddddddd), the server has fake 1 (eeeeeeeeeeee)" in ended.stderr
     assert (tmp_path / "out" / "results.json").read_bytes() == before
 
 
@@ -227,7 +227,7 @@ def test_bad_input_is_one_sentence(command: list[str], change: tuple[str, str], 
 async def label_impatiently(folder: Path, out: Path, address: str, on_done: OnDone = lambda _: None) -> LabelSummary:
     """Label in this process: the command line would wait minutes for a server to come back."""
     job = LabelJob(folder, out, worklist_from_names(folder, "folder"))
-    async with WeakSamClient(address, retry=RetryPolicy(attempts=2, first_wait_s=0.01)) as client:
+    async with AsyncClient(address, retry=RetryPolicy(attempts=2, first_wait_s=0.01)) as client:
         return await label_folder(job, client, workers=1, on_done=on_done)
 
 

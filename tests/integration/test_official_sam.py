@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from deploy.export.bundle import export_bundle, open_run, open_sam
+from deploy.export.bundle import export_bundle, open_sam
 from models.boxes import pairwise_iou
 from models.bundle import Bundle, file_sha256, load_bundle
 from models.config import load_config
@@ -17,6 +17,7 @@ from models.labels import Label, LabelSet
 from models.letterbox import Letterbox
 from models.masks import decode_rle
 from models.nets.official_sam import FILL_RGB
+from models.run_folder import open_run
 from models.settings import BundleConfig
 from service.app import create_app
 from tests.support.live_server import live_server

@@ -20,15 +20,16 @@ from training.data.dataset_writer import write_tags_csv
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage, TrueObject
 from training.proposals.graph_runner import GraphRunner
-from training.pseudo_labels.make import PgtConfig, label_pictures, make_pgt, with_least_score
+from training.pseudo_labels.make import label_images, make_pseudo_labels
 from training.pseudo_labels.masks import draw_masks
+from training.pseudo_labels.selection import PseudoLabelConfig, with_min_score
 from training.pseudo_labels.store import Detected, DetectionStore
 from weaksam.cli.train import train_app
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 # on the decoder's 4 px cells, so that boxes and masks are exact
 FIRST, SECOND, NUT = (8, 8, 24, 24), (40, 36, 56, 56), (16, 12, 48, 40)
-ADAPTIVE = PgtConfig(mode="adaptive", keep_share=0.5)
+ADAPTIVE = PseudoLabelConfig(mode="adaptive", keep_share=0.5)
 
 
 def tagged(
@@ -70,16 +71,16 @@ def xywh(box_xyxy: tuple[int, int, int, int]) -> list[int]:
 
 
 def test_modes_keep_what_they_say(images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path) -> None:
-    def bolts_and_wrenches(config: PgtConfig) -> tuple[int, int]:
-        out = tmp_path / f"{config.mode}-{config.least_score}"
-        found = boxes_of(make_pgt(config, tiny_bundle.folder, images, LABELS, out, tmp_path / "store"))
+    def bolts_and_wrenches(config: PseudoLabelConfig) -> tuple[int, int]:
+        out = tmp_path / f"{config.mode}-{config.min_score}"
+        found = boxes_of(make_pseudo_labels(config, tiny_bundle.folder, images, LABELS, out, tmp_path / "store"))
         assert found["nut.png", "green-nut"] == [xywh(NUT)]
         return len(found["bolts.png", "red-bolt"]), len(found.get(("nut.png", "blue-wrench"), []))
 
-    assert bolts_and_wrenches(PgtConfig(mode="top1")) == (1, 1)
+    assert bolts_and_wrenches(PseudoLabelConfig(mode="top1")) == (1, 1)
     assert bolts_and_wrenches(ADAPTIVE) == (2, 1)
     # calibrated at 0.8 in the tiny bundle: what is not there has no box
-    assert bolts_and_wrenches(PgtConfig(mode="threshold")) == (2, 0)
+    assert bolts_and_wrenches(PseudoLabelConfig(mode="threshold")) == (2, 0)
 
 
 def test_the_data_set_has_the_category_ids_of_the_file_it_will_be_scored_with(
@@ -88,7 +89,9 @@ def test_the_data_set_has_the_category_ids_of_the_file_it_will_be_scored_with(
     theirs = tmp_path / "instances_val.json"
     ids = {name: 11 * (place + 1) for place, name in enumerate(reversed(LABELS.names))}
     theirs.write_text(json.dumps({"categories": [{"id": i, "name": name} for name, i in ids.items()]}))
-    path = make_pgt(replace(ADAPTIVE, categories=theirs), tiny_bundle.folder, images, LABELS, tmp_path / "out")
+    path = make_pseudo_labels(
+        replace(ADAPTIVE, categories=theirs), tiny_bundle.folder, images, LABELS, tmp_path / "out"
+    )
 
     document = json.loads(path.read_text())
     assert {row["name"]: row["id"] for row in document["categories"]} == ids
@@ -97,14 +100,14 @@ def test_the_data_set_has_the_category_ids_of_the_file_it_will_be_scored_with(
 
     theirs.write_text(json.dumps({"categories": [{"id": 1, "name": LABELS.names[0]}]}))
     with pytest.raises(ValueError, match=rf"categories: .*instances_val\.json has none for {LABELS.names[1]}"):
-        make_pgt(replace(ADAPTIVE, categories=theirs), tiny_bundle.folder, images, LABELS, tmp_path / "other")
+        make_pseudo_labels(replace(ADAPTIVE, categories=theirs), tiny_bundle.folder, images, LABELS, tmp_path / "other")
 
 
 def test_pycocotools_and_our_reader_agree_on_the_data_set(
     images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
-    config = PgtConfig(mode="threshold", masks=True)
-    path = make_pgt(config, tiny_bundle.folder, images, LABELS, tmp_path / "out")
+    config = PseudoLabelConfig(mode="threshold", masks=True)
+    path = make_pseudo_labels(config, tiny_bundle.folder, images, LABELS, tmp_path / "out")
 
     coco = COCO(str(path))
     assert [category["name"] for category in coco.loadCats(coco.getCatIds())] == list(LABELS.names)
@@ -134,7 +137,7 @@ def test_pycocotools_and_our_reader_agree_on_the_data_set(
 def test_the_report_counts_hits_and_compares_modes(
     images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
-    make_pgt(ADAPTIVE, tiny_bundle.folder, images, LABELS, tmp_path / "out")
+    make_pseudo_labels(ADAPTIVE, tiny_bundle.folder, images, LABELS, tmp_path / "out")
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     # two bolts and the nut are hit; the wrench that is not there is the best of its tag all the same
     assert (report["hits"], report["pseudo_boxes"], report["true_objects"]) == (3, 4, 3)
@@ -151,7 +154,7 @@ def test_the_report_counts_hits_and_compares_modes(
 def test_a_report_without_true_boxes_says_nothing_about_them(
     images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
-    make_pgt(ADAPTIVE, tiny_bundle.folder, images[2:], LABELS, tmp_path / "out")
+    make_pseudo_labels(ADAPTIVE, tiny_bundle.folder, images[2:], LABELS, tmp_path / "out")
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["instances"] == 0
     assert not {"precision", "compared"} & set(report)
@@ -160,8 +163,8 @@ def test_a_report_without_true_boxes_says_nothing_about_them(
 def test_a_killed_run_goes_on_where_it_was(
     images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = PgtConfig(mode="adaptive", keep_share=0.5, masks=True)
-    unbroken = make_pgt(config, tiny_bundle.folder, images, LABELS, tmp_path / "unbroken")
+    config = PseudoLabelConfig(mode="adaptive", keep_share=0.5, masks=True)
+    unbroken = make_pseudo_labels(config, tiny_bundle.folder, images, LABELS, tmp_path / "unbroken")
     propose = GraphRunner.propose
     done: list[Path] = []
 
@@ -177,14 +180,14 @@ def test_a_killed_run_goes_on_where_it_was(
     for count in (1, 2):
         cut_off_at(count)
         with pytest.raises(KeyboardInterrupt):
-            make_pgt(config, tiny_bundle.folder, images, LABELS, tmp_path / "out")
+            make_pseudo_labels(config, tiny_bundle.folder, images, LABELS, tmp_path / "out")
         assert not (tmp_path / "out" / "annotations").exists()
     cut_off_at(-1)
-    resumed = make_pgt(config, tiny_bundle.folder, images, LABELS, tmp_path / "out")
+    resumed = make_pseudo_labels(config, tiny_bundle.folder, images, LABELS, tmp_path / "out")
     assert done == [image.path for image in images]  # each once, over all three runs
     assert resumed.read_bytes() == unbroken.read_bytes()
     monkeypatch.setattr(GraphRunner, "run", _refuse)
-    again = make_pgt(config, tiny_bundle.folder, images, LABELS, tmp_path / "out")
+    again = make_pseudo_labels(config, tiny_bundle.folder, images, LABELS, tmp_path / "out")
     assert again.read_bytes() == unbroken.read_bytes()
 
 
@@ -195,12 +198,12 @@ def _refuse(*_: object) -> None:
 def test_a_store_can_be_filled_in_parts(
     images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = PgtConfig(mode="top1", masks=True)
-    whole = make_pgt(config, tiny_bundle.folder, images, LABELS, tmp_path / "whole")
+    config = PseudoLabelConfig(mode="top1", masks=True)
+    whole = make_pseudo_labels(config, tiny_bundle.folder, images, LABELS, tmp_path / "whole")
     for share in (images[1::2], images[::2]):
-        label_pictures(config, tiny_bundle, share, LABELS, DetectionStore(tiny_bundle, tmp_path / "store"))
+        label_images(config, tiny_bundle, share, LABELS, DetectionStore(tiny_bundle, tmp_path / "store"))
     monkeypatch.setattr(GraphRunner, "run", _refuse)
-    parts = make_pgt(config, tiny_bundle.folder, images, LABELS, tmp_path / "parts", tmp_path / "store")
+    parts = make_pseudo_labels(config, tiny_bundle.folder, images, LABELS, tmp_path / "parts", tmp_path / "store")
     assert parts.read_bytes() == whole.read_bytes()
 
 
@@ -211,28 +214,28 @@ def test_what_boxes_besides_the_best_must_reach_is_a_quantile_of_the_best() -> N
         return Detected(boxes, np.array(scores, np.float32), np.array(labels))
 
     detected = [found((0.9, 0), (0.8, 0), (0.3, 1)), found((0.6, 0), (0.1, 0))]  # the best ones: 0.9, 0.3, 0.6
-    config = PgtConfig(further_quantile=0.5)
-    assert with_least_score(config, detected).least_score == pytest.approx(0.6)
-    assert with_least_score(PgtConfig(), detected).least_score is None
-    assert with_least_score(replace(config, least_score=0.2), detected).least_score == 0.2
-    assert with_least_score(replace(config, mode="top1"), detected).least_score is None
+    config = PseudoLabelConfig(further_quantile=0.5)
+    assert with_min_score(config, detected).min_score == pytest.approx(0.6)
+    assert with_min_score(PseudoLabelConfig(), detected).min_score is None
+    assert with_min_score(replace(config, min_score=0.2), detected).min_score == 0.2
+    assert with_min_score(replace(config, mode="top1"), detected).min_score is None
     with pytest.raises(ValueError, match=r"further_quantile: must be from 0 to below 1, got 1\.5"):
-        PgtConfig(further_quantile=1.5)
+        PseudoLabelConfig(further_quantile=1.5)
 
 
 def test_a_second_box_of_an_unsure_tag_goes(images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path) -> None:
-    config = replace(ADAPTIVE, least_score=1.5)  # beyond any score
-    found = boxes_of(make_pgt(config, tiny_bundle.folder, images, LABELS, tmp_path / "out"))
+    config = replace(ADAPTIVE, min_score=1.5)  # beyond any score
+    found = boxes_of(make_pseudo_labels(config, tiny_bundle.folder, images, LABELS, tmp_path / "out"))
     assert len(found["bolts.png", "red-bolt"]) == 1
-    assert json.loads((tmp_path / "out" / "report.json").read_text())["least_score"] == 1.5
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["min_score"] == 1.5
 
 
 def test_a_picture_that_changes_is_looked_at_again(
     images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
-    make_pgt(ADAPTIVE, tiny_bundle.folder, images, LABELS, tmp_path / "out")
+    make_pseudo_labels(ADAPTIVE, tiny_bundle.folder, images, LABELS, tmp_path / "out")
     images[0].path.write_bytes(encoded(picture((FIRST, RED))))
-    found = boxes_of(make_pgt(ADAPTIVE, tiny_bundle.folder, images, LABELS, tmp_path / "out"))
+    found = boxes_of(make_pseudo_labels(ADAPTIVE, tiny_bundle.folder, images, LABELS, tmp_path / "out"))
     assert found["bolts.png", "red-bolt"] == [xywh(FIRST)]
 
 
@@ -246,20 +249,20 @@ def test_where_the_segmenter_sees_nothing_the_box_is_the_mask(images: list[Tagge
 
 
 def test_every_second_picture_is_labelled(images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path) -> None:
-    make_pgt(PgtConfig(mode="top1", every=2), tiny_bundle.folder, images, LABELS, tmp_path)
+    make_pseudo_labels(PseudoLabelConfig(mode="top1", subsample=2), tiny_bundle.folder, images, LABELS, tmp_path)
     assert [image.id for image in open_dataset(tmp_path, "train").images] == [image.id for image in images[::2]]
 
 
 def test_copies_do_not_overwrite_other_pictures(images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path) -> None:
-    config = PgtConfig(mode="top1", pictures="copy")
+    config = PseudoLabelConfig(mode="top1", image_files="copy")
     for _ in range(2):
-        make_pgt(config, tiny_bundle.folder, images, LABELS, tmp_path / "out")
+        make_pseudo_labels(config, tiny_bundle.folder, images, LABELS, tmp_path / "out")
     copied = tmp_path / "out" / "images" / "nut.png"
     assert not copied.is_symlink()
     assert copied.read_bytes() == images[1].path.read_bytes()
     copied.write_bytes(b"someone's own picture")
-    with pytest.raises(ValueError, match=r"out: .*nut\.png is there already and is another picture"):
-        make_pgt(config, tiny_bundle.folder, images, LABELS, tmp_path / "out")
+    with pytest.raises(ValueError, match=r"out: .*nut\.png is there already and is another image"):
+        make_pseudo_labels(config, tiny_bundle.folder, images, LABELS, tmp_path / "out")
     assert copied.read_bytes() == b"someone's own picture"
 
 
@@ -269,7 +272,9 @@ def test_pictures_of_one_id_get_names_of_their_own(
     other = tmp_path / "other"
     other.mkdir()
     twin = tagged(other, "bolts", [(NUT, RED)], "red-bolt")
-    path = make_pgt(PgtConfig(mode="top1"), tiny_bundle.folder, [images[0], twin], LABELS, tmp_path / "out")
+    path = make_pseudo_labels(
+        PseudoLabelConfig(mode="top1"), tiny_bundle.folder, [images[0], twin], LABELS, tmp_path / "out"
+    )
     assert boxes_of(path)["bolts~2.png", "red-bolt"] == [xywh(NUT)]
 
 
@@ -278,7 +283,7 @@ def test_annotations_of_others_are_never_replaced(
 ) -> None:
     (tmp_path / "theirs" / "annotations").mkdir(parents=True)
     with pytest.raises(ValueError, match="holds another data set: give a new folder"):
-        make_pgt(ADAPTIVE, tiny_bundle.folder, images, LABELS, tmp_path / "theirs")
+        make_pseudo_labels(ADAPTIVE, tiny_bundle.folder, images, LABELS, tmp_path / "theirs")
 
 
 @pytest.mark.parametrize(("tag", "owner"), [("spanner", "the data set"), ("green-nuts", "the data set")])
@@ -287,14 +292,14 @@ def test_an_unknown_tag_is_named_with_the_nearest(
 ) -> None:
     odd = TaggedImage("odd", images[0].path, (64, 64), (tag,))
     with pytest.raises(ValueError, match=rf"tags: '{tag}' is no label of {owner} \(nearest: "):
-        make_pgt(ADAPTIVE, tiny_bundle.folder, [odd], LABELS, tmp_path / "out")
+        make_pseudo_labels(ADAPTIVE, tiny_bundle.folder, [odd], LABELS, tmp_path / "out")
 
 
 def test_categories_follow_the_data_set_and_not_the_bundle(
     images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     turned = LabelSet(tuple(reversed(LABELS.labels)))
-    path = make_pgt(PgtConfig(mode="top1"), tiny_bundle.folder, images, turned, tmp_path / "out")
+    path = make_pseudo_labels(PseudoLabelConfig(mode="top1"), tiny_bundle.folder, images, turned, tmp_path / "out")
     assert [row["name"] for row in json.loads(path.read_bytes())["categories"]] == list(turned.names)
     assert boxes_of(path)["nut.png", "green-nut"] == [xywh(NUT)]
 

@@ -13,8 +13,8 @@ from PIL import Image
 from models.bundle import Bundle
 from tests.support.service_parts import BLUE, RED
 from tests.support.tiny_bundle import picture
-from training.data.voc_writer import VocObject, write_voc_annotation
 from training.evaluation.proposal_recall import evaluate_proposals
+from weaksam.formats.voc import VocObject, write_voc_annotation
 
 BOXES = {"red-bolt": (4.0, 8.0, 20.0, 24.0), "blue-wrench": (36.0, 40.0, 52.0, 56.0)}
 

@@ -17,7 +17,7 @@ from models.bundle import Bundle
 from tests.support.ranks import REPOSITORY, run_on_ranks
 from tests.support.tiny_bundle import write_tiny_bundle
 from training.data.dataset_writer import write_lines
-from training.data.voc_writer import VocObject, write_voc_annotation
+from weaksam.formats.voc import VocObject, write_voc_annotation
 
 COLOURS = {"red-bolt": (255, 0, 0), "green-nut": (0, 255, 0), "blue-wrench": (0, 0, 255)}
 PICTURES = 5  # an odd number: the ranks' parts differ in size
@@ -89,7 +89,7 @@ def test_a_training_takes_the_same_steps_on_two_ranks(data: Path, tmp_path: Path
 def test_ranks_started_by_slurm_join() -> None:
     """What srun sets for two tasks on one machine."""
     code = (
-        "from training.runs.engine import start_fabric\n"
+        "from training.runs.devices import start_fabric\n"
         "from training.runs.ranks import my_share, rank, rank_count, wait_for_ranks\n"
         "start_fabric('32-true', 0)\n"
         "wait_for_ranks()\n"

@@ -13,7 +13,7 @@ from service.app import create_app
 from tests.support.live_server import live_server
 from tests.support.service_parts import BLUE, GREEN, RED, tiny_settings
 from tests.support.tiny_bundle import encoded, picture
-from weaksam.client import WeakSamClient
+from weaksam.client import AsyncClient
 from weaksam.labelling.outputs import DATASET, FAILURES, LEDGER, RESULTS
 from weaksam.labelling.run import LabelJob, label_folder
 from weaksam.labelling.worklist import Failure, worklist_from_names
@@ -68,7 +68,7 @@ def test_ray_and_the_service_write_the_same_files(
     ]
 
     async def send(url: str) -> None:
-        async with WeakSamClient(url) as client:
+        async with AsyncClient(url) as client:
             await label_folder(LabelJob(folder, tmp_path / "http", worklist), client, workers=2, on_done=lambda _: None)
 
     with live_server(create_app(settings)) as url:

@@ -11,9 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from deploy.export.bundle import export_bundle, open_classes, open_run
+from deploy.export.bundle import export_bundle, open_classes
 from models.bundle import DEFAULT_BUNDLE, load_bundle
 from models.config import load_config
+from models.run_folder import open_run
 from models.settings import BundleConfig
 from tests.support.masked_images import write_masked_images
 from tests.support.tiny_runs import run_sam
@@ -78,7 +79,7 @@ def test_it_is_exported_with_its_prompt_map_which_is_asked_in_place_of_the_grid(
     assert str(root.parent) not in (tmp_path / "bundle" / "bundle.json").read_text(encoding="utf-8")
     runner, image = GraphRunner(bundle, threads=1), open_dataset(root, "train").images[0]
     of_map, of_grid = (
-        np.concatenate([batch.coords[:, 0] for batch in runner.propose(image, [], settings)[0].asked])
+        np.concatenate([batch.coords[:, 0] for batch in runner.propose(image, [], settings)[0].prompts])
         for settings in (config.prompts, replace(config.prompts, map_max_count=0))
     )
     assert 0 < len(of_map) <= config.prompts.map_max_count

@@ -13,7 +13,7 @@ import typer
 
 from tests.support.fake_service import LABELS, FakeService, Reply
 from weaksam.cli.label import label, label_merge
-from weaksam.client import RetryPolicy, WeakSamClient
+from weaksam.client import AsyncClient, RetryPolicy
 from weaksam.labelling.journal import JournalError
 from weaksam.labelling.merge import merge_shards
 from weaksam.labelling.outputs import DATASET, FAILURES, LEDGER, RESULTS
@@ -46,7 +46,7 @@ def run(folder: Path, out: Path, url: str, shard: Shard | None = None, min_score
     job = LabelJob(folder, out, part, min_score, shard=shard)
 
     async def send() -> None:
-        async with WeakSamClient(url, retry=RetryPolicy(attempts=1)) as client:
+        async with AsyncClient(url, retry=RetryPolicy(attempts=1)) as client:
             await label_folder(job, client, workers=2, on_done=lambda _: None)
 
     asyncio.run(send())
@@ -152,7 +152,7 @@ def test_the_command_line_does_the_same(
                 max_error_rate=1,
             )
     label_merge([tmp_path / "0", tmp_path / "1"], tmp_path / "merged")
-    assert "37 pictures labelled" in capsys.readouterr().out
+    assert "37 images labelled" in capsys.readouterr().out
     for name in FILES:
         assert (tmp_path / "merged" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 

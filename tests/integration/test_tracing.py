@@ -16,7 +16,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from models.bundle import Bundle
 from service.app import create_app
 from service.backends.base import Array, Tensors
-from service.observability.tracing import TraceScope, trace_headers
+from service.http.trace_scope import TraceScope
+from service.observability.tracing import trace_headers
 from tests.support.live_server import live_server
 from tests.support.service_parts import TWO_BOLTS_AND_A_NUT, WatchedBackend, tiny_settings
 from tests.support.tiny_bundle import encoded

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from deploy.export.bundle import export_bundle, open_classes, open_run, open_sam
+from deploy.export.bundle import export_bundle, open_classes, open_sam
 from deploy.export.onnx_graph import ExportError
 from models.bundle import PROPOSAL_GRAPHS, BundleError, load_bundle
 from models.config import load_config
@@ -22,15 +22,16 @@ from models.labels import LabelSet
 from models.labels_file import read_labels, write_labels
 from models.nets.cam import CnnCam
 from models.nets.compact_sam import build_compact_sam
+from models.run_folder import RunError, open_run
 from models.settings import BundleConfig
 from tests.support.tiny_runs import make_scenes, run_cam, run_sam, run_wsod
 from training.classifier.compare import open_cam
 from training.evaluation.evaluate import evaluate
 from training.sam.initial_weights import NOT_SERVED, load_initial_weights
-from training.scenes.things.catalogue import TOOL_NAMES
+from training.scenes.objects.catalogue import CATEGORY_NAMES
 
 BUNDLE_CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "configs" / "default.toml"
-CLASSES = len(TOOL_NAMES)
+CLASSES = len(CATEGORY_NAMES)
 EXPECTED_SHAPES = {
     "cam": {"image": ("B", 64, 64, 3), "scores": ("B", CLASSES), "maps": ("B", 1, CLASSES, 8, 8)},
     "sam_encoder": {"image": ("B", 64, 64, 3), "embedding": ("B", 512, 8, 8)},
@@ -90,7 +91,7 @@ def test_the_largest_difference_is_measured_and_not_assumed(runs: Path) -> None:
     from deploy.export.onnx_graph import largest_difference
 
     bundle = load_bundle(runs / "bundle")
-    net = open_cam(runs / "cam", len(bundle.labels))[1]
+    net = open_cam(open_run(runs / "cam", "cam"))
     assert isinstance(net, CnnCam)
     plan = cam_plan(net, bundle.side_px, np.random.default_rng(0))
     session = InferenceSession(bundle.path("cam"), providers=["CPUExecutionProvider"])
@@ -149,7 +150,10 @@ def test_the_supervised_twin_trains_with_the_same_command(runs: Path, data: Path
     assert torch.equal(twin["features.fine.weight"], tags["features.fine.weight"])
 
 
-@pytest.mark.parametrize("stage", ["sam", "cam", "wsod"])
+FOLDERS = {"sam": "sam", "cam": "classifier", "wsod": "wsod"}
+
+
+@pytest.mark.parametrize("stage", list(FOLDERS))
 def test_a_stage_cut_off_at_a_checkpoint_ends_with_the_same_weights(
     stage: str, runs: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,7 +169,7 @@ def test_a_stage_cut_off_at_a_checkpoint_ends_with_the_same_weights(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"training.train_{stage}.save_file", cut_off)
+        patch.setattr(f"training.{FOLDERS[stage]}.train.save_weights", cut_off)
         with pytest.raises(KeyboardInterrupt):
             run()
     assert (tmp_path / "run" / "resume.pt").exists()
@@ -176,7 +180,7 @@ def test_a_stage_cut_off_at_a_checkpoint_ends_with_the_same_weights(
 
 
 def test_an_unfinished_run_is_not_exported(runs: Path, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"sam\.safetensors does not exist: finish"):
+    with pytest.raises(RunError, match=r"sam\.safetensors does not exist: finish"):
         open_run(tmp_path, "sam")
 
 

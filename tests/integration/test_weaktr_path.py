@@ -12,10 +12,11 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from deploy.export.bundle import export_bundle, open_run
+from deploy.export.bundle import export_bundle
 from models.bundle import AVERAGED_CAM, PROPOSAL_GRAPHS, Bundle, BundleError, load_bundle
 from models.config import load_config
 from models.image import decode_image
+from models.run_folder import open_run
 from models.settings import BundleConfig
 from service.backends.ort import OrtBackend
 from service.inference.cache import ResultCache
@@ -24,13 +25,13 @@ from service.observability.metrics import Metrics
 from tests.support.tiny_runs import CAM, CONFIGS, make_scenes, run_cam, run_sam, run_wsod
 from training.data.open_together import open_together
 from training.proposals.store import store_proposals
-from training.scenes.things.catalogue import TOOL_NAMES
+from training.scenes.objects.catalogue import CATEGORY_NAMES
 from weaksam.cli.train import train_app
 from weaksam.schemas import DetectOptions, DetectResult
 
 BUNDLE_CONFIG = CONFIGS.parents[1] / "deploy" / "configs" / "weaktr.toml"
 KINDS = ("coarse", "fine", "cross_2_0", "cross_2_1", "cross_3_0", "cross_3_1")
-CLASSES = len(TOOL_NAMES)
+CLASSES = len(CATEGORY_NAMES)
 WEAKTR = [*CAM, "backbone=test_vit", "weaktr.cross_blocks=[2, 3]"]
 
 
@@ -65,7 +66,7 @@ def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_training_logs_every_loss_and_reports_every_kind_of_map(runs: Path) -> None:
     row = json.loads((runs / "weaktr" / "log.jsonl").read_text().splitlines()[0])
-    assert {"loss_class_tokens", "loss_coarse", "loss_fine", "loss_ground"} <= set(row)
+    assert {"loss_class_tokens", "loss_coarse", "loss_fine", "loss_background"} <= set(row)
     report = json.loads((runs / "weaktr" / "report.json").read_text())
     assert tuple(report["pointing_by_kind"]) == KINDS
     assert report["pointing_accuracy"] == report["pointing_by_kind"]["coarse"]
@@ -88,7 +89,7 @@ def test_a_training_cut_off_at_a_checkpoint_ends_with_the_same_weights(
 
     with monkeypatch.context() as patch:
         patch.setattr("training.classifier.train.report_cam", cut_off)
-        patch.setattr("training.classifier.train.save_file", cut_off)
+        patch.setattr("training.classifier.train.save_weights", cut_off)
         with pytest.raises((KeyboardInterrupt, AssertionError)):
             train_weaktr(data, tmp_path)
     assert (tmp_path / "resume.pt").exists()
@@ -117,8 +118,8 @@ def test_training_proposes_from_averaged_maps_and_thresholds_from_served_ones(ru
     assert {tensor.name: tensor.shape for tensor in spec.outputs}["maps"] == ("B", len(KINDS), CLASSES, 4, 4)
     assert max(spec.max_abs_difference.values()) < 0.05
     stored = sorted(path.name for path in (runs / "store" / proposer.inference_digest[:16]).iterdir())
-    fit, _ = open_together([data], "fit")
-    held_out, _ = open_together([data], "val")
+    fit = open_together([data], "fit").images
+    held_out = open_together([data], "val").images
     assert len([name for name in stored if name.endswith("-averaged.npz")]) == len(fit)
     assert len(stored) == len(fit) + len(held_out)
     averaged, served = (
@@ -159,7 +160,7 @@ def test_a_bundle_whose_kinds_are_not_its_maps_is_refused(runs: Path) -> None:
 
 
 def test_the_detector_takes_no_features_of_a_transformer(runs: Path, data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"has no feature pyramid: WeakTr gives maps .* architecture = \"cnn\""):
+    with pytest.raises(ValueError, match=r"has no feature pyramid, .* architecture = \"cnn\""):
         run_wsod(data, runs / "weaktr" / "cam.safetensors", runs / "proposer", runs / "store", tmp_path)
 
 
@@ -182,7 +183,7 @@ def test_classifiers_are_compared_on_the_same_pictures(runs: Path, data: Path, t
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("side_px=80", "side_px is 80: canvases of 2x2 .* multiples of 32"),
+        ("side_px=80", "side_px is 80: 2x2 mosaics .* multiple of 32"),
         ("weaktr.cross_blocks=[9]", r"cross_blocks is \[9\]: test_vit has blocks 0 to 5"),
         ("weaktr.cross_block=[1]", "unknown key 'cross_block': did you mean 'cross_blocks'"),
         ("architecture=wektr", "architecture: 'wektr' is none of 'cnn', 'weaktr'"),

@@ -19,11 +19,12 @@ from models.labels import LabelSet
 from models.nets.wsod import Method, build_wsod
 from tests.support.tiny_bundle import LABELS, SIDE_PX, encoded, picture
 from training.data.tagged import TaggedImage
-from training.wsod.train import WsodConfig, train_wsod
+from training.wsod.config import WsodConfig
+from training.wsod.train import train_wsod
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
 BACKBONE = "mobilenetv2_100"
-TINY = [f"side_px={SIDE_PX}", "every=1", "epochs=2", "batch=4", "warmup_steps=1", "checkpoint_steps=4"]
+TINY = [f"side_px={SIDE_PX}", "subsample=1", "epochs=2", "batch=4", "warmup_steps=1", "checkpoint_steps=4"]
 TERMS = {
     "wsddn": {"loss_wsddn"},
     "mist": {"loss_wsddn"} | {f"loss_{part}_{k}" for part in ("refine", "box") for k in (1, 2, 3)},
@@ -115,7 +116,7 @@ def test_half_precision_trains_too(
 def test_proposals_of_another_size_or_other_classes_are_refused(
     images: list[TaggedImage], cam_checkpoint: Path, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match=r"side_px: is 96, that of the proposals' bundle"):
+    with pytest.raises(ValueError, match=r"side_px: is 96, but the proposals' bundle has"):
         train("mist", cam_checkpoint, images, tiny_bundle, tmp_path / "run", "side_px=96")
     config = load_config(WsodConfig, CONFIGS / "wsod_mist.toml", TINY)
     turned = LabelSet(LABELS.labels[::-1])
@@ -129,7 +130,7 @@ def test_calibrated_thresholds_are_reached_by_nine_in_ten_tagged_pictures(
 ) -> None:
     """WSDDN's scores shrink with the number of proposals; their thresholds must follow."""
     from training.proposals.store import store_proposals
-    from training.wsod.roi_store import pool_pictures
+    from training.wsod.roi_store import pool_images
 
     checkpoint = train("wsddn", cam_checkpoint, images, tiny_bundle, tmp_path / "run")
     least = json.loads((tmp_path / "run" / "thresholds.json").read_text())["score"]
@@ -137,7 +138,7 @@ def test_calibrated_thresholds_are_reached_by_nine_in_ten_tagged_pictures(
     net.load_state_dict(load_file(checkpoint))
     net.eval()
     stored = store_proposals(tiny_bundle.folder, images, tmp_path / "proposals")
-    files = pool_pictures(net, images, stored, LABELS, SIDE_PX, tmp_path / "features")
+    files = pool_images(net, images, stored, LABELS, SIDE_PX, tmp_path / "features")
     examples = [file.read() for file in files]
     with torch.no_grad():
         best = [net.head.scores(net.head.embed_pooled(example.pooled.float())).amax(dim=0) for example in examples]
@@ -155,7 +156,7 @@ def test_a_mist_run_cut_off_at_a_checkpoint_ends_with_the_same_weights(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("training.wsod.train.save_file", cut_off)
+        patch.setattr("training.wsod.train.save_weights", cut_off)
         with pytest.raises(KeyboardInterrupt):
             train("mist", cam_checkpoint, images, tiny_bundle, tmp_path / "broken")
     step = torch.load(tmp_path / "broken" / "resume.pt", weights_only=True)["step"]
@@ -170,7 +171,7 @@ def test_a_mist_run_cut_off_at_a_checkpoint_ends_with_the_same_weights(
 
 
 # Of two pictures, each as it is served and as a quarter of a canvas.
-ONE_STEP = ("every=3", "epochs=1", "batch=4")
+ONE_STEP = ("subsample=3", "epochs=1", "batch=4")
 
 
 def test_features_are_pooled_once_and_go_with_the_finished_run(
@@ -183,7 +184,7 @@ def test_features_are_pooled_once_and_go_with_the_finished_run(
     run = tmp_path / "run"
     pooled: list[dict[Path, int]] = []
     with monkeypatch.context() as patch:
-        patch.setattr("training.wsod.train.save_file", cut_off)
+        patch.setattr("training.wsod.train.save_weights", cut_off)
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
                 train("wsddn", cam_checkpoint, images, tiny_bundle, run, *ONE_STEP)
@@ -203,7 +204,7 @@ def test_a_run_that_goes_on_chooses_thresholds_on_the_pictures_it_is_given(
 ) -> None:
     first, second = images[:3], images[:2:-1]
     with monkeypatch.context() as patch:
-        patch.setattr("training.wsod.train.save_file", cut_off)
+        patch.setattr("training.wsod.train.save_weights", cut_off)
         with pytest.raises(KeyboardInterrupt):
             train("wsddn", cam_checkpoint, images, tiny_bundle, tmp_path / "broken", *ONE_STEP, held_out=first)
     for name in ("broken", "unbroken"):
@@ -233,7 +234,7 @@ def test_too_few_proposals_to_learn_from_are_counted(
     grey = tmp_path / "grey.png"
     grey.write_bytes(encoded(picture()))
     given = [replace(image, path=grey) for image in images] if is_empty else images
-    with pytest.raises(ValueError, match=f"data: {message}: give more pictures, or lower grid_min_iou"):
+    with pytest.raises(ValueError, match=f"data: {message}: give more images, or lower grid_min_iou"):
         train("wsddn", cam_checkpoint, given, tiny_bundle, tmp_path / "run", *overrides)
 
 

@@ -5,7 +5,7 @@ import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.pseudo_labels.rules import adaptive_pgt, top1_pgt
+from training.pseudo_labels.rules import adaptive_rule, top1_rule
 
 Float32 = npt.NDArray[np.float32]
 
@@ -32,9 +32,9 @@ def test_the_best_box_is_always_kept(
     drawn: list[tuple[int, int, int, int, int]], keep_share: float, contained_share: float
 ) -> None:
     boxes, scores = columns(drawn)
-    kept = adaptive_pgt(boxes, scores, keep_share, contained_share)
-    assert set(top1_pgt(scores).tolist()) <= set(kept.tolist())
-    assert len(top1_pgt(scores)) == min(1, len(scores))
+    kept = adaptive_rule(boxes, scores, keep_share, contained_share)
+    assert set(top1_rule(scores).tolist()) <= set(kept.tolist())
+    assert len(top1_rule(scores)) == min(1, len(scores))
     assert kept.tolist() == sorted(set(kept.tolist()))
 
 
@@ -43,8 +43,8 @@ def test_what_is_kept_reaches_the_share_and_lies_in_nothing_better(
     drawn: list[tuple[int, int, int, int, int]], keep_share: float
 ) -> None:
     boxes, scores = columns(drawn)
-    kept = adaptive_pgt(boxes, scores, keep_share, 0.85)
-    for index in set(kept.tolist()) - set(top1_pgt(scores).tolist()):
+    kept = adaptive_rule(boxes, scores, keep_share, 0.85)
+    for index in set(kept.tolist()) - set(top1_rule(scores).tolist()):
         assert scores[index] / (scores.max() - scores.min() + 1e-8) >= keep_share * (1 - 1e-5)
         for other in set(kept.tolist()) - {index}:
             contained = inside(boxes[index], boxes[other]) >= 0.85
@@ -56,7 +56,7 @@ def test_what_is_kept_reaches_the_share_and_lies_in_nothing_better(
 @given(rows, share)
 def test_what_goes_has_a_reason(drawn: list[tuple[int, int, int, int, int]], keep_share: float) -> None:
     boxes, scores = columns(drawn)
-    kept = set(adaptive_pgt(boxes, scores, keep_share, 0.85).tolist())
+    kept = set(adaptive_rule(boxes, scores, keep_share, 0.85).tolist())
     for index in set(range(len(scores))) - kept:
         low = scores[index] / (scores.max() - scores.min() + 1e-8) < keep_share * (1 + 1e-5)
         hosts = [other for other in range(len(scores)) if other != index and inside(boxes[index], boxes[other]) >= 0.85]
@@ -75,5 +75,6 @@ def test_only_the_proportions_of_scores_count(
         return  # rounding decides
     scaled = (scores * np.float32(factor)).astype(np.float32)
     assert (
-        adaptive_pgt(boxes, scores, keep_share, 0.85).tolist() == adaptive_pgt(boxes, scaled, keep_share, 0.85).tolist()
+        adaptive_rule(boxes, scores, keep_share, 0.85).tolist()
+        == adaptive_rule(boxes, scaled, keep_share, 0.85).tolist()
     )

@@ -49,7 +49,7 @@ class FakeService:
     Attributes:
         seen: every request that came, as (file name, digest of the file).
         forms: options of every request that came, without the tags.
-        most_in_flight: highest number of requests at the same time.
+        max_in_flight: highest number of requests at the same time.
     """
 
     replies: dict[str, list[Reply]] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class FakeService:
     capacity: int | None = None
     seen: list[tuple[str, str]] = field(default_factory=list)
     forms: list[dict[str, str]] = field(default_factory=list)
-    most_in_flight: int = 0
+    max_in_flight: int = 0
     in_flight: int = 0
 
     def answered(self) -> Counter[tuple[str, str]]:
@@ -70,7 +70,7 @@ class FakeService:
         if self.capacity is not None and self.in_flight >= self.capacity:
             return problem(BUSY)
         self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
         try:
             await asyncio.sleep(self.delay_s)
         finally:

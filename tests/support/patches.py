@@ -12,8 +12,9 @@ from models.labels import LabelSet
 from models.masks import encode_rle
 from tests.support.tiny_bundle import LABELS, picture
 from training.data.tagged import TaggedImage, TrueObject
-from training.detector.train import DetectorConfig, train_detector
-from training.pseudo_labels.dataset import LabelledPicture, PseudoObject, write_pgt_dataset
+from training.detector.config import DetectorConfig
+from training.detector.train import train_detector
+from training.pseudo_labels.dataset import PseudoLabelledImage, PseudoObject, write_pseudo_dataset
 from training.pseudo_labels.masks import PseudoMask
 
 CONFIG = Path(__file__).resolve().parents[2] / "training" / "configs" / "segmenter.toml"
@@ -34,7 +35,7 @@ TINY = [
     f"side_px={SIDE_PX}",
     "train_sides_px=[64]",
     "test_sides_px=[64, 96]",
-    "four_share=0.0",
+    "mosaic_prob=0.0",
     "batch=4",
     "lr=3e-3",
     "warmup_steps=5",
@@ -52,10 +53,12 @@ def make_patches(folder: Path, count: int) -> list[TaggedImage]:
 def write_pseudo_labels(images: list[TaggedImage], folder: Path, labels: LabelSet = LABELS) -> Path:
     """The true boxes and masks as pseudo ground truth."""
     pictures = [
-        LabelledPicture(image, tuple(_pseudo(thing, labels) for thing in image.objects if thing.mask_rle is not None))
+        PseudoLabelledImage(
+            image, tuple(_pseudo(thing, labels) for thing in image.objects if thing.mask_rle is not None)
+        )
         for image in images
     ]
-    return write_pgt_dataset(pictures, labels, range(1, len(labels) + 1), folder, "link")
+    return write_pseudo_dataset(pictures, labels, range(1, len(labels) + 1), folder, "link")
 
 
 def run_detector(images: list[TaggedImage], annotations_json: Path | None, out: Path, *overrides: str) -> Path:

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 from models.config import load_config
-from training.classifier.train import CamConfig, train_cam
+from training.classifier.config import CamConfig
+from training.classifier.train import train_cam
 from training.data.open_together import open_together
 
 CONFIG = Path(__file__).resolve().parents[2] / "training" / "configs" / "cam.toml"
@@ -23,8 +24,8 @@ SETTINGS = [
     "side_px=64",
     "steps=4",
     "batch=4",
-    "four_share=0.0",
-    "ground_weight=0.0",
+    "mosaic_prob=0.0",
+    "loss_weights.loss_background=0.0",
     "warmup_steps=1",
     "precision=32-true",
     "loader_workers=0",
@@ -33,8 +34,9 @@ SETTINGS = [
 
 
 def main(data: Path, out: Path, lr: str) -> None:
-    images, labels = open_together([data], "train")
-    train_cam(load_config(CamConfig, CONFIG, [*SETTINGS, f"lr={lr}"]), images, images, labels, out)
+    opened = open_together([data], "train")
+    settings = load_config(CamConfig, CONFIG, [*SETTINGS, f"lr={lr}"])
+    train_cam(settings, opened.images, opened.images, opened.labels, out)
 
 
 if __name__ == "__main__":

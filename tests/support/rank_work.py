@@ -14,17 +14,18 @@ import numpy as np
 from training.data.open_together import open_together
 from training.evaluation.evaluate import evaluate
 from training.proposals.store import store_proposals
-from training.pseudo_labels.make import PgtConfig, make_pgt_together
-from training.runs.engine import start_fabric
+from training.pseudo_labels.make import make_pseudo_labels_together
+from training.pseudo_labels.selection import PseudoLabelConfig
+from training.runs.devices import start_fabric
 from training.runs.ranks import is_first_rank, rank, rank_count
 
 
 def main(bundle: Path, data: Path, out: Path) -> None:
     start_fabric("32-true", 0)
-    images, labels = open_together([data], "train")
-    stored = store_proposals(bundle, images, out / "proposals")
-    report = evaluate(bundle, data, "train", threads=1, answers_dir=out / "answers")
-    make_pgt_together(PgtConfig(masks=True), bundle, images, labels, out / "pgt")
+    opened = open_together([data], "train")
+    stored = store_proposals(bundle, opened.images, out / "proposals")
+    report = evaluate(bundle, data, "train", threads=1, results_dir=out / "answers")
+    make_pseudo_labels_together(PseudoLabelConfig(masks=True), bundle, opened.images, opened.labels, out / "pgt")
     (out / f"rank-{rank()}-of-{rank_count()}").touch()
     if is_first_rank():
         np.savez(out / "proposals.npz", *(boxes for proposals in stored for boxes in vars(proposals).values()))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.config import load_config
-from training.classifier.train import CamConfig, train_cam
+from training.classifier.config import CamConfig
+from training.classifier.train import train_cam
 from training.data.open_together import open_together
 from training.sam.config import SamConfig
 from training.sam.train import train_sam
 from training.scenes.generate import generate_scenes
-from training.wsod.train import WsodConfig, train_wsod
+from training.wsod.config import WsodConfig
+from training.wsod.train import train_wsod
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
 SMALL = ["side_px=64", "precision=32-true", "warmup_steps=1"]
@@ -25,7 +27,7 @@ SAM = [
     "lr=1e-5",
 ]
 CAM = [*SMALL, "steps=6", "batch=2", "backbone_weights=none", "loader_workers=0", "checkpoint_steps=2"]
-WSOD = [*SMALL, "every=1", "epochs=2", "batch=4", "checkpoint_steps=4"]
+WSOD = [*SMALL, "subsample=1", "epochs=2", "batch=4", "checkpoint_steps=4"]
 
 
 def make_scenes(folder: Path) -> Path:
@@ -38,13 +40,12 @@ def run_sam(out: Path, *overrides: str) -> Path:
 
 
 def run_cam(data: Path, out: Path, *overrides: str) -> Path:
-    images, labels = open_together([data], "fit")
-    held_out, _ = open_together([data], "val")
-    return train_cam(load_config(CamConfig, CONFIGS / "cam.toml", [*CAM, *overrides]), images, held_out, labels, out)
+    fit, held_out = open_together([data], "fit"), open_together([data], "val")
+    config = load_config(CamConfig, CONFIGS / "cam.toml", [*CAM, *overrides])
+    return train_cam(config, fit.images, held_out.images, fit.labels, out)
 
 
 def run_wsod(data: Path, cam: Path, proposals: Path, store: Path, out: Path, *overrides: str) -> Path:
-    images, labels = open_together([data], "fit")
-    held_out, _ = open_together([data], "val")
+    fit, held_out = open_together([data], "fit"), open_together([data], "val")
     config = load_config(WsodConfig, CONFIGS / "wsod.toml", [*WSOD, *overrides])
-    return train_wsod(config, cam, proposals, images, held_out, labels, store, out)
+    return train_wsod(config, cam, proposals, fit.images, held_out.images, fit.labels, store, out)

@@ -1,16 +1,15 @@
-"""Finished classifiers side by side on the same pictures."""
+"""Compares finished classifiers on the same images."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file
 
-from models.labels_file import read_labels
 from models.nets.cam_nets import AveragedCam, CamNet, build_cam_of_run
+from models.run_folder import Run, open_run
 from training.classifier.report import measure_cam
 from training.data.tagged import TaggedImage
 
@@ -22,11 +21,11 @@ def compare_cams(
 
     Args:
         runs: folders of finished `weaksam train cam`.
-        images: with tags, and with boxes for what is said about maps.
-        scales, flip: views that maps are averaged over, as in training's proposal stage.
+        images: with tags; figures of maps need boxes too.
+        scales, flip: views that maps are averaged over, as for proposals in training.
 
     Raises:
-        ValueError: a folder that holds no finished run, two of one name, or pictures with tags that a run never saw.
+        ValueError: a folder holds no finished run, two have one name, or an image has a tag that a run never saw.
     """
     if len({run.name for run in runs}) < len(runs):
         raise ValueError(f"run: folders need names of their own, got {', '.join(run.name for run in runs)}")
@@ -34,8 +33,8 @@ def compare_cams(
 
 
 def _measure(run: Path, images: Sequence[TaggedImage], scales: Sequence[float], flip: bool) -> dict[str, Any]:
-    labels = read_labels(run / "labels.json")
-    config, net = open_cam(run, len(labels))
+    opened = open_run(run, "cam")
+    config, labels, net = opened.config, opened.labels, open_cam(opened)
     averaged = AveragedCam(net, config["side_px"], scales, flip) if flip or tuple(scales) != (1.0,) else net
     return {
         "architecture": config.get("architecture", "cnn"),
@@ -45,12 +44,8 @@ def _measure(run: Path, images: Sequence[TaggedImage], scales: Sequence[float], 
     }
 
 
-def open_cam(run: Path, classes: int) -> tuple[dict[str, Any], CamNet]:
-    """A finished run's settings and its network in evaluation mode; raises ValueError where it is not finished."""
-    checkpoint = run / "cam.safetensors"
-    if not checkpoint.is_file():
-        raise ValueError(f"{checkpoint} does not exist: finish `weaksam train cam` into {run} first")
-    config: dict[str, Any] = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    net = build_cam_of_run(config, classes)
-    net.load_state_dict(load_file(checkpoint))
-    return config, net.eval()
+def open_cam(run: Run) -> CamNet:
+    """Return a finished run's network in evaluation mode."""
+    net = build_cam_of_run(run.config, len(run.labels))
+    net.load_state_dict(load_file(run.checkpoint))
+    return net.eval()

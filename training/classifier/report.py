@@ -1,8 +1,7 @@
-"""How well a CAM classifier knows tags and points at objects."""
+"""Measures how well a CAM classifier names tags and points at objects."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy.typing as npt
 import torch
 from rich.progress import track
 
+from models.boxes import points_in_boxes
 from models.image import read_image
 from models.labels import LabelSet
 from models.letterbox import Letterbox
@@ -22,9 +22,13 @@ from models.peaks import find_peaks
 from models.settings import PromptSettings
 from training.data.tagged import TaggedImage
 from training.data.tiles import tag_vector
-from training.metrics.average_precision import HIT, MISS, average_precision
+from training.metrics.average_precision import average_precision
+from training.metrics.hits import HIT, MISS
+from training.runs.run_folder import write_json
 
 PEAKS = PromptSettings(peak_grid="input")  # as in the paper
+
+Float32 = npt.NDArray[np.float32]
 
 
 @dataclass
@@ -40,60 +44,71 @@ class PeakCount:
 
 def report_cam(net: CamNet, images: Sequence[TaggedImage], labels: LabelSet, side_px: int, out: Path) -> None:
     """Write what `measure_cam` finds as JSON."""
-    out.write_text(json.dumps(measure_cam(net, images, labels, side_px), indent=1) + "\n", encoding="utf-8")
+    write_json(out, measure_cam(net, images, labels, side_px))
 
 
 def measure_cam(
     net: CamNet | AveragedCam, images: Sequence[TaggedImage], labels: LabelSet, side_px: int
 ) -> dict[str, Any]:
-    """Tag top-1 (pictures with one tag), tag mAP and, where boxes are known, pointing accuracy and peaks.
+    """Measure how well a classifier names tags, and if boxes are known how well its maps point at objects.
 
-    ``pointing_accuracy`` is the first kind of map's; ``pointing_by_kind`` has all kinds. ``peaks`` says how many the
-    maps of a tag have together, how many of them lie in a box of that tag, and how many boxes hold one.
+    Returns:
+        ``tag_top1``: of images with one tag; ``tag_map``: mean average precision over tags; ``pointing_accuracy``: of
+        the first kind of map; ``pointing_by_kind``: of all kinds; ``peaks``: of all maps of a tag together, how many
+        there are, how many lie in a box of that tag, and how many boxes hold one.
     """
     logits = np.zeros((len(images), len(labels)), np.float32)
-    tags = np.stack([tag_vector(image.tags, labels) for image in images])
-    device = next(net.parameters()).device
     hits: list[list[bool]] = [[] for _ in net.map_kinds]
     count = PeakCount()
     for row, image in enumerate(track(images, "CAM report")):
         letterbox = Letterbox(image.size_hw, side_px)
-        padded = letterbox.apply(read_image(image.path), MEAN_RGB)
-        with torch.no_grad():
-            pooled, maps = net.tag_maps(torch.from_numpy(padded)[None].to(device))
-        logits[row], maps_kchw = pooled[0].cpu().numpy(), maps[0].cpu().numpy()
+        logits[row], maps_kchw = _run(net, letterbox.apply(read_image(image.path), MEAN_RGB))
         for kind, maps_chw in enumerate(maps_kchw):
             hits[kind] += pointing_hits(maps_chw, image, labels, letterbox)
         count_peaks(maps_kchw, net.map_kinds, image, labels, letterbox, count)
-    one_tag = tags.sum(axis=1) == 1
-    known = np.flatnonzero(tags.any(axis=0))
     by_kind = {kind: float(np.mean(found)) for kind, found in zip(net.map_kinds, hits, strict=True) if found}
     return {
         "images": len(images),
-        "tag_top1": float((logits.argmax(1) == tags.argmax(1))[one_tag].mean()) if one_tag.any() else None,
-        "tag_map": float(np.mean([_ranking_ap(logits[:, c], tags[:, c]) for c in known])),
+        **_tag_figures(logits, np.stack([tag_vector(image.tags, labels) for image in images])),
         "pointing_accuracy": by_kind.get(net.map_kinds[0]),
         "pointing_by_kind": by_kind,
         "peaks": _peak_rates(count),
     }
 
 
+def _run(net: CamNet | AveragedCam, image_hwc_u8: npt.NDArray[np.uint8]) -> tuple[Float32, Float32]:
+    """Return an image's tag logits [C] and maps [K,C,h,w]."""
+    device = next(net.parameters()).device
+    with torch.no_grad():
+        logits, maps = net.tag_maps(torch.from_numpy(image_hwc_u8)[None].to(device))
+    return logits[0].cpu().numpy(), maps[0].cpu().numpy()
+
+
+def _tag_figures(logits: Float32, tags: Float32) -> dict[str, float | None]:
+    """Return ``tag_top1`` and ``tag_map`` from logits [N,C] and tags [N,C]."""
+    one_tag = tags.sum(axis=1) == 1
+    known = np.flatnonzero(tags.any(axis=0))
+    return {
+        "tag_top1": float((logits.argmax(1) == tags.argmax(1))[one_tag].mean()) if one_tag.any() else None,
+        "tag_map": float(np.mean([_ranking_ap(logits[:, c], tags[:, c]) for c in known])),
+    }
+
+
 def count_peaks(
-    maps_kchw: npt.NDArray[np.float32],
+    maps_kchw: Float32,
     map_kinds: Sequence[str],
     image: TaggedImage,
     labels: LabelSet,
     letterbox: Letterbox,
     count: PeakCount,
 ) -> None:
-    """Add a picture's peaks, those of all its maps together, to ``count``; pictures without boxes add nothing."""
+    """Add an image's peaks, those of all its maps together, to ``count``; an image without boxes adds nothing."""
     for tag in {true.label for true in image.objects}:
         index = labels.index(tag)
         assert index is not None, "readers admit known labels only"
         peaks = find_peaks(maps_kchw, [index], letterbox.side_px, letterbox.valid_hw, PEAKS, map_kinds)
-        boxes = np.array([true.box_xyxy for true in image.objects if true.label == tag], np.float32)[None]
-        points = letterbox.points_to_image(peaks.points_xy)[:, None]
-        inside = np.all((points >= boxes[..., :2]) & (points < boxes[..., 2:]), axis=2)  # [N,boxes]
+        boxes = np.array([true.box_xyxy for true in image.objects if true.label == tag], np.float32)
+        inside = points_in_boxes(letterbox.points_to_image(peaks.points_xy), boxes)  # [N,boxes]
         count.tags += 1
         count.peaks += len(peaks)
         count.peaks_inside += int(np.any(inside, axis=1).sum())
@@ -111,10 +126,8 @@ def _peak_rates(count: PeakCount) -> dict[str, float] | None:
     }
 
 
-def pointing_hits(
-    maps_chw: npt.NDArray[np.float32], image: TaggedImage, labels: LabelSet, letterbox: Letterbox
-) -> list[bool]:
-    """For each (picture, tag) with known boxes: whether the map's highest point lies in a box of that tag."""
+def pointing_hits(maps_chw: Float32, image: TaggedImage, labels: LabelSet, letterbox: Letterbox) -> list[bool]:
+    """Return for each tag with known boxes whether its map's highest point lies in one of them."""
     hits = []
     stride_px = letterbox.side_px / maps_chw.shape[-1]
     rows, columns = (int(np.ceil(length / stride_px)) for length in letterbox.valid_hw)
@@ -124,12 +137,11 @@ def pointing_hits(
         valid = maps_chw[index, :rows, :columns]
         row, column = np.unravel_index(int(valid.argmax()), valid.shape)
         point_xy = (np.array([[column, row]], np.float32) + 0.5) * stride_px
-        x, y = letterbox.points_to_image(point_xy)[0]
-        boxes = [true.box_xyxy for true in image.objects if true.label == tag]
-        hits.append(any(x0 <= x < x1 and y0 <= y < y1 for x0, y0, x1, y1 in boxes))
+        boxes = np.array([true.box_xyxy for true in image.objects if true.label == tag], np.float32)
+        hits.append(bool(points_in_boxes(letterbox.points_to_image(point_xy), boxes).any()))
     return hits
 
 
-def _ranking_ap(scores: npt.NDArray[np.float32], tagged: npt.NDArray[np.float32]) -> float:
-    """Average precision of pictures ranked by score."""
+def _ranking_ap(scores: Float32, tagged: Float32) -> float:
+    """Return the average precision of images ranked by score."""
     return average_precision(scores, np.where(tagged > 0, HIT, MISS).astype(np.int8), int(tagged.sum()))

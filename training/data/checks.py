@@ -28,7 +28,7 @@ class Report:
 
 
 def usable_size_hw(path: Path, report: Report) -> tuple[int, int] | None:
-    """The picture's upright size, or None with a report where the file cannot be used."""
+    """The image's upright size, or None with a report where the file cannot be used."""
     try:
         return upright_size_hw(path)
     except UnusableImageError as error:
@@ -37,9 +37,9 @@ def usable_size_hw(path: Path, report: Report) -> tuple[int, int] | None:
 
 
 def undecodable(images: Iterable[TaggedImage], root: Path) -> list[Problem]:
-    """Pictures whose pixels cannot be decoded: cut short, say, behind a header that reads well.
+    """Images whose pixels cannot be decoded: cut short, say, behind a header that reads well.
 
-    Slow, and therefore not part of reading a data set: training stops at such a picture and names it.
+    Slow, and therefore not part of reading a data set: training stops at such an image and names it.
     """
     report = Report(root)
     for image in images:
@@ -52,7 +52,7 @@ def undecodable(images: Iterable[TaggedImage], root: Path) -> list[Problem]:
 
 
 def checked_box(box_xyxy: Box, size_hw: tuple[int, int], file: Path, field_name: str, report: Report) -> Box | None:
-    """The box cut to the picture, or None where nothing of it lies inside; both are reported."""
+    """The box cut to the image, or None where nothing of it lies inside; both are reported."""
     height, width = size_hw
     if not all(math.isfinite(value) for value in box_xyxy):
         report.add(file, field_name, f"box {box_xyxy} is not finite; the object is left out")
@@ -60,10 +60,10 @@ def checked_box(box_xyxy: Box, size_hw: tuple[int, int], file: Path, field_name:
     x0, y0, x1, y1 = box_xyxy
     cut = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
     if cut[2] <= cut[0] or cut[3] <= cut[1]:
-        report.add(file, field_name, f"box {_text(box_xyxy)} has no area in a {width}x{height} picture; left out")
+        report.add(file, field_name, f"box {_text(box_xyxy)} has no area in a {width}x{height} image; left out")
         return None
     if cut != box_xyxy:
-        report.add(file, field_name, f"box {_text(box_xyxy)} sticks out of a {width}x{height} picture; clipped")
+        report.add(file, field_name, f"box {_text(box_xyxy)} sticks out of a {width}x{height} image; clipped")
     return cut
 
 

@@ -1,4 +1,4 @@
-"""Reader for the COCO layout: annotations/instances_SPLIT.json beside the pictures."""
+"""Reader for the COCO layout: annotations/instances_SPLIT.json beside the images."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class _ImageReader:
             return None
         if (row.get("height", size_hw[0]), row.get("width", size_hw[1])) != size_hw:
             message = (
-                f"{row.get('height')}x{row.get('width')} here and {size_hw[0]}x{size_hw[1]} in the picture; left out"
+                f"{row.get('height')}x{row.get('width')} here and {size_hw[0]}x{size_hw[1]} in the image; left out"
             )
             self.report.add(self.json_path, f"images id {row['id']}: height x width", message)
             return None

@@ -14,13 +14,13 @@ JPEG_QUALITY = 92
 
 
 def require_new_folder(out_dir: Path) -> None:
-    """Raises ValueError where `out_dir` holds anything already."""
+    """Raise ValueError if `out_dir` holds anything already."""
     if out_dir.exists() and any(out_dir.iterdir()):
-        raise ValueError(f"out: {out_dir} is not empty; give a new folder, so that old and new pictures do not mix")
+        raise ValueError(f"out: {out_dir} is not empty; give a new folder, so that old and new images do not mix")
 
 
 def write_tags_csv(path: Path, tags_of_file: Mapping[str, Sequence[str]]) -> None:
-    """Two columns, `file` and `tags`; several tags are separated by `;`."""
+    """Write two columns, `file` and `tags`; several tags are separated by `;`."""
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["file", "tags"])
@@ -28,10 +28,10 @@ def write_tags_csv(path: Path, tags_of_file: Mapping[str, Sequence[str]]) -> Non
 
 
 def write_jpeg(path: Path, image_hwc_u8: npt.NDArray[np.uint8], quality: int = JPEG_QUALITY) -> None:
-    """RGB uint8 [H,W,3] to a JPEG file."""
+    """Write RGB uint8 [H,W,3] as a JPEG file."""
     Image.fromarray(image_hwc_u8).save(path, quality=quality)
 
 
 def write_lines(path: Path, lines: Sequence[str]) -> None:
-    """One line each, with a line end after the last."""
+    """Write one line each, with a line end after the last."""
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

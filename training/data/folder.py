@@ -1,4 +1,4 @@
-"""Reader for a plain folder of tagged pictures.
+"""Reader for a plain folder of tagged images.
 
 Tags come from the first of these that the folder has:
     ROOT/tags.csv         columns `file` and `tags`; several tags separated by `;` or `,`; rows of one file are joined
@@ -14,24 +14,27 @@ import os
 from pathlib import Path
 
 from training.data.checks import KnownLabels, Report, merged_labels, read_labels_txt, usable_size_hw
-from training.data.tagged import TaggedDataset, TaggedImage
-from weaksam.files.image_files import IMAGE_SUFFIXES
+from training.data.tagged import Problem, TaggedDataset, TaggedImage
+from weaksam.files.image_files import find_images
 from weaksam.files.tag_files import TagFileError, joined_rows, read_sidecar, read_tag_table, sidecar_of, split_tags
 
 _TagsOfFile = dict[Path, tuple[str, ...]]
 
 
 def read_folder(root: Path) -> TaggedDataset:
-    """All pictures below `root` with their tags; ids are paths relative to it, without suffix.
+    """Read all images below `root` with their tags; ids are paths relative to it, without suffix.
 
-    Raises ValueError where the folder has no picture at all or no tags for any of them.
+    Raises:
+        ValueError: the folder has no image at all, or no tags for any of them.
     """
     report = Report(root)
-    pictures = sorted(path for path in root.rglob("*") if _is_picture(path, root))
-    written = _read_tags(root, pictures, report)
+    files = find_images(root)
+    for problem in files.problems:
+        report.problems.append(Problem(problem.path, problem.code, problem.message))
+    written = _read_tags(root, [root / path for path in files.paths], report)
     if not any(written.values()):
         raise ValueError(
-            f"{root}: {len(pictures)} pictures and no tags; add tags.csv, x.txt beside x.jpg, or sub-folders"
+            f"{root}: {len(files.paths)} images and no tags; add tags.csv, x.txt beside x.jpg, or sub-folders"
         )
     labels = read_labels_txt(root) or merged_labels([tag for tags in written.values() for tag in tags])
     known = KnownLabels.of(labels)
@@ -39,7 +42,7 @@ def read_folder(root: Path) -> TaggedDataset:
     for path, tags in written.items():
         image = _read_image(root, path, tags, known, report)
         if image is not None and image.id in images:
-            report.add(path, "id", f"another picture has the id {image.id!r} too; the image is left out")
+            report.add(path, "id", f"another image has the id {image.id!r} too; the image is left out")
         elif image is not None:
             images[image.id] = image
     return TaggedDataset(root.name, labels, tuple(images.values()), tuple(report.problems))
@@ -56,22 +59,17 @@ def _read_image(
     return TaggedImage(path.relative_to(root).with_suffix("").as_posix(), path, size_hw, distinct)
 
 
-def _read_tags(root: Path, pictures: list[Path], report: Report) -> _TagsOfFile:
+def _read_tags(root: Path, images: list[Path], report: Report) -> _TagsOfFile:
     table = root / "tags.csv"
     if table.is_file():
-        return _tags_from_csv(root, table, pictures, report)
-    if any(sidecar_of(path) for path in pictures):
-        return {path: _tags_from_sidecar(path, report) for path in pictures}
-    folders = {path: path.relative_to(root).parts[:-1] for path in pictures}
+        return _tags_from_csv(root, table, images, report)
+    if any(sidecar_of(path) for path in images):
+        return {path: _tags_from_sidecar(path, report) for path in images}
+    folders = {path: path.relative_to(root).parts[:-1] for path in images}
     return {path: split_tags(parts[0]) if parts else () for path, parts in folders.items()}
 
 
-def _is_picture(path: Path, root: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-    return not hidden and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
-
-
-def _tags_from_csv(root: Path, table: Path, pictures: list[Path], report: Report) -> _TagsOfFile:
+def _tags_from_csv(root: Path, table: Path, images: list[Path], report: Report) -> _TagsOfFile:
     tags_of: _TagsOfFile = {}
     for file, tags in joined_rows(read_tag_table(table)).items():
         path = root / file
@@ -79,9 +77,9 @@ def _tags_from_csv(root: Path, table: Path, pictures: list[Path], report: Report
             tags_of[path] = tags
         else:
             report.add(table, f"file {file!r}", "it is not below the folder; it is left out")
-    for path in pictures:
+    for path in images:
         if path not in tags_of:
-            report.add(path, "tags", "the picture is not in tags.csv; it is left out")
+            report.add(path, "tags", "the image is not in tags.csv; it is left out")
     return tags_of
 
 
@@ -91,13 +89,13 @@ def _lies_below(path: Path, root: Path) -> bool:
     return Path(os.path.normpath(here / path)).is_relative_to(os.path.normpath(here / root))
 
 
-def _tags_from_sidecar(picture: Path, report: Report) -> tuple[str, ...]:
-    sidecar = sidecar_of(picture)
+def _tags_from_sidecar(image: Path, report: Report) -> tuple[str, ...]:
+    sidecar = sidecar_of(image)
     if sidecar is None:
-        report.add(picture, "tags", "there is no .txt or .json beside the picture; it has no tags")
+        report.add(image, "tags", "there is no .txt or .json beside the image; it has no tags")
         return ()
     try:
         return read_sidecar(sidecar)
     except TagFileError as error:
-        report.add(sidecar, error.field, f"{error}; the picture has no tags")
+        report.add(sidecar, error.field, f"{error}; the image has no tags")
         return ()

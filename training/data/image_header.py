@@ -16,20 +16,20 @@ class UnusableImageError(ValueError):
 
 
 def upright_size_hw(path: Path) -> tuple[int, int]:
-    """Height and width as `models.image.read_image` will give them, from the header alone.
+    """Return height and width as `models.image.read_image` will give them, from the header alone.
 
     Raises UnusableImageError for a missing, empty, unreadable or too large file.
     """
     if not path.is_file():
-        raise UnusableImageError("the picture is missing")
+        raise UnusableImageError("the image is missing")
     if path.stat().st_size == 0:
-        raise UnusableImageError("the picture is empty (0 bytes)")
+        raise UnusableImageError("the image is empty (0 bytes)")
     try:
         with Image.open(path) as image:
             width, height = image.size
             turned = orientation_of(image) in _EXIF_QUARTER_TURNS
     except (UnidentifiedImageError, *BROKEN) as error:
-        raise UnusableImageError(f"the picture cannot be read ({error})") from error
+        raise UnusableImageError(f"the image cannot be read ({error})") from error
     if width * height > DEFAULT_MAX_PIXELS:
-        raise UnusableImageError(f"the picture has {width * height} pixels, the limit is {DEFAULT_MAX_PIXELS}")
+        raise UnusableImageError(f"the image has {width * height} pixels, the limit is {DEFAULT_MAX_PIXELS}")
     return (width, height) if turned else (height, width)

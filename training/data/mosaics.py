@@ -1,4 +1,4 @@
-"""2x2 mosaics of photographs: several kinds in one picture, from data sets that show one kind at a time.
+"""2x2 mosaics of photographs: several kinds in one image, from data sets that show one kind at a time.
 
 Each photograph keeps its full resolution. Exactly half of the mosaics (of an even count) repeat a kind: two of the four
 tiles, from different photographs, share a tag; all other tiles of a mosaic share none. Photographs are drawn least
@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from models.image import read_image
+from training.data.compose import cell_offsets_xy, compose
 from training.data.dataset_writer import require_new_folder, write_jpeg, write_lines, write_tags_csv
 from training.data.tagged import TaggedDataset, TaggedImage
-from training.data.voc_writer import VocObject, write_voc_annotation
+from weaksam.formats.voc import VocObject, write_voc_annotation
 
 TILES = 4
 FILL_RGB = (124, 116, 104)
@@ -45,7 +46,7 @@ def make_mosaics(source: TaggedDataset, split: str, out_dir: Path, count: int, s
 
 
 def plan_mosaics(images: Sequence[TaggedImage], count: int, seed: int) -> list[tuple[TaggedImage, ...]]:
-    """The four photographs of each mosaic, in reading order; mosaics that repeat a kind are mixed among the others."""
+    """Return the four photographs of each mosaic, in reading order. Mosaics that repeat a kind lie among the others."""
     rng = np.random.default_rng(seed)
     deck = _Deck([image for image in images if image.tags], rng)
     repeats = rng.permutation(np.arange(count) % 2 == 1)
@@ -75,7 +76,7 @@ class _Deck:
         self._rng = rng
 
     def draw(self, tiles: Sequence[TaggedImage], like: TaggedImage | None) -> TaggedImage:
-        """One that shares no tag with `tiles`; or, with `like`, another photograph of exactly its tags."""
+        """Return one that shares no tag with `tiles`; or, with `like`, another photograph of exactly its tags."""
         taken = [self._index[tile.id] for tile in tiles]
         if like is None:
             unfit = (self._has_tag & self._has_tag[taken].any(axis=0)).any(axis=1)
@@ -97,20 +98,16 @@ class _Deck:
 
 def _write_mosaic(out_dir: Path, image_id: str, tiles: Sequence[TaggedImage]) -> None:
     cell_hw = (max(tile.size_hw[0] for tile in tiles), max(tile.size_hw[1] for tile in tiles))
-    canvas: npt.NDArray[np.uint8] = np.full((2 * cell_hw[0], 2 * cell_hw[1], 3), FILL_RGB, np.uint8)
-    objects: list[VocObject] = []
-    for place, tile in enumerate(tiles):
-        top, left = (place // 2) * cell_hw[0], (place % 2) * cell_hw[1]
-        picture = read_image(tile.path)
-        canvas[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
-        objects.extend(_moved_objects(tile, top, left))
-    write_jpeg(out_dir / "JPEGImages" / f"{image_id}.jpg", canvas, _MOSAIC_JPEG_QUALITY)
+    mosaic = compose([read_image(tile.path) for tile in tiles], 2, cell_hw, FILL_RGB)
+    offsets_xy = cell_offsets_xy(2, cell_hw)
+    objects = [thing for tile, (x, y) in zip(tiles, offsets_xy, strict=True) for thing in _moved_objects(tile, x, y)]
+    write_jpeg(out_dir / "JPEGImages" / f"{image_id}.jpg", mosaic, _MOSAIC_JPEG_QUALITY)
     path = out_dir / "Annotations" / f"{image_id}.xml"
-    write_voc_annotation(path, f"{image_id}.jpg", (canvas.shape[0], canvas.shape[1]), objects, zero_based=True)
+    write_voc_annotation(path, f"{image_id}.jpg", (mosaic.shape[0], mosaic.shape[1]), objects, zero_based=True)
 
 
-def _moved_objects(tile: TaggedImage, top: int, left: int) -> list[VocObject]:
-    """The tile's true objects in the mosaic's frame, and its tags that have none."""
+def _moved_objects(tile: TaggedImage, left: int, top: int) -> list[VocObject]:
+    """Return the tile's true objects in the mosaic's frame, and its tags that have none."""
     objects = []
     for thing in tile.objects:
         x0, y0, x1, y1 = thing.box_xyxy

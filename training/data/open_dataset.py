@@ -12,13 +12,14 @@ from training.data.voc import is_voc, read_voc
 
 
 def open_dataset(root: Path, split: str) -> TaggedDataset:
-    """The split `train`, `val`, `fit` or `test` of the data set at `root`, whose layout decides the reader.
+    """Open the split `train`, `val`, `fit` or `test` of the data set at `root`, whose layout decides the reader.
 
     COCO (annotations/instances_*.json) goes before VOC (Annotations, ImageSets/Main), a folder that has both reads
-    faster as COCO; anything else is a plain folder, which is one training split. Where a data set has no `val` of its
+    faster as COCO; anything else is a plain folder, which is one training split. If a data set has no `val` of its
     own, `val` and `fit` are cut from `train` as `training.data.splits` says.
 
-    Raises ValueError naming the folder or the split where there is none such.
+    Raises:
+        ValueError: there is no such folder or split.
     """
     if not root.is_dir():
         raise ValueError(f"data: {root} is not a folder; give the folder that holds the data set")

@@ -1,4 +1,4 @@
-"""Training canvases: one photograph, or four side by side, so that objects are learnt at two scales."""
+"""Training images: one photograph, or a mosaic of four, so that objects are learnt at two scales."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from models.image import read_image
 from models.labels import LabelSet
 from models.letterbox import Letterbox
 from models.nets.backbone import MEAN_RGB
+from training.data.compose import ImageU8, compose
 from training.data.tagged import TaggedImage
 
-ImageU8 = npt.NDArray[np.uint8]
 JPEG_SHARE = 0.3
 
 
 @dataclass(frozen=True)
-class CanvasPlan:
-    """How canvases are drawn: ``side_px`` square, a share of them 2x2, ``batch`` canvases of one layout in a row."""
+class MosaicPlan:
+    """How images are drawn: `side_px` square, 2x2 with `mosaic_prob`, `batch` of one layout in a row."""
 
     side_px: int
     batch: int
-    four_share: float
+    mosaic_prob: float
     seed: int
 
 
-class TiledPhotographs(Dataset[dict[str, torch.Tensor]]):
-    """Canvas number i with the tags of its T tiles (1 or 4), a function of the plan and i alone."""
+class TiledImages(Dataset[dict[str, torch.Tensor]]):
+    """Image number i with the tags of its T tiles (1 or 4), a function of the plan and i alone."""
 
-    def __init__(self, images: Sequence[TaggedImage], labels: LabelSet, plan: CanvasPlan, indices: range) -> None:
+    def __init__(self, images: Sequence[TaggedImage], labels: LabelSet, plan: MosaicPlan, indices: range) -> None:
         self._images = images
         self._tags = np.stack([tag_vector(image.tags, labels) for image in images])
         self._plan = plan
@@ -47,18 +47,17 @@ class TiledPhotographs(Dataset[dict[str, torch.Tensor]]):
         plan, index = self._plan, self._indices[item]
         # One layout for the whole batch, so that its maps can be cut into tiles by a reshape.
         layout_rng = np.random.default_rng([plan.seed, 0, index // plan.batch])
-        across = 2 if layout_rng.random() < plan.four_share else 1
+        across = 2 if layout_rng.random() < plan.mosaic_prob else 1
         rng = np.random.default_rng([plan.seed, 1, index])
         chosen = rng.integers(len(self._images), size=across * across)
         tile_px = plan.side_px // across
         tiles = [_tile(rng, self._images[i], tile_px) for i in chosen]
-        rows = [np.concatenate(tiles[row * across : (row + 1) * across], axis=1) for row in range(across)]
-        canvas = jitter_camera(rng, np.concatenate(rows))
-        return {"image": torch.from_numpy(canvas), "tags": torch.from_numpy(self._tags[chosen])}
+        image = jitter_camera(rng, compose(tiles, across, (tile_px, tile_px)))
+        return {"image": torch.from_numpy(image), "tags": torch.from_numpy(self._tags[chosen])}
 
 
 def tag_vector(tags: Sequence[str], labels: LabelSet) -> npt.NDArray[np.float32]:
-    """Tags as a vector [C] of zeros and ones; raises ValueError for a tag that is no label."""
+    """Return tags as a vector [C] of zeros and ones; raise ValueError for a tag that is no label."""
     vector = np.zeros(len(labels), np.float32)
     for tag in tags:
         index = labels.index(tag)
@@ -69,14 +68,13 @@ def tag_vector(tags: Sequence[str], labels: LabelSet) -> npt.NDArray[np.float32]
 
 
 def _tile(rng: np.random.Generator, image: TaggedImage, tile_px: int) -> ImageU8:
-    picture = read_image(image.path)
-    tile = Letterbox(image.size_hw, tile_px).apply(picture, MEAN_RGB)
+    tile = Letterbox(image.size_hw, tile_px).apply(read_image(image.path), MEAN_RGB)
     turned = np.rot90(tile, int(rng.integers(4)))
     return jitter_colours(rng, turned[:, ::-1] if rng.random() < 0.5 else turned)
 
 
 def jitter_colours(rng: np.random.Generator, image_hwc_u8: ImageU8) -> ImageU8:
-    """Random brightness, contrast, saturation and white balance."""
+    """Change brightness, contrast, saturation and white balance at random."""
     image = image_hwc_u8.astype(np.float32)
     grey = image.mean(axis=2, keepdims=True)
     image = grey + (image - grey) * rng.uniform(0.5, 1.4)
@@ -85,7 +83,7 @@ def jitter_colours(rng: np.random.Generator, image_hwc_u8: ImageU8) -> ImageU8:
 
 
 def jitter_camera(rng: np.random.Generator, image_hwc_u8: ImageU8) -> ImageU8:
-    """A share of the pictures goes through slight blur and a JPEG round trip."""
+    """Send a share of the images through slight blur and a JPEG round trip."""
     image = np.ascontiguousarray(image_hwc_u8)
     if rng.random() < JPEG_SHARE:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.0)), np.uint8)

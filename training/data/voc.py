@@ -1,10 +1,10 @@
 """Reader for the Pascal VOC layout: JPEGImages, Annotations, ImageSets/Main, SegmentationObject (optional).
 
 Splits are the lists in ImageSets/Main; one of another folder is named with it, such as `Segmentation/val`, VOC 2012's
-pictures with instance masks.
+images with instance masks.
 
 Boxes. VOC's are 1-based and inclusive, so half-open x0 = xmin - 1, x1 = xmax. Some sets in this layout (FOD-A) write
-0-based continuous edges instead (0.0 .. 300.0 in a picture of 300 pixels), which are half-open as they stand.
+0-based continuous edges instead (0.0 .. 300.0 in an image of 300 pixels), which are half-open as they stand.
 Rule: where at least half of a split's boxes have a coordinate written with a decimal point, all are taken as 0-based
 continuous; otherwise all are VOC's. (VOC itself has a few boxes with decimals, hence not each by itself.)
 An object without a bndbox is a tag and nothing more.
@@ -182,7 +182,7 @@ class _ImageReader:
         if size_hw is None:
             return None
         if annotation.size_hw not in (None, size_hw):
-            message = f"size (height, width) is {annotation.size_hw} here and {size_hw} in the picture; left out"
+            message = f"size (height, width) is {annotation.size_hw} here and {size_hw} in the image; left out"
             self.report.add(annotation.path, "size", message)
             return None
         masks = _instance_masks(self.root / "SegmentationObject" / f"{image_id}.png", size_hw, self.report)
@@ -213,18 +213,16 @@ def _image_path(root: Path, image_id: str) -> Path:
 
 
 def _instance_masks(path: Path, size_hw: tuple[int, int], report: Report) -> dict[int, Rle]:
-    """Masks by the number of their object (from 1), as VOC's palette pictures hold them; empty without such a file."""
+    """Masks by the number of their object (from 1), as VOC's palette images hold them; empty without such a file."""
     if not path.is_file():
         return {}
     try:
         with Image.open(path) as image:
             numbers = np.asarray(image)
     except (OSError, SyntaxError, ValueError) as error:
-        report.add(path, "masks", f"the mask picture cannot be read ({error}); its objects have no masks")
+        report.add(path, "masks", f"the mask image cannot be read ({error}); its objects have no masks")
         return {}
     if numbers.shape != size_hw:
-        report.add(
-            path, "masks", f"the mask picture is {numbers.shape}, the image {size_hw}; its objects have no masks"
-        )
+        report.add(path, "masks", f"the mask image is {numbers.shape}, the image {size_hw}; its objects have no masks")
         return {}
     return {int(n): encode_rle(numbers == n) for n in np.unique(numbers) if n not in (0, 255)}

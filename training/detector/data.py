@@ -1,10 +1,10 @@
-"""What the detector learns from: labelled pictures on canvases of one or four, flipped and scaled at random."""
+"""What the detector learns from: labelled images, alone or as 2x2 mosaics, flipped and scaled at random."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +19,17 @@ from models.masks import decode_rle
 from models.nets.backbone import MEAN_RGB
 from models.nets.rcnn import Target
 from training.data.coco import read_coco
+from training.data.compose import ImageU8, cell_offsets_xy, compose
 from training.data.tagged import TaggedImage, TrueObject
 from training.data.tiles import jitter_camera, jitter_colours
 
 Float32 = npt.NDArray[np.float32]
-ImageU8 = npt.NDArray[np.uint8]
-LEAST_SIDE_PX = 2.0
+MIN_SIDE_PX = 2.0
 
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """A picture with the objects to learn from, pseudo or true, and the true ones where they are known."""
+    """An image with the objects to learn from, pseudo or true; ``image.objects`` are the true ones, if known."""
 
     image: TaggedImage
     objects: tuple[TrueObject, ...]
@@ -37,12 +37,12 @@ class LabelledImage:
 
 @dataclass(frozen=True)
 class Scene:
-    """One canvas: picture [S,S,3] and its objects in canvas pixels.
+    """One training image and its objects, in its pixels.
 
     Attributes:
         image_hwc_u8: [S,S,3].
         target: what to learn.
-        true_boxes, true_labels: [M,4] and [M] from 1, for the log alone; empty where they are not known.
+        true_boxes, true_labels: [M,4] and [M] from 1, for the log alone; empty if they are not known.
     """
 
     image_hwc_u8: torch.Tensor
@@ -53,18 +53,18 @@ class Scene:
 
 @dataclass(frozen=True)
 class ScenePlan:
-    """How canvases are drawn.
+    """How training images are drawn.
 
     Attributes:
         sides_px: each batch takes one of them; multiples of 32.
-        four_share: share of the batches whose canvases hold four pictures, so that objects are learnt at two scales.
-        batch: canvases of one side and layout in a row.
+        mosaic_prob: share of the batches of 2x2 mosaics, so that objects are learnt at two scales.
+        batch: so many images in a row have one side and layout.
         masks: draw masks too.
-        seed: canvas i is a function of the plan and i alone.
+        seed: image i is a function of the plan and i alone.
     """
 
     sides_px: tuple[int, ...]
-    four_share: float
+    mosaic_prob: float
     batch: int
     masks: bool
     seed: int
@@ -73,33 +73,37 @@ class ScenePlan:
 def labelled_images(
     images: Sequence[TaggedImage], annotation_files: Sequence[Path], masks: bool, *, true_objects: bool = False
 ) -> list[LabelledImage]:
-    """The pictures that have objects to learn from.
+    """Return the images that have objects to learn from; difficult objects are left out.
 
     Args:
-        images: all pictures, with their true objects where known.
-        annotation_files: COCO files ``FOLDER/annotations/instances_SPLIT.json`` of these pictures, found by file or by
-            id; none: the pictures' own true objects.
+        images: all images, with their true objects if known.
+        annotation_files: COCO files ``FOLDER/annotations/instances_SPLIT.json``, whose images are found among
+            ``images`` by file or by id. Without any, all images are taken with their own true objects.
         masks: every object must have one.
-        true_objects: take the pictures that the files name, with their own true objects.
+        true_objects: take the images that the files name, with their own true objects.
 
     Raises:
-        ValueError: a file that is none such, none of whose pictures is among ``images``, or that lacks masks.
+        ValueError: a file has another name, has none of ``images``, or lacks masks.
     """
-    if annotation_files:
-        found = [row for path in annotation_files for row in _paired(images, path)]
-    else:
+    found = [row for path in annotation_files for row in _paired(images, path)]
+    if not annotation_files:
         found = [LabelledImage(image, image.objects) for image in images]
     if true_objects:
         found = [LabelledImage(row.image, row.image.objects) for row in found]
     usable = [LabelledImage(row.image, tuple(o for o in row.objects if not o.difficult)) for row in found]
     usable = [row for row in usable if row.objects]
-    where = ", ".join(map(str, annotation_files)) or "data"
+    source = ", ".join(map(str, annotation_files)) or "data"
     if not usable:
-        raise ValueError(f"{where}: none of the {len(images)} pictures has an object to learn from")
-    bare = next((row.image.id for row in usable if masks and any(o.mask_rle is None for o in row.objects)), None)
-    if bare is not None:
-        raise ValueError(f"{where}: an object of picture {bare!r} has no mask: make them, or set net.mask_channels=0")
+        raise ValueError(f"{source}: none of the {len(images)} images has an object to learn from")
+    if masks:
+        _require_masks(usable, source)
     return usable
+
+
+def _require_masks(rows: Sequence[LabelledImage], source: str) -> None:
+    bare = next((row.image.id for row in rows if any(o.mask_rle is None for o in row.objects)), None)
+    if bare is not None:
+        raise ValueError(f"{source}: an object of image {bare!r} has no mask: make them, or set net.mask_channels=0")
 
 
 def _paired(images: Sequence[TaggedImage], annotations_json: Path) -> Iterator[LabelledImage]:
@@ -111,7 +115,7 @@ def _paired(images: Sequence[TaggedImage], annotations_json: Path) -> Iterator[L
     of_id = {image.id: image for image in labelled}
     uses = Counter(image.id for image in images)
     for image in images:
-        # Copied pictures have other files; an id that several data sets share says nothing.
+        # Copied images have other files; an id that several data sets share says nothing.
         fallback = of_id.get(image.id) if uses[image.id] == 1 else None
         match = of_file.get(image.path.resolve(), fallback)
         if match is not None:
@@ -119,7 +123,7 @@ def _paired(images: Sequence[TaggedImage], annotations_json: Path) -> Iterator[L
 
 
 class LabelledScenes(Dataset[Scene]):
-    """Canvas number i of 1 or 4 labelled pictures, a function of the plan and i alone."""
+    """Training image number i, of 1 or 4 labelled images: a function of the plan and i alone."""
 
     def __init__(
         self, rows: Sequence[LabelledImage], labels: LabelSet, plan: ScenePlan, indices: Sequence[int]
@@ -134,21 +138,20 @@ class LabelledScenes(Dataset[Scene]):
 
     def __getitem__(self, item: int) -> Scene:
         plan, index = self._plan, self._indices[item]
-        # One side and layout for the whole batch, so that its canvases can be stacked.
+        # One side and layout for the whole batch, so that its images can be stacked.
         layout_rng = np.random.default_rng([plan.seed, 0, index // plan.batch])
         side_px = int(layout_rng.choice(plan.sides_px))
-        across = 2 if layout_rng.random() < plan.four_share else 1
+        across = 2 if layout_rng.random() < plan.mosaic_prob else 1
         rng = np.random.default_rng([plan.seed, 1, index])
-        canvas = _Canvas(side_px)
-        for tile in range(across * across):
+        tiles = []
+        for _ in range(across * across):
             row = self._rows[int(rng.integers(len(self._rows)))]
-            offset_xy = np.array([tile % across, tile // across]) * (side_px // across)
-            canvas.put(_Tile(row, self._labels, side_px // across, plan.masks, rng), offset_xy)
-        return canvas.scene(rng)
+            tiles.append(_Tile(row, self._labels, side_px // across, plan.masks, rng))
+        return _Mosaic(tiles, across).scene(rng)
 
 
 class _Tile:
-    """One picture fitted into a square, flipped and recoloured at random, with its objects in the square's pixels."""
+    """An image fitted into a square, flipped and recoloured at random, and its objects in the square's pixels."""
 
     def __init__(
         self, row: LabelledImage, labels: LabelSet, side_px: int, masks: bool, rng: np.random.Generator
@@ -159,80 +162,75 @@ class _Tile:
         fitted = jitter_colours(rng, self._letterbox.apply(read_image(row.image.path), MEAN_RGB))
         self.image_hwc_u8 = fitted[:, ::-1] if self._flipped else fitted
         boxes = self._boxes(row.objects)
-        large = np.all((boxes[:, 2:] - boxes[:, :2]) >= LEAST_SIDE_PX, axis=1)
-        chosen = [thing for thing, fits in zip(row.objects, large, strict=True) if fits]
+        large = np.all((boxes[:, 2:] - boxes[:, :2]) >= MIN_SIDE_PX, axis=1)
+        chosen = [item for item, fits in zip(row.objects, large, strict=True) if fits]
         self.boxes_xyxy = boxes[large]
         self.labels = _class_indices(chosen, labels)
-        self.masks = np.stack([self._mask(thing) for thing in chosen]) if masks and chosen else None
+        self.masks = np.stack([self._mask(item) for item in chosen]) if masks and chosen else None
         self.true_boxes_xyxy = self._boxes(row.image.objects)
         self.true_labels = _class_indices(row.image.objects, labels)
 
-    def _boxes(self, things: Sequence[TrueObject]) -> Float32:
-        boxes = self._letterbox.boxes_to_input(
-            np.array([thing.box_xyxy for thing in things], np.float32).reshape(-1, 4)
-        )
+    def _boxes(self, objects: Sequence[TrueObject]) -> Float32:
+        boxes = self._letterbox.boxes_to_input(np.array([item.box_xyxy for item in objects], np.float32).reshape(-1, 4))
         if self._flipped:
             boxes[:, [0, 2]] = self.side_px - boxes[:, [2, 0]]
         return boxes
 
-    def _mask(self, thing: TrueObject) -> ImageU8:
-        assert thing.mask_rle is not None, "labelled_images has seen to it"
-        mask_hwc = np.repeat(decode_rle(thing.mask_rle)[..., None].astype(np.uint8) * 255, 3, axis=2)
+    def _mask(self, item: TrueObject) -> ImageU8:
+        assert item.mask_rle is not None, "labelled_images has seen to it"
+        mask_hwc = np.repeat(decode_rle(item.mask_rle)[..., None].astype(np.uint8) * 255, 3, axis=2)
         fitted = self._letterbox.apply(mask_hwc, (0, 0, 0))[..., 0] >= 128
         return np.asarray(fitted[:, ::-1] if self._flipped else fitted, np.uint8)
 
 
-@dataclass
-class _Canvas:
-    """Tiles put side by side."""
+class _Mosaic:
+    """Tiles of one size side by side."""
 
-    side_px: int
-    tiles: list[tuple[_Tile, npt.NDArray[np.int64]]] = field(default_factory=list)
-
-    def put(self, tile: _Tile, offset_xy: npt.NDArray[np.int64]) -> None:
-        self.tiles.append((tile, offset_xy))
+    def __init__(self, tiles: Sequence[_Tile], across: int) -> None:
+        self._tiles = tiles
+        self._across = across
+        self._cell_hw = (tiles[0].side_px, tiles[0].side_px)
+        self._offsets_xy = cell_offsets_xy(across, self._cell_hw)
 
     def scene(self, rng: np.random.Generator) -> Scene:
-        image_hwc_u8 = np.empty((self.side_px, self.side_px, 3), np.uint8)
-        for tile, (x, y) in self.tiles:
-            image_hwc_u8[y : y + tile.side_px, x : x + tile.side_px] = tile.image_hwc_u8
+        image_hwc_u8 = compose([tile.image_hwc_u8 for tile in self._tiles], self._across, self._cell_hw)
         target = Target(
-            boxes_xyxy=torch.from_numpy(self._shifted([tile.boxes_xyxy for tile, _ in self.tiles])),
-            labels=torch.from_numpy(1 + np.concatenate([tile.labels for tile, _ in self.tiles])),
+            boxes_xyxy=torch.from_numpy(self._shifted([tile.boxes_xyxy for tile in self._tiles])),
+            labels=torch.from_numpy(1 + np.concatenate([tile.labels for tile in self._tiles])),
             masks=torch.from_numpy(self._masks()),
         )
         return Scene(
             image_hwc_u8=torch.from_numpy(jitter_camera(rng, image_hwc_u8)),
             target=target,
-            true_boxes=torch.from_numpy(self._shifted([tile.true_boxes_xyxy for tile, _ in self.tiles])),
-            true_labels=torch.from_numpy(1 + np.concatenate([tile.true_labels for tile, _ in self.tiles])),
+            true_boxes=torch.from_numpy(self._shifted([tile.true_boxes_xyxy for tile in self._tiles])),
+            true_labels=torch.from_numpy(1 + np.concatenate([tile.true_labels for tile in self._tiles])),
         )
 
     def _shifted(self, boxes_of_tiles: list[Float32]) -> Float32:
-        offsets = [np.tile(offset_xy, 2) for _, offset_xy in self.tiles]
-        shifted = [boxes + offset for boxes, offset in zip(boxes_of_tiles, offsets, strict=True)]
+        shifted = [boxes + np.tile(xy, 2) for boxes, xy in zip(boxes_of_tiles, self._offsets_xy, strict=True)]
         return np.concatenate(shifted).astype(np.float32)
 
     def _masks(self) -> ImageU8:
-        parts = [np.zeros((0, self.side_px, self.side_px), np.uint8)]
-        for tile, (x, y) in self.tiles:
+        side_px = self._across * self._cell_hw[0]
+        parts = [np.zeros((0, side_px, side_px), np.uint8)]
+        for tile, (x, y) in zip(self._tiles, self._offsets_xy, strict=True):
             if tile.masks is not None:
-                part = np.zeros((len(tile.masks), self.side_px, self.side_px), np.uint8)
+                part = np.zeros((len(tile.masks), side_px, side_px), np.uint8)
                 part[:, y : y + tile.side_px, x : x + tile.side_px] = tile.masks
                 parts.append(part)
         return np.concatenate(parts)
 
 
-def _class_indices(things: Sequence[TrueObject], labels: LabelSet) -> npt.NDArray[np.int64]:
-    indices = [labels.index(thing.label) for thing in things]
-    unknown = next((thing.label for thing, index in zip(things, indices, strict=True) if index is None), None)
+def _class_indices(objects: Sequence[TrueObject], labels: LabelSet) -> npt.NDArray[np.int64]:
+    indices = [labels.index(item.label) for item in objects]
+    unknown = next((item.label for item, index in zip(objects, indices, strict=True) if index is None), None)
     if unknown is not None:
         raise ValueError(f"label {unknown!r} is none of the data set's; nearest: {', '.join(labels.nearest(unknown))}")
     return np.array(indices, np.int64)
 
 
 def stack_scenes(scenes: Sequence[Scene]) -> tuple[torch.Tensor, list[Target], list[torch.Tensor], list[torch.Tensor]]:
-    """Pictures [B,S,S,3], targets, and the true boxes and labels of the log."""
+    """Return images [B,S,S,3], targets, and the true boxes and labels of the log."""
     return (
         torch.stack([scene.image_hwc_u8 for scene in scenes]),
         [scene.target for scene in scenes],

@@ -1,4 +1,4 @@
-"""What RoI drop did in one step: the numbers behind figure 3 of WeakSAM (arXiv 2402.14812)."""
+"""Counts what RoI drop did in one step: the numbers behind figure 3 of WeakSAM (arXiv 2402.14812)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torchvision.ops import box_iou
 
 from models.nets.rcnn import Foreground
-from training.metrics.average_precision import HIT_IOU
+from training.metrics.hits import HIT_IOU
 
 BINS = 10
 
@@ -17,16 +17,15 @@ BINS = 10
 def drop_figures(
     foreground: Foreground, true_boxes: Sequence[torch.Tensor], true_labels: Sequence[torch.Tensor]
 ) -> dict[str, Any]:
-    """Counts and histograms of a step's F foreground RoIs.
+    """Return counts and histograms of a step's F foreground RoIs.
 
-    A RoI's normalised loss is its classification plus its regression loss, divided by the largest such sum of the
-    batch; bin i of ten holds those from i/10 on. A RoI is wrong where no true object of the label that it was given
-    overlaps it with an IoU of at least 0.5; pictures without known true objects are left out of the counts of wrong
-    ones and of ``judged``.
+    A RoI's normalised loss is the sum of its two losses, divided by the batch's largest sum. Bin i of ten holds those
+    from i/10 on. A RoI is wrong if no true object of its label overlaps it with an IoU of at least 0.5. Images
+    without known true objects are not judged.
 
     Args:
         foreground: of the step.
-        true_boxes, true_labels: of each picture of the batch, [M,4] in input pixels and [M] from 1.
+        true_boxes, true_labels: of each image of the batch, [M,4] in input pixels and [M] from 1.
     """
     total = foreground.losses.sum(dim=1)
     normalised = total / total.max().clamp(min=1e-9) if len(total) else total
@@ -52,11 +51,11 @@ def drop_figures(
 def judge_rois(
     foreground: Foreground, true_boxes: Sequence[torch.Tensor], true_labels: Sequence[torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Which RoIs [F] can be judged, their picture's true objects being known, and which of those are wrong [F]."""
+    """Return which RoIs [F] can be judged, because their image's objects are known, and which of them are wrong [F]."""
     judged = torch.zeros(len(foreground.labels), dtype=torch.bool, device=foreground.labels.device)
     right = torch.zeros_like(judged)
-    for picture, (boxes, labels) in enumerate(zip(true_boxes, true_labels, strict=True)):
-        mine = foreground.pictures == picture
+    for image, (boxes, labels) in enumerate(zip(true_boxes, true_labels, strict=True)):
+        mine = foreground.pictures == image
         judged |= mine & (len(labels) > 0)
         same = foreground.labels[mine][:, None] == labels[None]
         hits = (box_iou(foreground.boxes_xyxy[mine], boxes) >= HIT_IOU) & same

@@ -1,11 +1,12 @@
-"""What a trained detector finds on held-out pictures, plainly and with test-time augmentation, and its thresholds."""
+"""Measures a trained detector on held-out images, with and without augmentation, and chooses its thresholds."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,59 +18,71 @@ from models.config import config_from_values
 from models.detections import Detections
 from models.image import read_image
 from models.labels import LabelSet
-from models.labels_file import read_labels
 from models.letterbox import Letterbox
 from models.nets.backbone import MEAN_RGB
 from models.nets.rcnn import Rcnn
 from models.postprocess import best_first, detector_detections
+from models.run_folder import CONFIG, REPORT, THRESHOLDS, open_run
 from training.data.tagged import TaggedImage
 from training.data.tiles import tag_vector
-from training.detector.train import DetectorConfig, load_rcnn
-from training.metrics.score_thresholds import MOST_DETECTOR_THRESHOLD, tag_recall_threshold, thresholds_by_class
-from training.metrics.scorecard import Found, PrecisionTally, box_overlaps
+from training.detector.config import DetectorConfig
+from training.detector.train import load_rcnn
+from training.metrics.score_thresholds import MAX_DETECTOR_THRESHOLD, tag_recall_threshold, thresholds_by_class
+from training.metrics.scorecard import PrecisionTally, Predictions, box_overlaps
+from training.runs.run_folder import write_json
 
 ImageU8 = npt.NDArray[np.uint8]
 Allowed = npt.NDArray[np.float32]
 
 
 def report_detector(run_dir: Path, images: Sequence[TaggedImage]) -> Path:
-    """Write ``thresholds.json`` and ``report.json`` into the folder of a finished run; returns the report.
+    """Write ``thresholds.json`` and ``report.json`` into the folder of a finished run; return the report's path.
 
-    The thresholds, one score for each class, are chosen from the tags of ``images`` alone. The report has AP at IoU
-    0.5 where true boxes are known: ``ap50`` without tags, ``ap50_tagged`` with them, and ``ap50_tagged_augmented``
-    with tags, flips and the sides ``test_sides_px`` of the settings.
+    The thresholds, one score for each class, are chosen from the tags of ``images`` alone. If true boxes are known,
+    the report has AP at IoU 0.5: ``ap50`` without tags, ``ap50_tagged`` with them, and with ``test_sides_px`` in the
+    settings ``ap50_tagged_augmented``, over these sides and mirror images.
+
+    Raises:
+        RunError: the run is not finished.
     """
-    values = json.loads((run_dir / "config.json").read_text(encoding="utf-8"))
-    config = config_from_values(DetectorConfig, values, str(run_dir / "config.json"))
-    labels = read_labels(run_dir / "labels.json")
-    net = load_rcnn(run_dir / "detector.safetensors", config.net, len(labels))
+    run = open_run(run_dir, "detector")
+    config = config_from_values(DetectorConfig, run.config, str(run_dir / CONFIG))
+    net = load_rcnn(run.checkpoint, config.net, len(run.labels))
     net.to("cuda" if torch.cuda.is_available() else "cpu")
-    tallies = {name: PrecisionTally(box_overlaps) for name in ("ap50", "ap50_tagged", "ap50_tagged_augmented")}
-    best = np.zeros((len(images), len(labels)), np.float32)
-    tags = np.stack([tag_vector(image.tags, labels) for image in images])
+    tallies: defaultdict[str, PrecisionTally] = defaultdict(lambda: PrecisionTally(box_overlaps))
+    best_scores = np.zeros((len(images), len(run.labels)), np.float32)
+    tags = np.stack([tag_vector(image.tags, run.labels) for image in images])
     for row, image in enumerate(track(images, "detector report")):
-        picture = read_image(image.path)
-        tagged = detect_picture(net, picture, config.side_px, tags[row])
-        np.maximum.at(best[row], tagged.labels, tagged.scores)
-        if not image.objects:
-            continue
-        found = {
-            "ap50": detect_picture(net, picture, config.side_px, np.ones(len(labels), np.float32)),
-            "ap50_tagged": tagged,
-            "ap50_tagged_augmented": detect_augmented(net, picture, config.test_sides_px, tags[row]),
-        }
-        for name, detections in found.items():
-            tallies[name].add(_named(detections, labels), image.objects)
-    thresholds = {"score": thresholds_by_class(best, tags, partial(tag_recall_threshold, most=MOST_DETECTOR_THRESHOLD))}
-    precision = {name: tally.by_class() for name, tally in tallies.items()}
-    report = {name: round(float(np.mean(list(aps.values()))), 4) for name, aps in precision.items() if aps}
-    per_class = {label: round(ap, 4) for label, ap in precision["ap50_tagged"].items()}
-    _write(run_dir / "thresholds.json", thresholds)
-    return _write(run_dir / "report.json", report | {"images": len(images), "ap50_tagged_per_class": per_class})
+        image_hwc_u8 = read_image(image.path)
+        tagged = detect_image(net, image_hwc_u8, config.side_px, tags[row])
+        np.maximum.at(best_scores[row], tagged.labels, tagged.scores)
+        if image.objects:
+            tallies["ap50_tagged"].add(_named(tagged, run.labels), image.objects)
+            for name, found in _compared(net, image_hwc_u8, config, tags[row]).items():
+                tallies[name].add(_named(found, run.labels), image.objects)
+    choose = partial(tag_recall_threshold, max_threshold=MAX_DETECTOR_THRESHOLD)
+    write_json(run_dir / THRESHOLDS, {"score": thresholds_by_class(best_scores, tags, choose)})
+    write_json(run_dir / REPORT, {**_precision(tallies), "images": len(images)})
+    return run_dir / REPORT
 
 
-def detect_picture(net: Rcnn, image_hwc_u8: ImageU8, side_px: int, allowed: Allowed, flip: bool = False) -> Detections:
-    """Detections of the allowed classes [C] in pixels of the picture, which the network sees at ``side_px``."""
+def _compared(net: Rcnn, image_hwc_u8: ImageU8, config: DetectorConfig, tags: Allowed) -> dict[str, Detections]:
+    """Return what is found without tags, and with test-time augmentation if the settings ask for it."""
+    found = {"ap50": detect_image(net, image_hwc_u8, config.side_px, np.ones_like(tags))}
+    if config.test_sides_px:
+        found["ap50_tagged_augmented"] = detect_augmented(net, image_hwc_u8, config.test_sides_px, tags)
+    return found
+
+
+def _precision(tallies: Mapping[str, PrecisionTally]) -> dict[str, Any]:
+    by_class = {name: tally.by_class() for name, tally in tallies.items()}
+    means = {name: round(float(np.mean(list(aps.values()))), 4) for name, aps in by_class.items() if aps}
+    per_class = {label: round(ap, 4) for label, ap in by_class.get("ap50_tagged", {}).items()}
+    return {**means, "ap50_tagged_per_class": per_class}
+
+
+def detect_image(net: Rcnn, image_hwc_u8: ImageU8, side_px: int, allowed: Allowed, flip: bool = False) -> Detections:
+    """Return detections of the allowed classes [C] in pixels of the image, which the network sees at ``side_px``."""
     letterbox = Letterbox((image_hwc_u8.shape[0], image_hwc_u8.shape[1]), side_px)
     square = letterbox.apply(image_hwc_u8[:, ::-1] if flip else image_hwc_u8, MEAN_RGB)
     device = next(net.parameters()).device
@@ -83,18 +96,13 @@ def detect_picture(net: Rcnn, image_hwc_u8: ImageU8, side_px: int, allowed: Allo
 
 
 def detect_augmented(net: Rcnn, image_hwc_u8: ImageU8, sides_px: Sequence[int], allowed: Allowed) -> Detections:
-    """`detect_picture` at each side and its mirror image, all answers together suppressed class by class."""
+    """Return what `detect_image` finds at each side and in mirror images, suppressed together class by class."""
     views = [(side_px, flip) for side_px in sides_px for flip in (False, True)]
-    found = best_first([detect_picture(net, image_hwc_u8, side_px, allowed, flip) for side_px, flip in views])
+    found = best_first([detect_image(net, image_hwc_u8, side_px, allowed, flip) for side_px, flip in views])
     of_classes = [found[found.labels == label] for label in np.unique(found.labels)]
     kept = [part[nms(part.boxes_xyxy, part.scores, net.settings.nms_iou)] for part in of_classes]
     return best_first(kept)[: net.settings.max_detections]
 
 
-def _named(found: Detections, labels: LabelSet) -> Found:
-    return Found(tuple(labels.names[label] for label in found.labels), found.scores, found.boxes_xyxy)
-
-
-def _write(path: Path, values: object) -> Path:
-    path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    return path
+def _named(found: Detections, labels: LabelSet) -> Predictions:
+    return Predictions(tuple(labels.names[label] for label in found.labels), found.scores, found.boxes_xyxy)

@@ -1,4 +1,4 @@
-"""Measure a bundle on annotated pictures through the pipeline that serves it."""
+"""Evaluation of a bundle on annotated images, through the pipeline that serves it."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from service.inference.pipeline import Limits, Pipeline
 from service.observability.metrics import Metrics
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage
-from training.evaluation.stored_results import answers_path, read_answers, write_answers
-from training.metrics.scorecard import NOTHING, Found, Proposed, Scorecard
+from training.evaluation.stored_results import read_results, results_path, write_results
+from training.metrics.scorecard import NO_PREDICTIONS, ImageProposals, Predictions, Scorecard
 from training.runs.ranks import local_rank, my_share, threads_of_rank, track_first, wait_for_ranks
 from weaksam.schemas import DetectOptions, DetectResult, RleMask
 
-# enough for the features of the picture at hand, so that its second run (without tags) encodes nothing anew
+# enough for the features of the image at hand, so that its second run (without tags) encodes nothing anew
 _CACHE_BYTES = 64 * 2**20
 
 
-class Answers(NamedTuple):
-    """The service's answers to one picture, asked with its tags and without."""
+class ImageResults(NamedTuple):
+    """The service's results for one image, with its tags given and without."""
 
     tagged: DetectResult
     predicted: DetectResult
@@ -43,23 +43,23 @@ def evaluate(
     split: str,
     limit: int | None = None,
     threads: int = 0,
-    answers_dir: Path | None = None,
+    results_dir: Path | None = None,
     device: Device = "cpu",
 ) -> dict[str, Any]:
-    """Run every picture of a split through the served pipeline, with its tags and without, and report.
+    """Run every image of a split through the served pipeline, with its tags and without, and return the report.
 
-    All candidates count (`min_score` 0), up to the service's 100 a picture, as in COCO's protocol: average precision
-    ranks them itself. Labels match without regard to case,
-    spaces, `-` and `_`; a class that the bundle does not know counts with all its objects missed.
+    All candidates count (`min_score` 0), up to the service's 100 an image as in COCO's protocol: average precision
+    ranks them itself. Labels match without regard to case, spaces, `-` and `_`. If the bundle does not know a class,
+    all its objects count as missed.
 
     Args:
         bundle_dir: folder of the bundle.
         data_dir: data set with boxes, in any layout that `open_dataset` reads.
         split: `train`, `val`, `fit` or `test`.
-        limit: measure the first so many pictures only.
-        threads: of onnxruntime within one operator; 0 takes one per core, or one alone where ranks share the machine.
-        answers_dir: keeps each picture's answers, so that a killed run goes on and ranks share the pictures. It must
-            be of this bundle and these pictures alone.
+        limit: measure only the first so many images.
+        threads: of onnxruntime within one operator; 0 takes one per core, or one alone if ranks share the machine.
+        results_dir: keeps each image's results, so that a killed run continues and ranks share the images. It must hold
+            results of this bundle and these images alone.
         device: that onnxruntime runs on.
 
     Raises:
@@ -68,11 +68,11 @@ def evaluate(
     dataset = open_dataset(data_dir, split)
     images = dataset.images[:limit]
     if not images:
-        raise ValueError(f"data: {data_dir} has no usable picture in split {split!r}; see `weaksam data check`")
+        raise ValueError(f"data: {data_dir} has no usable image in split {split!r}; see `weaksam data check`")
     bundle = load_bundle(bundle_dir)
-    if answers_dir is not None:
-        answers_dir.mkdir(parents=True, exist_ok=True)
-    scorecard = asyncio.run(_score_all(bundle, images, threads, answers_dir, device))
+    if results_dir is not None:
+        results_dir.mkdir(parents=True, exist_ok=True)
+    scorecard = asyncio.run(_score_all(bundle, images, threads, results_dir, device))
     unknown = [name for name in dataset.labels if bundle.labels.index(name) is None]
     return {
         "bundle": {"name": bundle.name, "version": bundle.version, "digest": bundle.digest},
@@ -84,22 +84,22 @@ def evaluate(
     }
 
 
-def answer_pictures(bundle_dir: Path, images: Sequence[TaggedImage], answers_dir: Path, device: Device = "cpu") -> None:
-    """Keep the served pipeline's answers to pictures, as `evaluate` does, without measuring anything."""
+def store_results(bundle_dir: Path, images: Sequence[TaggedImage], results_dir: Path, device: Device = "cpu") -> None:
+    """Store the served pipeline's results for images, as `evaluate` does, without measuring anything."""
 
-    async def answer_all() -> None:
+    async def store_all() -> None:
         async with _pipeline(load_bundle(bundle_dir), 0, device) as pipeline:
-            await _keep_answers(pipeline, images, answers_dir)
+            await _store_all(pipeline, images, results_dir)
 
-    answers_dir.mkdir(parents=True, exist_ok=True)
-    asyncio.run(answer_all())
+    results_dir.mkdir(parents=True, exist_ok=True)
+    asyncio.run(store_all())
 
 
 async def _score_all(
-    bundle: Bundle, images: Sequence[TaggedImage], threads: int, answers_dir: Path | None, device: Device
+    bundle: Bundle, images: Sequence[TaggedImage], threads: int, results_dir: Path | None, device: Device
 ) -> Scorecard:
     async with _pipeline(bundle, threads, device) as pipeline:
-        return await score_pictures(pipeline, images, answers_dir)
+        return await score_images(pipeline, images, results_dir)
 
 
 @asynccontextmanager
@@ -114,55 +114,53 @@ async def _pipeline(bundle: Bundle, threads: int, device: Device) -> AsyncIterat
         await backend.aclose()
 
 
-async def score_pictures(
-    pipeline: Pipeline, images: Sequence[TaggedImage], answers_dir: Path | None = None
-) -> Scorecard:
-    """Send each picture through `pipeline` twice, with its tags and without, and add up what came back."""
-    if answers_dir is not None:
-        await _keep_answers(pipeline, images, answers_dir)
+async def score_images(pipeline: Pipeline, images: Sequence[TaggedImage], results_dir: Path | None = None) -> Scorecard:
+    """Send each image through `pipeline` twice, with its tags and without, and add up the results."""
+    if results_dir is not None:
+        await _store_all(pipeline, images, results_dir)
     scorecard = Scorecard()
-    for image in track_first(images, "evaluate" if answers_dir is None else "scores"):
-        if answers_dir is None:
-            answers = await _ask(pipeline, image)
+    for image in track_first(images, "evaluate" if results_dir is None else "scores"):
+        if results_dir is None:
+            results = await _detect(pipeline, image)
         else:
-            answers = await _kept_answers(pipeline, image, answers_dir)
-        _add_picture(scorecard, image, answers, pipeline.bundle.labels)
+            results = await _stored_results(pipeline, image, results_dir)
+        _add_image(scorecard, image, results, pipeline.bundle.labels)
     return scorecard
 
 
-async def _keep_answers(pipeline: Pipeline, images: Sequence[TaggedImage], answers_dir: Path) -> None:
-    for image in track_first(my_share(images), "answers"):
-        await _kept_answers(pipeline, image, answers_dir)
+async def _store_all(pipeline: Pipeline, images: Sequence[TaggedImage], results_dir: Path) -> None:
+    for image in track_first(my_share(images), "results"):
+        await _stored_results(pipeline, image, results_dir)
     wait_for_ranks()
 
 
-async def _kept_answers(pipeline: Pipeline, image: TaggedImage, answers_dir: Path) -> Answers:
-    path = answers_path(answers_dir, image.id)
+async def _stored_results(pipeline: Pipeline, image: TaggedImage, results_dir: Path) -> ImageResults:
+    path = results_path(results_dir, image.id)
     if path.exists():
-        kept = read_answers(path)
-        return Answers(*(DetectResult.model_validate(kept[name]) for name in Answers._fields))
-    answers = await _ask(pipeline, image)
-    write_answers({name: answer.model_dump(mode="json") for name, answer in answers._asdict().items()}, path)
-    return answers
+        stored = read_results(path)
+        return ImageResults(*(DetectResult.model_validate(stored[name]) for name in ImageResults._fields))
+    results = await _detect(pipeline, image)
+    write_results({name: result.model_dump(mode="json") for name, result in results._asdict().items()}, path)
+    return results
 
 
-async def _ask(pipeline: Pipeline, image: TaggedImage) -> Answers:
-    picture = decode_file(image.path)
+async def _detect(pipeline: Pipeline, image: TaggedImage) -> ImageResults:
+    pixels = decode_file(image.path)
     # masks of a hundred candidates take longer than all else, so they are drawn only where there are true ones
     has_masks = any(thing.mask_rle is not None for thing in image.objects)
     options = DetectOptions(
         min_score=0.0, mask_format="rle" if has_masks else "none", explain=True, unknown_tags="skip"
     )
-    tagged = await pipeline.detect(picture, image.tags, options)
-    predicted = await pipeline.detect(picture, (), DetectOptions(min_score=0.0, mask_format="none"))
-    return Answers(tagged=tagged, predicted=predicted)
+    tagged = await pipeline.detect(pixels, image.tags, options)
+    predicted = await pipeline.detect(pixels, (), DetectOptions(min_score=0.0, mask_format="none"))
+    return ImageResults(tagged=tagged, predicted=predicted)
 
 
-def _add_picture(scorecard: Scorecard, image: TaggedImage, answers: Answers, labels: LabelSet) -> None:
-    tagged = answers.tagged
+def _add_image(scorecard: Scorecard, image: TaggedImage, results: ImageResults, labels: LabelSet) -> None:
+    tagged = results.tagged
     truth = [replace(thing, label=_served_name(thing.label, labels)) for thing in image.objects]
-    # asked without tags the pipeline proposes some, but a picture known to have none shows none of the classes
-    scorecard.add(truth, _found(tagged) if image.tags else NOTHING, _found(answers.predicted), _proposed(tagged))
+    # asked without tags the pipeline proposes some, but an image known to have none shows none of the classes
+    scorecard.add(truth, _found(tagged) if image.tags else NO_PREDICTIONS, _found(results.predicted), _proposed(tagged))
 
 
 def _served_name(label: str, labels: LabelSet) -> str:
@@ -170,12 +168,12 @@ def _served_name(label: str, labels: LabelSet) -> str:
     return label if index is None else labels.names[index]
 
 
-def _found(result: DetectResult) -> Found:
+def _found(result: DetectResult) -> Predictions:
     rows = result.detections
     masks: list[Rle] = [
         {"size": list(row.mask.size), "counts": row.mask.counts} for row in rows if isinstance(row.mask, RleMask)
     ]
-    return Found(
+    return Predictions(
         tuple(row.label for row in rows),
         np.array([row.score for row in rows], np.float32),
         np.array([row.box_xyxy for row in rows], np.float32).reshape(-1, 4),
@@ -183,10 +181,10 @@ def _found(result: DetectResult) -> Found:
     )
 
 
-def _proposed(result: DetectResult) -> Proposed:
+def _proposed(result: DetectResult) -> ImageProposals:
     assert result.explain is not None, "it was asked for"
     rows = result.explain.proposals
-    return Proposed(
+    return ImageProposals(
         np.array([row.box_xyxy for row in rows], np.float32).reshape(-1, 4),
         np.array([row.predicted_iou for row in rows], np.float32),
     )

@@ -1,4 +1,4 @@
-"""What proposals find: prompts from the classifier's maps, from a grid, from both, beside selective search."""
+"""Recall of proposals: prompts from the classifier's maps, from a grid, from both, beside selective search."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from models.bundle import PROPOSAL_GRAPHS, Bundle, load_bundle
 from models.letterbox import Letterbox
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage
-from training.metrics.average_precision import RECALL_IOUS, recall_at
+from training.metrics.average_precision import recall_at
+from training.metrics.hits import true_boxes
 from training.proposals.graph_runner import GraphRunner
 
 SearchMode = Literal["fast", "quality"]
@@ -37,27 +38,27 @@ def evaluate_proposals(
     search_python: Path | None = None,
     search_mode: SearchMode = "fast",
 ) -> dict[str, Any]:
-    """Recall of true boxes by the proposals of each kind of prompt, and by selective search.
+    """Return the recall of true boxes by the proposals of each kind of prompt, and by selective search.
 
     All ways have the same bound, ``max_proposals`` of the bundle. Selective search is measured twice: at that bound,
-    and picture by picture at the number of proposals that both kinds of prompt made together.
+    and image by image at the number of proposals that both kinds of prompt made together.
 
     Args:
         bundle_dir: a bundle, with or without a detector.
         data_dir: data set with boxes.
         split: `train`, `val`, `fit` or `test`.
-        limit: so many pictures, evenly spread over the split.
+        limit: number of images, evenly spread over the split.
         threads: of onnxruntime within one operator; 0 takes one per core.
         search_python: interpreter with OpenCV's contrib modules; None leaves selective search out.
-        search_mode: `fast` takes a second for a picture, `quality` several for a few more boxes.
+        search_mode: `fast` takes a second an image, `quality` several for a few more boxes.
 
     Raises:
-        ValueError: no picture with boxes, or selective search could not be run.
+        ValueError: no image has boxes, or selective search could not be run.
     """
     bundle = load_bundle(bundle_dir, PROPOSAL_GRAPHS)
     images = _spread([image for image in open_dataset(data_dir, split).images if image.objects], limit)
     if not images:
-        raise ValueError(f"data: {data_dir} has no picture with boxes in split {split!r}; recall needs true boxes")
+        raise ValueError(f"data: {data_dir} has no image with boxes in split {split!r}; recall needs true boxes")
     boxes = _propose_all(bundle, images, threads)
     if search_python is not None:
         found = _search_all(search_python, images, bundle.prompts.max_proposals, search_mode)
@@ -84,7 +85,7 @@ def _spread(images: Sequence[TaggedImage], limit: int | None) -> list[TaggedImag
 
 
 def _propose_all(bundle: Bundle, images: Sequence[TaggedImage], threads: int) -> dict[str, list[Float32]]:
-    """Boxes [P,4] of each picture by each kind of prompt, in pixels of the upright picture."""
+    """Return boxes [P,4] of each image by each kind of prompt, in pixels of the upright image."""
     runner = GraphRunner(bundle, threads)
     boxes: dict[str, list[Float32]] = {way: [] for way in WAYS}
     for image in track(images, "proposals"):
@@ -92,14 +93,14 @@ def _propose_all(bundle: Bundle, images: Sequence[TaggedImage], threads: int) ->
         known = [index for tag in image.tags if (index := bundle.labels.index(tag)) is not None]
         for way in WAYS:
             settings = replace(bundle.prompts, grid_sides=()) if way == "cam" else bundle.prompts
-            picture, _ = runner.propose(image, [] if way == "grid" else known, settings)
-            boxes[way].append(letterbox.boxes_to_image(picture.proposals.boxes_xyxy))
+            proposed, _ = runner.propose(image, [] if way == "grid" else known, settings)
+            boxes[way].append(letterbox.boxes_to_image(proposed.proposals.boxes_xyxy))
     return boxes
 
 
-def _search_all(python: Path, images: Sequence[TaggedImage], most: int, mode: SearchMode) -> list[Float32]:
+def _search_all(python: Path, images: Sequence[TaggedImage], max_boxes: int, mode: SearchMode) -> list[Float32]:
     ended = subprocess.run(  # noqa: S603  # the interpreter that the caller names
-        [str(python), str(SELECTIVE_SEARCH), str(most), mode],
+        [str(python), str(SELECTIVE_SEARCH), str(max_boxes), mode],
         input=json.dumps([str(image.path.resolve()) for image in images]),
         capture_output=True,
         text=True,
@@ -116,13 +117,11 @@ def _measure(images: Sequence[TaggedImage], boxes: Sequence[Float32]) -> dict[st
         pairwise_iou(_true_boxes(image), proposed).max(axis=1, initial=0.0)
         for image, proposed in zip(images, boxes, strict=True)
     ]
-    recall = recall_at(np.concatenate(best_ious), RECALL_IOUS)
     return {
         "proposals_per_image": round(float(np.mean([len(proposed) for proposed in boxes])), 1),
-        "recall": {iou: round(share, 4) for iou, share in recall.items()},
+        "recall": recall_at(np.concatenate(best_ious)),
     }
 
 
 def _true_boxes(image: TaggedImage) -> Float32:
-    boxes = [thing.box_xyxy for thing in image.objects if not thing.difficult]
-    return np.array(boxes, np.float32).reshape(-1, 4)
+    return true_boxes([thing for thing in image.objects if not thing.difficult])

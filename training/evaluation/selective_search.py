@@ -1,6 +1,6 @@
-"""Selective search (Uijlings et al., 2013) over picture files: the proposals that WSOD was trained on before SAM.
+"""Selective search (Uijlings et al., 2013) over image files: the proposals that WSOD learnt from before SAM.
 
-OpenCV has it in its contrib modules alone, whose package overwrites the plain one that we depend on. So this file is
+OpenCV has it only in its contrib modules, whose package overwrites the plain one that we depend on. So this file is
 run by the interpreter of an environment of its own (`pip install opencv-contrib-python-headless`) and imports nothing
 of ours: paths as a JSON list on stdin, lists of boxes on stdout, best first.
 """
@@ -16,14 +16,14 @@ import cv2
 SEED = 2013
 
 
-def search(path: str, most: int, quality: bool) -> list[list[float]]:
-    """At most ``most`` boxes of a picture, half-open x0,y0,x1,y1 in its upright pixels, in the order of their rank."""
+def search(path: str, max_boxes: int, quality: bool) -> list[list[float]]:
+    """Return at most ``max_boxes`` boxes of an image by rank, half-open x0,y0,x1,y1 in its upright pixels."""
     modules: Any = cv2
     if not hasattr(modules, "ximgproc"):
         raise SystemExit(f"{sys.executable} has no OpenCV with ximgproc: pip install opencv-contrib-python-headless")
     image_hwc_u8 = cv2.imread(path, cv2.IMREAD_COLOR)
     if image_hwc_u8 is None:
-        raise SystemExit(f"{path} cannot be read as a picture")
+        raise SystemExit(f"{path} cannot be read as an image")
     # A box's rank is drawn at random within its strategy, so the seed belongs to the method.
     cv2.setRNGSeed(SEED)
     segmentation = modules.ximgproc.segmentation.createSelectiveSearchSegmentation()
@@ -32,14 +32,14 @@ def search(path: str, most: int, quality: bool) -> list[list[float]]:
         segmentation.switchToSelectiveSearchQuality()
     else:
         segmentation.switchToSelectiveSearchFast()
-    return [[float(x), float(y), float(x + w), float(y + h)] for x, y, w, h in segmentation.process()[:most]]
+    return [[float(x), float(y), float(x + w), float(y + h)] for x, y, w, h in segmentation.process()[:max_boxes]]
 
 
 def main() -> None:
-    """`selective_search.py MOST fast|quality`."""
+    """Run `selective_search.py MAX_BOXES fast|quality`."""
     cv2.setNumThreads(1)
-    most, quality = int(sys.argv[1]), sys.argv[2] == "quality"
-    json.dump([search(path, most, quality) for path in json.load(sys.stdin)], sys.stdout)
+    max_boxes, quality = int(sys.argv[1]), sys.argv[2] == "quality"
+    json.dump([search(path, max_boxes, quality) for path in json.load(sys.stdin)], sys.stdout)
 
 
 if __name__ == "__main__":

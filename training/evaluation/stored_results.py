@@ -1,4 +1,4 @@
-"""The service's answers to a test picture on disk: an evaluation goes on from them, the report shows them."""
+"""The service's results for test images on disk: an evaluation continues from them, the report shows them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from weaksam.files.atomic import replacing_bytes
 Json = dict[str, Any]
 
 
-def answers_path(answers_dir: Path, image_id: str) -> Path:
-    """Where the answers to one picture of a data set lie."""
-    return answers_dir / f"{hashlib.sha256(image_id.encode()).hexdigest()[:24]}.json.gz"
+def results_path(results_dir: Path, image_id: str) -> Path:
+    """Return the path of one image's results."""
+    return results_dir / f"{hashlib.sha256(image_id.encode()).hexdigest()[:24]}.json.gz"
 
 
-def read_answers(path: Path) -> Json:
-    """Answers by the way of asking: ``tagged`` and ``predicted``, each as `POST /detect` gives it."""
-    answers: Json = json.loads(gzip.decompress(path.read_bytes()))
-    return answers
+def read_results(path: Path) -> Json:
+    """Return results by the way of asking: ``tagged`` and ``predicted``, each as `POST /detect` gives it."""
+    results: Json = json.loads(gzip.decompress(path.read_bytes()))
+    return results
 
 
-def write_answers(answers: Json, path: Path) -> None:
-    """A kill leaves no half-written file."""
+def write_results(results: Json, path: Path) -> None:
+    """Write the file as a whole: a kill leaves no half of it."""
     with replacing_bytes(path) as file:
-        file.write(gzip.compress(json.dumps(answers).encode(), mtime=0))
+        file.write(gzip.compress(json.dumps(results).encode(), mtime=0))

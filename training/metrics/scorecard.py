@@ -1,4 +1,4 @@
-"""Adds up what the pipeline found on each picture and turns it into the evaluation's report."""
+"""Sums of what the pipeline found on each image, and the evaluation's report from them."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from pycocotools import mask as coco_mask
 from models.boxes import pairwise_iou
 from models.masks import Rle
 from training.data.tagged import TrueObject
-from training.metrics.average_precision import (
+from training.metrics.average_precision import Interpolation, average_precision, recall_at
+from training.metrics.hits import (
     HIT_IOU,
-    RECALL_IOUS,
-    Interpolation,
-    average_precision,
+    Flags,
+    Matches,
+    difficult_flags,
     is_localised,
-    judge_as_coco,
-    judge_detections,
-    recall_at,
+    match_as_coco,
+    match_as_voc,
+    true_boxes,
 )
 
 Float32 = npt.NDArray[np.float32]
 Report = dict[str, Any]
 
-Judge = Callable[[Float32, Float32, npt.NDArray[np.bool_], float], npt.NDArray[np.int8]]
+Match = Callable[[Float32, Float32, Flags, float], Matches]
 
 COCO_IOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 # besides 0.5: those that papers on weakly supervised segmentation give
@@ -37,77 +38,77 @@ MASK_IOUS = (0.25, 0.7, 0.75)
 
 
 @dataclass(frozen=True)
-class Found:
-    """What one run found in one picture: label names, scores [D], boxes [D,4] and, where there are masks, D of them."""
+class Predictions:
+    """What one run found in one image: label names, scores [D], boxes [D,4] and D masks if there are masks."""
 
     labels: tuple[str, ...]
     scores: Float32
     boxes_xyxy: Float32
     masks: tuple[Rle, ...] | None = None
 
-    def of(self, label: str) -> Found:
-        """Only the detections of one label."""
-        chosen = [index for index, name in enumerate(self.labels) if name == label]
-        masks = None if self.masks is None else tuple(self.masks[index] for index in chosen)
-        return Found((label,) * len(chosen), self.scores[chosen], self.boxes_xyxy[chosen], masks)
+    def for_label(self, label: str) -> Predictions:
+        """Return the predictions of one label."""
+        picked = [index for index, name in enumerate(self.labels) if name == label]
+        masks = None if self.masks is None else tuple(self.masks[index] for index in picked)
+        return Predictions((label,) * len(picked), self.scores[picked], self.boxes_xyxy[picked], masks)
 
 
-NOTHING = Found((), np.zeros(0, np.float32), np.zeros((0, 4), np.float32))
+NO_PREDICTIONS = Predictions((), np.zeros(0, np.float32), np.zeros((0, 4), np.float32))
 
 
 @dataclass(frozen=True)
-class Proposed:
-    """The proposals of one picture: boxes [P,4] in its pixels, predicted IoU [P]."""
+class ImageProposals:
+    """The proposals of one image: boxes [P,4] in its pixels, predicted IoU [P]."""
 
     boxes_xyxy: Float32
     predicted_iou: Float32
 
-    def naive(self, labels: Sequence[str]) -> Found:
-        """The baseline that knows nothing of classes: for every tag the mask of highest predicted IoU."""
+    def naive_predictions(self, labels: Sequence[str]) -> Predictions:
+        """Return the baseline that ignores classes: for every tag the box of highest predicted IoU."""
         if not len(self.predicted_iou):
-            return NOTHING
+            return NO_PREDICTIONS
         best = [int(self.predicted_iou.argmax())] * len(labels)
-        return Found(tuple(labels), self.predicted_iou[best], self.boxes_xyxy[best])
+        return Predictions(tuple(labels), self.predicted_iou[best], self.boxes_xyxy[best])
 
 
 class PrecisionTally:
     """Detections and true objects by class, for average precision of boxes or of masks at the given IoUs.
 
-    ``judge`` is VOC's rule, `judge_detections`, or COCO's; ``interpolation`` is what `mean` takes.
+    ``match`` is VOC's rule, `match_as_voc`, or COCO's; ``interpolation`` is what `mean` takes.
     """
 
     def __init__(
         self,
-        overlaps: Callable[[Found, Sequence[TrueObject]], Float32],
+        overlaps: Callable[[Predictions, Sequence[TrueObject]], Float32],
         ious: Sequence[float] = (HIT_IOU,),
-        judge: Judge = judge_detections,
+        match: Match = match_as_voc,
         interpolation: Interpolation = "area",
     ) -> None:
         self._interpolation = interpolation
         self._overlaps = overlaps
         self._ious = ious
-        self._judge = judge
+        self._match = match
         self._scores: dict[str, list[Float32]] = defaultdict(list)
-        self._verdicts: dict[tuple[str, float], list[npt.NDArray[np.int8]]] = defaultdict(list)
+        self._matches: dict[tuple[str, float], list[Matches]] = defaultdict(list)
         self._positives: dict[str, int] = defaultdict(int)
 
-    def add(self, found: Found, truth: Sequence[TrueObject]) -> None:
+    def add(self, found: Predictions, truth: Sequence[TrueObject]) -> None:
         for label in {*found.labels, *(thing.label for thing in truth)}:
-            mine = found.of(label)
+            mine = found.for_label(label)
             things = [thing for thing in truth if thing.label == label]
-            difficult = np.array([thing.difficult for thing in things], np.bool_)
+            difficult = difficult_flags(things)
             self._positives[label] += int(np.count_nonzero(~difficult))
             self._scores[label].append(mine.scores)
             overlaps = self._overlaps(mine, things)
             for iou in self._ious:
-                self._verdicts[label, iou].append(self._judge(mine.scores, overlaps, difficult, iou))
+                self._matches[label, iou].append(self._match(mine.scores, overlaps, difficult, iou))
 
     def by_class(self, interpolation: Interpolation = "area", iou: float = HIT_IOU) -> dict[str, float]:
-        """Average precision of each class that has true objects."""
+        """Return the average precision of each class that has true objects."""
         return {
             label: average_precision(
                 np.concatenate(self._scores[label]),
-                np.concatenate(self._verdicts[label, iou]),
+                np.concatenate(self._matches[label, iou]),
                 positives,
                 interpolation,
             )
@@ -116,36 +117,34 @@ class PrecisionTally:
         }
 
     def mean(self, ious: Sequence[float]) -> float:
-        """Average precision, averaged over classes and then over IoUs."""
+        """Return average precision, averaged over classes and then over IoUs."""
         return _mean(float(np.mean(list(self.by_class(self._interpolation, iou).values()))) for iou in ious)
 
 
-def box_overlaps(found: Found, things: Sequence[TrueObject]) -> Float32:
-    """IoU [D,G] of boxes."""
-    truth_xyxy = np.array([thing.box_xyxy for thing in things], np.float32).reshape(-1, 4)
-    return pairwise_iou(found.boxes_xyxy, truth_xyxy)
+def box_overlaps(found: Predictions, things: Sequence[TrueObject]) -> Float32:
+    """Return the IoU [D,G] of boxes."""
+    return pairwise_iou(found.boxes_xyxy, true_boxes(things))
 
 
-def mask_overlaps(found: Found, things: Sequence[TrueObject]) -> Float32:
-    """IoU [D,G] of masks; every detection and object must have one."""
+def mask_overlaps(found: Predictions, things: Sequence[TrueObject]) -> Float32:
+    """Return the IoU [D,G] of masks; every detection and object must have one."""
     if not found.masks or not things:
         return np.zeros((len(found.scores), len(things)), np.float32)
     truth = [thing.mask_rle for thing in things]
     return np.asarray(coco_mask.iou(list(found.masks), truth, [0] * len(truth)), dtype=np.float32)
 
 
-def coco_box_overlaps(found: Found, things: Sequence[TrueObject]) -> Float32:
-    """As `box_overlaps`, but with crowds the share [D,G] of the detection that lies inside."""
-    truth_xyxy = np.array([thing.box_xyxy for thing in things], np.float32).reshape(-1, 4)
+def coco_box_overlaps(found: Predictions, things: Sequence[TrueObject]) -> Float32:
+    """Return `box_overlaps`, but for crowds the share [D,G] of the detection that lies inside."""
     found_xywh, truth_xywh = (
         np.concatenate([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], axis=1).astype(np.float64)
-        for xyxy in (found.boxes_xyxy, truth_xyxy)
+        for xyxy in (found.boxes_xyxy, true_boxes(things))
     )
     return _coco_overlaps(found_xywh, truth_xywh, things)
 
 
-def coco_mask_overlaps(found: Found, things: Sequence[TrueObject]) -> Float32:
-    """As `mask_overlaps`, but with crowds the share [D,G] of the detection that lies inside."""
+def coco_mask_overlaps(found: Predictions, things: Sequence[TrueObject]) -> Float32:
+    """Return `mask_overlaps`, but for crowds the share [D,G] of the detection that lies inside."""
     return _coco_overlaps(list(found.masks or ()), [thing.mask_rle for thing in things], things)
 
 
@@ -156,29 +155,29 @@ def _coco_overlaps(found: Any, truth: Any, things: Sequence[TrueObject]) -> Floa
 
 
 class LocalisationTally:
-    """By class, in which pictures with true objects of it the best detection hits one of them: CorLoc's counts."""
+    """CorLoc's counts: by class, in which images with true objects of it the best detection hits one."""
 
     def __init__(self) -> None:
         self._hits: dict[str, list[bool]] = defaultdict(list)
 
-    def add(self, found: Found, truth: Sequence[TrueObject]) -> None:
-        """Count one picture; difficult objects neither count nor can be hit."""
+    def add(self, found: Predictions, truth: Sequence[TrueObject]) -> None:
+        """Count one image; difficult objects neither count nor can be hit."""
         for label in sorted({thing.label for thing in truth if not thing.difficult}):
-            mine = found.of(label)
+            mine = found.for_label(label)
             things = [thing for thing in truth if thing.label == label and not thing.difficult]
-            self._hits[label].append(is_localised(mine.scores, box_overlaps(mine, things), HIT_IOU))
+            self._hits[label].append(is_localised(mine.scores, box_overlaps(mine, things)))
 
-    def of(self, label: str) -> float:
-        """Share of one class's pictures."""
+    def share(self, label: str) -> float:
+        """Return the share of hits among one class's images."""
         return _mean(self._hits[label])
 
     def mean(self) -> float:
-        """Share of all pairs of a picture and a class in it."""
+        """Return the share of hits among all pairs of an image and a class in it."""
         return _mean(chain(*self._hits.values()))
 
 
 class Scorecard:
-    """One evaluation: `add` each picture once, then `report`."""
+    """One evaluation: `add` each image once, then `report`."""
 
     def __init__(self) -> None:
         self._precision = {
@@ -187,14 +186,16 @@ class Scorecard:
             "naive_ap50_tagged": PrecisionTally(box_overlaps),
         }
         self._masks = PrecisionTally(mask_overlaps, (HIT_IOU, *MASK_IOUS))
-        self._coco = PrecisionTally(coco_box_overlaps, COCO_IOUS, judge_as_coco, "101_point")
-        self._coco_masks = PrecisionTally(coco_mask_overlaps, COCO_IOUS, judge_as_coco, "101_point")
+        self._coco = PrecisionTally(coco_box_overlaps, COCO_IOUS, match_as_coco, "101_point")
+        self._coco_masks = PrecisionTally(coco_mask_overlaps, COCO_IOUS, match_as_coco, "101_point")
         self._localised = {"corloc": LocalisationTally(), "naive_corloc": LocalisationTally()}
         self._best_ious: dict[str, list[float]] = defaultdict(list)
         self._proposal_counts: list[int] = []
 
-    def add(self, truth: Sequence[TrueObject], tagged: Found, predicted: Found, proposed: Proposed) -> None:
-        """Add a picture.
+    def add(
+        self, truth: Sequence[TrueObject], tagged: Predictions, predicted: Predictions, proposed: ImageProposals
+    ) -> None:
+        """Add an image.
 
         Args:
             truth: its true objects.
@@ -203,7 +204,7 @@ class Scorecard:
             proposed: the proposals of the run with tags.
         """
         labels = sorted({thing.label for thing in truth})
-        naive = proposed.naive(labels)
+        naive = proposed.naive_predictions(labels)
         self._precision["ap50"].add(predicted, truth)
         self._precision["ap50_tagged"].add(tagged, truth)
         self._precision["naive_ap50_tagged"].add(naive, truth)
@@ -217,19 +218,21 @@ class Scorecard:
         self._proposal_counts.append(len(proposed.boxes_xyxy))
         for thing in truth:
             if not thing.difficult:
-                box_xyxy = np.array([thing.box_xyxy], np.float32)
-                best = pairwise_iou(box_xyxy, proposed.boxes_xyxy).max(initial=0.0)
+                best = pairwise_iou(true_boxes([thing]), proposed.boxes_xyxy).max(initial=0.0)
                 self._best_ious[thing.label].append(float(best))
 
     def report(self) -> Report:
-        """Overall figures and `per_class`.
+        """Return overall figures and `per_class`.
 
-        Precision is averaged over classes; all else over objects, or pictures and tags. `ap50_to_95` is by
-        COCO's rule over its ten IoUs and, as `ap50`, of what is found without tags. Figures of masks, all with tags,
-        are there only where true masks are. Raises ValueError where no picture had a true object.
+        Precision is averaged over classes, all else over objects, or over pairs of image and tag. `ap50` and
+        `ap50_to_95` are of what is found without tags; `ap50_to_95` follows COCO's rule over its ten IoUs. Figures of
+        masks are with tags, and are there only if there are true masks.
+
+        Raises:
+            ValueError: no image had a true object.
         """
         if not self._best_ious:
-            raise ValueError("data: no picture has a true object; evaluation needs boxes beside the tags")
+            raise ValueError("data: no image has a true object: give a data set with boxes beside the tags")
         tallies = self._precision | ({"mask_ap50": self._masks} if self._masks.by_class() else {})
         eleven = {f"{name}_11_point": _mean(tally.by_class("11_point").values()) for name, tally in tallies.items()}
         return {
@@ -238,7 +241,7 @@ class Scorecard:
             "ap50_to_95": self._coco.mean(COCO_IOUS),
             **(self._at_other_ious() if "mask_ap50" in tallies else {}),
             **{name: tally.mean() for name, tally in self._localised.items()},
-            "proposal_recall": _recall(list(chain(*self._best_ious.values()))),
+            "proposal_recall": recall_at(np.array(list(chain(*self._best_ious.values())))),
             "proposals_per_image": _mean(self._proposal_counts),
             "images": len(self._proposal_counts),
             "objects": sum(map(len, self._best_ious.values())),
@@ -254,8 +257,8 @@ class Scorecard:
         return {
             label: {
                 **{name: round(values[label], 4) for name, values in precision.items() if label in values},
-                **{name: tally.of(label) for name, tally in self._localised.items()},
-                "proposal_recall": _recall(ious),
+                **{name: tally.share(label) for name, tally in self._localised.items()},
+                "proposal_recall": recall_at(np.array(ious)),
                 "objects": len(ious),
             }
             for label, ious in sorted(self._best_ious.items())
@@ -264,8 +267,3 @@ class Scorecard:
 
 def _mean(values: Iterable[float]) -> float:
     return round(float(np.mean(list(values))), 4)
-
-
-def _recall(best_ious: Sequence[float]) -> dict[str, float]:
-    recall = recall_at(np.array(best_ious, np.float32), RECALL_IOUS)
-    return {threshold: round(share, 4) for threshold, share in recall.items()}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from models.config import ConfigError, config_from_values, read_values
 from models.settings import BundleConfig
-from training.classifier.train import CamConfig
-from training.detector.train import DetectorConfig
-from training.pseudo_labels.make import PgtConfig
-from training.wsod.train import WsodConfig
+from training.classifier.config import CamConfig
+from training.detector.config import DetectorConfig
+from training.pseudo_labels.selection import PseudoLabelConfig
+from training.wsod.config import WsodConfig
 
 NO_TEST = "none"
 SEEDED = ("cam", "features", "wsod", "detector", "segmenter")
@@ -94,7 +94,7 @@ class PipelineConfig:
     cam: CamConfig
     wsod: WsodConfig
     features: CamConfig | None = None
-    pgt: PgtConfig | None = None
+    pgt: PseudoLabelConfig | None = None
     detector: DetectorConfig | None = None
     segmenter: DetectorConfig | None = None
     heads_from_cam: bool = False

@@ -14,7 +14,8 @@ from training.data.open_dataset import open_dataset
 from training.data.open_together import open_splits
 from training.data.tagged import TaggedImage
 from training.pipeline.config import NO_TEST, DataConfig, ScenesConfig
-from training.runs.image_digests import PictureDigests
+from training.runs.image_digests import ImageDigests
+from training.runs.problems import print_problems
 from training.runs.ranks import is_first_rank, track_first
 from training.runs.stage import run_stage
 from training.scenes.generate import generate_scenes
@@ -40,7 +41,7 @@ class RunData:
 
 
 def open_data(
-    config: DataConfig, seed: int, run_dir: Path, digests: PictureDigests, test_limit: int | None = None
+    config: DataConfig, seed: int, run_dir: Path, digests: ImageDigests, test_limit: int | None = None
 ) -> RunData:
     """Open the data sets of a run, generating first what is to be generated; ``test_limit`` is of each test set.
 
@@ -59,10 +60,11 @@ def open_data(
         scenes = _scenes(run_dir, config.scenes, seed)
         for role, sources in parts.items():
             sources.append((scenes, role))
-    fit, labels = open_splits(parts["fit"])
-    val, _ = open_splits(parts["val"])
-    every = -(-len(val) // config.val_limit) if config.val_limit else 1
-    return RunData(fit, val[::every], _open_tests(parts.get("test", []), test_limit), labels)
+    fit, val = open_splits(parts["fit"]), open_splits(parts["val"])
+    print_problems((*fit.problems, *val.problems))
+    subsample = -(-len(val.images) // config.val_limit) if config.val_limit else 1
+    tests = _open_tests(parts.get("test", []), test_limit)
+    return RunData(fit.images, val.images[::subsample], tests, fit.labels)
 
 
 def _open_tests(tests: Sequence[tuple[Path, str]], limit: int | None) -> list[TestSplit]:
@@ -93,9 +95,7 @@ def _scenes(run_dir: Path, config: ScenesConfig, seed: int) -> Path:
     return done.folder / "scenes"
 
 
-def _mosaics(
-    run_dir: Path, source: Path, split: str, role: str, count: int, seed: int, digests: PictureDigests
-) -> Path:
+def _mosaics(run_dir: Path, source: Path, split: str, role: str, count: int, seed: int, digests: ImageDigests) -> Path:
     dataset = open_dataset(source, split)
 
     def make(folder: Path) -> None:

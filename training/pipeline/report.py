@@ -14,12 +14,12 @@ from typing import Any
 from models.bundle import Bundle, load_bundle
 from models.config import config_values
 from training.data.tagged import TaggedImage
-from training.evaluation.stored_results import answers_path, read_answers
+from training.evaluation.stored_results import read_results, results_path
 from training.pipeline.config import PipelineConfig, ReportConfig
 from training.pipeline.report_images import encode_jpeg, is_shown, path_panels, picture_score
 from training.pipeline.report_plots import dropped_by_step, loss_against_error, loss_curves, read_log
 from training.proposals.graph_runner import GraphRunner
-from training.pseudo_labels.make import PgtConfig
+from training.pseudo_labels.selection import PseudoLabelConfig
 from training.runs.stage import DONE
 from weaksam.files.atomic import write_text
 
@@ -45,7 +45,7 @@ class Evaluated:
     bundle: str
     data: str
     images: Sequence[TaggedImage]
-    answers_dir: Path
+    results_dir: Path
     metrics: Mapping[str, Any]
 
 
@@ -67,7 +67,7 @@ class ReportInputs:
     stages: Mapping[str, Path]
     weak_bundle: Path
     evaluated: Sequence[Evaluated]
-    pgt_rule: PgtConfig
+    pgt_rule: PseudoLabelConfig
 
 
 def write_report(inputs: ReportInputs, path: Path) -> None:
@@ -141,9 +141,9 @@ def _stage(folder: Path) -> str:
 
 def _rules(compared: Mapping[str, Any]) -> str:
     """How many true objects each rule of pseudo ground truth finds, where true boxes are known."""
-    names = ("precision", "recall", "instances_per_picture")
+    names = ("precision", "recall", "instances_per_image")
     rows = [["top1", *(_number(compared["top1"][name]) for name in names)]]
-    for rule, setting in (("adaptive", "keep_share"), ("threshold", "least_score")):
+    for rule, setting in (("adaptive", "keep_share"), ("threshold", "min_score")):
         rows += [
             [f"{rule}, {setting} {_number(row[setting])}", *(_number(row[name]) for name in names)]
             for row in compared[rule]
@@ -171,7 +171,7 @@ def _pictures(inputs: ReportInputs, data: str) -> str:
     runner = GraphRunner(load_bundle(inputs.weak_bundle))
     parts = []
     for image, score in choose_pictures(inputs.config.report, final, bundle):
-        of_weak, of_final = (read_answers(answers_path(row.answers_dir, image.id))["tagged"] for row in (weak, final))
+        of_weak, of_final = (read_results(results_path(row.results_dir, image.id))["tagged"] for row in (weak, final))
         panels = path_panels(runner, image, of_weak, of_final, inputs.pgt_rule, bundle)
         shown = [_figure(encode_jpeg(panel.image_hwc_u8), panel.title, "jpeg") for panel in panels]
         title = f"{image.id}: {', '.join(image.tags)}" + (f" (F1 {score:.2f})" if final.metrics else "")
@@ -188,7 +188,7 @@ def choose_pictures(config: ReportConfig, final: Evaluated, bundle: Bundle) -> l
     """The pictures asked for by id, the best and the worst, each once, with their scores, best first."""
     wanted = partial(is_shown, bundle=bundle)
     scored = [
-        (image, picture_score(image, read_answers(answers_path(final.answers_dir, image.id))["tagged"], wanted))
+        (image, picture_score(image, read_results(results_path(final.results_dir, image.id))["tagged"], wanted))
         for image in final.images
         if image.tags
     ]

@@ -10,15 +10,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.boxes import pairwise_iou
 from models.bundle import Bundle
 from models.image import read_image
 from models.labels import fold_label
 from models.masks import Rle, decode_rle
 from training.data.tagged import TaggedImage
-from training.metrics.average_precision import HIT, HIT_IOU, MISS, judge_detections
+from training.metrics.hits import count_hits
 from training.proposals.graph_runner import GraphRunner
-from training.pseudo_labels.make import PgtConfig, label_picture
+from training.pseudo_labels.selection import PseudoLabelConfig, label_image
 from training.pseudo_labels.store import Detected
 
 ImageU8 = npt.NDArray[np.uint8]
@@ -61,16 +60,14 @@ def picture_score(image: TaggedImage, answer: Json, wanted: Callable[[Json], boo
     for label in {row["label"] for row in shown}:
         mine = [row for row in shown if row["label"] == label]
         things = [thing for thing in image.objects if fold_label(thing.label) == fold_label(label)]
-        ious = pairwise_iou(_boxes(row["box_xyxy"] for row in mine), _boxes(thing.box_xyxy for thing in things))
-        difficult = np.array([thing.difficult for thing in things], np.bool_)
-        verdicts = judge_detections(np.array([row["score"] for row in mine], np.float32), ious, difficult, HIT_IOU)
-        hits += int((verdicts == HIT).sum())
-        misses += int((verdicts == MISS).sum())
+        scores = np.array([row["score"] for row in mine], np.float32)
+        count = count_hits(_boxes(row["box_xyxy"] for row in mine), scores, things)
+        hits, misses = hits + count.hits, misses + count.misses
     return 2 * hits / max(1, hits + misses + sum(not thing.difficult for thing in image.objects))
 
 
 def path_panels(
-    runner: GraphRunner, image: TaggedImage, weak: Json, final: Json, pgt: PgtConfig, labels_bundle: Bundle
+    runner: GraphRunner, image: TaggedImage, weak: Json, final: Json, pgt: PseudoLabelConfig, labels_bundle: Bundle
 ) -> list[Panel]:
     """Panels of one picture: maps, prompts, proposals, what would be its pseudo ground truth, prediction with truth.
 
@@ -117,7 +114,7 @@ def _heat(runner: GraphRunner, image: TaggedImage, small: ImageU8) -> ImageU8:
     return np.asarray(small * 0.45 + coloured * 0.55, np.uint8)
 
 
-def _pseudo_objects(bundle: Bundle, image: TaggedImage, weak: Json, pgt: PgtConfig) -> list[Shown]:
+def _pseudo_objects(bundle: Bundle, image: TaggedImage, weak: Json, pgt: PseudoLabelConfig) -> list[Shown]:
     rows = [(row, bundle.labels.index(row["label"])) for row in weak["detections"]]
     known = [(row, index) for row, index in rows if index is not None]
     found = Detected(
@@ -125,7 +122,7 @@ def _pseudo_objects(bundle: Bundle, image: TaggedImage, weak: Json, pgt: PgtConf
         np.array([row["score"] for row, _ in known], np.float32),
         np.array([index for _, index in known], np.int64),
     )
-    picture = label_picture(pgt, bundle, image, found, bundle.labels)
+    picture = label_image(pgt, bundle, image, found, bundle.labels)
     return [Shown(thing.box_xyxy, bundle.labels.names[thing.label], None) for thing in picture.objects]
 
 

@@ -16,21 +16,25 @@ from typing import Any
 
 from deploy.export.runs import export_runs
 from models.bundle import DEFAULT_BUNDLE, MANIFEST, PROPOSAL_GRAPHS, file_sha256, load_bundle
-from training.classifier.train import CamConfig, train_cam
+from training.classifier.config import CamConfig
+from training.classifier.train import train_cam
 from training.data.tagged import TaggedImage
+from training.detector.config import DetectorConfig
 from training.detector.report import report_detector
-from training.detector.train import DetectorConfig, train_detector
-from training.evaluation.evaluate import answer_pictures, evaluate
+from training.detector.train import train_detector
+from training.evaluation.evaluate import evaluate, store_results
 from training.pipeline.config import PipelineConfig
 from training.pipeline.data import RunData, TestSplit, open_data
 from training.pipeline.report import Evaluated, ReportInputs, shown_pictures, write_report
 from training.proposals.graph_runner import inference_device
 from training.proposals.store import store_proposals
-from training.pseudo_labels.dataset import PGT_JSON
-from training.pseudo_labels.make import PgtConfig, make_pgt_together
-from training.runs.engine import prepare_run, start_fabric
-from training.runs.image_digests import PictureDigests
+from training.pseudo_labels.dataset import ANNOTATIONS_JSON
+from training.pseudo_labels.make import make_pseudo_labels_together
+from training.pseudo_labels.selection import PseudoLabelConfig
+from training.runs.devices import start_fabric
+from training.runs.image_digests import ImageDigests
 from training.runs.ranks import is_first_rank, wait_for_ranks
+from training.runs.run_folder import prepare_run
 from training.runs.stage import DONE, Done, digest_of, run_stage
 from training.wsod.train import train_wsod
 
@@ -47,7 +51,7 @@ class _Run:
     dir: Path
     config: PipelineConfig
     data: RunData
-    digests: PictureDigests
+    digests: ImageDigests
     fit_digest: str
     val_digest: str
     sam_digest: str
@@ -62,7 +66,7 @@ def run_pipeline(config: PipelineConfig, out_dir: Path) -> Path:
     prepare_run(config, out_dir)
     wait_for_ranks()
     sam_digest = _sam_digest(config.sam)  # now, or a missing file would be noticed when the classifier is trained
-    digests = PictureDigests(out_dir / "pictures.json")
+    digests = ImageDigests(out_dir / "pictures.json")
     data = open_data(config.data, config.seed, out_dir, digests, config.test_limit)
     shown = [] if data.tests else shown_pictures(config.report, data.val)
     _require_known(config.report.chosen, [*shown, *(image for test in data.tests for image in test.images)])
@@ -77,7 +81,7 @@ def run_pipeline(config: PipelineConfig, out_dir: Path) -> Path:
     stages[WEAK] = _wsod(run, features, proposer, _proposals(run, proposer))
     parts = {"cam": stages["cam"], WEAK: stages[WEAK]}
     bundles = {WEAK: _bundle(run, f"bundle-{WEAK}", parts)}
-    rule = PgtConfig()
+    rule = PseudoLabelConfig()
     if config.pgt is not None:
         pgt = stages["pgt"] = _pgt(run, bundles[WEAK])
         rule = _settled(config.pgt, pgt)
@@ -136,14 +140,14 @@ def _sam_digest(sam: Path | None) -> str:
 
 def _proposals(run: _Run, proposer: Done) -> Done:
     """Proposals of the pictures that the weak detector uses; under several ranks, each makes its part."""
-    every = run.config.wsod.every
+    subsample = run.config.wsod.subsample
 
     def make(folder: Path) -> None:
-        store_proposals(proposer.folder, run.data.fit[::every], folder, averaged=True)
+        store_proposals(proposer.folder, run.data.fit[::subsample], folder, averaged=True)
         store_proposals(proposer.folder, run.data.val, folder)
 
     inputs = {"bundle": _inference_digest(proposer), "fit": run.fit_digest, "val": run.val_digest}
-    return run_stage(run.dir, "proposals", {"every": every}, inputs, make)
+    return run_stage(run.dir, "proposals", {"subsample": subsample}, inputs, make)
 
 
 def _wsod(run: _Run, features: Done, proposer: Done, proposals: Done) -> Done:
@@ -170,16 +174,16 @@ def _pgt(run: _Run, bundle: Done) -> Done:
     settings = replace(config, masks=config.masks or run.config.segmenter is not None)
 
     def make(folder: Path) -> None:
-        make_pgt_together(settings, bundle.folder, run.data.fit, run.data.labels, folder)
+        make_pseudo_labels_together(settings, bundle.folder, run.data.fit, run.data.labels, folder)
 
     inputs = {"bundle": _inference_digest(bundle), "fit": run.fit_digest}
-    return run_stage(run.dir, "pgt", settings, inputs, make, (PGT_JSON,))
+    return run_stage(run.dir, "pgt", settings, inputs, make, (ANNOTATIONS_JSON,))
 
 
-def _settled(config: PgtConfig, pgt: Done) -> PgtConfig:
+def _settled(config: PseudoLabelConfig, pgt: Done) -> PseudoLabelConfig:
     """The rule with the least score that it came to, for other pictures than those it was settled on."""
     report = json.loads((pgt.folder / PGT_REPORT).read_text(encoding="utf-8"))
-    return replace(config, least_score=report["least_score"])
+    return replace(config, min_score=report["min_score"])
 
 
 def _detector(run: _Run, name: str, config: DetectorConfig, features: Done, pgt: Done) -> Done:
@@ -187,7 +191,7 @@ def _detector(run: _Run, name: str, config: DetectorConfig, features: Done, pgt:
         config = replace(config, cam_checkpoint=features.folder / "cam.safetensors")
 
     def make(folder: Path) -> None:
-        train_detector(config, run.data.fit, run.data.labels, [pgt.folder / PGT_JSON], folder)
+        train_detector(config, run.data.fit, run.data.labels, [pgt.folder / ANNOTATIONS_JSON], folder)
         if is_first_rank():
             report_detector(folder, run.data.val)
 
@@ -200,7 +204,7 @@ def _evaluate(run: _Run, name: str, bundle: Done, test: TestSplit) -> Evaluated:
 
     def make(folder: Path) -> None:
         report = evaluate(
-            bundle.folder, test.folder, test.split, limit, answers_dir=folder / "answers", device=inference_device()
+            bundle.folder, test.folder, test.split, limit, results_dir=folder / "answers", device=inference_device()
         )
         if is_first_rank():
             (folder / METRICS).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -215,7 +219,7 @@ def _answer(run: _Run, name: str, bundle: Done, images: Sequence[TaggedImage]) -
     """Answers to pictures for the report alone, where there are none to measure on."""
 
     def make(folder: Path) -> None:
-        answer_pictures(bundle.folder, images, folder / "answers", inference_device())
+        store_results(bundle.folder, images, folder / "answers", inference_device())
 
     inputs = {"bundle": bundle.digest, "pictures": run.digests.of_images(images)}
     done = run_stage(run.dir, f"answers-{name}", {}, inputs, make)
@@ -227,7 +231,7 @@ def _finish(
     stages: Mapping[str, Done],
     bundles: Mapping[str, Done],
     evaluated: list[Evaluated],
-    rule: PgtConfig,
+    rule: PseudoLabelConfig,
 ) -> Path:
     """Gather bundle, figures and report at the top of the run's folder."""
     path = run.dir / "report.html"

@@ -1,4 +1,4 @@
-"""The bundle's graphs, called in this process: how training uses exported networks."""
+"""The bundle's graphs, run in this process: how training uses exported networks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from models.letterbox import Letterbox
 from models.peaks import find_peaks
 from models.prompt_map import prompt_map_points
 from models.prompts import DecodedBatch, PromptBatch
-from models.proposals import ProposedPicture, propose, run_proposing
+from models.proposals import ProposalSet, propose, run_proposing
 from models.settings import PromptSettings
 from training.data.tagged import TaggedImage
 from training.runs.ranks import is_first_rank, local_rank, threads_of_rank
@@ -35,7 +35,7 @@ class GraphRunner:
 
     Args:
         bundle: whose graphs run.
-        threads: threads within one operator; 0 is one per core, or one alone where ranks share the machine.
+        threads: threads within one operator; 0 is one per core, or one alone if ranks share the machine.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 0) -> None:
@@ -43,19 +43,19 @@ class GraphRunner:
         self._options = onnxruntime.SessionOptions()
         self._options.intra_op_num_threads = threads or threads_of_rank()
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
-        # of the last picture: its proposals, scores and masks are asked for one after the other
+        # of the last image: its proposals, scores and masks are asked for one after the other
         self._square: tuple[Path, int, tuple[int, int, int], npt.NDArray[np.uint8]] | None = None
         self._encoded: tuple[Path, dict[str, npt.NDArray[np.float32]]] | None = None
 
     def run(self, graph: str, inputs: Arrays, outputs: Sequence[str]) -> list[npt.NDArray[np.float32]]:
-        """Answers of one graph in the order of ``outputs``."""
+        """Return the outputs of one graph in the order of ``outputs``."""
         if graph not in self._sessions:
             self._sessions[graph] = _open_session(self.bundle.path(graph), self._options)
         answers: list[npt.NDArray[np.float32]] = self._sessions[graph].run(list(outputs), dict(inputs))
         return answers
 
     def letterboxed(self, image: TaggedImage, graph: str = "cam") -> tuple[Letterbox, npt.NDArray[np.uint8]]:
-        """The geometry of a picture and a graph's input [1,S,S,3]; a segmenter's may differ from all others'."""
+        """Return an image's geometry and a graph's input [1,S,S,3]; a segmenter's may differ from all others'."""
         spec = self.bundle.graphs[graph]
         letterbox = Letterbox(image.size_hw, spec.side_px)
         side_px, fill_rgb = spec.side_px, spec.fill_rgb
@@ -65,14 +65,14 @@ class GraphRunner:
         return letterbox, self._square[3]
 
     def embedding(self, image: TaggedImage) -> npt.NDArray[np.float32]:
-        """The segmenter's embedding [1,D,e,e] of a picture."""
+        """Return the segmenter's embedding [1,D,e,e] of an image."""
         return self._encode(image)["embedding"]
 
     def _encode(self, image: TaggedImage) -> dict[str, npt.NDArray[np.float32]]:
         if self._encoded is None or self._encoded[0] != image.path:
             names = self.bundle.encoder_outputs
-            answers = self.run("sam_encoder", {"image": self.letterboxed(image, "sam_encoder")[1]}, names)
-            self._encoded = image.path, dict(zip(names, answers, strict=True))
+            outputs = self.run("sam_encoder", {"image": self.letterboxed(image, "sam_encoder")[1]}, names)
+            self._encoded = image.path, dict(zip(names, outputs, strict=True))
         return self._encoded[1]
 
     def propose(
@@ -82,11 +82,15 @@ class GraphRunner:
         settings: PromptSettings | None = None,
         *,
         averaged: bool = False,
-    ) -> tuple[ProposedPicture, npt.NDArray[np.float32]]:
-        """Proposals of one picture for the given classes, in the segmenter's pixels, and its tag scores [C].
+    ) -> tuple[ProposalSet, npt.NDArray[np.float32]]:
+        """Return proposals of one image for the given classes, in the segmenter's pixels, and its tag scores [C].
 
-        ``settings`` are the bundle's own where none are given. ``averaged`` takes peaks from the maps averaged over
-        scales and flips where the bundle has such a graph, and tag scores with them.
+        Args:
+            image: file and size.
+            class_indices: of the bundle.
+            settings: None takes the bundle's own.
+            averaged: take peaks and tag scores from maps averaged over scales and flips, if the bundle has such a
+                graph.
         """
         letterbox, square = Letterbox(image.size_hw, self.bundle.side_px), self.letterboxed(image)[1]
         graph = AVERAGED_CAM if averaged and AVERAGED_CAM in self.bundle.graphs else "cam"
@@ -114,9 +118,9 @@ class GraphRunner:
 
 @cache
 def inference_device() -> Literal["cpu", "cuda"]:
-    """Where onnxruntime works: on a GPU where it was built for CUDA, as `onnxruntime-gpu` is, and torch sees one.
+    """Return where onnxruntime works: on a GPU if it was built for CUDA and torch sees one.
 
-    A GPU that torch sees and onnxruntime does not would stand idle for days in silence, so that is said once.
+    Tell the user once if torch sees a GPU and onnxruntime does not: it would stand idle for days in silence.
     """
     gpu = torch.cuda.is_available()
     if gpu and CUDA not in onnxruntime.get_available_providers():
@@ -133,7 +137,7 @@ def inference_device() -> Literal["cpu", "cuda"]:
 
 
 def _open_session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
-    """On the rank's own GPU, or the CPU. TensorRT would stall at every new shape."""
+    """Open a session on the rank's own GPU, or the CPU. TensorRT would stall at every new shape."""
     if inference_device() == "cpu":
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     session = onnxruntime.InferenceSession(path, options, providers=[(CUDA, {"device_id": local_rank()})])

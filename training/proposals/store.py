@@ -1,4 +1,4 @@
-"""Proposals of a data set on disk, one file for each picture, made once for the same networks and settings."""
+"""Proposals of a data set on disk, one file for each image, made once for the same networks and settings."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from models.bundle import AVERAGED_CAM, PROPOSAL_GRAPHS, load_bundle
 from models.letterbox import Letterbox
 from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner
-from training.runs.image_digests import picture_key
+from training.runs.image_digests import image_key
 from training.runs.ranks import my_share, track_first, wait_for_ranks
 from weaksam.files.atomic import replacing_bytes
 
 
 @dataclass(frozen=True)
 class StoredProposals:
-    """Of one picture: ``boxes_xyxy`` [P,4] in pixels of `cam`'s input, ``predicted_iou`` [P], ``tag_scores`` [C]."""
+    """Proposals of one image: boxes [P,4] in pixels of `cam`'s input, predicted IoU [P], tag scores [C]."""
 
     boxes_xyxy: npt.NDArray[np.float32]
     predicted_iou: npt.NDArray[np.float32]
@@ -30,17 +30,17 @@ class StoredProposals:
 def store_proposals(
     bundle_dir: Path, images: Sequence[TaggedImage], store_dir: Path, *, averaged: bool = False
 ) -> list[StoredProposals]:
-    """Proposals of every picture, in order; pictures done by an earlier or killed run are read back.
+    """Return proposals of every image, in order; images done by an earlier or killed run are read back.
 
-    Ranks share the pictures: each makes its part, and all read all. Files are named by digests of what
-    decides them: the bundle's graphs and settings, the picture's bytes and tags.
+    Ranks share the images: each makes its part, and all read all. Files are named by digests of what decides them: the
+    bundle's graphs and settings, the image's bytes and tags.
 
     Args:
         bundle_dir: bundle that makes the proposals.
         images: with tags.
         store_dir: where files are kept.
-        averaged: start from maps averaged over scales and flips, where the bundle has them: for pictures to learn
-            from. Thresholds are chosen on what is served, so not for those.
+        averaged: start from maps averaged over scales and flips, if the bundle has them: for images to learn from.
+            Thresholds are picked on what is served, so not for those.
     """
     bundle = load_bundle(bundle_dir, PROPOSAL_GRAPHS)
     averaged = averaged and AVERAGED_CAM in bundle.graphs
@@ -54,7 +54,7 @@ def store_proposals(
 
 
 def _proposals_of(runner: GraphRunner, image: TaggedImage, folder: Path, averaged: bool) -> StoredProposals:
-    key = picture_key(image)
+    key = image_key(image)
     path = folder / (f"{key}-averaged.npz" if averaged else f"{key}.npz")
     if not path.exists():
         _write(path, _propose(runner, image, averaged))
@@ -64,10 +64,10 @@ def _proposals_of(runner: GraphRunner, image: TaggedImage, folder: Path, average
 
 def _propose(runner: GraphRunner, image: TaggedImage, averaged: bool) -> StoredProposals:
     indices = [index for tag in image.tags if (index := runner.bundle.labels.index(tag)) is not None]
-    picture, tag_scores = runner.propose(image, indices, averaged=averaged)
+    proposed, tag_scores = runner.propose(image, indices, averaged=averaged)
     seen = Letterbox(image.size_hw, runner.bundle.graphs["cam"].side_px)
-    boxes_xyxy = Letterbox(image.size_hw, runner.bundle.side_px).boxes_for(seen, picture.proposals.boxes_xyxy)
-    return StoredProposals(boxes_xyxy, picture.proposals.predicted_iou, tag_scores)
+    boxes_xyxy = Letterbox(image.size_hw, runner.bundle.side_px).boxes_for(seen, proposed.proposals.boxes_xyxy)
+    return StoredProposals(boxes_xyxy, proposed.proposals.predicted_iou, tag_scores)
 
 
 def _write(path: Path, proposals: StoredProposals) -> None:

@@ -8,24 +8,21 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
-
-from pycocotools import mask as coco_mask
+from typing import Literal
 
 from models.labels import LabelSet, fold_label
 from training.data.tagged import TaggedImage
 from training.pseudo_labels.masks import PseudoMask
-from weaksam.files.atomic import write_text
+from weaksam.formats.coco import Row, annotation_row, category_rows, image_row, write_dataset
 
-Json = dict[str, Any]
-# Edges are rounded to a power of two: x + width is then exactly the right edge, also where that is the picture's.
+# Edges are rounded to a power of two: x + width is then exactly the right edge, also where that is the image's.
 EDGE_STEPS_PER_PX = 16
-PGT_JSON = "annotations/instances_train.json"
+ANNOTATIONS_JSON = "annotations/instances_train.json"
 
 
 @dataclass(frozen=True)
 class PseudoObject:
-    """A pseudo label: class index of the data set, box in image pixels, the detector's score, a mask where drawn."""
+    """A pseudo label: class index of the data set, box in image pixels, the detector's score, perhaps a mask."""
 
     label: int
     box_xyxy: tuple[float, float, float, float]
@@ -34,50 +31,52 @@ class PseudoObject:
 
 
 @dataclass(frozen=True)
-class LabelledPicture:
+class PseudoLabelledImage:
     image: TaggedImage
     objects: tuple[PseudoObject, ...]
 
 
-def write_pgt_dataset(
-    pictures: Sequence[LabelledPicture],
+def write_pseudo_dataset(
+    labelled_images: Sequence[PseudoLabelledImage],
     labels: LabelSet,
     ids: Sequence[int],
     out_dir: Path,
     place: Literal["link", "copy"],
 ) -> Path:
-    """Write the data set and return the path of its JSON file, which comes last: where it is, the rest is complete.
+    """Write the data set and return its JSON file, which is written last: if it is there, the rest is complete.
 
-    Each label has the category id at its place in ``ids``.
+    `pycocotools` loads it, and so does `training.data.coco`. Beyond COCO, images have their ``tags``, annotations have
+    a ``score``, and a ``mask_score`` if they have a mask. Annotations without a mask have no ``segmentation``.
 
-    `pycocotools` loads it, and so does `training.data.coco`. Beyond COCO, images have their ``tags`` and annotations a
-    ``score``, and a ``mask_score`` where they have a mask. Annotations without a mask have no ``segmentation``.
+    Args:
+        labelled_images: images with their pseudo labels.
+        labels: classes, in the order of the categories.
+        ids: category id of each label.
+        out_dir: folder of the data set.
+        place: ``link`` or ``copy`` the image files.
     """
     (out_dir / "images").mkdir(parents=True, exist_ok=True)
     (out_dir / "annotations").mkdir(exist_ok=True)
-    names = _file_names([picture.image for picture in pictures])
-    for picture, name in zip(pictures, names, strict=True):
-        _place(picture.image.path.resolve(), out_dir / "images" / name, place)
-    document = {
-        "info": {"description": "pseudo ground truth from image tags"},
-        "licenses": [],
-        "images": [
-            _image_row(number, picture.image, name)
-            for number, (picture, name) in enumerate(zip(pictures, names, strict=True), 1)
-        ],
-        "categories": [{"id": i, "name": name, "supercategory": ""} for i, name in zip(ids, labels.names, strict=True)],
-        "annotations": _annotations(pictures, ids),
-    }
-    path = out_dir / PGT_JSON
-    write_text(path, json.dumps(document) + "\n")
+    names = _file_names([labelled.image for labelled in labelled_images])
+    for labelled, name in zip(labelled_images, names, strict=True):
+        _place(labelled.image.path.resolve(), out_dir / "images" / name, place)
+    numbered = list(enumerate(zip(labelled_images, names, strict=True), 1))
+    path = out_dir / ANNOTATIONS_JSON
+    write_dataset(
+        path,
+        {"description": "pseudo ground truth from image tags"},
+        category_rows(labels.names, ids),
+        (image_row(id_, name, one.image.size_hw, tags=list(one.image.tags)) for id_, (one, name) in numbered),
+        (_annotation(id_, ids, thing) for id_, (one, _) in numbered for thing in one.objects),
+    )
     return path
 
 
 def category_ids(labels: LabelSet, coco_json: Path | None) -> list[int]:
-    """A category id for each label: those that a COCO file has for it, or 1 to C without a file.
+    """Return a category id for each label: those of a COCO file, or 1 to C without a file.
 
     Raises:
-        ValueError: a file that cannot be read, or that lacks a label.
+        ValueError: the file cannot be read, or lacks a label.
     """
     if coco_json is None:
         return list(range(1, len(labels) + 1))
@@ -95,7 +94,7 @@ def category_ids(labels: LabelSet, coco_json: Path | None) -> list[int]:
 
 
 def _file_names(images: Sequence[TaggedImage]) -> list[str]:
-    """Each picture's id with its suffix; ids that several data sets have in common are numbered from the second on."""
+    """Return each image's id with its suffix; ids that several data sets share are numbered from the second on."""
     taken: set[str] = set()
     names = []
     for image in images:
@@ -115,35 +114,16 @@ def _place(source: Path, target: Path, place: Literal["link", "copy"]) -> None:
         target.unlink()
     if target.exists():
         if not filecmp.cmp(source, target, shallow=False):
-            raise ValueError(f"out: {target} is there already and is another picture than {source}: give a new folder")
+            raise ValueError(f"out: {target} is there already and is another image than {source}: give a new folder")
     elif place == "link":
         target.symlink_to(source)
     else:
         shutil.copyfile(source, target)
 
 
-def _image_row(number: int, image: TaggedImage, file_name: str) -> Json:
-    height, width = image.size_hw
-    return {"id": number, "file_name": file_name, "height": height, "width": width, "tags": list(image.tags)}
-
-
-def _annotations(pictures: Sequence[LabelledPicture], ids: Sequence[int]) -> list[Json]:
-    owned = [(number, thing) for number, picture in enumerate(pictures, 1) for thing in picture.objects]
-    return [
-        {"id": identity, "image_id": number, "category_id": ids[thing.label]} | _object_row(thing)
-        for identity, (number, thing) in enumerate(owned, 1)
-    ]
-
-
-def _object_row(thing: PseudoObject) -> Json:
+def _annotation(image_id: int, ids: Sequence[int], thing: PseudoObject) -> Row:
     x0, y0, x1, y1 = (round(float(edge) * EDGE_STEPS_PER_PX) / EDGE_STEPS_PER_PX for edge in thing.box_xyxy)
-    row: Json = {
-        "bbox": [x0, y0, x1 - x0, y1 - y0],
-        "area": (x1 - x0) * (y1 - y0),
-        "iscrowd": 0,
-        "score": round(thing.score, 6),
-    }
-    if thing.mask is None:
-        return row
-    area = int(coco_mask.area(thing.mask.rle))
-    return row | {"area": area, "segmentation": dict(thing.mask.rle), "mask_score": thing.mask.predicted_iou}
+    mask = thing.mask
+    more = {"score": round(thing.score, 6)} | ({} if mask is None else {"mask_score": mask.predicted_iou})
+    rle = None if mask is None else mask.rle
+    return annotation_row(image_id, ids[thing.label], (x0, y0, x1, y1), rle, **more)

@@ -1,4 +1,4 @@
-"""Pseudo masks: the segmenter's answer to pseudo ground truth boxes (WeakSAM's WSIS, arXiv 2402.14812)."""
+"""Pseudo masks: the segmenter's masks for pseudo ground truth boxes (WeakSAM's WSIS, arXiv 2402.14812)."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class PseudoMask:
-    """A mask of the picture's size, and the segmenter's own estimate of its IoU with the truth."""
+    """A mask of the image's size, and the segmenter's own estimate of its IoU with the truth."""
 
     rle: Rle
     predicted_iou: float
 
 
 def draw_masks(runner: GraphRunner, image: TaggedImage, boxes_xyxy: Float32) -> list[PseudoMask]:
-    """A mask for each box [N,4] in image pixels: of the mask levels the one of highest predicted IoU.
+    """Return a mask for each box [N,4] in image pixels: the mask level of highest predicted IoU.
 
-    Where the segmenter sees nothing in a box, the box itself is the mask, with predicted IoU 0: trainers refuse an
-    object of no pixels, and the box stays what it was without masks.
+    If the segmenter sees nothing in a box, the mask is the box itself, with predicted IoU 0: trainers refuse an object
+    without pixels.
     """
     letterbox = Letterbox(image.size_hw, runner.bundle.side_px)
     prompts = box_prompts(letterbox.boxes_to_input(boxes_xyxy))

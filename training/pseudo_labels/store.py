@@ -1,8 +1,8 @@
-"""The detector's answers to tagged pictures on disk, one file for each picture.
+"""The detector's results for tagged images on disk, one file for each image.
 
-Files are named by digests of what decides them: the bundle's graphs and settings, the picture's bytes and tags. A
+Files are named by digests of what decides them: the bundle's graphs and settings, the image's bytes and tags. A
 change of any makes them anew, a moved folder does not. Several processes may fill one store, each with its share of
-the pictures.
+the images.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from models.postprocess import select_detections
 from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner
 from training.pseudo_labels.masks import PseudoMask, draw_masks
-from training.runs.image_digests import picture_key
+from training.runs.image_digests import image_key
 from weaksam.files.atomic import replacing_bytes, write_text
 
 Float32 = npt.NDArray[np.float32]
-LEAST_SIDE_PX = 1.0
+MIN_SIDE_PX = 1.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Detected:
     """All detections of the tagged classes, best first, before any threshold.
 
     Attributes:
-        boxes_xyxy: [N,4] in pixels of the picture, sides of at least one pixel.
+        boxes_xyxy: [N,4] in pixels of the image, sides of at least one pixel.
         scores: [N].
         labels: [N] class indices of the bundle.
     """
@@ -45,7 +45,7 @@ class Detected:
 
 
 def detect_tagged(runner: GraphRunner, image: TaggedImage) -> Detected:
-    """What the bundle's detector finds of a picture's tags, as the service would with them and no least score."""
+    """Return what the bundle's detector finds for an image's tags, as the service would without a lowest score."""
     bundle = runner.bundle
     tagged = sorted({index for tag in image.tags if (index := bundle.labels.index(tag)) is not None})
     proposals = runner.propose(image, tagged)[0].proposals
@@ -69,12 +69,12 @@ def detect_tagged(runner: GraphRunner, image: TaggedImage) -> Detected:
         bundle.post,
     )
     boxes_xyxy = letterbox.boxes_to_image(found.boxes_xyxy)
-    drawn = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2] >= LEAST_SIDE_PX).all(axis=1)
+    drawn = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2] >= MIN_SIDE_PX).all(axis=1)
     return Detected(boxes_xyxy[drawn], found.scores[drawn], found.labels[drawn])
 
 
 class DetectionStore:
-    """Detections and masks of pictures, computed once and kept in ``folder``."""
+    """Detections and masks of images, computed once and kept in ``folder``."""
 
     def __init__(self, bundle: Bundle, folder: Path) -> None:
         self._bundle = bundle
@@ -91,7 +91,7 @@ class DetectionStore:
             return Detected(stored["boxes_xyxy"], stored["scores"], stored["labels"])
 
     def masks(self, image: TaggedImage, boxes_xyxy: Float32) -> list[PseudoMask]:
-        """Masks of boxes [N,4] in image pixels, in their order."""
+        """Return masks of boxes [N,4] in image pixels, in their order."""
         boxes_digest = hashlib.sha256(boxes_xyxy.tobytes()).hexdigest()[:16]
         path = self._path(image, f"-{boxes_digest}.json")
         if not path.exists():
@@ -100,7 +100,7 @@ class DetectionStore:
         return [PseudoMask(**row) for row in json.loads(path.read_bytes())]
 
     def _path(self, image: TaggedImage, ending: str) -> Path:
-        return self._folder / f"{picture_key(image)}{ending}"
+        return self._folder / f"{image_key(image)}{ending}"
 
     @cached_property
     def _runner(self) -> GraphRunner:

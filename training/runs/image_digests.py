@@ -1,4 +1,4 @@
-"""Digests of pictures and of lists of them, so that a stage knows whether its data changed."""
+"""Digests of images and of lists of them, so that a stage knows whether its data changed."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from training.runs.stage import digest_of
 from weaksam.files.atomic import write_text
 
 
-def picture_key(image: TaggedImage) -> str:
-    """A name for what is computed of a picture: of its bytes and tags, so that a moved folder keeps it."""
+def image_key(image: TaggedImage) -> str:
+    """Return a name for what is computed from an image: its bytes and tags decide it, not where it lies."""
     digest = hashlib.sha256(image.path.read_bytes() + json.dumps(image.tags).encode()).hexdigest()
     return digest[:24]
 
 
-class PictureDigests:
-    """sha256 of picture files, read once for as long as a file's size and time stay what they were."""
+class ImageDigests:
+    """The sha256 of image files; a file is read again only if its size or its time has changed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._known: dict[str, list[int | str]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     def of_images(self, images: Sequence[TaggedImage]) -> str:
-        """Digest of ids, tags, true objects and pixels, in order; where the files lie does not matter."""
+        """Return a digest of ids, tags, true objects and file contents, in order."""
         rows = [
-            [image.id, image.tags, [vars(thing) for thing in image.objects], self._of_file(image.path)]
+            [image.id, image.tags, [vars(true) for true in image.objects], self._of_file(image.path)]
             for image in images
         ]
         self._save()

@@ -19,7 +19,7 @@ from weaksam.files.atomic import write_text
 
 DONE = "done.json"
 KEY_CHARACTERS = 12
-# They change how long a stage takes, or how much of it a kill costs, and not what comes out.
+# They change how long a stage takes or how much a kill costs, and never the result.
 WITHOUT_EFFECT = ("loader_workers", "checkpoint_steps")
 WEIGHT_SUFFIXES = (".safetensors", ".pth")
 
@@ -42,7 +42,7 @@ def run_stage(
     make: Callable[[Path], object],
     products: Sequence[str] = (),
 ) -> Done:
-    """Run ``make`` on the stage's folder, or skip it where it is done for the same settings and inputs.
+    """Run ``make`` on the stage's folder, or skip it if it is done for the same settings and inputs.
 
     A folder that a killed run left is handed to ``make`` again as it is: resuming is the stage's own business.
 
@@ -76,13 +76,13 @@ def run_stage(
 
 
 def settings_values(settings: Any) -> dict[str, Any]:
-    """Plain values that decide a stage's result; a file of weights counts by its content, wherever it lies."""
+    """Return the plain values that decide a stage's result; a file of weights counts by its content."""
     values = settings if isinstance(settings, dict) else config_values(settings)
     return {key: _content(value) for key, value in values.items() if key not in WITHOUT_EFFECT}
 
 
 def digest_of(values: Any) -> str:
-    """sha256 of plain values as JSON, keys sorted."""
+    """Return the sha256 of plain values as JSON with sorted keys."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from training.runs.engine import share_of_batch
+from training.runs.ranks import share_of_batch
 from training.sam.config import SamConfig
 from training.sam.photographs import Domain, crop_view, read_domains
 from training.sam.prompt_map import prompt_map_targets

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from training.runs.engine import Precision
+from training.runs.devices import Precision
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class SamConfig:
     ``initial`` is a checkpoint or a bundle to go on from, at any ``side_px``: no weight depends on the size. For the
     same reason the first ``early_steps`` may be of images of ``early_side_px``, which cost less. Shares are of
     batches: ``group_share`` ask with several points, ``correct_share`` with a click where a first answer was wrong.
-    With ``prompt_map`` the network also learns where to ask.
+    With ``prompt_map`` the network also learns where to ask. ``loss_weights`` win over those of `training.sam.train`,
+    term by term.
     """
 
     backbone: str
@@ -54,6 +55,7 @@ class SamConfig:
     sources: tuple[SourceConfig, ...] = ()
     early_steps: int = 0
     early_side_px: int | None = None
+    loss_weights: dict[str, float] = field(default_factory=dict)
 
     def side_px_at(self, step: int) -> int:
         """Side of the images of one step's batch."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,9 @@ from models.masks import decode_rle, mask_box, mask_iou
 from models.nets.backbone import MEAN_RGB
 from models.nets.compact_sam import CompactSam, build_compact_sam, decode_prompts
 from models.prompts import PromptBatch, box_prompts, point_prompts
+from models.run_folder import open_run
 from training.data.tagged import TaggedImage
+from training.runs.run_folder import write_json
 from training.sam.baselines import filled_box, grabcut_mask
 from training.sam.initial_weights import load_initial_weights
 from training.sam.photographs import domain_of
@@ -59,7 +60,7 @@ def report_sam(source: Path, images: Sequence[TaggedImage], out: Path, per_image
     """
     net = load_segmenter(source)
     rows = [row for image in track(images, "SAM report") for row in measure_image(net, image, per_image)]
-    out.write_text(json.dumps(summarise(rows), indent=1) + "\n", encoding="utf-8")
+    write_json(out, summarise(rows))
     return rows
 
 
@@ -71,8 +72,8 @@ def load_segmenter(source: Path) -> CompactSam:
         net = build_compact_sam(config["backbone"], bundle.graphs["sam_encoder"].side_px)
         load_initial_weights(net, source)
         return net.eval()
-    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
-    return load_compact_sam(source / "sam.safetensors", config["backbone"], config["side_px"])
+    run = open_run(source, "sam")
+    return load_compact_sam(run.checkpoint, run.config["backbone"], run.config["side_px"])
 
 
 def measure_image(net: CompactSam, image: TaggedImage, per_image: int | None = None) -> list[ObjectRow]:

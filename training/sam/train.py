@@ -3,41 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
 from models.nets.compact_sam import CompactSam, build_compact_sam, has_prompt_map
 from models.nets.many_prompts import decode_many
-from training.runs.engine import (
-    JsonlLog,
-    optimise,
-    prepare_run,
-    resume_checkpoint,
-    save_checkpoint,
-    scheduled_lr,
-    set_lr,
-    start_fabric,
-)
-from training.runs.ranks import is_first_rank, track_first, wait_for_ranks
+from training.runs.checkpoints import save_weights
+from training.runs.devices import start_fabric
+from training.runs.fit import StepOutput, Task, fit
+from training.runs.ranks import wait_for_ranks
+from training.runs.run_folder import prepare_run
 from training.sam.batches import MASK_STRIDE_PX, Batch, sam_loader
 from training.sam.config import SamConfig
 from training.sam.initial_weights import load_initial_weights
 from training.sam.prompt_map import prompt_map_loss
 from training.sam.prompts import correcting_clicks, with_clicks
 
-MOST_GRADIENT_NORM = 1.0
+MAX_GRADIENT_NORM = 1.0
+LOG_STEPS = 20
 FOCAL_GAMMA = 2.0
 # Cells added to an object's area before its focal loss is divided by it, or specks would count most of all.
 AREA_OFFSET = 128.0
 # Of a single point's loss, the share that all levels have, not the best alone.
 SHARED_LOSS = 0.1
 # Which level is ranked first decides as much as how good the levels are.
-IOU_WEIGHT = 4.0
+LOSS_WEIGHTS = {"loss_iou": 4.0}
+PROMPT_MAP_LOSS = "loss_prompt_map"
 # The prompt map must not lead the encoder away from masks, which are what it is for.
-PROMPT_MAP_WEIGHT = 0.1
+PROMPT_MAP_WEIGHTS = {PROMPT_MAP_LOSS: 0.1}
 
 
 def sam_losses(
@@ -73,7 +70,7 @@ def sam_losses(
     return {
         "loss_focal": (weights * focal).sum(dim=1).mean(),
         "loss_dice": (weights * dice).sum(dim=1).mean(),
-        "loss_iou": IOU_WEIGHT * functional.mse_loss(predicted_iou, true_iou),
+        "loss_iou": functional.mse_loss(predicted_iou, true_iou),
     }
 
 
@@ -99,7 +96,7 @@ class SamLosses(nn.Module):
         if net.prompt_map is None:
             return losses
         asked = prompt_map_loss(net.prompt_logits(embeddings).float()[:, 0], batch["heat"], batch["heat_weight"])
-        return losses | {"loss_prompt_map": PROMPT_MAP_WEIGHT * asked}
+        return losses | {PROMPT_MAP_LOSS: asked}
 
     def _answer(self, embedding: torch.Tensor, image: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Answers to one image's prompts; where they are to be corrected, to the same with a click more."""
@@ -124,25 +121,27 @@ def train_sam(config: SamConfig, out_dir: Path) -> Path:
     if config.initial is not None:
         load_initial_weights(net, config.initial)
     net.image_encoder.to(memory_format=torch.channels_last)
-    raw_optimizer = torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    model, optimizer = fabric.setup(SamLosses(net), raw_optimizer)
-    done = resume_checkpoint(out_dir / "resume.pt", net, raw_optimizer)
-    batches = fabric.setup_dataloaders(sam_loader(config, done))
-    log = JsonlLog(out_dir / "log.jsonl")
-    model.train()
-    for step, batch in zip(range(done, config.steps), track_first(batches, "compact SAM"), strict=True):
-        set_lr(optimizer, scheduled_lr(config.lr, step, config.steps, config.warmup_steps))
-        losses = model(batch)
-        optimise(fabric, model, optimizer, losses, step, MOST_GRADIENT_NORM)
-        if step % 20 == 0:
-            log.write(step=step, **{name: loss.item() for name, loss in losses.items()})
-        if (step + 1) % config.checkpoint_steps == 0:
-            save_checkpoint(out_dir / "resume.pt", net, raw_optimizer, step + 1)
+    task = Task(
+        name="compact SAM",
+        net=net,
+        module=SamLosses(net),
+        optimizer=torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay),
+        steps=config.steps,
+        batches=lambda done: fabric.setup_dataloaders(sam_loader(config, done)),
+        compute=_compute,
+        loss_weights={**LOSS_WEIGHTS, **(PROMPT_MAP_WEIGHTS if config.prompt_map else {}), **config.loss_weights},
+        max_gradient_norm=MAX_GRADIENT_NORM,
+        log_steps=LOG_STEPS,
+    )
+    fit(fabric, task, config, out_dir)
     checkpoint = out_dir / "sam.safetensors"
-    if is_first_rank():
-        save_file({key: value.contiguous() for key, value in net.state_dict().items()}, checkpoint)
+    save_weights(net, checkpoint)
     wait_for_ranks()
     return checkpoint
+
+
+def _compute(model: Any, batch: Batch, _: int) -> StepOutput:
+    return StepOutput(model(batch))
 
 
 def load_compact_sam(checkpoint: Path, backbone: str, side_px: int) -> CompactSam:

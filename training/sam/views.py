@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.nets.backbone import MEAN_RGB
-from training.scenes.shapes_image import shapes_picture
+from training.scenes.shapes_image import draw_shapes_image
 
 # An image is drawn this much larger than it is learnt and then shrunk, as photographs are when they are letterboxed.
 SHRINKS = (1.0, 1.0, 1.5, 2.0)
@@ -40,7 +40,7 @@ def shapes_view(rng: np.random.Generator, side_px: int) -> View:
         short_px = side_px if rng.random() < 0.75 else 4 * int(rng.integers(side_px // 8, side_px // 4))
         size_hw = (side_px, short_px) if rng.random() < 0.5 else (short_px, side_px)
         drawn_hw = (round(size_hw[0] * shrink), round(size_hw[1] * shrink))
-        drawn_hwc_u8, masks = shapes_picture(rng, drawn_hw)
+        drawn_hwc_u8, masks = draw_shapes_image(rng, drawn_hw)
         if len(masks):
             break
     shrunk = np.asarray(cv2.resize(drawn_hwc_u8, size_hw[::-1], interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,1 +1,1 @@
-"""Synthetic pictures with exact instance masks: random shapes for pre-training, drawn debris for scenes."""
+"""Synthetic images with exact instance masks: random shapes for pre-training, drawn debris for scenes."""

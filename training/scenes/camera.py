@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from training.scenes.drawing.channels import scale_channels
+from training.scenes.drawing.colour import scale_channels
 from training.scenes.drawing.noise import Floats, sample_noise
 
 Image = npt.NDArray[np.uint8]
 
 
-def photograph(rng: np.random.Generator, image_hwc: Floats) -> Image:
-    """A float picture (0..1) as a real camera would have stored it: uint8 [H,W,3]. Nothing moves by a pixel or more."""
+def simulate_camera(rng: np.random.Generator, image_hwc: Floats) -> Image:
+    """Return a float image (0..1) as a camera would store it, uint8 [H,W,3]. Nothing moves by a pixel or more."""
     if rng.random() < 0.55:
         image_hwc = _blur(rng, image_hwc)
     if rng.random() < 0.2:
@@ -46,7 +46,7 @@ def _coarse(rng: np.random.Generator, image: Floats) -> Floats:
 
 
 def _expose(rng: np.random.Generator, image: Floats) -> None:
-    """White balance and exposure, in place; gamma follows with the conversion to bytes."""
+    """Apply white balance and exposure in place; gamma follows with the conversion to bytes."""
     balance = np.exp(rng.normal(0, 0.03, 3)) * np.exp(rng.normal(0.05, 0.15))
     scale_channels(image, balance)
 
@@ -62,7 +62,7 @@ def _sensor_noise(rng: np.random.Generator, image: Floats) -> None:
 
 
 def _to_bytes(rng: np.random.Generator, image: Floats) -> Image:
-    """Gamma and contrast through a table of 4096 steps: a power per pixel would cost more than the whole picture."""
+    """Apply gamma and contrast through a table of 4096 steps: a power per pixel would cost more than the image."""
     gamma, contrast, pivot = np.exp(rng.normal(-0.05, 0.18)), np.exp(rng.normal(0, 0.1)), rng.uniform(0.3, 0.6)
     steps = np.linspace(0, 1, 4096)
     table = np.clip(((steps**gamma - pivot) * contrast + pivot) * 255 + 0.5, 0, 255).astype(np.uint8)

@@ -1,8 +1,8 @@
-"""Write generated scenes as one data set in VOC and COCO layout.
+"""Generated scenes as one data set in VOC and COCO layout.
 
     OUT/JPEGImages/000000.jpg            OUT/ImageSets/Main/{train,test}.txt
-    OUT/Annotations/000000.xml           OUT/SegmentationObject/000000.png  (palette: 0 ground, 1.. instances)
-    OUT/annotations/instances_train.json OUT/SegmentationClass/000000.png   (palette: 0 ground, 1.. labels)
+    OUT/Annotations/000000.xml           OUT/SegmentationObject/000000.png  (palette: 0 background, 1.. instances)
+    OUT/annotations/instances_train.json OUT/SegmentationClass/000000.png   (palette: 0 background, 1.. labels)
     OUT/labels.txt                       OUT/tags.csv
 
 Boxes in the XML are 1-based and inclusive, as VOC defines them.
@@ -10,7 +10,6 @@ Boxes in the XML are 1-based and inclusive, as VOC defines them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -20,11 +19,13 @@ from PIL import Image
 
 from models.masks import encode_rle, mask_box
 from training.data.dataset_writer import require_new_folder, write_jpeg, write_lines, write_tags_csv
-from training.data.voc_writer import VocObject, voc_palette, write_voc_annotation
-from training.scenes.compose import Picture
-from training.scenes.scene import scene
-from training.scenes.things.catalogue import TOOL_NAMES
+from training.scenes.compose import SceneImage
+from training.scenes.objects.catalogue import CATEGORY_NAMES
+from training.scenes.scene import draw_scene
+from weaksam.formats.coco import Row, annotation_row, category_rows, image_row, write_dataset
+from weaksam.formats.voc import VocObject, voc_palette, write_voc_annotation
 
+FOLDERS = ("JPEGImages", "Annotations", "ImageSets/Main", "SegmentationObject", "SegmentationClass", "annotations")
 DEFAULT_SPLITS: Mapping[str, float] = {"train": 0.8, "test": 0.2}
 
 
@@ -35,35 +36,39 @@ def generate_scenes(
     size_hw: tuple[int, int],
     splits: Mapping[str, float] = DEFAULT_SPLITS,
 ) -> Iterator[str]:
-    """Write `count` scenes and yield each one's id once its files are there, so that a caller can show progress.
+    """Write `count` scenes and yield the id of each one when its files are complete, to show progress.
 
-    Picture i depends on (seed, i) and size_hw alone. `splits` are shares that add up to 1; the first split gets the
-    first pictures. Raises ValueError where count, shares or the folder's state forbid it. Exhaust the iterator: the
-    lists and the COCO files are written at its end.
+    Image i depends on (seed, i) and `size_hw` alone. Exhaust the iterator: lists and COCO files are written at its end.
+
+    Args:
+        out_dir: new or empty folder.
+        count: number of scenes.
+        seed: of all scenes.
+        size_hw: of each image, in pixels.
+        splits: shares that add up to 1; the first split gets the first images.
+
+    Raises:
+        ValueError: count, shares or the folder's state forbid it.
     """
     _check(out_dir, count, splits)
-    for folder in (
-        "JPEGImages",
-        "Annotations",
-        "ImageSets/Main",
-        "SegmentationObject",
-        "SegmentationClass",
-        "annotations",
-    ):
+    for folder in FOLDERS:
         (out_dir / folder).mkdir(parents=True, exist_ok=True)
     tags: dict[str, list[str]] = {}
     for split, indices in _split_indices(count, splits).items():
-        coco = _empty_coco()
+        images: list[Row] = []
+        annotations: list[Row] = []
         for index in indices:
             image_id = f"{index:06d}"
-            picture = scene(np.random.default_rng([seed, index]), size_hw)
-            _write_picture(out_dir, image_id, picture)
-            _add_to_coco(coco, index, image_id, picture)
-            tags[image_id] = sorted(set(picture.labels))
+            image = draw_scene(np.random.default_rng([seed, index]), size_hw)
+            _write_image(out_dir, image_id, image)
+            images.append(image_row(index, f"JPEGImages/{image_id}.jpg", size_hw))
+            annotations.extend(_annotations(index, image))
+            tags[image_id] = sorted(set(image.labels))
             yield image_id
         write_lines(out_dir / "ImageSets" / "Main" / f"{split}.txt", [f"{index:06d}" for index in indices])
-        (out_dir / "annotations" / f"instances_{split}.json").write_text(json.dumps(coco), encoding="utf-8")
-    write_lines(out_dir / "labels.txt", TOOL_NAMES)
+        path = out_dir / "annotations" / f"instances_{split}.json"
+        write_dataset(path, {"description": "generated scenes"}, category_rows(CATEGORY_NAMES), images, annotations)
+    write_lines(out_dir / "labels.txt", CATEGORY_NAMES)
     write_tags_csv(out_dir / "tags.csv", {f"JPEGImages/{image_id}.jpg": names for image_id, names in tags.items()})
 
 
@@ -80,13 +85,13 @@ def _split_indices(count: int, splits: Mapping[str, float]) -> dict[str, range]:
     return {split: range(bounds[i], bounds[i + 1]) for i, split in enumerate(splits)}
 
 
-def _write_picture(out_dir: Path, image_id: str, picture: Picture) -> None:
-    write_jpeg(out_dir / "JPEGImages" / f"{image_id}.jpg", picture.image_hwc_u8)
-    instances, classes = np.zeros((2, *picture.image_hwc_u8.shape[:2]), np.uint8)
+def _write_image(out_dir: Path, image_id: str, image: SceneImage) -> None:
+    write_jpeg(out_dir / "JPEGImages" / f"{image_id}.jpg", image.image_hwc_u8)
+    instances, classes = np.zeros((2, *image.image_hwc_u8.shape[:2]), np.uint8)
     objects = []
-    for number, (mask, label) in enumerate(zip(picture.masks, picture.labels, strict=True), start=1):
+    for number, (mask, label) in enumerate(zip(image.masks, image.labels, strict=True), start=1):
         instances[mask] = number
-        classes[mask] = 1 + TOOL_NAMES.index(label)
+        classes[mask] = 1 + CATEGORY_NAMES.index(label)
         objects.append(VocObject(label, _box_of(mask)))
     _write_palette_png(out_dir / "SegmentationObject" / f"{image_id}.png", instances)
     _write_palette_png(out_dir / "SegmentationClass" / f"{image_id}.png", classes)
@@ -102,29 +107,9 @@ def _write_palette_png(path: Path, values: npt.NDArray[np.uint8]) -> None:
     image.save(path)
 
 
-def _empty_coco() -> dict[str, list[dict[str, object]]]:
-    categories: list[dict[str, object]] = [
-        {"id": number, "name": name, "supercategory": "debris"} for number, name in enumerate(TOOL_NAMES, start=1)
-    ]
-    return {"images": [], "annotations": [], "categories": categories}
-
-
-def _add_to_coco(coco: dict[str, list[dict[str, object]]], index: int, image_id: str, picture: Picture) -> None:
-    height, width = picture.image_hwc_u8.shape[:2]
-    coco["images"].append({"id": index, "file_name": f"JPEGImages/{image_id}.jpg", "height": height, "width": width})
-    for mask, label in zip(picture.masks, picture.labels, strict=True):
-        x0, y0, x1, y1 = _box_of(mask)
-        coco["annotations"].append(
-            {
-                "id": len(coco["annotations"]) + 1,
-                "image_id": index,
-                "category_id": 1 + TOOL_NAMES.index(label),
-                "bbox": [x0, y0, x1 - x0, y1 - y0],
-                "area": int(np.count_nonzero(mask)),
-                "iscrowd": 0,
-                "segmentation": encode_rle(mask),
-            }
-        )
+def _annotations(image_id: int, image: SceneImage) -> Iterator[Row]:
+    for mask, label in zip(image.masks, image.labels, strict=True):
+        yield annotation_row(image_id, 1 + CATEGORY_NAMES.index(label), _box_of(mask), encode_rle(mask))
 
 
 def _box_of(mask: npt.NDArray[np.bool_]) -> tuple[float, float, float, float]:

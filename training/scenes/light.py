@@ -1,4 +1,4 @@
-"""Light: the shadows objects cast, shadows and highlights over the whole picture, vignetting."""
+"""Light: shadows of objects, shadows and highlights over the whole image, vignetting."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.scenes.drawing.noise import Floats, sample_noise
 
 @dataclass(frozen=True)
 class Light:
-    """One light for one picture: where shadows fall, how long, soft and dark they are."""
+    """One light for one image: where shadows fall, and how long, soft and dark they are."""
 
     towards_xy: tuple[float, float]  # unit vector along which shadows fall, image coordinates (y down)
     length: float  # shadow offset as a share of an object's half thickness
@@ -21,7 +21,7 @@ class Light:
 
     @property
     def source_xy(self) -> tuple[float, float]:
-        """Unit vector towards the light: surfaces that face it are bright."""
+        """Return the unit vector towards the light: surfaces that face it are bright."""
         return -self.towards_xy[0], -self.towards_xy[1]
 
 
@@ -37,7 +37,7 @@ def random_light(rng: np.random.Generator) -> Light:
 
 
 def cast_shadow(image_hwc: Floats, alpha_hw: Floats, top_left_yx: tuple[int, int], light: Light) -> None:
-    """Darken `image_hwc` in place where the object `alpha_hw` at `top_left_yx` keeps the light away."""
+    """Darken `image_hwc` in place where the object `alpha_hw` at `top_left_yx` shades it."""
     height, width = alpha_hw.shape
     thickness_px = float(alpha_hw.sum()) / max(height, width)
     offset_px = float(np.clip(light.length * thickness_px, 0.6, 40.0))
@@ -54,7 +54,7 @@ def cast_shadow(image_hwc: Floats, alpha_hw: Floats, top_left_yx: tuple[int, int
 def overlap(
     size_hw: tuple[int, int], patch_hw: tuple[int, int], top_left_yx: tuple[int, int]
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The part of a picture that a patch at `top_left_yx` covers, and the part of the patch that lies in it."""
+    """Return the part of an image that a patch at `top_left_yx` covers, and the part of the patch inside the image."""
     (top, left), window, part = top_left_yx, [], []
     for start, length, limit in ((top, patch_hw[0], size_hw[0]), (left, patch_hw[1], size_hw[1])):
         low, high = min(max(start, 0), limit), max(min(start + length, limit), 0)
@@ -63,8 +63,8 @@ def overlap(
     return (window[0], window[1]), (part[0], part[1])
 
 
-def light_picture(rng: np.random.Generator, image_hwc: Floats, light: Light) -> None:
-    """Uneven light over the whole picture, in place: falloff, a lamp's spot, vignetting, a shadow's edge."""
+def light_image(rng: np.random.Generator, image_hwc: Floats, light: Light) -> None:
+    """Light the whole image unevenly, in place: falloff, a lamp's spot, vignetting, a shadow's edge."""
     size_hw = (image_hwc.shape[0], image_hwc.shape[1])
     gain = np.ones(size_hw, np.float32)
     if rng.random() < 0.5:
@@ -82,7 +82,7 @@ def _ramp(size_hw: tuple[int, int], towards_xy: tuple[float, float]) -> Floats:
 
 
 def _spot(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
-    """A lamp or flash: bright around one place and dark in the corners (a vignette where that place is the middle)."""
+    """Return the gain of a lamp or flash: bright around one place and dark in the corners."""
     y, x = _grid(size_hw)
     centre_x, centre_y = rng.normal(0, 0.35, 2)
     distance = (x - np.float32(centre_x)) ** 2 + (y - np.float32(centre_y)) ** 2
@@ -92,7 +92,7 @@ def _spot(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
 
 
 def _shadow_edge(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
-    """The shadow of something outside the picture: straight as a wing's or ragged as a tree's."""
+    """Return the gain under a shadow from outside the image: straight as a wing's or ragged as a tree's."""
     angle = rng.uniform(0, 2 * np.pi)
     side = _ramp(size_hw, (float(np.cos(angle)), float(np.sin(angle)))) - np.float32(rng.uniform(-0.6, 0.6))
     if rng.random() < 0.5:

@@ -1,4 +1,4 @@
-"""Scenes: drawn tools and debris on pavement, several to a picture, with exact instance masks and labels."""
+"""Scenes: several drawn tools and pieces of debris on pavement, with exact instance masks and labels."""
 
 from __future__ import annotations
 
@@ -6,60 +6,60 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from training.scenes.compose import Picture, Placed, compose_picture
-from training.scenes.ground import AIRFIELD, draw_ground
+from training.scenes.background import AIRFIELD, draw_background
+from training.scenes.compose import PlacedObject, SceneImage, compose_image
 from training.scenes.light import random_light
-from training.scenes.things.catalogue import TOOL_NAMES, TOOLS, draw_tool
-from training.scenes.things.distractors import at_centre, draw_distractors
+from training.scenes.objects.catalogue import CATEGORIES, CATEGORY_NAMES, draw_object
+from training.scenes.objects.distractors import at_centre, draw_distractors
 
-MOST_INSTANCES = 6
+MAX_INSTANCES = 6
 _REPEAT_SHARE = 0.4  # of the instances after the first: one more of a kind that already lies there
 _HEAP_SHARE = 0.3  # likewise: beside or on an earlier one instead of anywhere
-_SHORTEST_PX = 16.0
+_MIN_LENGTH_PX = 16.0
 
 
-def scene(rng: np.random.Generator, size_hw: tuple[int, int], names: Sequence[str] = TOOL_NAMES) -> Picture:
-    """One picture of 1 to 6 instances of `names` (keys of `TOOLS`); a picture without any visible one is redrawn."""
+def draw_scene(rng: np.random.Generator, size_hw: tuple[int, int], names: Sequence[str] = CATEGORY_NAMES) -> SceneImage:
+    """Return an image of 1 to 6 instances of `names` (keys of `CATEGORIES`), at least one of them visible."""
     while True:
-        picture = _draw(rng, size_hw, names)
-        if picture.labels:
-            return picture
+        image = _draw(rng, size_hw, names)
+        if image.labels:
+            return image
 
 
-def _draw(rng: np.random.Generator, size_hw: tuple[int, int], names: Sequence[str]) -> Picture:
-    ground = draw_ground(rng, size_hw, AIRFIELD)
+def _draw(rng: np.random.Generator, size_hw: tuple[int, int], names: Sequence[str]) -> SceneImage:
+    background = draw_background(rng, size_hw, AIRFIELD)
     light = random_light(rng)
-    placed = draw_distractors(rng, ground, light.source_xy)
-    placed.extend(_draw_tools(rng, size_hw, names, light.source_xy))
-    return compose_picture(rng, ground, placed, light)
+    placed = draw_distractors(rng, background, light.source_xy)
+    placed.extend(_draw_objects(rng, size_hw, names, light.source_xy))
+    return compose_image(rng, background, placed, light)
 
 
-def _draw_tools(
+def _draw_objects(
     rng: np.random.Generator, size_hw: tuple[int, int], names: Sequence[str], light_xy: tuple[float, float]
-) -> list[Placed]:
+) -> list[PlacedObject]:
     nearness = float(np.exp(rng.uniform(np.log(0.18), np.log(0.55))))
-    chosen: list[str] = []
+    picked: list[str] = []
     centres: list[tuple[float, float]] = []
     placed = []
-    for _ in range(int(rng.integers(1, MOST_INSTANCES + 1))):
-        repeats = bool(chosen) and rng.random() < _REPEAT_SHARE
-        chosen.append(str(rng.choice(chosen if repeats else list(names))))
-        length_px = _length_px(rng, chosen[-1], nearness * min(size_hw), 0.8 * min(size_hw))
+    for _ in range(int(rng.integers(1, MAX_INSTANCES + 1))):
+        repeats = bool(picked) and rng.random() < _REPEAT_SHARE
+        picked.append(str(rng.choice(picked if repeats else list(names))))
+        length_px = _length_px(rng, picked[-1], nearness * min(size_hw), 0.8 * min(size_hw))
         centres.append(_place(rng, size_hw, centres, length_px))
-        placed.append(at_centre(draw_tool(rng, chosen[-1], length_px, light_xy), centres[-1], is_object=True))
+        placed.append(at_centre(draw_object(rng, picked[-1], length_px, light_xy), centres[-1], is_object=True))
     return placed
 
 
 def _length_px(rng: np.random.Generator, name: str, length_of_15_cm_px: float, longest_px: float) -> float:
     # sizes are drawn together (square root): beside a hammer at true scale a nut would be a dot
-    length_px = length_of_15_cm_px * (TOOLS[name].length_cm / 15) ** 0.5 * rng.uniform(0.8, 1.25)
-    return float(np.clip(length_px, _SHORTEST_PX, longest_px))
+    length_px = length_of_15_cm_px * (CATEGORIES[name].length_cm / 15) ** 0.5 * rng.uniform(0.8, 1.25)
+    return float(np.clip(length_px, _MIN_LENGTH_PX, longest_px))
 
 
 def _place(
     rng: np.random.Generator, size_hw: tuple[int, int], earlier_yx: list[tuple[float, float]], length_px: float
 ) -> tuple[float, float]:
-    """On the heap, or the freest of three random places."""
+    """Return a place on the heap, or the freest of three random places."""
     if earlier_yx and rng.random() < _HEAP_SHARE:
         near = np.array(earlier_yx[int(rng.integers(len(earlier_yx)))]) + rng.normal(0, 0.3 * length_px, 2)
         y, x = np.clip(near, 0.03 * np.array(size_hw), 0.97 * np.array(size_hw))

@@ -1,4 +1,4 @@
-"""MIST (arXiv 2004.04725): refinements that learn from many seeds of a tag, each with a box regression of its own."""
+"""MIST (arXiv 2004.04725): each refinement learns from many seeds of a tag and has its own box regression."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class MistSettings:
     """What MIST adds to OICR.
 
     Attributes:
-        seed_share: share of the proposals, the best ones of each tag, among which its seeds are looked for.
+        seed_share: share of the proposals, the best ones of each tag, that its seeds are chosen from.
         seed_iou: a seed overlaps the better seeds of its tag by less than this.
         first_weight: of the first refinement's losses, classification and regression; the others count 1.
         drop_share: bound on the expected share of RoI cells that the concrete drop block drops; 0 is without it.
@@ -36,10 +36,10 @@ def mine_many_seeds(
     rule: SeedRule,
     settings: MistSettings,
 ) -> Seeds:
-    """Several proposals of each tag (MIST, algorithm 1): the best ones, greedily, where they lie apart.
+    """Return several proposals of each tag (MIST, algorithm 1): the best ones, greedily, if they lie apart.
 
-    "Best" is by ``rule``; with powers 1 and 0 by score, as the paper has it. Seeds come in the order of their score:
-    of two on one proposal, the better tag's gets it (see `assign_targets`).
+    The ``rule`` decides what is best; with powers 1 and 0 the score does, as in the paper. Seeds come in the order of
+    their scores, so that of two tags on one proposal the better one gets it (see `assign_targets`).
 
     Args:
         scores: [P,C] of the previous stage.
@@ -49,12 +49,12 @@ def mine_many_seeds(
         rule: how proposals are ranked and weighed.
         settings: how many seeds, and how far apart.
     """
-    most = max(1, int(settings.seed_share * len(boxes) + 1e-6))
+    max_seeds = max(1, int(settings.seed_share * len(boxes) + 1e-6))
     rows: list[int] = []
     labels: list[int] = []
     for label in tags.nonzero()[:, 0].tolist():
         merit = seed_merit(scores[:, label : label + 1], predicted_iou, rule)[:, 0]
-        best = merit.argsort(descending=True, stable=True)[:most]
+        best = merit.argsort(descending=True, stable=True)[:max_seeds]
         apart = best[_lying_apart(boxes[best], settings.seed_iou)].tolist()
         rows += apart
         labels += [label] * len(apart)
@@ -80,13 +80,17 @@ def mist_losses(
     rule: SeedRule,
     settings: MistSettings,
 ) -> dict[str, torch.Tensor]:
-    """All loss terms of one picture from its tags [C]; each refinement, with its regressor, learns from the last."""
+    """Return an image's unweighted loss terms from its tags [C]; each refinement learns from the stage before it."""
     losses = {"loss_wsddn": wsddn_loss(output.wsddn, tags)}
     previous = output.wsddn.detach()
     for index, logits in enumerate(output.refined):
         targets = assign_targets(mine_many_seeds(previous, predicted_iou, boxes, tags, rule, settings), boxes)
-        weight = settings.first_weight if index == 0 else 1.0
-        losses[f"loss_refine_{index + 1}"] = weight * refinement_loss(logits, targets)
-        losses[f"loss_box_{index + 1}"] = weight * box_loss(output.deltas[:, index : index + 1], boxes, targets)
+        losses[f"loss_refine_{index + 1}"] = refinement_loss(logits, targets)
+        losses[f"loss_box_{index + 1}"] = box_loss(output.deltas[:, index : index + 1], boxes, targets)
         previous = logits.detach().softmax(dim=1)[:, 1:]
     return losses
+
+
+def mist_loss_weights(settings: MistSettings) -> dict[str, float]:
+    """Return the weights of the terms of `mist_losses` that do not count 1."""
+    return {"loss_refine_1": settings.first_weight, "loss_box_1": settings.first_weight}

@@ -1,4 +1,4 @@
-"""Losses of weakly supervised detection: WSDDN's picture-level loss and OICR's refinements."""
+"""Losses of weakly supervised detection: WSDDN's image-level loss and OICR's refinements."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torchvision.ops import box_iou
 from models.nets.wsod import WsodOutput
 from models.postprocess import DELTA_WEIGHTS
 
-POSITIVE_IOU = 0.5  # the paper's, for learning; `training.metrics.average_precision` has what counts as a hit
+POSITIVE_IOU = 0.5  # the paper's, for learning; `training.metrics.hits` has what counts as a hit
 
 
 @dataclass(frozen=True)
 class SeedRule:
     """How the best proposal of a tag is chosen and weighed.
 
-    Chosen by score ** score_power * predicted IoU ** prior_power. OICR takes the score alone (1, 0); a prior keeps the
-    first seeds, whose scores are noise, on things. ``weigh_by_score`` weighs a seed's proposals by its score, as OICR
-    does; without it they all count 1.
+    The highest score ** score_power * predicted IoU ** prior_power is chosen. OICR takes the score alone (1, 0). A
+    prior keeps the first seeds, whose scores are noise, on objects. With ``weigh_by_score`` a seed's proposals count
+    by its score, as in OICR; without it they all count 1.
     """
 
     score_power: float
@@ -49,7 +49,7 @@ class RoiTargets:
 def mine_seeds(
     scores: torch.Tensor, predicted_iou: torch.Tensor, boxes: torch.Tensor, tags: torch.Tensor, rule: SeedRule
 ) -> Seeds:
-    """The best proposal of each tag (OICR, arXiv 1704.00138, algorithm 1, with a prior).
+    """Return the best proposal of each tag (OICR, arXiv 1704.00138, algorithm 1, with a prior).
 
     Args:
         scores: [P,C] of the previous stage.
@@ -65,12 +65,12 @@ def mine_seeds(
 
 
 def seed_merit(scores: torch.Tensor, predicted_iou: torch.Tensor, rule: SeedRule) -> torch.Tensor:
-    """By what proposals are chosen as seeds [P,T], from scores [P,T] of the tags and predicted IoU [P]."""
+    """Return the merit [P,T] that seeds are chosen by, from scores [P,T] of the tags and predicted IoU [P]."""
     return scores.clamp(min=1e-8) ** rule.score_power * predicted_iou[:, None] ** rule.prior_power
 
 
 def assign_targets(seeds: Seeds, boxes: torch.Tensor) -> RoiTargets:
-    """Label proposals [P,4] from their nearest seed: its class from IoU 0.5 on, else background; its weight always."""
+    """Label proposals [P,4] by their nearest seed: its class from IoU 0.5 on, else background. Its weight is kept."""
     if not len(seeds.labels):
         zeros = boxes.new_zeros(len(boxes))
         return RoiTargets(zeros.long(), zeros + 1, boxes)
@@ -80,21 +80,21 @@ def assign_targets(seeds: Seeds, boxes: torch.Tensor) -> RoiTargets:
 
 
 def wsddn_loss(wsddn: torch.Tensor, tags: torch.Tensor) -> torch.Tensor:
-    """Binary cross entropy of the summed proposal scores [P,C] with the tags [C] (WSDDN, arXiv 1511.02853, eq. 4)."""
-    picture_scores = wsddn.sum(dim=0).clamp(1e-6, 1 - 1e-6)
-    return functional.binary_cross_entropy(picture_scores, tags, reduction="sum")
+    """Return the cross entropy of summed proposal scores [P,C] and tags [C] (WSDDN, arXiv 1511.02853, eq. 4)."""
+    image_scores = wsddn.sum(dim=0).clamp(1e-6, 1 - 1e-6)
+    return functional.binary_cross_entropy(image_scores, tags, reduction="sum")
 
 
 def refinement_loss(logits: torch.Tensor, targets: RoiTargets) -> torch.Tensor:
-    """Weighted cross entropy of logits [P,1+C] (OICR, eq. 4)."""
+    """Return the weighted cross entropy of logits [P,1+C] (OICR, eq. 4)."""
     entropy = functional.cross_entropy(logits, targets.labels, reduction="none")
     return (targets.weights * entropy).mean()
 
 
 def box_loss(deltas: torch.Tensor, boxes: torch.Tensor, targets: RoiTargets) -> torch.Tensor:
-    """Smooth L1 from the class-agnostic deltas [P,K,4] of positive proposals to their seeds.
+    """Return the smooth L1 loss of class-agnostic deltas [P,K,4] of positive proposals against their seeds.
 
-    The mean over proposals, and over the K regressors.
+    It is the mean over all proposals and over the K regressors.
     """
     positive = targets.labels > 0
     wanted = encode_deltas(boxes[positive], targets.boxes_xyxy[positive])[:, None].expand(-1, deltas.shape[1], -1)
@@ -104,7 +104,7 @@ def box_loss(deltas: torch.Tensor, boxes: torch.Tensor, targets: RoiTargets) -> 
 
 
 def encode_deltas(boxes_xyxy: torch.Tensor, wanted_xyxy: torch.Tensor) -> torch.Tensor:
-    """Deltas [N,4] that `models.postprocess.apply_deltas` turns boxes into the wanted ones with."""
+    """Return the deltas [N,4] with which `models.postprocess.apply_deltas` turns the boxes into the wanted ones."""
     sides, wanted_sides = (b[:, 2:] - b[:, :2] for b in (boxes_xyxy, wanted_xyxy))
     centres = boxes_xyxy[:, :2] + sides / 2
     wanted_centres = wanted_xyxy[:, :2] + wanted_sides / 2
@@ -115,7 +115,7 @@ def encode_deltas(boxes_xyxy: torch.Tensor, wanted_xyxy: torch.Tensor) -> torch.
 def tag_supervised_losses(
     output: WsodOutput, boxes: torch.Tensor, predicted_iou: torch.Tensor, tags: torch.Tensor, rule: SeedRule
 ) -> dict[str, torch.Tensor]:
-    """All loss terms of one picture from its tags [C]: each refinement learns from the stage before it."""
+    """Return an image's loss terms from its tags [C]; each refinement learns from the stage before it."""
     losses = {"loss_wsddn": wsddn_loss(output.wsddn, tags)}
     previous = output.wsddn.detach()
     for number, logits in enumerate(output.refined, start=1):
@@ -129,7 +129,7 @@ def tag_supervised_losses(
 def box_supervised_losses(
     output: WsodOutput, boxes: torch.Tensor, tags: torch.Tensor, true_boxes: torch.Tensor, true_labels: torch.Tensor
 ) -> dict[str, torch.Tensor]:
-    """The fully supervised twin: the same terms, with true boxes [K,4] and class indices [K] in place of seeds."""
+    """Return the same terms for the fully supervised twin: true boxes [K,4] and classes [K] in place of seeds."""
     targets = assign_targets(Seeds(true_boxes, true_labels, true_boxes.new_ones(len(true_labels))), boxes)
     losses = {"loss_wsddn": wsddn_loss(output.wsddn, tags)}
     for number, logits in enumerate(output.refined, start=1):

@@ -1,4 +1,4 @@
-"""What a weak detector finds on held-out pictures among their stored proposals: cheap enough to compare many runs."""
+"""Measures a weak detector on held-out images with stored proposals: cheap enough to compare many runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.nets.wsod import RoiHead
 from models.postprocess import select_detections
 from models.settings import PostSettings
 from training.data.tagged import TaggedImage
-from training.metrics.scorecard import Found, LocalisationTally, PrecisionTally, box_overlaps
+from training.metrics.scorecard import LocalisationTally, PrecisionTally, Predictions, box_overlaps
 from training.wsod.roi_store import RoiExample
 
 
@@ -26,16 +26,16 @@ def report_wsod(
     side_px: int,
     post: PostSettings,
 ) -> dict[str, Any]:
-    """``ap50_tagged`` and ``corloc`` at IoU 0.5, given each picture's tags, of the pictures that have true boxes.
+    """Return ``ap50_tagged`` and ``corloc`` at IoU 0.5 of the images with true boxes, given their tags.
 
-    The service's own post-processing of the weak detector alone. Only ``images``, 0, where no true box counts.
+    Detections are post-processed as in the service. If no true box counts, the only figure is ``images``: 0.
 
     Args:
         head: trained, in evaluation mode.
-        images: held-out pictures.
-        examples: of the same pictures, as they are served.
+        images: held-out images.
+        examples: of the same images, at the size that is served.
         labels: classes of the head.
-        side_px: side of the input that boxes are in.
+        side_px: side of the input whose pixels boxes are in.
         post: the bundle's post-processing.
     """
     precision, localised = PrecisionTally(box_overlaps), LocalisationTally()
@@ -55,14 +55,15 @@ def report_wsod(
         "ap50_tagged": round(float(np.mean(list(per_class.values()))), 4),
         "corloc": localised.mean(),
         "per_class": {
-            label: {"ap50_tagged": round(value, 4), "corloc": localised.of(label)} for label, value in per_class.items()
+            label: {"ap50_tagged": round(value, 4), "corloc": localised.share(label)}
+            for label, value in per_class.items()
         },
     }
 
 
 def _found(
     head: RoiHead, image: TaggedImage, example: RoiExample, labels: LabelSet, side_px: int, post: PostSettings
-) -> Found:
+) -> Predictions:
     with torch.no_grad():
         vectors = head.embed_pooled(example.pooled.float())
         scores = head.scores(vectors).numpy()
@@ -79,4 +80,4 @@ def _found(
         post,
     )
     names = tuple(labels.names[label] for label in detections.labels)
-    return Found(names, detections.scores, letterbox.boxes_to_image(detections.boxes_xyxy))
+    return Predictions(names, detections.scores, letterbox.boxes_to_image(detections.boxes_xyxy))

@@ -1,7 +1,7 @@
-"""Training examples of the weak detector: RoI features of every picture, computed once with frozen features.
+"""Training examples of the weak detector: RoI features of every image, computed once with frozen features.
 
-They are kept on disk, one file for each example, because those of a whole data set do not fit into memory. Ranks share
-the work, and a killed run goes on with what is there.
+They are kept on disk, one file for each example: those of a whole data set do not fit into memory. Ranks share the
+work, and a killed run goes on with the files that are there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from weaksam.files.atomic import replacing_bytes
 
 @dataclass(frozen=True)
 class RoiExample:
-    """One picture as the detector's head sees it.
+    """An image as the detector's head sees it.
 
     Attributes:
         pooled: [P,D,7,7] half precision RoI features.
@@ -62,7 +62,7 @@ class ExampleFile:
 
 @dataclass(frozen=True)
 class _Placed:
-    """A picture on a canvas: scaled by ``scale`` and moved by ``offset_xy`` input pixels."""
+    """An image in the network's square input: scaled by ``scale`` and moved by ``offset_xy`` input pixels."""
 
     image: TaggedImage
     proposals: StoredProposals
@@ -70,7 +70,7 @@ class _Placed:
     offset_xy: tuple[float, float]
 
 
-def pool_pictures(
+def pool_images(
     net: Wsod,
     images: Sequence[TaggedImage],
     proposals: Sequence[StoredProposals],
@@ -78,12 +78,12 @@ def pool_pictures(
     side_px: int,
     folder: Path,
 ) -> list[ExampleFile]:
-    """An example of each picture as it is served, in order.
+    """Return an example of each image at the size that is served, in order.
 
-    ``folder`` must be of these networks, pictures and proposals alone: what lies in it is not made again.
+    ``folder`` must belong to this network, these images and proposals: what lies in it is not made again.
     """
-    canvases = [[_Placed(image, stored, 1.0, (0.0, 0.0))] for image, stored in zip(images, proposals, strict=True)]
-    return _pool_canvases(net, canvases, labels, side_px, folder / "pictures")
+    mosaics = [[_Placed(image, stored, 1.0, (0.0, 0.0))] for image, stored in zip(images, proposals, strict=True)]
+    return _pool_mosaics(net, mosaics, labels, side_px, folder / "images")
 
 
 def pool_quarters(
@@ -95,37 +95,37 @@ def pool_quarters(
     seed: int,
     folder: Path,
 ) -> list[ExampleFile]:
-    """As `pool_pictures`, each picture at half its size as a quarter of a canvas, in an order of the seed's.
+    """Return examples as `pool_images` does, with each image as a quarter of a 2x2 mosaic, in the seed's order.
 
-    This teaches small objects, in the surroundings of other pictures, yet keeps each picture's own tags.
+    This teaches small objects, in the surroundings of other images, yet each image keeps its own tags.
     """
     order = np.random.default_rng(seed).permutation(len(images))
     half = side_px / 2
     corners = [(0.0, 0.0), (half, 0.0), (0.0, half), (half, half)]
-    canvases = [
+    mosaics = [
         [
             _Placed(images[i], proposals[i], 0.5, corner)
             for i, corner in zip(order[start : start + 4], corners, strict=False)
         ]
         for start in range(0, len(images), 4)
     ]
-    return _pool_canvases(net, canvases, labels, side_px, folder / "quarters")
+    return _pool_mosaics(net, mosaics, labels, side_px, folder / "quarters")
 
 
-def _pool_canvases(
-    net: Wsod, canvases: Sequence[Sequence[_Placed]], labels: LabelSet, side_px: int, folder: Path
+def _pool_mosaics(
+    net: Wsod, mosaics: Sequence[Sequence[_Placed]], labels: LabelSet, side_px: int, folder: Path
 ) -> list[ExampleFile]:
     folder.mkdir(parents=True, exist_ok=True)
     files = [
         [
             ExampleFile(folder / f"{number}-{place}.npz", len(placed.proposals.boxes_xyxy))
-            for place, placed in enumerate(canvas)
+            for place, placed in enumerate(mosaic)
         ]
-        for number, canvas in enumerate(canvases)
+        for number, mosaic in enumerate(mosaics)
     ]
-    for canvas, mine in track_first(my_share(list(zip(canvases, files, strict=True))), "RoI features"):
+    for mosaic, mine in track_first(my_share(list(zip(mosaics, files, strict=True))), "RoI features"):
         if not all(file.path.is_file() for file in mine):
-            for example, file in zip(_pool_canvas(net, canvas, labels, side_px), mine, strict=True):
+            for example, file in zip(_pool_mosaic(net, mosaic, labels, side_px), mine, strict=True):
                 _write(example, file.path)
     wait_for_ranks()
     return [file for mine in files for file in mine]
@@ -136,16 +136,16 @@ def _write(example: RoiExample, path: Path) -> None:
         np.savez(file, **{name: tensor.numpy() for name, tensor in vars(example).items()})
 
 
-def _pool_canvas(net: Wsod, canvas: Sequence[_Placed], labels: LabelSet, side_px: int) -> list[RoiExample]:
+def _pool_mosaic(net: Wsod, mosaic: Sequence[_Placed], labels: LabelSet, side_px: int) -> list[RoiExample]:
     square = np.full((side_px, side_px, 3), MEAN_RGB, np.uint8)
-    for placed in canvas:
+    for placed in mosaic:
         tile_px = round(side_px * placed.scale)
         tile = Letterbox(placed.image.size_hw, tile_px).apply(read_image(placed.image.path), MEAN_RGB)
         left, top = (round(offset) for offset in placed.offset_xy)
         square[top : top + tile_px, left : left + tile_px] = tile
     with torch.no_grad():  # not inference mode: training goes on from these tensors
         features = net.encode(torch.from_numpy(square)[None].to(next(net.parameters()).device))
-        return [_pool_placed(features, placed, labels, side_px) for placed in canvas]
+        return [_pool_placed(features, placed, labels, side_px) for placed in mosaic]
 
 
 def _pool_placed(features: torch.Tensor, placed: _Placed, labels: LabelSet, side_px: int) -> RoiExample:

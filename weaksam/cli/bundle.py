@@ -19,7 +19,7 @@ FolderArgument = Annotated[Path, typer.Argument(help="Folder of the bundle.", sh
 
 @bundle_app.command()
 def check(folder: FolderArgument = DEFAULT_BUNDLE) -> None:
-    """Check that a bundle's fields and files are there and unchanged and its graphs open; exit status 2 where not."""
+    """Check that a bundle's fields and files are there and unchanged and its graphs open; exit status 2 if not."""
     bundle = load_bundle(folder, PROPOSAL_GRAPHS)
     _open_graphs(bundle)
     typer.echo(f"{bundle.name} {bundle.version} is whole: {len(bundle.graphs)} graphs, {len(bundle.labels)} labels")
@@ -39,7 +39,7 @@ def show(folder: FolderArgument = DEFAULT_BUNDLE) -> None:
 
 
 def _open_graphs(bundle: Bundle) -> None:
-    """Raises BackendMismatch where a graph is damaged or has other inputs or outputs than the bundle says."""
+    """Raise BackendMismatch if a graph is damaged or has other inputs or outputs than the bundle says."""
     from service.backends.ort import OrtBackend
 
     asyncio.run(OrtBackend(bundle).aclose())

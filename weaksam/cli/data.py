@@ -1,4 +1,4 @@
-"""`weaksam data`: check data sets, draw scenes, make mosaics and the repository's sample pictures."""
+"""`weaksam data`: check data sets, draw scenes, make mosaics and the repository's sample images."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from rich.table import Table
 data_app = typer.Typer(help="Check data sets, draw scenes, make mosaics.", no_args_is_help=True)
 
 _OutOption = Annotated[Path, typer.Option("--out", help="New folder to write.")]
-_SeedOption = Annotated[int, typer.Option("--seed", help="The same seed draws the same pictures.")]
+_SeedOption = Annotated[int, typer.Option("--seed", help="The same seed draws the same images.")]
 
 
 @data_app.command()
 def scenes(
     out: _OutOption,
-    count: Annotated[int, typer.Option("--count", min=1, help="Pictures to draw.")] = 500,
+    count: Annotated[int, typer.Option("--count", min=1, help="Images to draw.")] = 500,
     seed: _SeedOption = 0,
     size: Annotated[str, typer.Option("--size", help="HEIGHTxWIDTH in pixels.")] = "480x640",
 ) -> None:
-    """Draw pictures of tools and debris with exact masks, as a data set in VOC and COCO layout."""
+    """Draw images of tools and debris with exact masks, as a data set in VOC and COCO layout."""
     from training.scenes.generate import generate_scenes
 
     _write_all(generate_scenes(out, count, seed, _parse_size(size)), count, "scenes", out)
@@ -51,13 +51,13 @@ def check(
     folder: Annotated[Path, typer.Argument(help="Data set in VOC, COCO or plain folder layout.")],
     split: Annotated[str, typer.Option("--split", help="train, val, fit or test.")] = "train",
 ) -> None:
-    """Read a data set, decode every picture and list everything wrong with it; exit status 1 where anything is."""
+    """Read a data set, decode every image and list everything wrong with it; exit status 1 if anything is."""
     from training.data.checks import undecodable
     from training.data.open_dataset import open_dataset
 
     dataset = open_dataset(folder, split)
-    pictures = track(dataset.images, "pictures", console=Console(stderr=True, markup=False))
-    problems = [*dataset.problems, *undecodable(pictures, folder)]
+    images = track(dataset.images, "images", console=Console(stderr=True, markup=False))
+    problems = [*dataset.problems, *undecodable(images, folder)]
     objects = sum(len(image.objects) for image in dataset.images)
     console = Console(markup=False)
     console.print(f"{dataset.name}: {len(dataset.images)} images, {len(dataset.labels)} labels, {objects} objects")
@@ -72,10 +72,10 @@ def check(
 
 @data_app.command()
 def samples(out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("samples")) -> None:
-    """Draw the repository's sample pictures anew; the same files come out each time."""
-    from training.scenes.samples import write_samples
+    """Draw the repository's sample images anew; the same files come out each time."""
+    from training.scenes.sample_images import write_sample_images
 
-    for path in write_samples(out):
+    for path in write_sample_images(out):
         typer.echo(path)
 
 

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from deploy.export.bundle import export_bundle, open_classes, open_run, open_sam
+from deploy.export.bundle import export_bundle, open_classes, open_sam
 from models.config import load_config
+from models.run_folder import open_run
 from models.settings import BundleConfig
 
 

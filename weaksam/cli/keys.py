@@ -24,13 +24,15 @@ def add(
     file: FileOption,
     admin: Annotated[bool, typer.Option("--admin", help="The key opens POST /admin/reload too.")] = False,
     rate_per_s: Annotated[
-        float | None, typer.Option(min=0.001, help="Requests a second; default: the service's own.")
+        float | None, typer.Option(min=0.001, help="Requests a second in the long run; default: the service's rate.")
     ] = None,
     burst: Annotated[
-        int | None, typer.Option(min=1, help="Requests at once after a pause; default: the service's own.")
+        int | None, typer.Option(min=1, help="Requests at once after a pause; needs --rate-per-s.")
     ] = None,
 ) -> None:
-    """Make a key, print it once and store its hash; the file is made where there is none."""
+    """Make a key, print it once and store its hash; the file is made if there is none."""
+    if burst is not None and rate_per_s is None:
+        raise ValueError(f"--burst is {burst}, but the key has no rate: give --rate-per-s too, or leave --burst out")
     known = read_key_file(file) if file.exists() else KeyFile()
     if any(key.name == name for key in known.keys):
         raise ValueError(f"{file} has a key named {name!r}: remove that one first, or give another name")

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from service.settings import API_KEY_VARIABLE
-from weaksam.client import ClientError, RetryPolicy, WeakSamClient
+from weaksam.client import AsyncClient, ClientError, RetryPolicy
 from weaksam.labelling.merge import merge_shards
 from weaksam.labelling.run import LabelJob, LabelSummary, OnDone, label_folder
 from weaksam.labelling.shard import Shard, parse_shard, shard_worklist
@@ -29,16 +29,16 @@ INTERRUPTED_STATUS = 130
 TagsOption = Annotated[Path | None, typer.Option(help="CSV with the columns file (path below the folder) and tags.")]
 TagsFromOption = Annotated[
     TagPlace | None,
-    typer.Option(help="Tags from the first folder's name, or from a .txt or .json file beside each picture."),
+    typer.Option(help="Tags from the first folder's name, or from a .txt or .json file beside each image."),
 ]
 MinScoreOption = Annotated[
-    float | None, typer.Option(min=0, max=1, help="Least score of a detection; default: calibrated per class.")
+    float | None, typer.Option(min=0, max=1, help="Minimum score of a detection; default: calibrated per class.")
 ]
 UnknownTagsOption = Annotated[
-    Literal["error", "skip"], typer.Option(help="A tag that is no label fails its picture, or is left out.")
+    Literal["error", "skip"], typer.Option(help="A tag that is no label fails its image, or is left out.")
 ]
 MaxErrorRateOption = Annotated[
-    float, typer.Option(min=0, max=1, help="Share of failed pictures above which the exit status is 1.")
+    float, typer.Option(min=0, max=1, help="Share of failed images above which the exit status is 1.")
 ]
 OutOption = Annotated[Path, typer.Option(help="Folder for the journal and the results; the same one resumes a run.")]
 
@@ -46,7 +46,7 @@ _KEY = re.compile(r"[!-~]+")
 
 
 def label(
-    folder: Annotated[Path, typer.Argument(help="Folder of pictures, with all folders below it.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of images, with all folders below it.")],
     out: OutOption,
     tags: TagsOption = None,
     tags_from: TagsFromOption = None,
@@ -55,8 +55,10 @@ def label(
         typer.Option(help="Only part i of n, counted from 0: i/n. Each part has an --out of its own; see label-merge."),
     ] = None,
     server: Annotated[str, typer.Option(help="Address of the service.")] = "http://127.0.0.1:8000",
-    concurrency: Annotated[int, typer.Option(min=1, help="Most requests at once; fewer while the server is busy.")] = 4,
-    timeout_s: Annotated[float, typer.Option(min=0.001, help="Longest wait for one answer, in seconds.")] = 60.0,
+    concurrency: Annotated[
+        int, typer.Option(min=1, help="Maximum requests at once; fewer while the server is busy.")
+    ] = 4,
+    timeout_s: Annotated[float, typer.Option(min=0.001, help="Longest wait for one result, in seconds.")] = 60.0,
     min_score: MinScoreOption = None,
     unknown_tags: UnknownTagsOption = "error",
     api_key_file: Annotated[
@@ -65,7 +67,7 @@ def label(
     ] = None,
     max_error_rate: MaxErrorRateOption = 0.0,
 ) -> None:
-    """Label a folder of tagged pictures through a server. A killed run goes on where it was: give the same command."""
+    """Label a folder of tagged images through a server. A killed run goes on where it was: give the same command."""
     part = None if shard is None else parse_shard(shard)
     worklist = read_worklist(folder, tags, tags_from, part)
     job = LabelJob(folder, out, worklist, min_score, unknown_tags, part)
@@ -83,7 +85,7 @@ def label(
 
 
 def read_worklist(folder: Path, tags: Path | None, tags_from: TagPlace | None, shard: Shard | None) -> Worklist:
-    """What the options name; ValueError where they name nothing or two things."""
+    """Return what the options name; raise ValueError if they name nothing or two things."""
     if tags is not None and tags_from is None:
         worklist = worklist_from_csv(folder, tags)
     elif tags is None and tags_from is not None:
@@ -107,7 +109,7 @@ def _api_key(file: Path | None) -> str | None:
 
 
 async def _run(job: LabelJob, server: str, concurrency: int, timeout_s: float, api_key: str | None) -> LabelSummary:
-    client = WeakSamClient(server, timeout_s=timeout_s, max_concurrent=concurrency, retry=BATCH_RETRY, api_key=api_key)
+    client = AsyncClient(server, timeout_s=timeout_s, max_concurrent=concurrency, retry=BATCH_RETRY, api_key=api_key)
     async with client:
         with progress(len(job.worklist.tags)) as on_done:
             return await label_folder(job, client, workers=concurrency, on_done=on_done)
@@ -115,7 +117,7 @@ async def _run(job: LabelJob, server: str, concurrency: int, timeout_s: float, a
 
 @contextmanager
 def progress(total: int) -> Iterator[OnDone]:
-    """A bar on the terminal, if there is one; yields what is to be called after each picture."""
+    """Show a bar on the terminal, if there is one; yield what is to be called after each image."""
     columns = (
         TextColumn("labelling"),
         BarColumn(),
@@ -138,10 +140,10 @@ def progress(total: int) -> Iterator[OnDone]:
 
 
 def print_summary(console: Console, summary: LabelSummary, out: Path) -> None:
-    """Tell the numbers of a run and where its files are."""
+    """Print the numbers of a run and where its files are."""
     failed = len(summary.failures)
     console.print(
-        f"{summary.labelled} pictures labelled ({summary.resumed} in earlier runs), "
+        f"{summary.labelled} images labelled ({summary.resumed} in earlier runs), "
         f"{summary.detections} detections, {failed} failed.",
         soft_wrap=True,
     )
@@ -156,6 +158,6 @@ def label_merge(
     """Put finished shards together: the files of one run over the whole folder, byte for byte."""
     summary = merge_shards(shards, out)
     Console(markup=False).print(
-        f"{summary.labelled} pictures labelled, {summary.detections} detections, {summary.failed} failed. In {out}.",
+        f"{summary.labelled} images labelled, {summary.detections} detections, {summary.failed} failed. In {out}.",
         soft_wrap=True,
     )

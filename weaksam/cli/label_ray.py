@@ -25,7 +25,7 @@ from weaksam.labelling.run import LabelJob
 
 
 def label_ray(
-    folder: Annotated[Path, typer.Argument(help="Folder of pictures, at the same path on every machine.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of images, at the same path on every machine.")],
     out: OutOption,
     tags: TagsOption = None,
     tags_from: TagsFromOption = None,
@@ -34,20 +34,20 @@ def label_ray(
     workers: Annotated[int, typer.Option(min=1, help="Copies of the pipeline, each a process of the cluster.")] = 1,
     cpus_per_worker: Annotated[float, typer.Option(min=0.1, help="Cores that each worker may use.")] = 1.0,
     gpus_per_worker: Annotated[float, typer.Option(min=0, help="GPUs of each worker, parts of one allowed.")] = 0.0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures handed to a worker at a time.")] = 16,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images handed to a worker at a time.")] = 16,
     min_score: MinScoreOption = None,
     unknown_tags: UnknownTagsOption = "error",
     max_error_rate: MaxErrorRateOption = 0.0,
 ) -> None:
-    """Label a folder of tagged pictures on a Ray cluster, without a server. A killed run goes on where it was."""
+    """Label a folder of tagged images on a Ray cluster, without a server. A killed run goes on where it was."""
     # Ray reports its use to its makers unless told not to.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     from service.batch.ray_labelling import RayPlan, label_with_ray
 
     job = LabelJob(folder, out, read_worklist(folder, tags, tags_from, None), min_score, unknown_tags)
-    chosen = {} if bundle is None else {"bundle": bundle.resolve()}
-    # Every picture comes once, so there is nothing to keep; and one thread for each core that Ray has set aside.
-    settings = load_settings(device=device, cache_bytes=0, intra_op_threads=max(1, int(cpus_per_worker)), **chosen)
+    given = {} if bundle is None else {"bundle": bundle.resolve()}
+    # Every image comes once, so there is nothing to keep; and one thread for each core that Ray has set aside.
+    settings = load_settings(device=device, cache_bytes=0, intra_op_threads=max(1, int(cpus_per_worker)), **given)
     with progress(len(job.worklist.tags)) as on_done:
         plan = RayPlan(workers, cpus_per_worker, gpus_per_worker, batch_size)
         summary = label_with_ray(job, settings, plan, on_done)

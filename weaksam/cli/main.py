@@ -14,7 +14,7 @@ TRACEBACK = "--traceback"
 
 
 class SubCommand(NamedTuple):
-    """Where a sub-command lives: a `typer.Typer`, or a function with typed arguments."""
+    """The place of a sub-command: a `typer.Typer`, or a function with typed arguments."""
 
     module: str
     attribute: str
@@ -23,14 +23,14 @@ class SubCommand(NamedTuple):
 
 SUB_COMMANDS = {
     "serve": SubCommand("weaksam.cli.serve", "serve", "Answer POST /detect over HTTP."),
-    "detect": SubCommand("weaksam.cli.serve", "detect", "Find the tagged things in one picture, without a server."),
-    "label": SubCommand("weaksam.cli.label", "label", "Label a folder of tagged pictures through a server."),
+    "detect": SubCommand("weaksam.cli.detect", "detect", "Find the tagged things in one image, without a server."),
+    "label": SubCommand("weaksam.cli.label", "label", "Label a folder of tagged images through a server."),
     "label-merge": SubCommand("weaksam.cli.label", "label_merge", "Put the shards of a labelling run together."),
     "label-ray": SubCommand("weaksam.cli.label_ray", "label_ray", "Label a folder on a Ray cluster, without a server."),
     "keys": SubCommand("weaksam.cli.keys", "keys_app", "Make, list and remove the API keys of a service."),
     "bundle": SubCommand("weaksam.cli.bundle", "bundle_app", "Show or check a bundle of exported models."),
-    "train": SubCommand("weaksam.cli.train", "train_app", "Train from tagged pictures, the whole path or a stage."),
-    "evaluate": SubCommand("weaksam.cli.evaluate", "evaluate", "Measure a bundle on annotated pictures."),
+    "train": SubCommand("weaksam.cli.train", "train_app", "Train from tagged images, the whole path or a stage."),
+    "evaluate": SubCommand("weaksam.cli.evaluate", "evaluate", "Measure a bundle on annotated images."),
     "evaluate-proposals": SubCommand(
         "weaksam.cli.evaluate_proposals", "evaluate_proposals", "Measure what a bundle's proposals find."
     ),
@@ -80,7 +80,7 @@ app = typer.Typer(
 def options(
     traceback: Annotated[bool, typer.Option(TRACEBACK, help="Show where in the code an error arose.")] = False,
 ) -> None:
-    """Declares the options before the sub-command; `_stop`, outside of any context, looks for them itself."""
+    """Declare the options before the sub-command; `_stop`, outside of any context, looks for them itself."""
 
 
 def main() -> None:
@@ -95,7 +95,7 @@ def main() -> None:
 
 
 def _load(name: str) -> Any:
-    """The sub-command itself, its module imported."""
+    """Return the sub-command itself, its module imported."""
     entry = SUB_COMMANDS[name]
     target = getattr(import_module(entry.module), entry.attribute)
     command: Any = typer.main.get_command(target if isinstance(target, typer.Typer) else _single(target))
@@ -125,7 +125,7 @@ def _stop(sentence: str, error: Exception) -> None:
 
 
 def _listed() -> None:
-    """Stands in the help for a sub-command that is not imported yet."""
+    """Stand in the help for a sub-command that is not imported yet."""
 
 
 for _name, _entry in SUB_COMMANDS.items():

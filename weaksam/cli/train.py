@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from models.config import load_config
 from training.data.open_dataset import open_dataset
-from training.data.open_together import open_together
+from training.data.open_together import OpenedData, open_together
 
 WHOLE_PATH = "run"
 
@@ -86,12 +86,12 @@ def sam_report_command(
 @train_app.command("cam")
 def cam_command(config: ConfigOption, data: DataOption, out: OutOption, override: SetOption = None) -> None:
     """Train the CAM classifier from tags."""
-    from training.classifier.train import CamConfig, train_cam
+    from training.classifier.config import CamConfig
+    from training.classifier.train import train_cam
 
-    images, labels = open_together(data, "fit")
-    held_out, _ = open_together(data, "val")
+    fit, held_out = _open(data, "fit"), _open(data, "val")
     settings = load_config(CamConfig, config, override or ())
-    console.print(f"wrote {train_cam(settings, images, held_out, labels, out)}")
+    console.print(f"wrote {train_cam(settings, fit.images, held_out.images, fit.labels, out)}")
 
 
 @train_app.command("cam-compare")
@@ -106,8 +106,7 @@ def cam_compare_command(
     """Compare classifiers, CNN CAM and WeakTr say: tags, where their maps point, and their peaks."""
     from training.classifier.compare import compare_cams
 
-    images, _ = open_together(data, split)
-    report = compare_cams(run, images, scale or [1.0], flip)
+    report = compare_cams(run, _open(data, split).images, scale or [1.0], flip)
     json_out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     console.print_json(data=report)
 
@@ -125,12 +124,13 @@ def wsod_command(
     override: SetOption = None,
 ) -> None:
     """Train the weakly supervised detector: --set method=wsddn, oicr or mist; its twin with --set supervision=boxes."""
-    from training.wsod.train import WsodConfig, train_wsod
+    from training.wsod.config import WsodConfig
+    from training.wsod.train import train_wsod
 
-    images, labels = open_together(data, "fit")
-    held_out, _ = open_together(data, "val")
+    fit, held_out = _open(data, "fit"), _open(data, "val")
     settings = load_config(WsodConfig, config, override or ())
-    checkpoint = train_wsod(settings, cam / "cam.safetensors", proposals, images, held_out, labels, store, out)
+    weights = cam / "cam.safetensors"
+    checkpoint = train_wsod(settings, weights, proposals, fit.images, held_out.images, fit.labels, store, out)
     console.print(f"wrote {checkpoint}")
 
 
@@ -147,17 +147,18 @@ def pgt_command(
     override: SetOption = None,
 ) -> None:
     """Turn tagged pictures into pseudo ground truth, a COCO data set that any trainer reads."""
-    from training.pseudo_labels.dataset import PGT_JSON
-    from training.pseudo_labels.make import PgtConfig, make_pgt_together
-    from training.runs.engine import start_fabric
+    from training.pseudo_labels.dataset import ANNOTATIONS_JSON
+    from training.pseudo_labels.make import make_pseudo_labels_together
+    from training.pseudo_labels.selection import PseudoLabelConfig
+    from training.runs.devices import start_fabric
     from training.runs.ranks import is_first_rank
 
-    settings = load_config(PgtConfig, config, override or ())
+    settings = load_config(PseudoLabelConfig, config, override or ())
     start_fabric("32-true", seed=0)  # joins the ranks; nothing is drawn at random
-    images, labels = open_together(data, split)
-    make_pgt_together(settings, bundle, images, labels, out, store)
+    opened = _open(data, split)
+    make_pseudo_labels_together(settings, bundle, opened.images, opened.labels, out, store)
     if is_first_rank():
-        console.print(f"wrote {out / PGT_JSON}")
+        console.print(f"wrote {out / ANNOTATIONS_JSON}")
 
 
 @train_app.command("detector")
@@ -174,13 +175,22 @@ def detector_command(
     override: SetOption = None,
 ) -> None:
     """Retrain a detector, or with masks an instance segmenter, on pseudo ground truth with RoI drop."""
+    from training.detector.config import DetectorConfig
     from training.detector.report import report_detector
-    from training.detector.train import DetectorConfig, train_detector
+    from training.detector.train import train_detector
     from training.runs.ranks import is_first_rank
 
-    images, labels = open_together(data, "fit")
-    held_out, _ = open_together(data, "val")
+    fit, held_out = _open(data, "fit"), _open(data, "val")
     settings = load_config(DetectorConfig, config, override or ())
-    console.print(f"wrote {train_detector(settings, images, labels, annotations or (), out)}")
+    console.print(f"wrote {train_detector(settings, fit.images, fit.labels, annotations or (), out)}")
     if is_first_rank():
-        console.print(f"wrote {report_detector(out, held_out)}")
+        console.print(f"wrote {report_detector(out, held_out.images)}")
+
+
+def _open(folders: list[Path], split: str) -> OpenedData:
+    """Open the data sets and print what is wrong with them."""
+    from training.runs.problems import print_problems
+
+    opened = open_together(folders, split)
+    print_problems(opened.problems)
+    return opened

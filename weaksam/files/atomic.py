@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 @contextmanager
 def replacing_bytes(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` when the block ends well, and leaves no trace otherwise.
+    """Open a file that takes the place of `path` when the block ends well, and leaves no trace otherwise.
 
     Two processes that write the same one do not meet: each has a draft of its own, and the later one stays.
     """
@@ -29,7 +29,7 @@ def replacing_bytes(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[io.TextIOWrapper]:
-    """As `replacing_bytes`, a text file in UTF-8 whose line ends stay as they are written."""
+    """Open, as `replacing_bytes`, a text file in UTF-8 whose line ends stay as they are written."""
     with replacing_bytes(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         try:
@@ -39,6 +39,6 @@ def replacing(path: Path) -> Iterator[io.TextIOWrapper]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """All of a text file at once."""
+    """Write all of a text file at once."""
     with replacing(path) as file:
         file.write(text)

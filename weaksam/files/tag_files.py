@@ -1,4 +1,4 @@
-"""Files that say which tags a picture carries: a CSV for all of them, or a small file beside each."""
+"""Files that say which tags an image has: a CSV for all of them, or a small file beside each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TagFileError(ValueError):
 
 @dataclass(frozen=True)
 class TagRow:
-    """One row of the CSV: its number as a spreadsheet shows it, the picture's path with `/`, and its tags."""
+    """One row of the CSV: its number as a spreadsheet shows it, the image's path with `/`, and its tags."""
 
     number: int
     file: str
@@ -30,7 +30,7 @@ class TagRow:
 
 
 def read_tag_table(path: Path) -> tuple[TagRow, ...]:
-    """Rows of a CSV with the columns `file` and `tags`; further columns are ignored.
+    """Return the rows of a CSV with the columns `file` and `tags`; further columns are ignored.
 
     Raises:
         TagFileError: the file is no CSV in UTF-8, lacks a column or has a row with more fields than columns.
@@ -61,31 +61,31 @@ def read_tag_table(path: Path) -> tuple[TagRow, ...]:
 
 
 def joined_rows(rows: Iterable[TagRow]) -> dict[str, tuple[str, ...]]:
-    """Tags by file; those of several rows of one file together."""
+    """Return tags by file; those of several rows of one file together."""
     joined: dict[str, tuple[str, ...]] = {}
     for row in rows:
         joined[row.file] = tuple(dict.fromkeys((*joined.get(row.file, ()), *row.tags)))
     return joined
 
 
-def sidecar_of(picture: Path) -> Path | None:
-    """The file with the tags of `x.jpg`: `x.txt` or `x.json` beside it."""
-    return next((path for suffix in (".txt", ".json") if (path := picture.with_suffix(suffix)).is_file()), None)
+def sidecar_of(image: Path) -> Path | None:
+    """Return the file with the tags of `x.jpg`: `x.txt` or `x.json` beside it."""
+    return next((path for suffix in (".txt", ".json") if (path := image.with_suffix(suffix)).is_file()), None)
 
 
 def read_sidecar(path: Path) -> tuple[str, ...]:
-    """Tags of a text file, or of a JSON list, or of the list `tags` of a JSON object.
+    """Return the tags of a text file, of a JSON list, or of the list `tags` of a JSON object.
 
     Raises:
         TagFileError: no JSON, or no list of names in it.
     """
-    # Bytes that are no text become a tag that nothing knows, so that this one picture is reported as such.
+    # Bytes that are no text become a tag that nothing knows, so that this one image is reported as such.
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     return split_tags(text) if path.suffix == ".txt" else _tags_of_json(text)
 
 
 def split_tags(text: str) -> tuple[str, ...]:
-    """Tags of a text that separates them by commas, semicolons or line ends; doubles and empty ones dropped."""
+    """Return the tags of a text, separated by commas, semicolons or line ends; doubles and empty ones dropped."""
     return _distinct(re.split(r"[,;\n]", text))
 
 

@@ -1,4 +1,4 @@
-"""The journal of a labelling run: one JSON line for each finished picture, so that a killed run can go on."""
+"""The journal of a labelling run: one JSON line for each finished image, so that a killed run can go on."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from weaksam.schemas import BundleInfo, DetectResult
 
 JOURNAL_VERSION = 2
+RESULT_KEY = "answer"  # as in the journals of earlier releases, which can go on
 SYNC_EVERY_ENTRIES = 32
 SYNC_EVERY_S = 1.0
 
@@ -25,11 +28,11 @@ class JournalError(ValueError):
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """What all answers of one journal have in common; answers of another bundle or other options do not mix with them.
+    """What all results of one journal have in common; those of another bundle or other options do not mix with them.
 
     Attributes:
         bundle: the service's bundle.
-        options: the options of the request that change its answer.
+        options: the options of the request that change its result.
         labels: of the bundle, in its order.
         shard: the part of the folder that the run is about, i/n; None: all of it.
     """
@@ -42,7 +45,7 @@ class RunIdentity:
 
 @dataclass(frozen=True)
 class Stamp:
-    """What an answer was for: where any of it has changed, the picture is sent again."""
+    """What a result was for: if any of it has changed, the image is sent again."""
 
     size_bytes: int
     changed_ns: int
@@ -50,13 +53,25 @@ class Stamp:
 
 
 def stamp_of(path: Path, tags: tuple[str, ...]) -> Stamp:
-    """The stamp of a picture as it lies on disk now; raises OSError where it cannot be read."""
+    """Return the stamp of an image as it lies on disk now; raise OSError if it cannot be read."""
     status = path.stat()
     return Stamp(status.st_size, status.st_mtime_ns, tags)
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """A stored result without the result itself, which is read only when it is asked for."""
+
+    image: str
+    stamp: Stamp
+
+
+Valid = TypeVar("Valid")
+_IDENTITY, _ENTRY = TypeAdapter(RunIdentity), TypeAdapter(_Entry)
+
+
 class Journal:
-    """Answers by picture, in a file that is only ever appended to. Made by `open_journal`."""
+    """Results by image, in a file that is only ever appended to. Made by `open_journal`."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -66,23 +81,23 @@ class Journal:
         self._synced_s = time.monotonic()
 
     def holds(self, image: str, stamp: Stamp) -> bool:
-        """Whether `image`, unchanged and with these tags, has its answer."""
+        """Tell if `image`, unchanged and with these tags, has its result."""
         known = self._places.get(image)
         return known is not None and known[0] == stamp
 
-    def add(self, image: str, stamp: Stamp, answer: DetectResult) -> None:
-        """Store an answer. It outlives the process at once, and the machine within a second or 32 answers."""
-        line = _line({"image": image, "stamp": asdict(stamp), "answer": answer.model_dump(mode="json")})
+    def add(self, image: str, stamp: Stamp, result: DetectResult) -> None:
+        """Store a result. It outlives the process at once, and the machine within a second or 32 results."""
+        line = _line({"image": image, "stamp": asdict(stamp), RESULT_KEY: result.model_dump(mode="json")})
         self._places[image] = (stamp, self._end)
         self._append(line)
         self._unsynced += 1
         if self._unsynced >= SYNC_EVERY_ENTRIES or time.monotonic() - self._synced_s >= SYNC_EVERY_S:
             self.sync()
 
-    def answer(self, image: str) -> DetectResult:
-        """The stored answer of a picture that the journal holds."""
+    def result(self, image: str) -> DetectResult:
+        """Return the stored result of an image that the journal holds."""
         self._file.seek(self._places[image][1])
-        return DetectResult.model_validate(json.loads(self._file.readline())["answer"])
+        return DetectResult.model_validate(json.loads(self._file.readline())[RESULT_KEY])
 
     def sync(self) -> None:
         """Wait until everything stored is on the disk."""
@@ -105,11 +120,16 @@ class Journal:
             self.sync()
 
     def read(self) -> RunIdentity | None:
-        """Read what was stored, and of which run it is; None where there is nothing yet. JournalError as `resume`."""
+        """Read what was stored, and return which run it is of; None if there is nothing yet.
+
+        Raises:
+            JournalError: as `resume`.
+        """
         entries = self._entries()
         header = next(entries, None)
-        for offset, entry in entries:
-            self._places[entry["image"]] = (_stamp(entry["stamp"]), offset)
+        for number, (offset, content) in enumerate(entries, start=2):
+            entry = _validated(_ENTRY, content, f"{self._file.name}: line {number}")
+            self._places[entry.image] = (entry.stamp, offset)
         return None if header is None else _identity(header[1], self._file.name)
 
     def _append(self, line: bytes) -> None:
@@ -119,7 +139,7 @@ class Journal:
         self._end += len(line)
 
     def _entries(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Offset and content of each whole line; afterwards `_end` is where the last whole line ends."""
+        """Yield offset and content of each whole line; afterwards `_end` is where the last whole line ends."""
         self._file.seek(0)
         for number, line in enumerate(self._file, start=1):
             entry = _parsed(line)
@@ -134,7 +154,7 @@ class Journal:
 
 @contextmanager
 def open_journal(path: Path, identity: RunIdentity) -> Iterator[Journal]:
-    """The journal at `path`, made where there is none, for one process at a time.
+    """Open the journal at `path`, or make it, for one process at a time.
 
     Raises:
         JournalError: another run has it open, or it belongs to another bundle or other options.
@@ -154,7 +174,7 @@ def open_journal(path: Path, identity: RunIdentity) -> Iterator[Journal]:
 
 @contextmanager
 def reopen_journal(path: Path) -> Iterator[tuple[Journal, RunIdentity]]:
-    """The journal of a run that has ended, to read its answers.
+    """Open the journal of a run that has ended, to read its results.
 
     Raises:
         JournalError: a run has it open, or it holds nothing.
@@ -167,7 +187,7 @@ def reopen_journal(path: Path) -> Iterator[tuple[Journal, RunIdentity]]:
         journal = Journal(file)
         identity = journal.read()
         if identity is None:
-            raise JournalError(f"{path} holds no answers: run that shard again")
+            raise JournalError(f"{path} holds no results: run that shard again")
         yield journal, identity
 
 
@@ -185,42 +205,40 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     return entry if isinstance(entry, dict) else None
 
 
-def _stamp(values: dict[str, Any]) -> Stamp:
-    return Stamp(values["size_bytes"], values["changed_ns"], tuple(values["tags"]))
-
-
 def _header(identity: RunIdentity) -> dict[str, Any]:
-    return {
-        "version": JOURNAL_VERSION,
-        "bundle": identity.bundle.model_dump(),
-        "options": identity.options,
-        "labels": identity.labels,
-        "shard": identity.shard,
-    }
+    return {"version": JOURNAL_VERSION, **_IDENTITY.dump_python(identity, mode="json")}
 
 
 def _identity(header: dict[str, Any], path: str) -> RunIdentity:
     if header.get("version") != JOURNAL_VERSION:
         raise JournalError(f"{path} is no journal of this release: give another --out")
-    bundle = BundleInfo.model_validate(header["bundle"])
-    return RunIdentity(bundle, header["options"], tuple(header["labels"]), header["shard"])
+    return _validated(_IDENTITY, header, f"{path}: line 1")
+
+
+def _validated(kind: TypeAdapter[Valid], content: object, place: str) -> Valid:
+    try:
+        return kind.validate_json(json.dumps(content), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise JournalError(f"{place} is damaged: {field}: {first['msg']}: give another --out") from error
 
 
 def _check_same(first: RunIdentity, identity: RunIdentity, path: str) -> None:
     before, now = first.bundle, identity.bundle
     if before.digest != now.digest:
         raise JournalError(
-            f"{path} holds answers of bundle {before.name} {before.version} ({before.digest[:12]}), "
+            f"{path} holds results of bundle {before.name} {before.version} ({before.digest[:12]}), "
             f"the server has {now.name} {now.version} ({now.digest[:12]}): "
             "serve the first bundle again or give another --out"
         )
     if first.shard != identity.shard:
         raise JournalError(
-            f"{path} is about shard {first.shard or 'none, all pictures'}, now it is {identity.shard or 'none'}: "
+            f"{path} is about shard {first.shard or 'none, all images'}, now it is {identity.shard or 'none'}: "
             "give the first one again or another --out"
         )
     if first.options != identity.options:
         raise JournalError(
-            f"{path} holds answers with the options {first.options}, now they are {identity.options}: "
+            f"{path} holds results with the options {first.options}, now they are {identity.options}: "
             "give the first options again or another --out"
         )

@@ -8,19 +8,20 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from weaksam.files.image_files import FOLDER_UNREADABLE, NAME_NOT_UTF8
 from weaksam.labelling.journal import Journal, JournalError, RunIdentity, reopen_journal
 from weaksam.labelling.outputs import FAILURES, JOURNAL, LEDGER, Outcome, write_files
 from weaksam.labelling.shard import Shard, parse_shard
-from weaksam.labelling.worklist import IMAGE_MISSING, NAME_NOT_UTF8, Failure
+from weaksam.labelling.worklist import IMAGE_MISSING, Failure
 from weaksam.schemas import DetectResult
 
-# Failures of what is no picture of the folder, and so has no place among the ids.
-WITHOUT_ID = (IMAGE_MISSING, NAME_NOT_UTF8)
+# Failures of what is no usable image of the folder, and so has no place among the ids.
+WITHOUT_ID = (IMAGE_MISSING, NAME_NOT_UTF8, FOLDER_UNREADABLE)
 
 
 @dataclass(frozen=True)
 class MergeSummary:
-    """Numbers of pictures and detections in the merged files."""
+    """Numbers of images and detections in the merged files."""
 
     labelled: int
     detections: int
@@ -52,16 +53,16 @@ def merge_shards(folders: Sequence[Path], out: Path) -> MergeSummary:
 
 
 def _merge(parts: Sequence[_Part], out: Path) -> MergeSummary:
-    # What a journal holds may be out of date; the ledger has every picture that the run ended with.
+    # What a journal holds may be out of date; the ledger has every image that the run ended with.
     place = {image: part.journal for part in parts for image in _images_of_ledger(part.folder / LEDGER)}
     failures = [failure for part in parts for failure in _read_failures(part.folder / FAILURES)]
     images = {*place, *(failure.image for failure in failures if failure.code not in WITHOUT_ID)}
 
-    def answer(image: str) -> DetectResult:
-        return place[image].answer(image)
+    def result(image: str) -> DetectResult:
+        return place[image].result(image)
 
     identity = parts[0].identity
-    outcome = Outcome(identity.labels, identity.bundle, sorted(images), frozenset(place), failures, answer)
+    outcome = Outcome(identity.labels, identity.bundle, sorted(images), frozenset(place), failures, result)
     return MergeSummary(len(place), write_files(outcome, out), len(failures))
 
 

@@ -1,4 +1,4 @@
-"""The files that a labelling run ends with, whichever way its answers came."""
+"""The files that a labelling run ends with, whichever way its results came."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from weaksam.formats.coco import CocoSource, write_dataset, write_results
+from weaksam.labelling.coco_files import CocoSource, write_coco_dataset, write_coco_results
 from weaksam.labelling.report import write_failures, write_ledger
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import BundleInfo, DetectResult
@@ -20,11 +20,11 @@ class Outcome:
     """What there is to write.
 
     Attributes:
-        images: all pictures of the folder, sorted; ids count them from 1, so that a picture keeps its id when a failed
+        images: all images of the folder, sorted; ids count them from 1, so that an image keeps its id when a failed
             one is labelled later, and in every shard.
-        finished: those that have an answer.
-        failures: pictures without one.
-        answer: reads the answer of a finished picture.
+        finished: those that have a result.
+        failures: images without a result.
+        result: reads the result of a finished image.
     """
 
     labels: Sequence[str]
@@ -32,14 +32,14 @@ class Outcome:
     images: Iterable[str]
     finished: frozenset[str]
     failures: Sequence[Failure]
-    answer: Callable[[str], DetectResult]
+    result: Callable[[str], DetectResult]
 
 
 def write_files(outcome: Outcome, out: Path) -> int:
-    """Write the COCO files, the failures and the ledger into `out`; returns the number of detections."""
+    """Write the COCO files, the failures and the ledger into `out`; return the number of detections."""
     image_ids = {image: id_ for id_, image in enumerate(outcome.images, start=1) if image in outcome.finished}
-    source = CocoSource(outcome.labels, outcome.bundle, image_ids, outcome.answer)
-    write_dataset(source, out / DATASET)
+    source = CocoSource(outcome.labels, outcome.bundle, image_ids, outcome.result)
+    write_coco_dataset(source, out / DATASET)
     write_failures(outcome.failures, out / FAILURES)
-    write_ledger(((image, outcome.answer(image)) for image in image_ids), out / LEDGER)
-    return write_results(source, out / RESULTS)
+    write_ledger(((image, outcome.result(image)) for image in image_ids), out / LEDGER)
+    return write_coco_results(source, out / RESULTS)

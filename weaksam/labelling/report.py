@@ -13,15 +13,15 @@ from weaksam.schemas import DetectResult
 
 
 def write_failures(failures: Iterable[Failure], path: Path) -> None:
-    """Write a CSV with one row for each picture without a result: image, code, message."""
+    """Write a CSV with one row for each image without a result: image, code, message."""
     rows = sorted((failure.image, failure.code, failure.message) for failure in failures)
     _write_csv(path, ("image", "code", "message"), rows)
 
 
-def write_ledger(answers: Iterable[tuple[str, DetectResult]], path: Path) -> None:
-    """Write a CSV with one row for each picture and tag: what became of it, and the stage that lost it."""
+def write_ledger(results: Iterable[tuple[str, DetectResult]], path: Path) -> None:
+    """Write a CSV with one row for each image and tag: what became of it, and the stage that lost it."""
     columns = ("tag", "label", "status", "count", "stage", "best_score")
-    rows = ((image, *(getattr(row, column) for column in columns)) for image, answer in answers for row in answer.tags)
+    rows = ((image, *(getattr(row, column) for column in columns)) for image, result in results for row in result.tags)
     _write_csv(path, ("image", *columns), rows)
 
 

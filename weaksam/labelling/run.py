@@ -1,4 +1,4 @@
-"""Label a folder of tagged pictures through a service: every picture once, whatever happens in between."""
+"""Label a folder of tagged images through a service: every image once, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from weaksam.client import ClientError, ServerUnreachable, UnknownTags, WeakSamClient
+from weaksam.client import AsyncClient, ClientError, ServerUnreachable, UnknownTags
 from weaksam.labelling.journal import Journal, JournalError, RunIdentity, open_journal, stamp_of
 from weaksam.labelling.outputs import JOURNAL, Outcome, write_files
 from weaksam.labelling.shard import Shard
@@ -29,7 +29,7 @@ class LabelJob:
     shard: Shard | None = None
 
     def identity(self, bundle: BundleInfo, labels: Iterable[str]) -> RunIdentity:
-        """What a journal of this job begins with."""
+        """Return what a journal of this job begins with."""
         options = {"min_score": self.min_score, "unknown_tags": self.unknown_tags}
         return RunIdentity(bundle, options, tuple(labels), None if self.shard is None else str(self.shard))
 
@@ -39,10 +39,10 @@ class LabelSummary:
     """The outcome of a run.
 
     Attributes:
-        labelled: pictures with a result.
+        labelled: images with a result.
         resumed: those of them that an earlier run had finished.
-        detections: of all labelled pictures.
-        failures: pictures without a result.
+        detections: of all labelled images.
+        failures: images without a result.
     """
 
     labelled: int
@@ -52,20 +52,20 @@ class LabelSummary:
 
     @property
     def error_rate(self) -> float:
-        """Share of the pictures that have no result."""
+        """Return the share of the images that have no result."""
         # A small shard may have nothing to do.
         return len(self.failures) / max(1, self.labelled + len(self.failures))
 
 
-async def label_folder(job: LabelJob, client: WeakSamClient, *, workers: int, on_done: OnDone) -> LabelSummary:
-    """Send every tagged picture that has no answer yet, then write the COCO files, the failures and the ledger.
+async def label_folder(job: LabelJob, client: AsyncClient, *, workers: int, on_done: OnDone) -> LabelSummary:
+    """Send every tagged image that has no result yet, then write the COCO files, the failures and the ledger.
 
     Args:
-        workers: pictures in work at once; the client may allow fewer requests than that.
-        on_done: called after each tagged picture, with what went wrong or None.
+        workers: images in work at once; the client may allow fewer requests than that.
+        on_done: called after each tagged image, with what went wrong or None.
 
     Raises:
-        ClientError: the service does not answer at all when the run starts.
+        ClientError: the service does not respond at all when the run starts.
         JournalError: `job.out` holds a run of another bundle, with other options, or one in progress.
         OSError: a file of `job.out` cannot be written.
     """
@@ -93,9 +93,9 @@ def finish(
     resumed: int,
     failures: tuple[Failure, ...],
 ) -> LabelSummary:
-    """Write the files of a run whose answers are all in the journal."""
+    """Write the files of a run whose results are all in the journal."""
     outcome = Outcome(
-        identity.labels, identity.bundle, job.worklist.images, frozenset(finished), failures, journal.answer
+        identity.labels, identity.bundle, job.worklist.images, frozenset(finished), failures, journal.result
     )
     return LabelSummary(len(finished), resumed, write_files(outcome, job.out), failures)
 
@@ -103,7 +103,7 @@ def finish(
 @dataclass
 class _Run:
     job: LabelJob
-    client: WeakSamClient
+    client: AsyncClient
     journal: Journal
     digest: str
     on_done: OnDone
@@ -139,26 +139,26 @@ class _Run:
             if self.journal.holds(image, stamp):
                 self.resumed += 1
                 return None
-            answer = await self._ask(path, tags)
+            result = await self._ask(path, tags)
         except ClientError as error:
             return Failure(image, error.code, str(error))
         except OSError as error:
             return Failure(image, "unreadable", f"the file cannot be read: {error.strerror}")
-        self.journal.add(image, stamp, answer)
+        self.journal.add(image, stamp, result)
         return None
 
     async def _ask(self, path: Path, tags: tuple[str, ...]) -> DetectResult:
         if self.server_gone is not None:
             raise ServerUnreachable("unreachable", self.server_gone)
         try:
-            answer = await self.client.detect(
+            result = await self.client.detect(
                 path, tags, min_score=self.job.min_score, unknown_tags=self.job.unknown_tags
             )
         except ServerUnreachable as error:
-            # One picture may bring a server down. Only when nothing answers, the others are not tried in vain.
+            # One image may bring a server down. Only if nothing responds, the others are not tried in vain.
             if not await self.client.alive():
                 self.server_gone = str(error)
             raise
-        if answer.bundle.digest != self.digest:
+        if result.bundle.digest != self.digest:
             raise JournalError("the server has changed its bundle during the run: start again with another --out")
-        return answer
+        return result

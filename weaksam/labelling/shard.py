@@ -11,7 +11,7 @@ from weaksam.labelling.worklist import Worklist
 
 @dataclass(frozen=True)
 class Shard:
-    """Part `index`, counted from 0, of `count` parts; together they hold every picture once."""
+    """Part `index`, counted from 0, of `count` parts; together they hold every image once."""
 
     index: int
     count: int
@@ -20,14 +20,14 @@ class Shard:
         return f"{self.index}/{self.count}"
 
     def holds(self, image: str) -> bool:
-        """Whether the picture at this path below the folder belongs to this part; other pictures do not matter."""
+        """Tell if the image at this path below the folder belongs to this part; other images do not matter."""
         # Python's own hash differs from process to process.
         digest = hashlib.sha256(image.encode()).digest()
         return int.from_bytes(digest[:8]) % self.count == self.index
 
 
 def parse_shard(text: str) -> Shard:
-    """The shard written as `index/count`; ValueError for anything else."""
+    """Return the shard written as `index/count`; raise ValueError for anything else."""
     found = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
     if found is None or int(found[1]) >= int(found[2]):
         raise ValueError(f"shard is {text!r}: give i/n with i from 0 to n-1, such as 0/4, 1/4, 2/4 and 3/4")
@@ -35,7 +35,7 @@ def parse_shard(text: str) -> Shard:
 
 
 def shard_worklist(worklist: Worklist, shard: Shard) -> Worklist:
-    """What one shard has to do. It still knows all pictures of the folder, from which ids are counted."""
+    """Return what one shard has to do. It still knows all images of the folder, from which ids are counted."""
     return replace(
         worklist,
         tags={image: tags for image, tags in worklist.tags.items() if shard.holds(image)},

@@ -1,7 +1,7 @@
 """Triton Inference Server over gRPC, one server or several that serve the same bundle.
 
-A run of a graph changes nothing on the server, so making a call again is always safe. It is made again where it may
-help: on another endpoint, when the first was not reached, was lost during the call, or had no room in its queue.
+A run of a graph changes nothing on the server, so repeating a call is safe. A call is repeated on another endpoint if
+the first one was not reached, was lost during the call, or had a full queue.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from models.bundle import Bundle, BundleError
 from models.triton import sequence_number
 from service.backends.base import Array, Tensors
 from service.backends.triton.breaker import Breaker
-from service.backends.triton.check import check_model
 from service.backends.triton.endpoint import Endpoint
 from service.backends.triton.errors import RETRY_AFTER_S, EndpointFull, EndpointLost
-from service.backends.triton.memory import InputMemory
+from service.backends.triton.model_check import check_model
+from service.backends.triton.shared_memory import InputMemory
 from service.deadline import seconds_left
 from service.errors import BackendMismatch, BackendUnavailable, DeadlineExceeded
 from service.observability.logs import LOGGER_NAME
@@ -30,8 +30,10 @@ from service.observability.metrics import Metrics
 
 START_CHECK_TIMEOUT_S = 2.0
 PROBE_TIMEOUT_S = 2.0
-# A call with less time than this cannot be expected to be answered.
-LEAST_TIME_S = 0.01
+# A call with less time than this cannot be expected to succeed.
+MIN_CALL_S = 0.01
+# If a call has less than this share of the full time left and is late, that says nothing about the server.
+FAIR_SHARE = 0.5
 
 logger = logging.getLogger(LOGGER_NAME)
 
@@ -39,21 +41,21 @@ logger = logging.getLogger(LOGGER_NAME)
 class TritonBackend:
     """Balances calls over endpoints that serve the bundle, each behind its own circuit breaker.
 
-    Connections are made with the first call, in the event loop that makes it. From then on each endpoint is probed,
-    so that one that comes back is used again.
+    The first call connects, in its own event loop. From then on each endpoint is probed, so that one that comes back
+    is used again.
 
     Args:
-        bundle: whose graphs are served; the models must have its digest, inputs and outputs.
-        metrics: told of the state of endpoints, and of calls made again.
+        bundle: the graphs to run; the served models must have its digest, inputs and outputs.
+        metrics: records the state of endpoints and repeated calls.
         urls: `host:port` of each endpoint.
-        call_timeout_s: longest time of a call that works for no request.
+        call_timeout_s: time limit of a call that belongs to no request.
         probe_s: time between probes.
-        breaker_failures: failures of an endpoint in a row after which it is left alone.
-        breaker_open_s: how long.
-        shared_memory_bytes: size of the memory shared with servers on this host; 0 sends inputs over the wire.
+        breaker_failures: failures in a row after which an endpoint is not used for a while.
+        breaker_open_s: length of that while.
+        shared_memory_bytes: size of the memory shared with servers on this host; 0 sends inputs over the network.
 
     Raises:
-        BackendMismatch: every endpoint can be reached and serves something else; naming the model and what differs.
+        BackendMismatch: all endpoints can be reached and serve something else; it names model and difference.
     """
 
     kind = "triton"
@@ -87,20 +89,22 @@ class TritonBackend:
         await self._started()
         tried: list[Endpoint] = []
         while True:
-            endpoint = self._choose(tried)
+            endpoint = self._select(tried)
             left_s = min(seconds_left(), self._call_timeout_s)
-            if left_s < LEAST_TIME_S:
-                raise DeadlineExceeded("no time is left for the inference server: send a smaller image, or later")
+            if left_s < MIN_CALL_S:
+                raise DeadlineExceeded(
+                    "no time is left for the inference server: send a smaller image, or send it later"
+                )
             try:
                 return await endpoint.infer(model, inputs, outputs, left_s)
             except (EndpointLost, EndpointFull):
                 tried.append(endpoint)
                 if not self._usable(tried):
                     raise
-                self._metrics.call_again()
+                self._metrics.call_repeated()
             except DeadlineExceeded:
-                # Another request with a later deadline may have come to wait for the same result.
-                if not LEAST_TIME_S <= seconds_left() < math.inf:
+                # Another request with a later deadline may wait for the same result by now.
+                if not MIN_CALL_S <= seconds_left() < math.inf:
                     raise
 
     async def ready(self) -> bool:
@@ -120,24 +124,27 @@ class TritonBackend:
             self._memory.close()
 
     async def _started(self) -> None:
-        """Connect if that has not been done; return when each endpoint's state is known."""
+        """Connect, if not done yet, and wait until the state of each endpoint is known."""
         if self._closed:
             raise BackendUnavailable("the Triton backend is closed: the service is stopping", retry_after_s=1)
         if not self._endpoints:
-            self._endpoints = [Endpoint(url, self._bundle, Breaker(*self._breaker), self._memory) for url in self._urls]
+            self._endpoints = [self._endpoint(url) for url in self._urls]
             self._watchers = [asyncio.create_task(self._watch(endpoint)) for endpoint in self._endpoints]
         for endpoint in self._endpoints:
             await endpoint.probed.wait()
+
+    def _endpoint(self, url: str) -> Endpoint:
+        return Endpoint(url, self._bundle, Breaker(*self._breaker), self._memory, FAIR_SHARE * self._call_timeout_s)
 
     async def _watch(self, endpoint: Endpoint) -> None:
         while True:
             try:
                 await endpoint.probe(PROBE_TIMEOUT_S)
             except Exception:
-                # An endpoint that is no longer probed would never be used again.
+                # Without further probes, the endpoint would never be used again.
                 logger.exception("the probe of Triton at %s failed", endpoint.url)
             self._metrics.endpoint(endpoint.url, serving=endpoint.serving)
-            # With nowhere else to go, its calls may wait for it to come back until their deadlines.
+            # If there is no other endpoint, calls may wait for this one until their deadlines.
             if not endpoint.serving and self._usable([endpoint]):
                 endpoint.abandon_calls()
             await asyncio.sleep(self._probe_s)
@@ -145,8 +152,8 @@ class TritonBackend:
     def _usable(self, tried: Sequence[Endpoint] = ()) -> list[Endpoint]:
         return [endpoint for endpoint in self._endpoints if endpoint.usable and endpoint not in tried]
 
-    def _choose(self, tried: Sequence[Endpoint]) -> Endpoint:
-        """The usable endpoint with the fewest calls on their way; among equals, each in turn."""
+    def _select(self, tried: Sequence[Endpoint]) -> Endpoint:
+        """Return the usable endpoint with the fewest calls on their way; equals take turns."""
         usable = self._usable(tried)
         if not usable:
             raise BackendUnavailable("no inference server is ready", retry_after_s=RETRY_AFTER_S)
@@ -159,13 +166,13 @@ def _check_served(bundle: Bundle, urls: Sequence[str]) -> None:
         version = str(sequence_number(bundle))
     except BundleError as error:
         raise BackendMismatch(str(error)) from error
-    mismatches = [wrong for url in urls if (wrong := _mismatch(bundle, url, version)) is not None]
+    mismatches = [found for url in urls if (found := _mismatch(bundle, url, version)) is not None]
     if len(mismatches) == len(urls):
         raise mismatches[0]
 
 
 def _mismatch(bundle: Bundle, url: str, version: str) -> BackendMismatch | None:
-    """What is wrong with a server's models; None where nothing is, or where it cannot be asked yet."""
+    """Return what is wrong with a server's models; None if nothing is, or if it cannot be asked yet."""
     with InferenceServerClient(url) as client:
         try:
             for graph in bundle.graphs:

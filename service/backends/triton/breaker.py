@@ -1,4 +1,4 @@
-"""Circuit breaker: what fails again and again is left alone for a while, then tried with one call."""
+"""A circuit breaker: after failures in a row nothing is called for a while, then one call is tried."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ class Breaker:
     """Counts failures in a row.
 
     Args:
-        failures: in a row that open it; an open breaker allows nothing.
+        max_failures: so many in a row open the breaker; an open breaker allows nothing.
         open_s: how long it stays open; then one call at a time is allowed, until one succeeds.
         clock_s: seconds of a steady clock.
     """
 
-    def __init__(self, failures: int, open_s: float, clock_s: Callable[[], float] = time.monotonic) -> None:
-        self._most = failures
+    def __init__(self, max_failures: int, open_s: float, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._max_failures = max_failures
         self._open_s = open_s
         self._clock_s = clock_s
         self._failures = 0
@@ -24,14 +24,14 @@ class Breaker:
         self._trying = False
 
     def allows(self) -> bool:
-        """Whether a call may be made now."""
-        if self._failures < self._most:
+        """Return whether a call may be made now."""
+        if self._failures < self._max_failures:
             return True
         return not self._trying and self._clock_s() >= self._opened_s + self._open_s
 
     def begin(self) -> None:
-        """A call that `allows` allowed is made; one of the next three must follow."""
-        self._trying = self._failures >= self._most
+        """Note that a call begins; one of the next three must follow."""
+        self._trying = self._failures >= self._max_failures
 
     def succeeded(self) -> None:
         self._failures, self._trying = 0, False
@@ -41,5 +41,5 @@ class Breaker:
         self._opened_s = self._clock_s()
 
     def left(self) -> None:
-        """The call was given up by its caller and says nothing."""
+        """Note that the call says nothing about the endpoint."""
         self._trying = False

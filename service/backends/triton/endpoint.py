@@ -16,19 +16,19 @@ from models.bundle import Bundle
 from models.triton import TRITON_TYPES, sequence_number
 from service.backends.base import Array, Tensors
 from service.backends.triton.breaker import Breaker
-from service.backends.triton.check import check_model
 from service.backends.triton.errors import RETRY_AFTER_S, EndpointFull, EndpointLost, service_error
-from service.backends.triton.memory import InputMemory
-from service.errors import BackendFailure, BackendMismatch, ServiceError
+from service.backends.triton.model_check import check_model
+from service.backends.triton.shared_memory import InputMemory
+from service.errors import BackendFailure, BackendMismatch, DeadlineExceeded, ServiceError
 from service.observability.logs import LOGGER_NAME
 from service.observability.tracing import trace_headers
 
-# Probes that find no answer before an endpoint counts as lost: one may be late on a busy machine.
-MOST_LATE_PROBES = 2
+# Late probes after which an endpoint counts as lost: a single one may be late on a busy machine.
+MAX_LATE_PROBES = 2
 CHANNEL_OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
-    # gRPC waits up to two minutes before it connects again, a restarted server is there within seconds.
+    # By default gRPC waits up to two minutes before it connects again; a restarted server is back within seconds.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1000),
     ("grpc.max_reconnect_backoff_ms", 1000),
@@ -38,15 +38,20 @@ logger = logging.getLogger(LOGGER_NAME)
 
 
 class Endpoint:
-    """Calls the models of `bundle` on one server. To be made inside the event loop that uses it.
+    """Calls the models of `bundle` on one server. Make it inside the event loop that uses it.
+
+    Args:
+        fair_call_s: a call with less time may be late through no fault of the server.
 
     Attributes:
         url: `host:port` of its gRPC service.
-        serving: whether it serves the bundle, as far as is known.
-        probed: set when that is known for the first time.
+        serving: whether the last probe found that it serves the bundle.
+        probed: set after the first probe.
     """
 
-    def __init__(self, url: str, bundle: Bundle, breaker: Breaker, memory: InputMemory | None) -> None:
+    def __init__(
+        self, url: str, bundle: Bundle, breaker: Breaker, memory: InputMemory | None, fair_call_s: float
+    ) -> None:
         self.url = url
         self.serving = False
         self.probed = asyncio.Event()
@@ -54,31 +59,32 @@ class Endpoint:
         self._version = str(sequence_number(bundle))
         self._breaker = breaker
         self._memory = memory
+        self._fair_call_s = fair_call_s
         self._shares_memory = False
         self._client = InferenceServerClient(url, channel_args=CHANNEL_OPTIONS)
-        self._trouble = ""
+        self._problem = ""
         self._late = 0
         self._running: set[asyncio.Task[Any]] = set()
 
     @property
     def calls(self) -> int:
-        """How many are on their way."""
+        """Number of calls on their way."""
         return len(self._running)
 
     @property
     def usable(self) -> bool:
-        """Whether it serves the bundle, and its latest calls did not all fail."""
+        """Whether it serves the bundle and its breaker allows a call."""
         return self.serving and self._breaker.allows()
 
     async def infer(self, model: str, inputs: Mapping[str, Array], outputs: Sequence[str], timeout_s: float) -> Tensors:
         """Run a model once.
 
         Raises:
-            EndpointLost, EndpointFull: another endpoint may answer.
-            DeadlineExceeded: it took, with its time in the queue, longer than `timeout_s`.
+            EndpointLost, EndpointFull: another endpoint may succeed.
+            DeadlineExceeded: the call and its time in the server's queue took longer than `timeout_s`.
             BackendFailure: model or inputs are wrong.
         """
-        with self._judged(), self._mapped(model), ExitStack() as lent:
+        with self._judged(timeout_s), self._mapped(model), ExitStack() as lent:
             call = self._client.infer(
                 model,
                 [self._input(name, array, lent) for name, array in inputs.items()],
@@ -92,14 +98,14 @@ class Endpoint:
             return {name: result.as_numpy(name) for name in outputs}
 
     async def probe(self, timeout_s: float) -> None:
-        """Find out whether it serves the bundle; to be called again and again."""
+        """Find out whether it serves the bundle; call this again and again."""
         try:
             async with asyncio.timeout(timeout_s):
                 await (self._check_alive() if self.serving else self._check_models())
         except TimeoutError:
             self._late += 1
-            if not self.serving or self._late >= MOST_LATE_PROBES:
-                self._lose(f"no answer within {timeout_s:g} s")
+            if not self.serving or self._late >= MAX_LATE_PROBES:
+                self._lose(f"no response within {timeout_s:g} s")
         except BackendMismatch as error:
             self._lose(str(error))
         except InferenceServerException as error:
@@ -108,11 +114,11 @@ class Endpoint:
             self._late = 0
             if not self.serving:
                 logger.info("Triton at %s serves the bundle as version %s", self.url, self._version)
-            self.serving, self._trouble = True, ""
+            self.serving, self._problem = True, ""
         self.probed.set()
 
     def abandon_calls(self) -> None:
-        """End the calls on their way as lost, so that they can be made elsewhere."""
+        """End the calls on their way as lost, so that they are repeated elsewhere."""
         for task in self._running:
             task.cancel()
 
@@ -125,15 +131,16 @@ class Endpoint:
         await self._client.close()
 
     @contextmanager
-    def _judged(self) -> Iterator[None]:
+    def _judged(self, timeout_s: float) -> Iterator[None]:
         self._breaker.begin()
         try:
             yield
-        except EndpointFull:
-            self._breaker.left()
-            raise
         except ServiceError as error:
-            self._breaker.failed()
+            hurried = isinstance(error, DeadlineExceeded) and timeout_s < self._fair_call_s
+            if hurried or isinstance(error, EndpointFull):
+                self._breaker.left()
+            else:
+                self._breaker.failed()
             if isinstance(error, EndpointLost):
                 self._lose(str(error.__cause__ or error))
             raise
@@ -164,7 +171,7 @@ class Endpoint:
 
     def _input(self, name: str, array: Array, lent: ExitStack) -> InferInput:
         if array.dtype.name not in TRITON_TYPES:
-            raise BackendFailure(f"input {name} has the element type {array.dtype}, which no graph takes")
+            raise BackendFailure(f"input {name} has the element type {array.dtype}, which Triton does not know")
         tensor = InferInput(name, array.shape, TRITON_TYPES[array.dtype.name])
         if self._shares_memory and self._memory is not None:
             offset = lent.enter_context(self._memory.lent(array))
@@ -193,13 +200,15 @@ class Endpoint:
             await self._client.unregister_system_shared_memory(memory.name)
             await self._client.register_system_shared_memory(memory.name, memory.key, memory.size)
         except InferenceServerException as error:
-            logger.warning("Triton at %s cannot share memory, inputs go over the wire: %s", self.url, error.message())
+            logger.warning(
+                "Triton at %s cannot share memory, inputs go over the network: %s", self.url, error.message()
+            )
             self._shares_memory = False
         else:
             self._shares_memory = True
 
-    def _lose(self, trouble: str) -> None:
-        # Told once, not with every probe.
-        if trouble != self._trouble:
-            logger.warning("Triton at %s is not ready: %s", self.url, trouble)
-        self.serving, self._trouble, self._late, self._shares_memory = False, trouble, 0, False
+    def _lose(self, problem: str) -> None:
+        # Logged once, not with every probe.
+        if problem != self._problem:
+            logger.warning("Triton at %s is not ready: %s", self.url, problem)
+        self.serving, self._problem, self._late, self._shares_memory = False, problem, 0, False

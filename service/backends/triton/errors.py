@@ -1,4 +1,4 @@
-"""Triton's errors as the service's own: the one place where they are told apart."""
+"""Triton's errors as the service's own."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ RETRY_AFTER_S = 1
 
 
 class EndpointLost(BackendUnavailable):
-    """The endpoint cannot be reached, or is going; another endpoint may answer."""
+    """The endpoint cannot be reached or is shutting down; another endpoint may succeed."""
 
 
 class EndpointFull(BackendUnavailable):
-    """The endpoint runs, but its queue is full; another endpoint may have room."""
+    """The endpoint runs, but its queue is full; another endpoint may have room in its queue."""
 
 
 def service_error(error: InferenceServerException, endpoint: str, model: str) -> ServiceError:
-    """What a failed call means.
+    """Return what a failed call means.
 
     | Triton | meaning |
     |---|---|
-    | DEADLINE_EXCEEDED; UNAVAILABLE, "timeout expired" | DeadlineExceeded: in the queue or at work |
+    | DEADLINE_EXCEEDED; UNAVAILABLE, "timeout expired" | DeadlineExceeded: in the queue or in the model |
     | UNAVAILABLE, "maximum queue size" | EndpointFull |
     | UNAVAILABLE, CANCELLED; a shared memory region it does not know | EndpointLost: not connected, or shutting down |
     | anything else | BackendFailure: model or input is wrong |
@@ -31,7 +31,7 @@ def service_error(error: InferenceServerException, endpoint: str, model: str) ->
     said = f"Triton at {endpoint}, model {model}: {error.message()}"
     text = said.lower()
     if status == "DEADLINE_EXCEEDED" or (status == "UNAVAILABLE" and "timeout expired" in text):
-        return DeadlineExceeded("the inference server did not answer within the deadline: send the request later")
+        return DeadlineExceeded("the inference server did not respond within the deadline: send the request later")
     if status == "UNAVAILABLE" and "maximum queue size" in text:
         return EndpointFull("the queue of the inference server is full", retry_after_s=RETRY_AFTER_S)
     if status in {"UNAVAILABLE", "CANCELLED"} or "shared memory region" in text:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.boxes import box_areas, clip_boxes, nms, pairwise_iou
+from models.boxes import box_areas, clip_boxes, nms, pairwise_iou, points_in_boxes
 
 
 def boxes(*rows: tuple[float, float, float, float]) -> np.ndarray:
@@ -45,3 +45,20 @@ def test_nms_keeps_the_earlier_of_equal_scores() -> None:
 
 def test_clipping_cuts_at_every_side() -> None:
     assert clip_boxes(boxes((-5, -5, 50, 70)), (60, 40)).tolist() == [[0, 0, 40, 60]]
+
+
+def test_the_left_and_top_edges_of_a_box_are_inside_and_the_others_are_not() -> None:
+    points_xy = np.array([(2, 3), (5.9, 7.9), (6, 5), (4, 8), (1, 5)], np.float32)
+    assert points_in_boxes(points_xy, boxes((2, 3, 6, 8), (0, 0, 9, 9))).tolist() == [
+        [True, True],
+        [True, True],
+        [False, True],
+        [False, True],
+        [False, True],
+    ]
+
+
+def test_no_points_and_no_boxes_have_a_table_of_their_sizes() -> None:
+    none = np.zeros((0, 2), np.float32)
+    assert points_in_boxes(none, boxes((0, 0, 1, 1))).shape == (0, 1)
+    assert points_in_boxes(np.zeros((2, 2), np.float32), boxes()).shape == (2, 0)

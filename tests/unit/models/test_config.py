@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -39,7 +39,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_none_leaves_out_what_may_be_left_out(path: Path) -> None:
     assert load_config(Example, path, ["start=runs/x", "start=none"]).start is None
-    with pytest.raises(ConfigError, match="steps: expected int, got 'none'"):
+    with pytest.raises(ConfigError, match="steps: must be a valid integer, got 'none'"):
         load_config(Example, path, ["steps=none"])
 
 
@@ -53,9 +53,9 @@ def test_values_get_the_types_of_the_dataclass(path: Path) -> None:
     [
         ("stesp=4", "unknown key 'stesp': did you mean 'steps'"),
         ("inner.side=[4]", "unknown key 'side': did you mean 'sides'"),
-        ("steps=many", "steps: expected int, got 'many'"),
-        ("steps=true", "steps: expected int, got True"),
-        ("kind=masks", "'masks' is none of 'tags', 'boxes'"),
+        ("steps=many", "steps: must be a valid integer, got 'many'"),
+        ("steps=true", "steps: must be a valid integer, got True"),
+        ("kind=masks", "kind: must be 'tags' or 'boxes', got 'masks'"),
         ("steps", "write key=value"),
         ("inner.sides=[5, 0]", r"example\.toml: inner: sides: must be above 0, got \(5, 0\)"),
     ],
@@ -75,3 +75,60 @@ def test_a_file_that_is_no_toml_is_named(path: Path) -> None:
     path.write_text("steps = = 3\n")
     with pytest.raises(ConfigError, match="cannot be read as TOML"):
         load_config(Example, path)
+
+
+def test_a_file_holds_what_differs_from_the_one_that_it_extends(path: Path) -> None:
+    child, grandchild = path.with_name("child.toml"), path.with_name("grandchild.toml")
+    child.write_text('extends = "example.toml"\nsteps = 5\n[inner]\nsides = [7]\n')
+    grandchild.write_text('extends = "child.toml"\nkind = "boxes"\n')
+    assert load_config(Example, child) == Example(5, 1.0, "tags", Inner((7,)))
+    assert load_config(Example, grandchild, ["lr=2"]) == Example(5, 2.0, "boxes", Inner((7,)))
+
+
+def test_a_table_extends_a_file_of_its_own(path: Path) -> None:
+    path.with_name("sides.toml").write_text("sides = [9]\n")
+    path.write_text('steps = 3\nlr = 1\nkind = "tags"\n[inner]\nextends = "sides.toml"\n')
+    assert load_config(Example, path).inner == Inner((9,))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param('extends = "child.toml"\n', r"child\.toml: extends: the file extends itself", id="itself"),
+        pytest.param('extends = "gone.toml"\n', r"gone\.toml: cannot be read", id="missing"),
+        pytest.param("extends = 3\n", r"child\.toml: extends: expected the path of a TOML file, got 3", id="no path"),
+    ],
+)
+def test_what_cannot_be_extended_is_named(tmp_path: Path, text: str, message: str) -> None:
+    child = tmp_path / "child.toml"
+    child.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_config(Example, child)
+
+
+@dataclass(frozen=True)
+class Renamed:
+    subsample: int = 1
+    loss_weights: dict[str, float] = field(default_factory=dict)
+
+
+def test_the_old_name_of_a_key_is_read_with_a_warning_and_the_override_wins(tmp_path: Path) -> None:
+    path = tmp_path / "old.toml"
+    path.write_text("every = 3\n")
+    with pytest.warns(FutureWarning, match=r"old\.toml: 'every' is now called 'subsample'"):
+        assert load_config(Renamed, path) == Renamed(3)
+    with pytest.warns(FutureWarning, match="'every'"):
+        assert load_config(Renamed, path, ["subsample=4"]) == Renamed(4)
+
+
+def test_a_key_that_moved_into_a_table_is_read_under_its_old_name(tmp_path: Path) -> None:
+    path = tmp_path / "old.toml"
+    path.write_text("ground_weight = 0.5\n")
+    with pytest.warns(FutureWarning, match="'ground_weight' is now called 'loss_weights.loss_background'"):
+        read = load_config(Renamed, path, ["loss_weights.loss_tags=2.0"])
+    assert read.loss_weights == {"loss_background": 0.5, "loss_tags": 2.0}
+
+
+def test_an_old_name_means_nothing_to_settings_that_never_had_it(path: Path) -> None:
+    with pytest.raises(ConfigError, match="unknown key 'every'"):
+        load_config(Example, path, ["every=2"])

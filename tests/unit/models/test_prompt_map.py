@@ -47,7 +47,7 @@ def test_the_map_is_asked_in_place_of_the_grid_and_its_best_points_when_prompts_
     none = Peaks(np.zeros((0, 2), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32))
     points = np.stack([np.arange(12) * 5 + 2, np.full(12, 20)], axis=1).astype(np.float32)
     mapped = run_proposing(propose(none, (40, 80), SETTINGS, points), decode, (16,))
-    assert np.array_equal(mapped.asked[0].coords[:, 0], points[:9])
-    assert sum(map(len, mapped.asked)) == 9
+    assert np.array_equal(mapped.prompts[0].coords[:, 0], points[:9])
+    assert sum(map(len, mapped.prompts)) == 9
     gridded = run_proposing(propose(none, (40, 80), replace(SETTINGS, max_prompts=999), None), decode, (16,))
-    assert sum(map(len, gridded.asked)) == 8 * 8 + 16 * 16
+    assert sum(map(len, gridded.prompts)) == 8 * 8 + 16 * 16

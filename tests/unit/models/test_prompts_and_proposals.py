@@ -76,15 +76,15 @@ def test_peaks_are_asked_first_then_groups_then_grids() -> None:
     picture = run_proposing(
         propose(peaks_at((10, 10, 0), (50, 50, 0), (30, 30, 1)), (SIDE, SIDE), SETTINGS), SquareDecoder(iou=0.1), (64,)
     )
-    assert [batch.labels.shape for batch in picture.asked] == [(3, 2), (1, 2), (4, 2), (16, 2)]
-    assert picture.asked[1].labels.tolist() == [[1, 1]]
+    assert [batch.labels.shape for batch in picture.prompts] == [(3, 2), (1, 2), (4, 2), (16, 2)]
+    assert picture.prompts[1].labels.tolist() == [[1, 1]]
 
 
 def test_a_group_holds_the_strongest_peaks_and_no_more_than_one_map_may_have() -> None:
     points = np.array([(10, 10), (20, 20), (30, 30)], np.float32)
     peaks = Peaks(points, np.zeros(3, np.int64), np.array([0.95, 0.9, 1.0], np.float32))
     settings = replace(SETTINGS, peak_max_count=2)
-    group = run_proposing(propose(peaks, (SIDE, SIDE), settings), SquareDecoder(), (64,)).asked[1]
+    group = run_proposing(propose(peaks, (SIDE, SIDE), settings), SquareDecoder(), (64,)).prompts[1]
     np.testing.assert_array_equal(group.coords[0], points[[0, 2]])
 
 
@@ -92,25 +92,43 @@ def test_no_prompt_is_spent_on_a_point_that_a_good_mask_covers() -> None:
     good = run_proposing(propose(peaks_at(), (SIDE, SIDE), SETTINGS), SquareDecoder(half_px=9), (64,))
     poor = run_proposing(propose(peaks_at(), (SIDE, SIDE), SETTINGS), SquareDecoder(half_px=9, iou=0.6), (64,))
     # Each of the four coarse masks, 18 px wide, covers the four fine points around its centre.
-    assert sum(map(len, good.asked)) == 4
-    assert sum(map(len, poor.asked)) == 4 + 16
+    assert sum(map(len, good.prompts)) == 4
+    assert sum(map(len, poor.prompts)) == 4 + 16
+
+
+@pytest.mark.parametrize("max_prompts", [1, 7, 40, 64])
+def test_peaks_groups_and_grid_together_stay_within_the_budget(max_prompts: int) -> None:
+    rows = [(float(x), float(label), label) for label in range(31) for x in range(25)]
+    settings = replace(SETTINGS, max_prompts=max_prompts)
+    found = run_proposing(propose(peaks_at(*rows), (SIDE, SIDE), settings), SquareDecoder(), (64,))
+    assert sum(map(len, found.prompts)) == max_prompts
+
+
+def test_a_small_budget_takes_the_highest_peak_of_each_label_first() -> None:
+    peaks = peaks_at((1, 0, 0), (2, 0, 0), (3, 0, 0), (4, 0, 1), (5, 0, 2), (6, 0, 2))
+    peaks = replace(peaks, values=np.array([0.97, 0.99, 0.98, 0.91, 0.92, 0.93], np.float32))
+    settings = replace(SETTINGS, max_prompts=6)
+    found = run_proposing(propose(peaks, (SIDE, SIDE), settings), SquareDecoder(), (64,))
+    # Two labels have a group. Of the four points left, three are the highest of a label.
+    assert found.prompts[0].coords[:, 0, 0].tolist() == [2, 3, 4, 6]
+    assert [batch.labels.shape for batch in found.prompts[1:]] == [(1, 3), (1, 2)]
 
 
 def test_a_mask_of_most_of_the_picture_spares_no_prompt() -> None:
     picture = run_proposing(propose(peaks_at(), (SIDE, SIDE), SETTINGS), SquareDecoder(half_px=30), (64,))
-    assert sum(map(len, picture.asked)) == 20
+    assert sum(map(len, picture.prompts)) == 20
 
 
 def test_max_prompts_bounds_the_grid() -> None:
     settings = replace(SETTINGS, max_prompts=7)
     picture = run_proposing(propose(peaks_at(), (SIDE, SIDE), settings), SquareDecoder(iou=0.6), (64,))
-    assert sum(map(len, picture.asked)) == 7
+    assert sum(map(len, picture.prompts)) == 7
 
 
 def test_a_bounded_grid_still_reaches_the_foot_of_the_picture() -> None:
     settings = replace(SETTINGS, max_prompts=9)
     picture = run_proposing(propose(peaks_at(), (SIDE, SIDE), settings), SquareDecoder(iou=0.6), (64,))
-    coarse, fine = (batch.coords[:, 0] for batch in picture.asked)
+    coarse, fine = (batch.coords[:, 0] for batch in picture.prompts)
     assert (len(coarse), len(fine)) == (4, 5)
     assert set(fine[:, 1]) == set(grid_points(4, (SIDE, SIDE))[:, 1]), "every row of the fine grid is asked"
 
@@ -128,7 +146,7 @@ def focused(iou: float, max_prompts: int = 64, cover_max_area_share: float = 0.2
     )
     decoder = SquareDecoder(half_px=12, iou=iou)
     picture = run_proposing(propose(peaks_at((32, 32, 0)), (SIDE, SIDE), settings), decoder, (64,))
-    return np.concatenate([np.zeros((0, 2), np.float32), *(batch.coords[:, 0] for batch in picture.asked[1:])])
+    return np.concatenate([np.zeros((0, 2), np.float32), *(batch.coords[:, 0] for batch in picture.prompts[1:])])
 
 
 def test_the_finest_grid_is_asked_inside_promising_masks_alone() -> None:
@@ -149,7 +167,7 @@ def test_promising_masks_take_turns() -> None:
     settings = replace(SETTINGS, grid_sides=(), focus_side=16, focus_min_iou=0.6, max_prompts=8)
     peaks = peaks_at((16, 16, 0), (48, 48, 1))
     picture = run_proposing(propose(peaks, (SIDE, SIDE), settings), SquareDecoder(half_px=6, iou=0.7), (64,))
-    near = picture.asked[-1].coords[:, 0]
+    near = picture.prompts[-1].coords[:, 0]
     assert len(near) == 6
     assert (near < 32).all(axis=1).sum() == (near > 32).all(axis=1).sum() == 3
 
@@ -167,7 +185,7 @@ def test_near_duplicates_go_the_better_one_stays_and_the_count_is_bounded() -> N
     )
     assert len(picture.proposals) == 3
     assert (np.diff(picture.proposals.predicted_iou) <= 0).all()
-    first = prompt_of(picture.asked, int(picture.proposals.prompts[0]))
+    first = prompt_of(picture.prompts, int(picture.proposals.prompts[0]))
     assert first.coords[0, 0].tolist() in ([10, 10], *grid_points(2, (SIDE, SIDE)).tolist())
 
 
@@ -175,7 +193,7 @@ def test_no_peaks_and_no_grid_give_no_proposals() -> None:
     settings = replace(SETTINGS, grid_sides=())
     picture = run_proposing(propose(peaks_at(), (SIDE, SIDE), settings), SquareDecoder(), (64,))
     assert len(picture.proposals) == 0
-    assert picture.asked == ()
+    assert picture.prompts == ()
 
 
 def test_prompt_of_finds_prompts_across_batches() -> None:

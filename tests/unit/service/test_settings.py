@@ -20,9 +20,9 @@ from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_ke
 from service.backends.ort import PROVIDERS
 from service.backends.triton.backend import TritonBackend
 from service.errors import BackendMismatch
+from service.http.trace_scope import TraceScope
 from service.inference.open_pipeline import create_pipeline
 from service.inference.pipeline import Pipeline
-from service.observability.tracing import TraceScope
 from service.runtime.server import Server
 from service.settings import Settings, load_settings
 from tests.support.service_parts import (
@@ -108,7 +108,7 @@ async def client_of(
     app = create_app(tiny_settings(bundle.folder, **changes), backend)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://t") as client:
-        yield client, app.state.detector.pipeline
+        yield client, app.state.handler.pipeline
 
 
 async def post(client: httpx.AsyncClient, tags: str = "red-bolt") -> httpx.Response:
@@ -228,7 +228,7 @@ async def check_device(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
 async def check_backend_and_urls(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="WEAKSAM_TRITON_URLS is '': Value error, backend is triton: name at least"):
         tiny_settings(bundle.folder, backend="triton")
-    with pytest.raises(ValueError, match="'http://triton:8001' is no address: name each as host:port"):
+    with pytest.raises(ValueError, match="'http://triton:8001' is no address: write each as host:port"):
         tiny_settings(bundle.folder, backend="triton", triton_urls="http://triton:8001")
     backend = triton_backend(bundle)
     assert (backend.kind, backend._urls) == ("triton", ("127.0.0.1:1", "127.0.0.1:2"))
@@ -304,7 +304,7 @@ async def check_api_keys(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
 
 async def check_cors_origins(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
     for wrong in ("*", "label.example", "https://label.example/page", "https://*.example"):
-        with pytest.raises(ValueError, match="is no origin: name each as https://host"):
+        with pytest.raises(ValueError, match="is no origin: write each as https://host"):
             tiny_settings(bundle.folder, cors_origins=wrong)
     origin = "https://label.example"
     for named in ("", f"http://10.0.0.1:3000,{origin}"):

@@ -35,7 +35,7 @@ async def test_a_busy_answer_halves_and_answers_restore_it() -> None:
     assert limit.allowed == 4
     assert await most_at_once(limit, tasks=20) == 4
     for _ in range(100):
-        limit.answered()
+        limit.responded()
     assert limit.allowed == 8
 
 

@@ -1,1 +1,1 @@
-"""Brushes: noise, outlines, forms, materials and sprites."""
+"""Drawing: noise, outlines, materials, textures, and objects built from layers of them."""

@@ -1,4 +1,4 @@
-"""What things are made of, each with random variation of its own."""
+"""Materials of the drawn objects, each with random variation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import colorsys
 
 import numpy as np
 
-from training.scenes.drawing.sketch import Material, Rgb
+from training.scenes.drawing.layers import Material, Rgb
 
 
 def steel(rng: np.random.Generator) -> Material:
@@ -30,12 +30,12 @@ def rust(rng: np.random.Generator) -> Material:
 
 
 def metal(rng: np.random.Generator) -> Material:
-    """One of the metals, clean ones more often than rusty ones."""
+    """Return one of the metals, clean ones more often than rusty ones."""
     return [steel, steel, dark_steel, brass, rust][int(rng.integers(5))](rng)
 
 
 def plastic(rng: np.random.Generator) -> Material:
-    """Saturated, glossy; the colours of tool handles."""
+    """Return a saturated, glossy material in the colours of tool handles."""
     hue = float(rng.choice([0.0, 0.02, 0.08, 0.13, 0.15, 0.35, 0.4, 0.58, 0.62]) + rng.normal(0, 0.015))
     rgb = colorsys.hsv_to_rgb(hue % 1.0, rng.uniform(0.65, 0.98), rng.uniform(0.5, 0.95))
     return Material(_near(rng, rgb, 0.02), "fine", 0.02, 0.22, rng.uniform(0.2, 0.7))

@@ -1,6 +1,6 @@
-"""Noise fields cut from tiles that are computed once per process.
+"""Noise fields, cut from tiles that are computed once per process.
 
-Fresh multi-octave noise would cost more than a whole picture may.
+New noise of several octaves would cost more time than the whole image.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ Floats = npt.NDArray[np.float32]
 NoiseKind = Literal["white", "fine", "grain", "rough", "cloud", "streak", "pebble"]
 
 TILE_PX = 512
-_TILE_SEED = 20_240_214  # fixed: a picture depends on its own generator only, never on which process drew it
+_TILE_SEED = 20_240_214  # fixed: an image depends on its own generator only, never on which process drew it
 
 
 def sample_noise(rng: np.random.Generator, size_hw: tuple[int, int], kind: NoiseKind, zoom: float = 1.0) -> Floats:
-    """A random cut of zero-mean, unit-variance noise, float32 [H,W]; `zoom` > 1 makes its grains larger."""
+    """Return a random cut of zero-mean, unit-variance noise, float32 [H,W]; `zoom` > 1 makes its grains larger."""
     height, width = size_hw
     cut_hw = (max(2, round(height / zoom)), max(2, round(width / zoom)))
     cut = _wrapped_cut(_doubled_tile(kind), cut_hw, rng.integers(0, TILE_PX, 2))
@@ -44,7 +44,7 @@ def _wrapped_cut(tile: Floats, cut_hw: tuple[int, int], start_yx: npt.NDArray[np
 
 @cache
 def _doubled_tile(kind: NoiseKind) -> Floats:
-    """The tile repeated 2x2, so that most cuts are views and need no gathering across its border."""
+    """Return the tile repeated 2x2: most cuts are then views and need no gathering across its border."""
     return np.tile(_tile(kind), (2, 2))
 
 
@@ -85,7 +85,7 @@ def _power_law(white: Floats, exponent: float) -> Floats:
 
 
 def _pebbles(rng: np.random.Generator) -> Floats:
-    """Voronoi cells, each with its own brightness and a dark rim, as in washed concrete or gravel."""
+    """Return Voronoi cells, each with its own brightness and a dark rim, as in washed concrete or gravel."""
     seeds = (rng.random((TILE_PX, TILE_PX)) < 1 / 36).astype(np.uint8)
     brightness = rng.random((TILE_PX, TILE_PX)).astype(np.float32)
     margin = 32

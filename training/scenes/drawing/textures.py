@@ -1,4 +1,4 @@
-"""Surfaces: how a part of an object is coloured, from flat paint to brushed metal and printed labels."""
+"""Textures of an object's parts, from flat paint to brushed metal and printed labels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Surface = Callable[[np.random.Generator, tuple[int, int], Floats], Floats]
 
 
 def paint_surface(rng: np.random.Generator, size_hw: tuple[int, int], colour_rgb: Floats) -> Floats:
-    """A random surface of about `colour_rgb` (float32 [3], 0..1): float32 [H,W,3], not clipped."""
+    """Return a random surface of about `colour_rgb` (float32 [3], 0..1): float32 [H,W,3], not clipped."""
     surface = SURFACES[int(rng.choice(len(SURFACES), p=_SHARES))](rng, size_hw, colour_rgb)
     if rng.random() < 0.4:
         _wear(rng, surface)
@@ -37,7 +37,7 @@ def noisy(rng: np.random.Generator, size_hw: tuple[int, int], colour_rgb: Floats
 
 
 def striped(rng: np.random.Generator, size_hw: tuple[int, int], colour_rgb: Floats) -> Floats:
-    """Threads, ribs, tape and prints: parallel bands, soft or hard."""
+    """Return parallel bands, soft or hard: threads, ribs, tape and prints."""
     along = _along_px(size_hw, rng.uniform(0, np.pi))
     wave = np.sin(along * np.float32(2 * np.pi / rng.uniform(3.0, 24.0)) + np.float32(rng.uniform(0, 6)))
     bands = np.clip(wave * np.float32(rng.choice([1.0, 6.0])), -1, 1)[..., None]
@@ -52,7 +52,7 @@ def speckled(rng: np.random.Generator, size_hw: tuple[int, int], colour_rgb: Flo
 
 
 def metallic(rng: np.random.Generator, size_hw: tuple[int, int], colour_rgb: Floats) -> Floats:
-    """Bright and dark bands across, as a polished rod or sheet mirrors sky and ground."""
+    """Return bright and dark bands across, as a polished rod or sheet mirrors sky and ground."""
     along = _along(size_hw, rng.uniform(0, 2 * np.pi))
     surface = np.zeros(size_hw, np.float32)
     for _ in range(int(rng.integers(1, 4))):
@@ -63,7 +63,7 @@ def metallic(rng: np.random.Generator, size_hw: tuple[int, int], colour_rgb: Flo
 
 
 def printed(rng: np.random.Generator, size_hw: tuple[int, int], colour_rgb: Floats) -> Floats:
-    """Blocks and rows of marks like the print on a label, tag or tin."""
+    """Return blocks and rows of marks like the print on a label, tag or tin."""
     surface = flat(rng, size_hw, colour_rgb)
     height, width = size_hw
     ink = random_colour(rng)
@@ -81,7 +81,7 @@ _SHARES = np.array([0.16, 0.18, 0.2, 0.1, 0.08, 0.18, 0.1])
 
 
 def random_colour(rng: np.random.Generator) -> Floats:
-    """Float32 [3] in 0..1: mostly greys, blacks and metals with some saturated paint, as debris has."""
+    """Return float32 [3] in 0..1: mostly greys, blacks and metals with some saturated paint, as debris has."""
     if rng.random() < 0.55:
         level = rng.choice([rng.uniform(0.02, 0.25), rng.uniform(0.25, 0.75), rng.uniform(0.75, 1.0)])
         return np.asarray(np.clip(level + rng.normal(0, 0.04, 3), 0, 1), dtype=np.float32)
@@ -92,7 +92,7 @@ def random_colour(rng: np.random.Generator) -> Floats:
 
 
 def emboss(surface_hwc: Floats, alpha_hw: Floats, light_xy: tuple[float, float], strength: float) -> None:
-    """Brighten edges that face the light and darken the others, in place: a flat outline becomes a solid thing."""
+    """Brighten edges that face the light and darken the others, in place: a flat outline looks solid."""
     reach = max(0.8, 0.06 * float(np.sqrt(alpha_hw.sum())))
     soft = cv2.GaussianBlur(alpha_hw, (0, 0), reach)
     slope_y, slope_x = np.gradient(soft)
@@ -107,7 +107,7 @@ def _wear(rng: np.random.Generator, surface: Floats) -> None:
 
 
 def _along_px(size_hw: tuple[int, int], angle: float) -> Floats:
-    """Each pixel's distance along a direction, in pixels from the middle."""
+    """Return each pixel's distance along a direction, in pixels from the middle."""
     height, width = size_hw
     x = (np.arange(width, dtype=np.float32) - np.float32(width / 2)) * np.float32(np.cos(angle))
     y = (np.arange(height, dtype=np.float32) - np.float32(height / 2)) * np.float32(np.sin(angle))
@@ -115,5 +115,5 @@ def _along_px(size_hw: tuple[int, int], angle: float) -> Floats:
 
 
 def _along(size_hw: tuple[int, int], angle: float) -> Floats:
-    """The same in units of half the canvas: about -1..1."""
+    """Return the same in units of half the image: about -1..1."""
     return _along_px(size_hw, angle) * np.float32(2.0 / max(size_hw))

@@ -38,6 +38,12 @@ def test_a_key_is_printed_once_and_only_its_hash_is_stored(path: Path) -> None:
     assert KeyRing(path).find(secret) == read_key_file(path).keys[0]
 
 
+def test_a_burst_needs_a_rate(path: Path) -> None:
+    ended = CliRunner().invoke(keys_app, ["add", "batch", "--burst", "7", "--file", str(path)])
+    assert "give --rate-per-s too" in str(ended.exception)
+    assert not path.exists()
+
+
 def test_keys_differ() -> None:
     assert len({new_key() for _ in range(100)}) == 100
 

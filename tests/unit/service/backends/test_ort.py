@@ -74,7 +74,7 @@ def test_every_error_of_onnxruntime_is_mapped() -> None:
 def test_errors_are_mapped_to_the_most_specific_one() -> None:
     with pytest.raises(BackendUnavailable, match="cam"), mapped_errors("cam"):
         raise MemoryError
-    with pytest.raises(BackendUnavailable, match="cam has no room"), mapped_errors("cam"):
+    with pytest.raises(BackendUnavailable, match="cam has no memory"), mapped_errors("cam"):
         raise ort_errors.RuntimeException(
             "BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer"
         )

@@ -40,8 +40,8 @@ class Work:
         return self.value
 
 
-def key(name: str, of: int = 0) -> Key:
-    return Key("features", name, "digest", of)
+def key(name: str, label: int = 0) -> Key:
+    return Key("features", name, "digest", (label,))
 
 
 async def settle() -> None:
@@ -63,7 +63,8 @@ async def test_without_room_not_even_what_takes_none_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [key("b"), key("a", of=1), key("a")._replace(bundle_digest="other"), key("a")._replace(kind="proposals")]
+    "other",
+    [key("b"), key("a", label=1), key("a")._replace(bundle_digest="other"), key("a")._replace(kind="proposals")],
 )
 async def test_what_a_result_depends_on_is_in_its_key(other: Key) -> None:
     cache, work = ResultCache(100, Metrics()), Work(Blob(10))

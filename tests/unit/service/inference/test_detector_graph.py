@@ -68,15 +68,15 @@ def test_a_low_min_score_shows_more_and_changes_nothing_in_who_answers(bundle: B
     assert rows(result.detections) == [("red-bolt", "wsod", PATCH)]
 
 
-async def test_proposals_are_made_only_for_what_was_missed(bundle: Bundle) -> None:
+async def test_nothing_runs_that_the_response_does_not_need(bundle: Bundle) -> None:
     backend = WatchedBackend(bundle)
     pipeline = tiny_pipeline(bundle.folder, backend)
     image = decoded(RED_AND_BLUE)
-    answer = await pipeline.detect(image, ["red-bolt"])
-    assert dict(backend.runs) == {"cam": 1, "sam_encoder": 1, "detector": 1}
-    assert set(answer.timing_ms) == {"letterbox", "cam", "sam_encoder", "detector", "select", "masks", "total"}
+    result = await pipeline.detect(image, ["red-bolt"])
+    assert dict(backend.runs) == {"detector": 1}
+    assert set(result.timing_ms) == {"letterbox", "detector", "select", "masks", "total"}
     await pipeline.detect(image, ["red-bolt"], DetectOptions(min_score=0.9))
-    assert backend.runs["detector"] == 1
+    assert dict(backend.runs) == {"detector": 1}
     await pipeline.detect(image, ["red-bolt", "blue-wrench"])
     assert (backend.runs["detector"], backend.runs["wsod"], backend.runs["cam"]) == (2, 1, 1)
     for model, count in (("cam", 1), ("sam_encoder", 1), ("detector", 2)):
@@ -84,9 +84,51 @@ async def test_proposals_are_made_only_for_what_was_missed(bundle: Bundle) -> No
     await pipeline.backend.aclose()
 
 
-def test_an_explanation_changes_nothing_but_explains(bundle: Bundle) -> None:
+async def test_the_classifier_tells_the_ledger_where_a_tag_was_lost(bundle: Bundle) -> None:
+    backend = WatchedBackend(bundle)
+    pipeline = tiny_pipeline(bundle.folder, backend)
+    image = decoded(picture((PATCH, (191, 0, 0))))
+    (row,) = (await pipeline.detect(image, ["red-bolt"], DetectOptions(min_score=0.9))).tags
+    assert (row.stage, dict(backend.runs)) == ("score", {"detector": 1, "cam": 1})
+    await pipeline.backend.aclose()
+
+
+async def test_box_prompts_need_the_encoder_and_nothing_of_the_classifier(tmp_path: Path) -> None:
+    boxes = write_tiny_bundle(tmp_path, post=PostSettings(mask_source="box"), detector=True)
+    backend = WatchedBackend(boxes)
+    pipeline = tiny_pipeline(boxes.folder, backend)
+    await pipeline.detect(decoded(RED_AND_BLUE), ["red-bolt"], DetectOptions(mask_format="none"))
+    assert dict(backend.runs) == {"detector": 1}
+    await pipeline.detect(decoded(RED_AND_BLUE), ["red-bolt"])
+    assert dict(backend.runs) == {"detector": 1, "sam_encoder": 1, "sam_decoder": 1}
+    await pipeline.backend.aclose()
+
+
+def test_full_effort_adds_what_the_detector_overlooked(bundle: Bundle) -> None:
+    # The tiny detector draws one box around both bolts; the proposals have each.
+    asked = ["red-bolt", "blue-wrench"]
+    fast, full = (detect_once(bundle.folder, TWO_BOLTS_AND_A_NUT, asked, effort=effort) for effort in ("fast", "full"))
+    assert rows(fast.detections) == [("red-bolt", "detector", (8, 8, 56, 52))]
+    assert {row for row in rows(full.detections) if row[1] == "detector"} == set(rows(fast.detections))
+    assert len([row for row in rows(full.detections) if row[:2] == ("red-bolt", "wsod")]) == 2
+
+
+def test_full_effort_returns_nothing_twice(bundle: Bundle) -> None:
+    fast, full = (detect_once(bundle.folder, RED_AND_BLUE, ["red-bolt"], effort=effort) for effort in ("fast", "full"))
+    assert rows(fast.detections) == rows(full.detections) == [("red-bolt", "detector", (16, 16, 32, 32))]
+
+
+def test_a_bundle_may_ask_for_full_effort(tmp_path: Path) -> None:
+    post = PostSettings(mask_source="detector", quality_power=0.0, effort="full")
+    folder = write_tiny_bundle(tmp_path, post=post, detector=True).folder
+    assert len(detect_once(folder, TWO_BOLTS_AND_A_NUT, ["red-bolt"]).detections) == 3
+    assert len(detect_once(folder, TWO_BOLTS_AND_A_NUT, ["red-bolt"], effort="fast").detections) == 1
+
+
+def test_an_explanation_changes_nothing_of_full_effort_but_explains(bundle: Bundle) -> None:
     for tags in (["red-bolt"], ["red-bolt", "blue-wrench"]):
-        plain, explained = (detect_once(bundle.folder, RED_AND_BLUE, tags, explain=asked) for asked in (False, True))
+        plain = detect_once(bundle.folder, RED_AND_BLUE, tags, effort="full")
+        explained = detect_once(bundle.folder, RED_AND_BLUE, tags, explain=True)
         assert plain.detections == explained.detections
         assert explained.explain is not None
         assert explained.explain.proposals

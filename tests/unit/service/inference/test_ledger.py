@@ -5,9 +5,10 @@ import pytest
 
 from models.bundle import Bundle
 from models.peaks import Peaks
+from models.proposals import Proposals
 from service.errors import TooManyTags, UnknownTag
-from service.inference.ledger import Evidence, Tag, covered_classes, known_classes, predict_tags, resolve_tags, tag_row
-from service.inference.stage_results import ScoredProposals
+from service.inference.ledger import Evidence, covered_classes, tag_row
+from service.inference.tags import Tag, known_classes, predict_tags, resolve_tags
 from tests.support.tiny_bundle import LABELS
 from weaksam.schemas import LossStage
 
@@ -61,12 +62,12 @@ def test_predicted_tags_reach_their_own_thresholds_best_first(tiny_bundle: Bundl
 
 
 def evidence(**changes: object) -> Evidence:
-    """Everything seen, covered and returned for class 0, unless changed."""
+    """Everything classified, covered and returned for class 0, unless changed."""
     columns = {
-        "seen": np.array([True, True, True]),
+        "classified": np.array([True, True, True]),
         "covered": np.array([True, True, True]),
         "best_scores": np.array([0.75, np.nan, np.nan], np.float32),
-        "enough": np.array([2, 0, 0]),
+        "above_threshold": np.array([2, 0, 0]),
         "returned": np.array([2, 0, 0]),
     }
     return Evidence(**{**columns, **changes})  # type: ignore[arg-type]
@@ -76,10 +77,10 @@ NOTHING = np.zeros(3, np.int64)
 LOSSES: dict[str, tuple[LossStage, dict[str, object]]] = {
     "classifier, and all later ones": (
         "classifier",
-        {"seen": NOTHING > 0, "covered": NOTHING > 0, "enough": NOTHING, "returned": NOTHING},
+        {"classified": NOTHING > 0, "covered": NOTHING > 0, "above_threshold": NOTHING, "returned": NOTHING},
     ),
-    "proposals": ("proposals", {"covered": NOTHING > 0, "enough": NOTHING, "returned": NOTHING}),
-    "score": ("score", {"enough": NOTHING, "returned": NOTHING}),
+    "proposals": ("proposals", {"covered": NOTHING > 0, "above_threshold": NOTHING, "returned": NOTHING}),
+    "score": ("score", {"above_threshold": NOTHING, "returned": NOTHING}),
     "limit": ("limit", {"returned": NOTHING}),
 }
 
@@ -93,7 +94,7 @@ def test_a_lost_tag_names_the_first_stage_that_lost_it(stage: LossStage, changes
 
 
 def test_a_found_tag_has_no_stage_even_where_the_classifier_did_not_see_it() -> None:
-    row = tag_row(Tag("rivet", 0), evidence(seen=NOTHING > 0), LABELS)
+    row = tag_row(Tag("rivet", 0), evidence(classified=NOTHING > 0), LABELS)
     assert (row.status, row.count, row.stage, row.label) == ("found", 2, None, "red-bolt")
 
 
@@ -108,7 +109,6 @@ def test_an_unknown_tag_has_the_nearest_labels_and_nothing_else() -> None:
 
 def test_a_class_is_covered_by_a_box_that_holds_one_of_its_peaks() -> None:
     peaks = Peaks(np.array([[10, 10], [30, 30], [50, 50]], np.float32), np.array([0, 0, 2]), np.ones(3, np.float32))
-    proposals = ScoredProposals.empty(3).picture.proposals
     boxes = np.array([[25, 25, 35, 35], [40, 40, 50, 50]], np.float32)  # half-open: 50, 50 lies outside
-    proposals = type(proposals)(boxes, *[np.zeros(2)] * 5)  # type: ignore[arg-type]
+    proposals = Proposals(boxes, *[np.zeros(2)] * 5)  # type: ignore[arg-type]
     assert covered_classes(peaks, proposals, 3).tolist() == [True, False, False]

@@ -213,7 +213,7 @@ async def test_cam_and_encoder_run_at_the_same_time(tiny_bundle: Bundle) -> None
     backend = WatchedBackend(tiny_bundle)
     pipeline = tiny_pipeline(tiny_bundle.folder, backend)
     backend.shut()
-    task = asyncio.create_task(pipeline.detect(decoded(TWO_BOLTS_AND_A_NUT)))
+    task = asyncio.create_task(pipeline.detect(decoded(TWO_BOLTS_AND_A_NUT), ["red-bolt"]))
     await until(lambda: backend.held == 2)
     backend.release()
     await task

@@ -13,7 +13,7 @@ from models.bundle import load_bundle, write_manifest
 from service.inference.cache import ResultCache
 from service.inference.pipeline import Limits, Pipeline
 from service.observability.metrics import Metrics
-from service.runtime.active_bundle import Served
+from service.runtime.active_bundle import ActiveBundle
 from tests.support.service_parts import TWO_BOLTS_AND_A_NUT, WatchedBackend, decoded, until
 from tests.support.tiny_bundle import write_tiny_bundle
 
@@ -49,51 +49,51 @@ async def detect(pipeline: Pipeline) -> str:
 
 
 async def test_another_bundle_takes_over_after_its_warm_up(shelf: Shelf) -> None:
-    served = Served(shelf.open(), shelf.open)
+    active = ActiveBundle(shelf.open(), shelf.open)
     shelf.put("2")
-    assert await served.reload() == "swapped"
-    assert served.warm
+    assert await active.reload() == "swapped"
+    assert active.warm
     first, second = shelf.backends
     assert second.runs["wsod"] == 1, "the warm-up ran every graph"
     assert not await first.ready()
-    assert await detect(served.pipeline) == "2"
-    await served.aclose()
+    assert await detect(active.pipeline) == "2"
+    await active.aclose()
     assert not await second.ready()
 
 
 async def test_whoever_has_a_lease_keeps_the_old_one_to_the_end(shelf: Shelf) -> None:
-    served = Served(shelf.open(), shelf.open)
+    active = ActiveBundle(shelf.open(), shelf.open)
     first = shelf.backends[0]
     shelf.put("2")
-    with served.lease() as old:
-        reload = asyncio.create_task(served.reload())
-        await until(lambda: served.pipeline is not old)
-        with served.lease() as new:
+    with active.lease() as old:
+        reload = asyncio.create_task(active.reload())
+        await until(lambda: active.pipeline is not old)
+        with active.lease() as new:
             assert [await detect(old), await detect(new)] == ["1", "2"]
         await asyncio.sleep(0.05)
         assert await first.ready()
         assert not reload.done()
     assert await reload == "swapped"
     assert not await first.ready()
-    await served.aclose()
+    await active.aclose()
 
 
 async def test_reloads_come_one_after_the_other(shelf: Shelf) -> None:
-    served = Served(shelf.open(), shelf.open)
+    active = ActiveBundle(shelf.open(), shelf.open)
     shelf.put("2")
-    assert sorted(await asyncio.gather(served.reload(), served.reload())) == ["swapped", "unchanged"]
+    assert sorted(await asyncio.gather(active.reload(), active.reload())) == ["swapped", "unchanged"]
     assert [await backend.ready() for backend in shelf.backends] == [False, True, False]
-    await served.aclose()
+    await active.aclose()
 
 
 async def test_the_same_bundle_changes_nothing(shelf: Shelf) -> None:
-    served = Served(shelf.open(), shelf.open)
-    before = served.pipeline
-    assert await served.reload() == "unchanged"
-    assert served.pipeline is before
-    assert served.warm, "a service whose first warm-up failed gets another attempt"
+    active = ActiveBundle(shelf.open(), shelf.open)
+    before = active.pipeline
+    assert await active.reload() == "unchanged"
+    assert active.pipeline is before
+    assert active.warm, "a service whose first warm-up failed gets another attempt"
     assert [await backend.ready() for backend in shelf.backends] == [True, False]
-    await served.aclose()
+    await active.aclose()
 
 
 def _failing(backend: WatchedBackend) -> None:
@@ -101,42 +101,42 @@ def _failing(backend: WatchedBackend) -> None:
 
 
 async def test_the_old_one_stays_where_the_warm_up_fails(shelf: Shelf) -> None:
-    served = Served(shelf.open(), shelf.open)
-    await served.warm_up()
+    active = ActiveBundle(shelf.open(), shelf.open)
+    await active.warm_up()
     shelf.put("2")
     shelf.before_open = _failing
     with pytest.raises(RuntimeError, match="of the test"):
-        await served.reload()
+        await active.reload()
     assert [await backend.ready() for backend in shelf.backends] == [True, False]
-    assert await detect(served.pipeline) == "1"
+    assert await detect(active.pipeline) == "1"
     shelf.before_open = lambda backend: None
-    assert await served.reload() == "swapped"
-    await served.aclose()
+    assert await active.reload() == "swapped"
+    await active.aclose()
 
 
 async def test_the_old_one_stays_where_the_bundle_cannot_be_read(shelf: Shelf) -> None:
-    served = Served(shelf.open(), shelf.open)
+    active = ActiveBundle(shelf.open(), shelf.open)
     (shelf.bundle.folder / "cam.onnx").write_bytes(b"torn")
     shelf.put("2")
     with pytest.raises(ValueError, match="cam"):
-        await served.reload()
-    assert await detect(served.pipeline) == "1"
-    await served.aclose()
+        await active.reload()
+    assert await detect(active.pipeline) == "1"
+    await active.aclose()
 
 
 async def test_back_to_the_first_bundle_runs_its_graphs_anew(shelf: Shelf) -> None:
-    served = Served(shelf.open(), shelf.open)
-    await served.warm_up()
-    assert await detect(served.pipeline) == "1"
+    active = ActiveBundle(shelf.open(), shelf.open)
+    await active.warm_up()
+    assert await detect(active.pipeline) == "1"
     for version in ("2", "1"):
         shelf.put(version)
-        assert await served.reload() == "swapped"
+        assert await active.reload() == "swapped"
     third = shelf.backends[2]
     # Nothing that the first backend has computed may pass for a warm-up of the third.
     assert third.runs["sam_encoder"] == 1
-    await detect(served.pipeline)
+    await detect(active.pipeline)
     assert third.runs["sam_encoder"] == 2
-    await served.aclose()
+    await active.aclose()
 
 
 async def test_what_is_dropped_of_one_bundle_leaves_the_others(shelf: Shelf) -> None:

@@ -76,12 +76,28 @@ async def test_retry_after_grows_with_the_work_ahead() -> None:
     crowd = Crowd(admission, metrics)
     tasks = [asyncio.create_task(crowd.request()) for _ in range(4)]
     await asyncio.sleep(0.01)
-    with pytest.raises(Busy, match=r"1 requests are being worked on and 3 are waiting") as caught:
+    with pytest.raises(Busy, match=r"1 requests are running and 3 are waiting") as caught:
         await admission.worker(Timings(metrics)).__aenter__()
     assert caught.value.retry_after_s == (10 + 0.2 * (20 - 10)) * 4
     for task in reversed(tasks):
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_retry_after_is_learnt_from_successes_alone() -> None:
+    # 10 s for one that succeeds, then 1000 s for one that fails. Two more are on their way.
+    clock_s = iter([0.0, 10.0, 10.0, 1010.0, 1010.0])
+    metrics = Metrics()
+    admission = Admission(1, 0, metrics, lambda: next(clock_s, 1010.0))
+    async with admission.worker(Timings(metrics)):
+        pass
+    with pytest.raises(DeadlineExceeded):
+        async with admission.worker(Timings(metrics)):
+            raise DeadlineExceeded("late")
+    async with admission.worker(Timings(metrics)):
+        with pytest.raises(Busy) as caught:
+            await admission.worker(Timings(metrics)).__aenter__()
+    assert caught.value.retry_after_s == 10
 
 
 async def test_a_deadline_cancels_its_body_and_says_so() -> None:

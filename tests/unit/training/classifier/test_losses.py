@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.nets.weaktr import WeakTrOutput
-from training.classifier.losses import cnn_losses, cut_tiles, ground_loss, weaktr_losses
+from training.classifier.losses import background_loss, cnn_losses, cut_tiles, weaktr_losses
 
 
 def softplus(x: float) -> float:
@@ -32,32 +32,32 @@ def test_tiles_come_in_reading_order() -> None:
 
 def test_the_lower_half_of_a_tagged_map_must_say_no() -> None:
     maps = torch.tensor([[[[3.0, 1.0], [-1.0, 2.0]], [[9.0, 9.0], [9.0, 9.0]]]])
-    loss = ground_loss(maps, torch.tensor([[1.0, 0.0]]), 0.5)
+    loss = background_loss(maps, torch.tensor([[1.0, 0.0]]), 0.5)
     assert loss.item() == pytest.approx((softplus(-1) + softplus(1)) / 2)
 
 
 def test_a_share_of_less_than_a_cell_is_the_lowest_cell() -> None:
     maps = torch.tensor([[[[3.0, 1.0], [-1.0, 2.0]]]])
-    assert ground_loss(maps, torch.ones(1, 1), 0.2).item() == pytest.approx(softplus(-1))
+    assert background_loss(maps, torch.ones(1, 1), 0.2).item() == pytest.approx(softplus(-1))
 
 
 def test_the_cnns_loss_adds_up_over_classes() -> None:
     maps = torch.stack([torch.full((2, 2), 2.0), torch.full((2, 2), -1.0)])[None]
-    losses = cnn_losses(maps, torch.tensor([[[1.0, 0.0]]]), 1.0, 0.5, 0.5)
+    losses = cnn_losses(maps, torch.tensor([[[1.0, 0.0]]]), 1.0, 0.5)
     assert losses["loss_tags"].item() == pytest.approx(softplus(-2) + softplus(-1))
-    assert losses["loss_ground"].item() == pytest.approx(0.5 * softplus(2))
+    assert losses["loss_background"].item() == pytest.approx(softplus(2))
 
 
 def test_weaktr_has_one_loss_for_each_branch() -> None:
     coarse = torch.stack([torch.tensor([[4.0, 0.0], [0.0, 0.0]]), torch.full((2, 2), -2.0)])[None]
     fine = torch.stack([torch.full((2, 2), 3.0), torch.zeros(2, 2)])[None]
-    losses = weaktr_losses(output([[0.5, -0.5]], coarse, fine), torch.tensor([[[1.0, 0.0]]]), 0.0, 0.0, 0.5)
+    losses = weaktr_losses(output([[0.5, -0.5]], coarse, fine), torch.tensor([[[1.0, 0.0]]]), 0.0, 0.5)
     # the average over classes of -log sigmoid(x) where tagged and -log sigmoid(-x) elsewhere; maps pooled by their mean
     assert losses["loss_class_tokens"].item() == pytest.approx((softplus(-0.5) + softplus(-0.5)) / 2)
     assert losses["loss_coarse"].item() == pytest.approx((softplus(-1) + softplus(-2)) / 2)
     assert losses["loss_fine"].item() == pytest.approx((softplus(-3) + softplus(0)) / 2)
-    assert losses["loss_ground"].item() == 0
-    sharper = weaktr_losses(output([[0.5, -0.5]], coarse, fine), torch.tensor([[[1.0, 0.0]]]), 1.0, 0.0, 0.5)
+    assert losses["loss_background"].item() == pytest.approx(softplus(0))
+    sharper = weaktr_losses(output([[0.5, -0.5]], coarse, fine), torch.tensor([[[1.0, 0.0]]]), 1.0, 0.5)
     pooled = 4 * math.exp(4) / (math.exp(4) + 3)
     assert sharper["loss_coarse"].item() == pytest.approx((softplus(-pooled) + softplus(-2)) / 2)
 
@@ -66,6 +66,6 @@ def test_of_four_tiles_tokens_answer_for_all_and_maps_each_for_its_own() -> None
     tags = torch.tensor([[[1.0, 0.0], [0.0, 0.0], [0.0, 1.0], [0.0, 0.0]]])
     coarse = torch.zeros(1, 2, 4, 4)
     coarse[0, 0, :2, :2] = 5.0  # the first tile's own tag
-    losses = weaktr_losses(output([[2.0, 1.0]], coarse, torch.zeros(1, 2, 4, 4)), tags, 0.0, 0.0, 0.5)
+    losses = weaktr_losses(output([[2.0, 1.0]], coarse, torch.zeros(1, 2, 4, 4)), tags, 0.0, 0.5)
     assert losses["loss_class_tokens"].item() == pytest.approx((softplus(-2) + softplus(-1)) / 2)
     assert losses["loss_coarse"].item() == pytest.approx((softplus(-5) + 7 * softplus(0)) / 8)

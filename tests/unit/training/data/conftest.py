@@ -12,7 +12,7 @@ from PIL import Image
 WriteVoc = Callable[..., Path]
 
 
-def write_picture(path: Path, size_hw: tuple[int, int] = (60, 80)) -> None:
+def write_image(path: Path, size_hw: tuple[int, int] = (60, 80)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((*size_hw, 3), 128, np.uint8)).save(path)
 
@@ -29,7 +29,7 @@ def voc_object(name: str, corners: Sequence[object], extra: str = "") -> str:
 
 @pytest.fixture
 def write_voc(tmp_path: Path) -> WriteVoc:
-    """A VOC data set from {id: annotation text}; pictures are 80x60."""
+    """A VOC data set from {id: annotation text}; images are 80x60."""
 
     def write(annotations: dict[str, str], labels: Sequence[str] = ("Bolt", "Nut"), **splits: Sequence[str]) -> Path:
         root = tmp_path / "voc"
@@ -37,7 +37,7 @@ def write_voc(tmp_path: Path) -> WriteVoc:
         (root / "ImageSets" / "Main").mkdir(parents=True)
         (root / "labels.txt").write_text("\n".join(labels))
         for image_id, text in annotations.items():
-            write_picture(root / "JPEGImages" / f"{image_id}.jpg")
+            write_image(root / "JPEGImages" / f"{image_id}.jpg")
             (root / "Annotations" / f"{image_id}.xml").write_text(text)
         for split, ids in (splits or {"train": list(annotations)}).items():
             (root / "ImageSets" / "Main" / f"{split}.txt").write_text("\n".join(ids))

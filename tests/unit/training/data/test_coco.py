@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models.masks import decode_rle
-from tests.unit.training.data.conftest import write_picture
+from tests.unit.training.data.conftest import write_image
 from training.data.coco import read_coco
 
 Json = dict[str, Any]
@@ -30,7 +30,7 @@ def _write(root: Path, document: Json, split: str = "train") -> Path:
     (root / "annotations").mkdir(exist_ok=True)
     (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(document))
     for name in ("a", "b"):
-        write_picture(root / "images" / f"{name}.jpg")
+        write_image(root / "images" / f"{name}.jpg")
     return root
 
 
@@ -93,7 +93,7 @@ def _set(*path: Any, value: object) -> Callable[[Json], None]:
         ),
         pytest.param(_set("images", 1, "id", value=7), "images[1].id", ["a"], id="duplicate-id"),
         pytest.param(_set("images", 1, "file_name", value="a.png"), "images[1].id", ["a"], id="two-files-of-one-name"),
-        pytest.param(_set("images", 0, "file_name", value="c.jpg"), "image", ["b"], id="missing-picture"),
+        pytest.param(_set("images", 0, "file_name", value="c.jpg"), "image", ["b"], id="missing-image"),
         pytest.param(_set("images", 0, "height", value=61), "images id 7: height x width", ["b"], id="other-size"),
         pytest.param(_set("images", 0, value={"id": 7}), "images[0]", ["b"], id="no-file-name"),
     ],
@@ -123,11 +123,11 @@ def test_a_file_that_is_no_coco_file(tmp_path: Path, text: str, message: str) ->
         read_coco(root, "train")
 
 
-def test_an_id_that_another_pictures_file_is_named_by_is_no_double(tmp_path: Path) -> None:
+def test_an_id_that_another_images_file_is_named_by_is_no_double(tmp_path: Path) -> None:
     rows = [{"id": str(number + 1), "file_name": f"{number}.jpg"} for number in range(6)]
     objects = [{"id": n, "image_id": str(n + 1), "category_id": 5, "bbox": [0, 0, 8, 8]} for n in range(6)]
     for row in rows:
-        write_picture(tmp_path / "images" / row["file_name"])
+        write_image(tmp_path / "images" / row["file_name"])
 
     dataset = read_coco(_write(tmp_path, _document() | {"images": rows, "annotations": objects}), "train")
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.training.data.conftest import write_picture
+from tests.unit.training.data.conftest import write_image
 from training.data.folder import read_folder
+from weaksam.labelling.worklist import worklist_from_names
 
 
 def _tags(root: Path) -> dict[str, tuple[str, ...]]:
@@ -14,8 +15,8 @@ def _tags(root: Path) -> dict[str, tuple[str, ...]]:
 
 
 def test_tags_from_csv(tmp_path: Path) -> None:
-    write_picture(tmp_path / "a.jpg")
-    write_picture(tmp_path / "sub" / "b.PNG")
+    write_image(tmp_path / "a.jpg")
+    write_image(tmp_path / "sub" / "b.PNG")
     (tmp_path / "tags.csv").write_text('file,tags,note\na.jpg,bolt; fuel cap,x\nsub/b.PNG,"nut,bolt",\n')
 
     assert _tags(tmp_path) == {"a": ("bolt", "fuel cap"), "sub/b": ("bolt", "nut")}
@@ -24,7 +25,7 @@ def test_tags_from_csv(tmp_path: Path) -> None:
 
 def test_tags_from_sidecars(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
-        write_picture(tmp_path / f"{name}.jpg")
+        write_image(tmp_path / f"{name}.jpg")
     (tmp_path / "a.txt").write_text("bolt\nnut\n")
     (tmp_path / "b.json").write_text(json.dumps({"tags": ["pen"]}))
     (tmp_path / "c.json").write_text(json.dumps(["pen", "nut"]))
@@ -34,23 +35,23 @@ def test_tags_from_sidecars(tmp_path: Path) -> None:
 
 def test_tags_from_folder_names(tmp_path: Path) -> None:
     for name in ("bolt/1.jpg", "bolt/deep/2.jpg", "nut/1.jpg"):
-        write_picture(tmp_path / name)
+        write_image(tmp_path / name)
 
     assert _tags(tmp_path) == {"bolt/1": ("bolt",), "bolt/deep/2": ("bolt",), "nut/1": ("nut",)}
 
 
 def test_rows_are_joined_and_folders_may_name_several_tags_as_in_labelling(tmp_path: Path) -> None:
-    write_picture(tmp_path / "csv" / "a.jpg")
+    write_image(tmp_path / "csv" / "a.jpg")
     (tmp_path / "csv" / "tags.csv").write_text("file,tags\na.jpg,nut\na.jpg,pen\n")
-    write_picture(tmp_path / "folders" / "nut,pen" / "day1" / "a.jpg")
-    write_picture(tmp_path / "folders" / ".trash" / "b.jpg")
+    write_image(tmp_path / "folders" / "nut,pen" / "day1" / "a.jpg")
+    write_image(tmp_path / "folders" / ".trash" / "b.jpg")
     assert _tags(tmp_path / "csv") == {"a": ("nut", "pen")}
     assert _tags(tmp_path / "folders") == {"nut,pen/day1/a": ("nut", "pen")}
 
 
 def test_spellings_of_one_tag_become_one_label(tmp_path: Path) -> None:
-    write_picture(tmp_path / "a.jpg")
-    write_picture(tmp_path / "b.jpg")
+    write_image(tmp_path / "a.jpg")
+    write_image(tmp_path / "b.jpg")
     (tmp_path / "tags.csv").write_text("file,tags\na.jpg,Fuel Cap\nb.jpg,fuel_cap\n")
 
     assert read_folder(tmp_path).labels == ("Fuel Cap",)
@@ -58,7 +59,7 @@ def test_spellings_of_one_tag_become_one_label(tmp_path: Path) -> None:
 
 
 def test_a_byte_order_mark_is_no_part_of_a_label(tmp_path: Path) -> None:
-    write_picture(tmp_path / "nut" / "a.jpg")
+    write_image(tmp_path / "nut" / "a.jpg")
     (tmp_path / "labels.txt").write_text("nut\npen\n", encoding="utf-8-sig")
     assert read_folder(tmp_path).labels == ("nut", "pen")
 
@@ -66,8 +67,8 @@ def test_a_byte_order_mark_is_no_part_of_a_label(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "problem"),
     [
-        pytest.param({"tags.csv": "file,tags\na.jpg,nut\nc.jpg,nut\n"}, ("c.jpg", "image"), id="csv-names-no-picture"),
-        pytest.param({"tags.csv": "file,tags\nb.jpg,nut\n"}, ("a.jpg", "tags"), id="picture-not-in-csv"),
+        pytest.param({"tags.csv": "file,tags\na.jpg,nut\nc.jpg,nut\n"}, ("c.jpg", "image"), id="csv-names-no-image"),
+        pytest.param({"tags.csv": "file,tags\nb.jpg,nut\n"}, ("a.jpg", "tags"), id="image-not-in-csv"),
         pytest.param(
             {"tags.csv": "file,tags\na.jpg,nut\n/b.jpg,nut\n"}, ("tags.csv", "file '/b.jpg'"), id="csv-outside"
         ),
@@ -75,13 +76,13 @@ def test_a_byte_order_mark_is_no_part_of_a_label(tmp_path: Path) -> None:
         pytest.param({"a.txt": "nut", "b.json": "{"}, ("b.json", "json"), id="sidecar-broken"),
         pytest.param({"a.txt": "nut", "b.json": '{"tags": 3}'}, ("b.json", "tags"), id="sidecar-no-list"),
         pytest.param({"a.txt": "nut\nnot", "labels.txt": "nut\npen"}, ("a.jpg", "tags"), id="unknown-class"),
-        pytest.param({"a.txt": "nut", "b.jpg": ""}, ("b.jpg", "image"), id="empty-picture"),
-        pytest.param({"a.txt": "nut", "a.png": "-"}, ("a.png", "image"), id="broken-picture"),
+        pytest.param({"a.txt": "nut", "b.jpg": ""}, ("b.jpg", "image"), id="empty-image"),
+        pytest.param({"a.txt": "nut", "a.png": "-"}, ("a.png", "image"), id="broken-image"),
     ],
 )
 def test_bad_data_is_reported(tmp_path: Path, files: dict[str, str], problem: tuple[str, str]) -> None:
     for name in ("a", "b"):
-        write_picture(tmp_path / f"{name}.jpg")
+        write_image(tmp_path / f"{name}.jpg")
     for name, text in files.items():
         (tmp_path / name).write_text(text)
 
@@ -91,9 +92,9 @@ def test_bad_data_is_reported(tmp_path: Path, files: dict[str, str], problem: tu
     assert dataset.images
 
 
-def test_two_pictures_of_one_id(tmp_path: Path) -> None:
-    write_picture(tmp_path / "nut" / "a.jpg")
-    write_picture(tmp_path / "nut" / "a.png")
+def test_two_images_of_one_id(tmp_path: Path) -> None:
+    write_image(tmp_path / "nut" / "a.jpg")
+    write_image(tmp_path / "nut" / "a.png")
 
     dataset = read_folder(tmp_path)
 
@@ -104,12 +105,12 @@ def test_two_pictures_of_one_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        pytest.param({}, "1 pictures and no tags", id="no-tags"),
-        pytest.param({"tags.csv": "picture,tags\na.jpg,nut\n"}, "must name the columns file and tags", id="columns"),
+        pytest.param({}, "1 images and no tags", id="no-tags"),
+        pytest.param({"tags.csv": "image,tags\na.jpg,nut\n"}, "must name the columns file and tags", id="columns"),
     ],
 )
 def test_a_folder_without_any_tags(tmp_path: Path, files: dict[str, str], message: str) -> None:
-    write_picture(tmp_path / "a.jpg")
+    write_image(tmp_path / "a.jpg")
     for name, text in files.items():
         (tmp_path / name).write_text(text)
 
@@ -117,10 +118,10 @@ def test_a_folder_without_any_tags(tmp_path: Path, files: dict[str, str], messag
         read_folder(tmp_path)
 
 
-def test_a_picture_above_the_folder_is_reported_and_left_out(tmp_path: Path) -> None:
+def test_an_image_above_the_folder_is_reported_and_left_out(tmp_path: Path) -> None:
     root = tmp_path / "photographs"
-    write_picture(root / "a.jpg")
-    write_picture(tmp_path / "outside.jpg")
+    write_image(root / "a.jpg")
+    write_image(tmp_path / "outside.jpg")
     (root / "tags.csv").write_text("file,tags\na.jpg,nut\n../outside.jpg,pen\n")
 
     dataset = read_folder(root)
@@ -129,11 +130,21 @@ def test_a_picture_above_the_folder_is_reported_and_left_out(tmp_path: Path) -> 
     assert [(found.file, found.field) for found in dataset.problems] == [("tags.csv", "file '../outside.jpg'")]
 
 
-def test_a_link_to_a_picture_elsewhere_is_a_picture_of_the_folder(tmp_path: Path) -> None:
+def test_a_link_to_an_image_elsewhere_is_an_image_of_the_folder(tmp_path: Path) -> None:
     root = tmp_path / "photographs"
     root.mkdir()
-    write_picture(tmp_path / "elsewhere" / "a.jpg")
+    write_image(tmp_path / "elsewhere" / "a.jpg")
     (root / "a.jpg").symlink_to(tmp_path / "elsewhere" / "a.jpg")
     (root / "tags.csv").write_text("file,tags\na.jpg,nut\n")
 
     assert _tags(root) == {"a": ("nut",)}
+
+
+def test_labelling_and_training_see_the_same_images(tmp_path: Path) -> None:
+    root = tmp_path / "photographs"
+    write_image(root / "nut" / "a.gif")
+    write_image(tmp_path / "elsewhere" / "b.png")
+    (root / "pen").symlink_to(tmp_path / "elsewhere")
+
+    assert _tags(root) == {"nut/a": ("nut",), "pen/b": ("pen",)}
+    assert set(worklist_from_names(root, "folder").tags) == {"nut/a.gif", "pen/b.png"}

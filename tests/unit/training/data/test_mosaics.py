@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from models.image import read_image
-from tests.unit.training.data.conftest import write_picture
+from tests.unit.training.data.conftest import write_image
 from training.data.mosaics import make_mosaics, plan_mosaics
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedDataset, TaggedImage, TrueObject
@@ -59,7 +59,7 @@ def test_too_few_kinds(tmp_path: Path) -> None:
 def test_written_mosaics_carry_boxes_and_tags(tmp_path: Path) -> None:
     images = _images(tmp_path, 3)
     for image in images:
-        write_picture(image.path)
+        write_image(image.path)
     source = TaggedDataset("source", KINDS, tuple(images))
 
     list(make_mosaics(source, "test", tmp_path / "out", 4, seed=0))
@@ -78,7 +78,7 @@ def test_tiles_of_other_sizes_keep_their_resolution(tmp_path: Path) -> None:
     images = [TaggedImage(kind, tmp_path / f"{kind}.png", (60, 80), (kind,)) for kind in KINDS[:3]]
     images.append(TaggedImage("tall", tmp_path / "tall.png", (90, 50), ("tall",)))
     for image in images:
-        write_picture(image.path, image.size_hw)
+        write_image(image.path, image.size_hw)
     source = TaggedDataset("source", (*KINDS[:3], "tall"), tuple(images))
 
     list(make_mosaics(source, "test", tmp_path / "out", 1, seed=0))

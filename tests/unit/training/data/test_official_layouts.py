@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from models.masks import decode_rle
-from tests.unit.training.data.conftest import write_picture
+from tests.unit.training.data.conftest import write_image
 from training.data.open_dataset import open_dataset
 
 # As in VOC 2007: a person with parts, whose boxes are no objects; a chair marked difficult; whole numbers from 1.
@@ -42,7 +42,7 @@ def write_voc(root: Path, year: str, lists: dict[str, list[str]]) -> Path:
             per_class.write_text("".join(f"{image_id}  0\n" for image_id in ids))
     (root / "Annotations").mkdir()
     for image_id in {image_id for ids in lists.values() for image_id in ids}:
-        write_picture(root / "JPEGImages" / f"{image_id}.jpg")
+        write_image(root / "JPEGImages" / f"{image_id}.jpg")
         (root / "Annotations" / f"{image_id}.xml").write_text(VOC_XML.format(year=year, id=image_id))
     return root
 
@@ -77,9 +77,9 @@ def test_voc_2012_instance_masks(tmp_path: Path) -> None:
     numbers = np.zeros((60, 80), np.uint8)
     numbers[10:60, 0:40], numbers[20:50, 50:80], numbers[19, 50:80] = 1, 2, 255
     (root / "SegmentationObject").mkdir()
-    picture = Image.fromarray(numbers, mode="P")
-    picture.putpalette(bytes(range(256)) * 3)
-    picture.save(root / "SegmentationObject" / "2007_000033.png")
+    palette_image = Image.fromarray(numbers, mode="P")
+    palette_image.putpalette(bytes(range(256)) * 3)
+    palette_image.save(root / "SegmentationObject" / "2007_000033.png")
 
     [image] = open_dataset(root, "Segmentation/val").images
 
@@ -92,7 +92,7 @@ def test_voc_2012_instance_masks(tmp_path: Path) -> None:
 
 
 def coco_document(year: str, split: str) -> dict[str, Any]:
-    """Ids of categories with gaps, one of them without an object; a crowd; a picture without annotations."""
+    """Ids of categories with gaps, one of them without an object; a crowd; an image without annotations."""
     file_name = f"COCO_{split}{year}_%012d.jpg" if year == "2014" else "%012d.jpg"
     images = [
         {"license": 3, "file_name": file_name % n, "coco_url": "", "height": 60, "width": 80, "id": n, "flickr_url": ""}
@@ -122,7 +122,7 @@ def test_coco(year: str, tmp_path: Path) -> None:
         (tmp_path / "annotations" / f"instances_{split}{year}.json").write_text(json.dumps(document))
         (tmp_path / "annotations" / f"person_keypoints_{split}{year}.json").write_text("{}")
         for row in document["images"]:
-            write_picture(tmp_path / f"{split}{year}" / row["file_name"])
+            write_image(tmp_path / f"{split}{year}" / row["file_name"])
 
     dataset = open_dataset(tmp_path, f"train{year}")
 

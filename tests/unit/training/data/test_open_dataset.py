@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.training.data.conftest import WriteVoc, voc_object, voc_xml, write_picture
+from tests.unit.training.data.conftest import WriteVoc, voc_object, voc_xml, write_image
 from training.data.open_dataset import open_dataset
 from training.scenes.generate import generate_scenes
 
@@ -30,7 +30,7 @@ def test_voc_layout(write_voc: WriteVoc) -> None:
 
 def test_a_plain_folder_is_cut_into_fit_and_val(tmp_path: Path) -> None:
     for number in range(10):
-        write_picture(tmp_path / "bolt" / f"{number}.jpg")
+        write_image(tmp_path / "bolt" / f"{number}.jpg")
 
     ids = {split: [image.id for image in open_dataset(tmp_path, split).images] for split in ("fit", "val")}
 
@@ -43,7 +43,7 @@ def test_a_plain_folder_is_cut_into_fit_and_val(tmp_path: Path) -> None:
     [
         pytest.param("missing", "train", "is not a folder", id="no-folder"),
         pytest.param(".", "test", "is a plain folder, which has train, val and fit, not 'test'", id="no-test-split"),
-        pytest.param(".", "train", "0 pictures and no tags", id="empty-folder"),
+        pytest.param(".", "train", "holds no image", id="empty-folder"),
     ],
 )
 def test_what_cannot_be_opened(tmp_path: Path, folder: str, split: str, message: str) -> None:

@@ -38,28 +38,26 @@ def test_val_is_the_last_tenth_of_each_sequence() -> None:
     assert val_ids(tags, {}) == {"a027", "a028", "a029", "b005"}
 
 
-def test_a_single_picture_is_not_held_out() -> None:
+def test_a_single_image_is_not_held_out() -> None:
     assert val_ids({"a": ["bolt"]}, {}) == set()
 
 
 @pytest.mark.parametrize(
-    ("pictures_of", "held_out"),
+    ("images_of", "held_out"),
     [
         pytest.param({f"kind{number:02d}": 4 for number in range(10)}, 4, id="ten-of-four"),
         pytest.param({f"kind{number:02d}": 3 for number in range(26)}, 8, id="many-of-three"),
-        pytest.param({f"kind{number:02d}": 4 for number in range(9)} | {"last": 1}, 4, id="a-lone-picture-at-the-end"),
+        pytest.param({f"kind{number:02d}": 4 for number in range(9)} | {"last": 1}, 4, id="a-lone-image-at-the-end"),
     ],
 )
-def test_small_folders_of_one_class_each_keep_pictures_to_learn_from(
-    pictures_of: dict[str, int], held_out: int
-) -> None:
-    tags = {f"{kind}/{number}": [kind] for kind, count in pictures_of.items() for number in range(count)}
+def test_small_folders_of_one_class_each_keep_images_to_learn_from(images_of: dict[str, int], held_out: int) -> None:
+    tags = {f"{kind}/{number}": [kind] for kind, count in images_of.items() for number in range(count)}
     chosen = val_ids(tags, {})
     assert len(chosen) == held_out
     left = Counter(kind for image_id, (kind,) in tags.items() if image_id not in chosen)
-    assert all(2 * left[kind] >= count for kind, count in pictures_of.items())
+    assert all(2 * left[kind] >= count for kind, count in images_of.items())
 
 
-def test_of_pictures_in_no_order_of_tags_the_last_tenth_is_held_out() -> None:
+def test_of_images_in_no_order_of_tags_the_last_tenth_is_held_out() -> None:
     tags = {image_id: [f"kind{number % 10}"] for number, image_id in enumerate(_ids("", 0, 40))}
     assert val_ids(tags, {}) == {"036", "037", "038", "039"}

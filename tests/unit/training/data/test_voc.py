@@ -10,7 +10,7 @@ from PIL import Image
 from models.masks import decode_rle
 from tests.unit.training.data.conftest import WriteVoc, voc_object, voc_xml
 from training.data.voc import read_voc
-from training.data.voc_writer import VocObject, write_voc_annotation
+from weaksam.formats.voc import VocObject, write_voc_annotation
 
 GOOD = voc_xml(voc_object("Bolt", (11, 21, 30, 40)))
 NAMELESS = "<object><bndbox><xmin>3</xmin><ymin>5</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object>"
@@ -21,7 +21,7 @@ NAMELESS = "<object><bndbox><xmin>3</xmin><ymin>5</ymin><xmax>9</xmax><ymax>9</y
     [
         pytest.param((11, 21, 30, 40), (10.0, 20.0, 30.0, 40.0), id="whole-numbers-are-1-based-inclusive"),
         pytest.param(("10.5", "0.0", "30.25", "60.0"), (10.5, 0.0, 30.25, 60.0), id="decimals-are-0-based-half-open"),
-        pytest.param((1, 1, 80, 60), (0.0, 0.0, 80.0, 60.0), id="the-whole-picture"),
+        pytest.param((1, 1, 80, 60), (0.0, 0.0, 80.0, 60.0), id="the-whole-image"),
     ],
 )
 def test_box_conventions(write_voc: WriteVoc, corners: tuple[object, ...], expected: tuple[float, ...]) -> None:
@@ -53,16 +53,16 @@ XML, JPG = "Annotations/bad.xml", "JPEGImages/bad.jpg"
 @pytest.mark.parametrize(
     ("spoil", "file", "field", "kept_objects"),
     [
-        pytest.param(_delete(JPG), JPG, "image", None, id="missing-picture"),
+        pytest.param(_delete(JPG), JPG, "image", None, id="missing-image"),
         pytest.param(_delete(XML), XML, "file", None, id="missing-annotation"),
-        pytest.param(_write(JPG, ""), JPG, "image", None, id="empty-picture"),
-        pytest.param(_write(JPG, "no picture"), JPG, "image", None, id="not-a-picture"),
+        pytest.param(_write(JPG, ""), JPG, "image", None, id="empty-image"),
+        pytest.param(_write(JPG, "no image"), JPG, "image", None, id="not-an-image"),
         pytest.param(_write(XML, ""), XML, "xml", None, id="empty-annotation"),
         pytest.param(_write(XML, "<annotation><object>"), XML, "xml", None, id="broken-xml"),
         pytest.param(
             _write(XML, '<!DOCTYPE a [<!ENTITY e "x">]><annotation/>'), XML, "xml", None, id="declares-entities"
         ),
-        pytest.param(_write(XML, voc_xml("", width=8)), XML, "size", None, id="other-size-than-the-picture"),
+        pytest.param(_write(XML, voc_xml("", width=8)), XML, "size", None, id="other-size-than-the-image"),
         pytest.param(
             _write(XML, voc_xml(voc_object("Bolt", (71, 51, 95, 58)))), XML, "object 1/bndbox", 1, id="box-sticks-out"
         ),

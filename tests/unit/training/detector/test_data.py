@@ -19,15 +19,15 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[TaggedImage]:
     return make_patches(tmp_path_factory.mktemp("patches") / "images", 6)
 
 
-def plan(four_share: float, masks: bool = True) -> ScenePlan:
-    return ScenePlan((64, 96), four_share, batch=2, masks=masks, seed=3)
+def plan(mosaic_prob: float, masks: bool = True) -> ScenePlan:
+    return ScenePlan((64, 96), mosaic_prob, batch=2, masks=masks, seed=3)
 
 
-@pytest.mark.parametrize("four_share", [0.0, 1.0])
+@pytest.mark.parametrize("mosaic_prob", [0.0, 1.0])
 def test_boxes_and_masks_lie_on_their_objects_whatever_was_done_to_the_pictures(
-    images: list[TaggedImage], four_share: float
+    images: list[TaggedImage], mosaic_prob: float
 ) -> None:
-    scenes = LabelledScenes(labelled_images(images, (), masks=True), LABELS, plan(four_share), range(12))
+    scenes = LabelledScenes(labelled_images(images, (), masks=True), LABELS, plan(mosaic_prob), range(12))
     sides = set()
     for i in range(12):
         scene = scenes[i]
@@ -93,10 +93,10 @@ def test_the_twin_learns_true_objects_of_the_same_pictures(images: list[TaggedIm
 
 def test_what_cannot_be_learnt_from_is_named(images: list[TaggedImage], tmp_path: Path) -> None:
     annotations = write_pseudo_labels(images[:2], tmp_path / "pgt")
-    with pytest.raises(ValueError, match="none of the 2 pictures has an object"):
+    with pytest.raises(ValueError, match="none of the 2 images has an object"):
         labelled_images(images[4:], [annotations], masks=False)
     with pytest.raises(ValueError, match=r"give a file FOLDER/annotations/instances_SPLIT\.json"):
         labelled_images(images, [tmp_path / "boxes.json"], masks=False)
     bare = [replace(images[0], objects=tuple(replace(thing, mask_rle=None) for thing in images[0].objects))]
-    with pytest.raises(ValueError, match="an object of picture '00' has no mask"):
+    with pytest.raises(ValueError, match="an object of image '00' has no mask"):
         labelled_images(bare, (), masks=True)

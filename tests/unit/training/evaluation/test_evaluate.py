@@ -18,7 +18,7 @@ from service.inference.pipeline import Limits, Pipeline
 from service.observability.metrics import Metrics
 from tests.support.fake_backend import FakeBackend
 from training.data.tagged import TaggedImage, TrueObject
-from training.evaluation.evaluate import evaluate, score_pictures
+from training.evaluation.evaluate import evaluate, score_images
 from training.scenes.generate import generate_scenes
 from weaksam.cli.evaluate import evaluate as evaluate_command
 
@@ -115,7 +115,7 @@ async def test_what_the_pipeline_answers_is_measured(
 ) -> None:
     oracle = Oracle(confused)
 
-    report = (await score_pictures(_pipeline(oracle), [_image(tmp_path)])).report()
+    report = (await score_images(_pipeline(oracle), [_image(tmp_path)])).report()
 
     names = ("ap50", "ap50_tagged", "mask_ap50")
     assert {name: report[name] for name in names} == dict.fromkeys(names, precision)
@@ -131,17 +131,17 @@ async def test_a_picture_without_tags_counts_against_predicted_tags_only(tmp_pat
     (tmp_path / "empty").mkdir()
     images = [_image(tmp_path / "empty", tags=()), _image(tmp_path)]
 
-    report = (await score_pictures(_pipeline(Oracle(confused=False)), images)).report()
+    report = (await score_images(_pipeline(Oracle(confused=False)), images)).report()
 
     assert report["ap50_tagged"] == 1.0
-    assert report["ap50"] == 0.5, "of equal scores the first picture's, a miss, comes first"
+    assert report["ap50"] == 0.5, "of equal scores the first image's, a miss, comes first"
 
 
 def test_a_split_without_pictures_is_an_error(tmp_path: Path) -> None:
     list(generate_scenes(tmp_path, 1, 0, (96, 128), {"test": 1.0}))
     next((tmp_path / "JPEGImages").iterdir()).unlink()
 
-    with pytest.raises(ValueError, match="no usable picture in split 'test'"):
+    with pytest.raises(ValueError, match="no usable image in split 'test'"):
         evaluate(tmp_path / "bundle", tmp_path, "test")
 
 

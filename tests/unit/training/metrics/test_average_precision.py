@@ -7,17 +7,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from models.boxes import pairwise_iou
-from training.metrics.average_precision import (
-    HIT,
-    IGNORED,
-    MISS,
-    Interpolation,
-    average_precision,
-    is_localised,
-    judge_as_coco,
-    judge_detections,
-    recall_at,
-)
+from training.metrics.average_precision import Interpolation, average_precision, recall_at
+from training.metrics.hits import HIT, IGNORED, MISS, match_as_voc
 
 
 def _floats(*values: float) -> npt.NDArray[np.float32]:
@@ -25,29 +16,7 @@ def _floats(*values: float) -> npt.NDArray[np.float32]:
 
 
 @pytest.mark.parametrize(
-    ("scores", "ious", "difficult", "expected"),
-    [
-        pytest.param([0.9], [[0.6]], [False], [HIT], id="hit"),
-        pytest.param([0.9], [[0.5]], [False], [HIT], id="the-threshold-itself-is-a-hit"),
-        pytest.param([0.9], [[0.49]], [False], [MISS], id="too-little-overlap"),
-        pytest.param([0.9], [[]], [], [MISS], id="no-object"),
-        pytest.param([0.4, 0.9], [[0.9], [0.6]], [False], [MISS, HIT], id="the-better-score-takes-the-object"),
-        pytest.param([0.9, 0.4], [[0.8, 0.6], [0.7, 0.6]], [False, False], [HIT, MISS], id="best-overlap-only-as-voc"),
-        pytest.param([0.9, 0.4], [[0.8], [0.8]], [True], [IGNORED, IGNORED], id="difficult-objects-count-neither-way"),
-        pytest.param([0.9, 0.8], [[0.7, 0.6], [0.0, 0.6]], [True, False], [IGNORED, HIT], id="difficult-beside-easy"),
-        pytest.param([], np.zeros((0, 2)), [False, False], [], id="no-detection"),
-    ],
-)
-def test_judge_detections(scores: list[float], ious: object, difficult: list[bool], expected: list[int]) -> None:
-    overlap = np.array(ious, np.float32).reshape(len(scores), len(difficult))
-
-    verdicts = judge_detections(_floats(*scores), overlap, np.array(difficult, np.bool_), 0.5)
-
-    assert verdicts.tolist() == expected
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "positives", "interpolation", "expected"),
+    ("matches", "positives", "interpolation", "expected"),
     [
         pytest.param([HIT, HIT], 2, "area", 1.0, id="perfect"),
         pytest.param([HIT, HIT], 2, "11_point", 1.0, id="perfect-11-point"),
@@ -70,20 +39,20 @@ def test_judge_detections(scores: list[float], ious: object, difficult: list[boo
         pytest.param([IGNORED, HIT, IGNORED, HIT], 2, "area", 1.0, id="ignored-ones-vanish"),
     ],
 )
-def test_average_precision(verdicts: list[int], positives: int, interpolation: Interpolation, expected: float) -> None:
-    scores = np.linspace(0.9, 0.1, len(verdicts), dtype=np.float32)
+def test_average_precision(matches: list[int], positives: int, interpolation: Interpolation, expected: float) -> None:
+    scores = np.linspace(0.9, 0.1, len(matches), dtype=np.float32)
 
-    found = average_precision(scores, np.array(verdicts, np.int8), positives, interpolation)
+    found = average_precision(scores, np.array(matches, np.int8), positives, interpolation)
 
     assert found == pytest.approx(expected, abs=1e-6)
 
 
 def test_order_of_detections_does_not_matter() -> None:
     rng = np.random.default_rng(0)
-    scores, verdicts = rng.random(50).astype(np.float32), rng.integers(-1, 2, 50).astype(np.int8)
+    scores, matches = rng.random(50).astype(np.float32), rng.integers(-1, 2, 50).astype(np.int8)
     shuffled = rng.permutation(50)
 
-    assert average_precision(scores, verdicts, 30) == average_precision(scores[shuffled], verdicts[shuffled], 30)
+    assert average_precision(scores, matches, 30) == average_precision(scores[shuffled], matches[shuffled], 30)
 
 
 def test_a_class_without_objects_has_no_precision() -> None:
@@ -100,13 +69,13 @@ def test_area_agrees_with_pycocotools(seed: int) -> None:
     rng = np.random.default_rng(seed)
     truth, detections = _random_boxes(rng)
 
-    scores, verdicts = [], []
+    scores, matches = [], []
     for image_id, boxes in enumerate(truth):
         mine = np.array([row[1:] for row in detections if row[0] == image_id], np.float32).reshape(-1, 5)
         scores.append(mine[:, 4])
         ious = pairwise_iou(mine[:, :4], boxes)
-        verdicts.append(judge_detections(mine[:, 4], ious, np.zeros(len(boxes), np.bool_), 0.5))
-    ours = average_precision(np.concatenate(scores), np.concatenate(verdicts), sum(map(len, truth)))
+        matches.append(match_as_voc(mine[:, 4], ious, np.zeros(len(boxes), np.bool_), 0.5))
+    ours = average_precision(np.concatenate(scores), np.concatenate(matches), sum(map(len, truth)))
 
     assert ours == pytest.approx(_coco_ap50(truth, detections), abs=0.01)
     assert 0.2 < ours < 0.95
@@ -151,34 +120,5 @@ def _coco_ap50(truth: list[npt.NDArray[np.float32]], detections: list[tuple[floa
     return float(precision.mean())
 
 
-@pytest.mark.parametrize(
-    ("scores", "ious", "expected"),
-    [
-        pytest.param([0.2, 0.9], [[0.9], [0.4]], False, id="only-the-best-score-counts"),
-        pytest.param([0.2, 0.9], [[0.0, 0.0], [0.1, 0.5]], True, id="any-object-of-the-tag"),
-        pytest.param([], np.zeros((0, 2)), False, id="nothing-found"),
-    ],
-)
-def test_is_localised(scores: list[float], ious: object, expected: bool) -> None:
-    assert is_localised(_floats(*scores), np.array(ious, np.float32)) is expected
-
-
 def test_recall_at() -> None:
     assert recall_at(_floats(0.5, 0.74, 0.76, 0.95), (0.5, 0.75, 0.9)) == {"0.5": 1.0, "0.75": 0.5, "0.9": 0.25}
-
-
-@pytest.mark.parametrize(
-    ("ious", "ignored", "expected"),
-    [
-        pytest.param([[0.9, 0.6], [0.8, 0.7]], [False, False], [HIT, HIT], id="the-second-takes-the-next-best"),
-        pytest.param([[0.9], [0.8]], [False], [HIT, MISS], id="nothing-left"),
-        pytest.param([[0.9], [0.8]], [True], [IGNORED, IGNORED], id="a-crowd-is-met-many-times"),
-        pytest.param([[0.9, 0.6], [0.9, 0.6]], [True, False], [HIT, IGNORED], id="what-counts-goes-before-a-crowd"),
-        pytest.param([[0.4], [0.5]], [False], [MISS, HIT], id="below-the-threshold"),
-    ],
-)
-def test_coco_gives_each_detection_the_best_object_left(
-    ious: list[list[float]], ignored: list[bool], expected: list[int]
-) -> None:
-    verdicts = judge_as_coco(_floats(0.9, 0.8), np.array(ious, np.float32), np.array(ignored), 0.5)
-    assert verdicts.tolist() == expected

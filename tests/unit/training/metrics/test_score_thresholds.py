@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.metrics.score_thresholds import (
-    LEAST_THRESHOLD,
+    MIN_THRESHOLD,
     best_f1_threshold,
     tag_recall_threshold,
     thresholds_by_class,
@@ -20,7 +20,7 @@ def test_the_threshold_separates_what_can_be_separated() -> None:
 
 
 def test_a_threshold_is_never_below_the_least() -> None:
-    assert best_f1_threshold(column(0.004, 0.001), np.array([True, True])) == LEAST_THRESHOLD
+    assert best_f1_threshold(column(0.004, 0.001), np.array([True, True])) == MIN_THRESHOLD
 
 
 def test_nine_in_ten_tagged_pictures_reach_their_threshold() -> None:
@@ -33,8 +33,8 @@ def test_a_threshold_stays_within_its_bounds() -> None:
     sure = column(0.99, 0.995, 0.999)
     tagged = np.array([True] * 3)
     assert tag_recall_threshold(sure, tagged) > 0.98
-    assert tag_recall_threshold(sure, tagged, most=0.5) == 0.5
-    assert tag_recall_threshold(column(0.1, 0.2, 0.3), tagged, least=0.25) == 0.25
+    assert tag_recall_threshold(sure, tagged, max_threshold=0.5) == 0.5
+    assert tag_recall_threshold(column(0.1, 0.2, 0.3), tagged, min_threshold=0.25) == 0.25
 
 
 def test_a_class_without_pictures_gets_the_median_of_the_others() -> None:

@@ -13,7 +13,7 @@ from pycocotools.cocoeval import COCOeval
 
 from models.masks import encode_rle
 from training.data.tagged import TrueObject
-from training.metrics.scorecard import Found, Proposed, Scorecard
+from training.metrics.scorecard import ImageProposals, Predictions, Scorecard
 
 NUT_XYXY, BOLT_XYXY, NOWHERE_XYXY = (0.0, 0.0, 10.0, 10.0), (20.0, 20.0, 40.0, 30.0), (50.0, 50.0, 60.0, 60.0)
 NUT, BOLT = TrueObject("Nut", NUT_XYXY), TrueObject("Bolt", BOLT_XYXY)
@@ -21,21 +21,21 @@ NUT, BOLT = TrueObject("Nut", NUT_XYXY), TrueObject("Bolt", BOLT_XYXY)
 Box = tuple[float, float, float, float]
 
 
-def _found(*rows: tuple[str, float, Box]) -> Found:
+def _found(*rows: tuple[str, float, Box]) -> Predictions:
     scores, boxes = [row[1] for row in rows], [row[2] for row in rows]
-    return Found(
+    return Predictions(
         tuple(row[0] for row in rows), np.array(scores, np.float32), np.array(boxes, np.float32).reshape(-1, 4)
     )
 
 
-def _proposed(*rows: tuple[float, Box]) -> Proposed:
-    return Proposed(
+def _proposed(*rows: tuple[float, Box]) -> ImageProposals:
+    return ImageProposals(
         np.array([row[1] for row in rows], np.float32).reshape(-1, 4), np.array([row[0] for row in rows], np.float32)
     )
 
 
 def test_a_worked_example() -> None:
-    """Two pictures, both tagged Nut and Bolt. One proposal covers the bolt badly: IoU 0.7."""
+    """Two images, both tagged Nut and Bolt. One proposal covers the bolt badly: IoU 0.7."""
     card = Scorecard()
     rough_bolt = (20.0, 20.0, 34.0, 30.0)
     card.add(
@@ -57,7 +57,7 @@ def test_a_worked_example() -> None:
     assert report["ap50_tagged"] == pytest.approx((2 / 3 + 1 / 2) / 2, abs=1e-4)
     # without tags only one Nut of two was found; the Pen has no true object and no precision
     assert report["ap50"] == pytest.approx((1 / 2 + 0) / 2)
-    # the naive box is the nut in the first picture and the bolt in the second, for both tags
+    # the naive box is the nut in the first image and the bolt in the second, for both tags
     assert report["naive_ap50_tagged"] == pytest.approx((1 / 2 + 1 / 4) / 2)
     assert report["corloc"] == pytest.approx(2 / 4)
     assert report["naive_corloc"] == pytest.approx(2 / 4)
@@ -98,7 +98,9 @@ def test_masks_are_judged_by_their_own_overlap() -> None:
     truth = [TrueObject("Nut", (0.0, 0.0, 9.0, 9.0), encode_rle(whole))]
     card = Scorecard()
     for mask in (whole, third):
-        found = Found(("Nut",), np.array([0.9], np.float32), np.array([[0, 0, 9, 9]], np.float32), (encode_rle(mask),))
+        found = Predictions(
+            ("Nut",), np.array([0.9], np.float32), np.array([[0, 0, 9, 9]], np.float32), (encode_rle(mask),)
+        )
         card.add(truth, found, found, _proposed((0.9, (0.0, 0.0, 9.0, 9.0))))
 
     report = card.report()
@@ -124,7 +126,7 @@ def test_nothing_to_measure_is_an_error() -> None:
     card = Scorecard()
     card.add([], _found(), _found(), _proposed())
 
-    with pytest.raises(ValueError, match="no picture has a true object"):
+    with pytest.raises(ValueError, match="no image has a true object"):
         card.report()
 
 
@@ -142,7 +144,7 @@ def test_precision_over_ious_agrees_with_pycocotools(tmp_path: Path) -> None:
         guesses = np.concatenate([boxes + rng.normal(0, 3, boxes.shape), rng.permutation(boxes)])
         names = [things[i % 4].label for i in range(8)]
         masks = tuple(encode_rle(_filled(guess)) for guess in guesses)
-        found = Found(tuple(names), rng.random(8).astype(np.float32), guesses.astype(np.float32), masks)
+        found = Predictions(tuple(names), rng.random(8).astype(np.float32), guesses.astype(np.float32), masks)
         card.add(things, tagged=found, predicted=found, proposed=_proposed((0.5, NUT_XYXY)))
         ids = {"Nut": 1, "Bolt": 2}
         truth_rows += [_coco_row(image, ids[thing.label], thing.box_xyxy, thing.mask_rle) for thing in things]

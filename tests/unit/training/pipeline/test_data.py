@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.training.data.conftest import voc_object, voc_xml, write_picture
+from tests.unit.training.data.conftest import voc_object, voc_xml, write_image
 from training.pipeline.config import DataConfig, MosaicsConfig, ScenesConfig
 from training.pipeline.data import RunData, open_data
-from training.runs.image_digests import PictureDigests
+from training.runs.image_digests import ImageDigests
 
 KINDS = ("Bolt", "Nut", "Pin", "Wire")
 
@@ -22,7 +22,7 @@ def photographs(tmp_path: Path) -> Path:
     for split in ("fit", "val", "test"):
         names = [f"{split}{kind}{number}" for kind in KINDS for number in range(2)]
         for name in names:
-            write_picture(root / "JPEGImages" / f"{name}.jpg")
+            write_image(root / "JPEGImages" / f"{name}.jpg")
             kind = name.removeprefix(split)[:-1]
             (root / "Annotations" / f"{name}.xml").write_text(voc_xml(voc_object(kind, (11, 21, 30, 40))))
         (root / "ImageSets" / "Main" / f"{split}.txt").write_text("\n".join(names))
@@ -31,7 +31,7 @@ def photographs(tmp_path: Path) -> Path:
 
 def opened(config: DataConfig, run_dir: Path) -> RunData:
     run_dir.mkdir(exist_ok=True)
-    return open_data(config, 3, run_dir, PictureDigests(run_dir / "pictures.json"))
+    return open_data(config, 3, run_dir, ImageDigests(run_dir / "pictures.json"))
 
 
 def test_mosaics_take_the_place_of_their_photographs_and_keep_splits_apart(photographs: Path, tmp_path: Path) -> None:

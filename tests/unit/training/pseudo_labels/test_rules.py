@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from training.pseudo_labels.rules import adaptive_pgt, threshold_pgt, top1_pgt
+from training.pseudo_labels.rules import adaptive_rule, threshold_rule, top1_rule
 
 Float32 = npt.NDArray[np.float32]
 
@@ -40,13 +40,13 @@ def columns(*rows: tuple[tuple[float, float, float, float], float]) -> tuple[Flo
     ],
 )
 def test_adaptive(rows: list[tuple[tuple[float, float, float, float], float]], kept: list[int]) -> None:
-    assert adaptive_pgt(*columns(*rows), keep_share=0.3, contained_share=0.85).tolist() == kept
+    assert adaptive_rule(*columns(*rows), keep_share=0.3, contained_share=0.85).tolist() == kept
 
 
 def test_boxes_besides_the_best_need_a_score_of_their_own() -> None:
     sure, unsure = columns((WHOLE, 0.9), (FAR, 0.5)), columns((WHOLE, 0.09), (FAR, 0.08), (HALF_OUT, 0.0))
-    assert adaptive_pgt(*sure, keep_share=0.3, contained_share=0.85, least_further=0.5).tolist() == [0, 1]
-    assert adaptive_pgt(*unsure, keep_share=0.3, contained_share=0.85, least_further=0.5).tolist() == [0]
+    assert adaptive_rule(*sure, keep_share=0.3, contained_share=0.85, min_further_score=0.5).tolist() == [0, 1]
+    assert adaptive_rule(*unsure, keep_share=0.3, contained_share=0.85, min_further_score=0.5).tolist() == [0]
 
 
 @pytest.mark.parametrize(
@@ -60,12 +60,12 @@ def test_boxes_besides_the_best_need_a_score_of_their_own() -> None:
 def test_of_two_that_contain_each_other_the_higher_score_stays(scores: tuple[float, float], kept: list[int]) -> None:
     # FAR has the best score, so neither of the two is safe for being the best
     boxes, values = columns((WHOLE, scores[0]), (NEARLY_WHOLE, scores[1]), (FAR, 1.0), (HALF_OUT, 0.0))
-    assert adaptive_pgt(boxes, values, keep_share=0.3, contained_share=0.85).tolist() == kept
+    assert adaptive_rule(boxes, values, keep_share=0.3, contained_share=0.85).tolist() == kept
 
 
 def test_top1_and_threshold() -> None:
     scores = np.array([0.2, 0.7, 0.7, 0.1], np.float32)
-    assert top1_pgt(scores).tolist() == [1]
-    assert top1_pgt(scores[:0]).tolist() == []
-    assert threshold_pgt(scores, 0.2).tolist() == [0, 1, 2]
-    assert threshold_pgt(scores, 0.8).tolist() == []
+    assert top1_rule(scores).tolist() == [1]
+    assert top1_rule(scores[:0]).tolist() == []
+    assert threshold_rule(scores, 0.2).tolist() == [0, 1, 2]
+    assert threshold_rule(scores, 0.8).tolist() == []

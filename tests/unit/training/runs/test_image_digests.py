@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.training.data.conftest import write_picture
+from tests.unit.training.data.conftest import write_image
 from training.data.tagged import TaggedImage, TrueObject
-from training.runs.image_digests import PictureDigests
+from training.runs.image_digests import ImageDigests
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> TaggedImage:
-    write_picture(tmp_path / "a.png")
+    write_image(tmp_path / "a.png")
     return TaggedImage("a", tmp_path / "a.png", (60, 80), ("Bolt",), (TrueObject("Bolt", (1.0, 2.0, 3.0, 4.0)),))
 
 
 def test_tags_boxes_and_pixels_count_and_the_place_does_not(image: TaggedImage, tmp_path: Path) -> None:
-    digests = PictureDigests(tmp_path / "pictures.json")
-    write_picture(tmp_path / "other.png", (61, 80))
+    digests = ImageDigests(tmp_path / "pictures.json")
+    write_image(tmp_path / "other.png", (61, 80))
     (tmp_path / "moved").mkdir()
     moved = Path(shutil.copy(image.path, tmp_path / "moved" / "b.png"))
     first = digests.of_images([image])
@@ -38,10 +38,10 @@ def test_tags_boxes_and_pixels_count_and_the_place_does_not(image: TaggedImage, 
 
 def test_a_file_is_read_again_when_its_size_or_time_changed(image: TaggedImage, tmp_path: Path) -> None:
     store = tmp_path / "pictures.json"
-    first = PictureDigests(store).of_images([image])
+    first = ImageDigests(store).of_images([image])
     state = image.path.stat()
     image.path.write_bytes(image.path.read_bytes()[:-1] + b"x")
     os.utime(image.path, ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert PictureDigests(store).of_images([image]) == first, "known by size and time: not read"
+    assert ImageDigests(store).of_images([image]) == first, "known by size and time: not read"
     os.utime(image.path, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
-    assert PictureDigests(store).of_images([image]) != first
+    assert ImageDigests(store).of_images([image]) != first

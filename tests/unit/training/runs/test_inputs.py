@@ -7,7 +7,7 @@ import pytest
 
 from models.labels import Label, LabelSet
 from training.data.tagged import TaggedImage, TrueObject
-from training.runs.inputs import files_digest, pictures_digest
+from training.runs.inputs import files_digest, images_digest
 
 LABELS = LabelSet((Label("Nut"), Label("Bolt")))
 BOX_XYXY = (0.0, 0.0, 4.0, 4.0)
@@ -28,15 +28,15 @@ def test_another_tag_another_file_and_another_picture_are_told_apart(image: Tagg
         [replace(image, id="b")],
         [replace(image, path=tmp_path / "b.jpg")],
     ]
-    digests = [pictures_digest(images, LABELS) for images in variants]
-    digests.append(pictures_digest([image], LabelSet(LABELS.labels[::-1])))
+    digests = [images_digest(images, LABELS) for images in variants]
+    digests.append(images_digest([image], LabelSet(LABELS.labels[::-1])))
     assert len(set(digests)) == len(digests)
 
 
 def test_true_objects_count_only_where_they_are_learnt(image: TaggedImage) -> None:
     annotated = replace(image, objects=(TrueObject("Nut", BOX_XYXY),))
-    assert pictures_digest([image], LABELS) == pictures_digest([annotated], LABELS)
-    assert pictures_digest([image], LABELS, objects=True) != pictures_digest([annotated], LABELS, objects=True)
+    assert images_digest([image], LABELS) == images_digest([annotated], LABELS)
+    assert images_digest([image], LABELS, objects=True) != images_digest([annotated], LABELS, objects=True)
 
 
 def test_files_count_by_content_and_order(tmp_path: Path) -> None:

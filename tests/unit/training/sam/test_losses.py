@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.sam.train import AREA_OFFSET, IOU_WEIGHT, SHARED_LOSS, sam_losses
+from training.sam.train import AREA_OFFSET, SHARED_LOSS, sam_losses
 
 SIDE = 8
 
@@ -45,9 +45,7 @@ def test_the_focal_loss_is_per_cell_of_the_object() -> None:
 def test_the_iou_that_is_to_be_predicted_is_that_of_each_level() -> None:
     mask = square(4)
     levels = [logits_of(square(4)), logits_of(square(2)), logits_of(square(0))]
-    assert losses(levels, mask, ambiguous=True)["loss_iou"] == pytest.approx(
-        IOU_WEIGHT * (1**2 + 0.25**2 + 0) / 3, abs=1e-4
-    )
+    assert losses(levels, mask, ambiguous=True)["loss_iou"] == pytest.approx((1**2 + 0.25**2 + 0) / 3, abs=1e-4)
 
 
 def test_gradients_reach_the_best_level_most() -> None:

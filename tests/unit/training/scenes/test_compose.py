@@ -3,15 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.scenes.compose import Placed, compose_picture
-from training.scenes.drawing.sprite import Sprite
+from training.scenes.compose import PlacedObject, compose_image
+from training.scenes.drawing.object_image import ObjectImage
 from training.scenes.light import Light, cast_shadow, overlap
 
 LIGHT = Light(towards_xy=(1.0, 0.0), length=0.5, softness=0.3, darkness=0.6)
 
 
-def _square(side_px: int, label: str) -> Sprite:
-    return Sprite(np.ones((side_px, side_px, 3), np.float32), np.ones((side_px, side_px), np.float32), label)
+def _square(side_px: int, label: str) -> ObjectImage:
+    return ObjectImage(np.ones((side_px, side_px, 3), np.float32), np.ones((side_px, side_px), np.float32), label)
 
 
 @pytest.mark.parametrize(
@@ -26,30 +26,32 @@ def _square(side_px: int, label: str) -> Sprite:
     ],
 )
 def test_visible_parts(second_top_left_yx: tuple[int, int], expected: dict[str, int]) -> None:
-    ground = np.full((50, 50, 3), 0.4, np.float32)
-    placed = [Placed(_square(10, "under"), (10, 10)), Placed(_square(10, "over"), second_top_left_yx)]
+    background = np.full((50, 50, 3), 0.4, np.float32)
+    placed = [PlacedObject(_square(10, "under"), (10, 10)), PlacedObject(_square(10, "over"), second_top_left_yx)]
 
-    picture = compose_picture(np.random.default_rng(0), ground, placed, LIGHT)
+    image = compose_image(np.random.default_rng(0), background, placed, LIGHT)
 
-    areas = {label: int(mask.sum()) for label, mask in zip(picture.labels, picture.masks, strict=True)}
+    areas = {label: int(mask.sum()) for label, mask in zip(image.labels, image.masks, strict=True)}
     assert areas == expected
 
 
 def test_what_is_no_object_hides_others_and_has_no_mask() -> None:
-    ground = np.full((50, 50, 3), 0.4, np.float32)
-    leaf = Placed(_square(10, ""), (10, 14), is_object=False)
+    background = np.full((50, 50, 3), 0.4, np.float32)
+    leaf = PlacedObject(_square(10, ""), (10, 14), is_object=False)
 
-    picture = compose_picture(np.random.default_rng(0), ground, [Placed(_square(10, "nut"), (10, 10)), leaf], LIGHT)
+    image = compose_image(
+        np.random.default_rng(0), background, [PlacedObject(_square(10, "nut"), (10, 10)), leaf], LIGHT
+    )
 
-    assert picture.labels == ("nut",)
-    assert picture.masks.sum() == 40
+    assert image.labels == ("nut",)
+    assert image.masks.sum() == 40
 
 
 def test_a_picture_of_nothing_has_no_masks() -> None:
-    picture = compose_picture(np.random.default_rng(0), np.full((30, 40, 3), 0.4, np.float32), [], LIGHT)
+    image = compose_image(np.random.default_rng(0), np.full((30, 40, 3), 0.4, np.float32), [], LIGHT)
 
-    assert picture.masks.shape == (0, 30, 40)
-    assert picture.image_hwc_u8.shape == (30, 40, 3)
+    assert image.masks.shape == (0, 30, 40)
+    assert image.image_hwc_u8.shape == (30, 40, 3)
 
 
 def test_a_shadow_falls_away_from_the_light() -> None:

@@ -11,19 +11,19 @@ from pycocotools.coco import COCO
 
 from training.data.open_dataset import open_dataset
 from training.scenes.generate import generate_scenes
-from training.scenes.samples import write_samples
-from training.scenes.scene import scene
+from training.scenes.sample_images import write_sample_images
+from training.scenes.scene import draw_scene
 
 
 def test_scenes_hold_several_and_repeated_instances() -> None:
-    pictures = [scene(np.random.default_rng([0, index]), (120, 160)) for index in range(60)]
+    images = [draw_scene(np.random.default_rng([0, index]), (120, 160)) for index in range(60)]
 
-    counts = Counter(len(picture.labels) for picture in pictures)
+    counts = Counter(len(image.labels) for image in images)
     assert set(counts) <= set(range(1, 7))
-    assert sum(count > 1 for picture in pictures for count in [len(picture.labels)]) > 30
-    assert sum(len(set(picture.labels)) < len(picture.labels) for picture in pictures) > 12
-    assert len({label for picture in pictures for label in picture.labels}) > 20
-    assert all(picture.masks.sum(axis=0).max() == 1 for picture in pictures)
+    assert sum(count > 1 for image in images for count in [len(image.labels)]) > 30
+    assert sum(len(set(image.labels)) < len(image.labels) for image in images) > 12
+    assert len({label for image in images for label in image.labels}) > 20
+    assert all(image.masks.sum(axis=0).max() == 1 for image in images)
 
 
 def test_the_written_set_is_one_in_both_layouts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,14 +78,15 @@ def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
 
 def test_sample_pictures_are_what_the_command_draws(tmp_path: Path, repository_dir: Path) -> None:
     """Tags exactly; pixels nearly, since another build of OpenCV or Pillow may round otherwise."""
-    write_samples(tmp_path)
+    write_sample_images(tmp_path)
 
     assert (tmp_path / "tags.csv").read_text() == (repository_dir / "samples/tags.csv").read_text()
     for path in sorted(tmp_path.glob("*.jpg")):
         drawn, kept = (np.asarray(Image.open(p)).astype(int) for p in (path, repository_dir / "samples" / path.name))
         assert np.abs(drawn - kept).mean() < 1.0
         assert path.stat().st_size <= 120_000
-    assert {image.id for image in open_dataset(tmp_path, "train").images} == {"apron", "bay", "hangar", "runway"}
+    names = {image.id for image in open_dataset(tmp_path, "train").images}
+    assert names == {"apron", "bay", "hangar", "runway", "taxiway"}
 
 
 def test_json_has_no_numpy_leftovers(tmp_path: Path) -> None:

@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.scenes.shapes_image import shapes_picture
+from training.scenes.shapes_image import draw_shapes_image
 
 
 @pytest.mark.parametrize("size_hw", [(320, 320), (200, 333), (480, 640)], ids=["square", "odd", "larger-than-tiles"])
 def test_shapes_and_kinds(size_hw: tuple[int, int]) -> None:
-    image_hwc_u8, masks = shapes_picture(np.random.default_rng(0), size_hw)
+    image_hwc_u8, masks = draw_shapes_image(np.random.default_rng(0), size_hw)
 
     assert image_hwc_u8.shape == (*size_hw, 3)
     assert image_hwc_u8.dtype == np.uint8
@@ -17,7 +17,7 @@ def test_shapes_and_kinds(size_hw: tuple[int, int]) -> None:
 
 
 def test_the_generator_alone_decides() -> None:
-    first, again, other = (shapes_picture(np.random.default_rng(seed), (160, 160)) for seed in (4, 4, 5))
+    first, again, other = (draw_shapes_image(np.random.default_rng(seed), (160, 160)) for seed in (4, 4, 5))
 
     np.testing.assert_array_equal(first[0], again[0])
     np.testing.assert_array_equal(first[1], again[1])
@@ -27,7 +27,7 @@ def test_the_generator_alone_decides() -> None:
 def test_masks_are_disjoint_visible_and_of_many_sizes() -> None:
     areas_px = []
     for seed in range(60):
-        _, masks = shapes_picture(np.random.default_rng([1, seed]), (240, 240))
+        _, masks = draw_shapes_image(np.random.default_rng([1, seed]), (240, 240))
         assert masks.sum(axis=0).max(initial=0) <= 1, "two objects own one pixel"
         areas_px.extend(masks.sum(axis=(1, 2)))
 
@@ -41,7 +41,7 @@ def test_objects_differ_from_their_surroundings() -> None:
     """Masks lie where something was drawn: the mean colour inside differs from that of a ring around, mostly a lot."""
     contrasts = []
     for seed in range(40):
-        image_hwc_u8, masks = shapes_picture(np.random.default_rng([2, seed]), (200, 200))
+        image_hwc_u8, masks = draw_shapes_image(np.random.default_rng([2, seed]), (200, 200))
         for mask in masks:
             ring = _dilated(mask) & ~masks.any(axis=0)
             if ring.any():
@@ -52,7 +52,7 @@ def test_objects_differ_from_their_surroundings() -> None:
 
 
 def test_pictures_vary_in_brightness_and_grain() -> None:
-    images = [shapes_picture(np.random.default_rng([3, seed]), (128, 128))[0] for seed in range(40)]
+    images = [draw_shapes_image(np.random.default_rng([3, seed]), (128, 128))[0] for seed in range(40)]
 
     means = [image.mean() for image in images]
     grains = [np.abs(np.diff(image.astype(int), axis=1)).mean() for image in images]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from models.config import ConfigError, load_config
-from training.pseudo_labels.make import PgtConfig
+from training.pseudo_labels.selection import PseudoLabelConfig
+from training.wsod.config import WsodConfig
 from training.wsod.mist import MistSettings
-from training.wsod.train import WsodConfig
 
 CONFIGS = Path(__file__).resolve().parents[4] / "training" / "configs"
 BY_SCORE_ALONE = (1.0, 0.0, True)
@@ -29,7 +29,7 @@ def test_settings_of_before_there_were_methods_are_oicr() -> None:
 
 def test_the_three_differ_in_method_and_seeds_alone() -> None:
     configs = [load_config(WsodConfig, CONFIGS / name) for name in ("wsod.toml", "wsod_wsddn.toml", "wsod_mist.toml")]
-    shared = ("backbone", "side_px", "supervision", "every", "epochs", "batch", "lr", "weight_decay", "seed")
+    shared = ("backbone", "side_px", "supervision", "subsample", "epochs", "batch", "lr", "weight_decay", "seed")
     assert len({tuple(getattr(config, name) for name in shared) for config in configs}) == 1
 
 
@@ -39,6 +39,6 @@ def test_a_mistyped_setting_of_mist_is_named() -> None:
 
 
 def test_pseudo_ground_truth_has_the_papers_settings_for_voc() -> None:
-    assert load_config(PgtConfig, CONFIGS / "pgt.toml") == PgtConfig(
+    assert load_config(PseudoLabelConfig, CONFIGS / "pgt.toml") == PseudoLabelConfig(
         mode="adaptive", keep_share=0.3, contained_share=0.85
     )

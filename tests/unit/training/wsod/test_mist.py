@@ -11,7 +11,7 @@ import torch
 
 from models.nets.wsod import RoiHead, WsodOutput
 from models.postprocess import apply_deltas
-from training.wsod.mist import MistSettings, mine_many_seeds, mist_losses
+from training.wsod.mist import MistSettings, mine_many_seeds, mist_loss_weights, mist_losses
 from training.wsod.oicr import SeedRule, assign_targets, box_loss, box_supervised_losses, encode_deltas, wsddn_loss
 
 Float64 = npt.NDArray[np.float64]
@@ -114,9 +114,8 @@ def _reference_losses(
             entropy -= nearest[2] * np.log(probabilities[p, nearest[1] + 1 if is_positive else 0])
             if is_positive:
                 regression += nearest[2] * _smooth_l1(deltas[p, k] - _encoded(boxes[p], boxes[nearest[0]]))
-        weight = settings.first_weight if k == 0 else 1.0
-        losses[f"loss_refine_{k + 1}"] = weight * entropy / len(boxes)
-        losses[f"loss_box_{k + 1}"] = weight * regression / len(boxes)
+        losses[f"loss_refine_{k + 1}"] = entropy / len(boxes)
+        losses[f"loss_box_{k + 1}"] = regression / len(boxes)
         previous = probabilities[:, 1:]
     return losses
 
@@ -138,7 +137,7 @@ def _smooth_l1(difference: Float64) -> float:
     return float(np.where(size < 1, size**2 / 2, size - 0.5).sum())
 
 
-@pytest.mark.parametrize("settings", [ALL, MistSettings(seed_share=0.5, seed_iou=0.1, first_weight=1.5)])
+@pytest.mark.parametrize("settings", [ALL, MistSettings(seed_share=0.5, seed_iou=0.1)])
 @pytest.mark.parametrize("tags", [(1.0, 0.0), (1.0, 1.0)])
 def test_losses_agree_with_numpy(settings: MistSettings, tags: tuple[float, float]) -> None:
     rng = np.random.default_rng(3)
@@ -157,13 +156,12 @@ def test_losses_agree_with_numpy(settings: MistSettings, tags: tuple[float, floa
 
 def test_the_first_refinement_counts_three_times() -> None:
     output = WsodOutput(torch.rand(4, 2) / 5, [torch.zeros(4, 3) for _ in range(3)], torch.ones(4, 3, 4))
-    one, three = (
-        mist_losses(output, BOXES, torch.ones(4), ONE_TAG, BY_SCORE, MistSettings(first_weight=weight))
-        for weight in (1.0, MistSettings().first_weight)
-    )
-    for name in one:
-        factor = 3 if name in ("loss_refine_1", "loss_box_1") else 1
-        assert three[name].item() == pytest.approx(factor * one[name].item())
+    losses = mist_losses(output, BOXES, torch.ones(4), ONE_TAG, BY_SCORE, ALL)
+    weights = mist_loss_weights(MistSettings())
+    assert {name: weights.get(name, 1.0) for name in losses} == {
+        "loss_wsddn": 1.0,
+        **{f"loss_{part}_{k}": 3.0 if k == 1 else 1.0 for part in ("refine", "box") for k in (1, 2, 3)},
+    }
 
 
 def test_each_regressor_learns_from_its_own_stage() -> None:

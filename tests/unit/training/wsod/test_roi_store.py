@@ -14,7 +14,7 @@ from models.labels import Label, LabelSet
 from models.nets.wsod import POOLED_SIDE, Wsod, build_wsod
 from training.data.tagged import TaggedImage, TrueObject
 from training.proposals.store import StoredProposals
-from training.wsod.roi_store import ExampleFile, pool_pictures, pool_quarters
+from training.wsod.roi_store import ExampleFile, pool_images, pool_quarters
 
 LABELS = LabelSet((Label("Nut"), Label("Bolt")))
 SIDE_PX, HALF_PX, SEED = 64, 32, 3
@@ -55,7 +55,7 @@ def proposals() -> list[StoredProposals]:
 
 
 def pool(net: Wsod, images: list[TaggedImage], proposals: list[StoredProposals], folder: Path) -> Pooled:
-    whole = pool_pictures(net, images, proposals, LABELS, SIDE_PX, folder)
+    whole = pool_images(net, images, proposals, LABELS, SIDE_PX, folder)
     return whole, pool_quarters(net, images, proposals, LABELS, SIDE_PX, SEED, folder)
 
 

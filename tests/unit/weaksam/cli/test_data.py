@@ -37,7 +37,7 @@ def test_check_lists_problems_and_fails(tmp_path: Path) -> None:
     assert "000001.jpg" in output
 
 
-def test_check_finds_a_picture_cut_short_behind_its_header(tmp_path: Path) -> None:
+def test_check_finds_an_image_cut_short_behind_its_header(tmp_path: Path) -> None:
     _run("scenes", "--out", tmp_path / "s", "--count", 3, "--size", "96x128")
     path = tmp_path / "s" / "JPEGImages" / "000001.jpg"
     path.write_bytes(path.read_bytes()[:-500])
@@ -69,7 +69,7 @@ def test_mistakes_are_value_errors_that_the_console_command_prints(
     assert message in str(result.exception)
 
 
-def test_brackets_in_a_picture_s_name_are_printed_as_they_are(tmp_path: Path) -> None:
+def test_brackets_in_an_image_s_name_are_printed_as_they_are(tmp_path: Path) -> None:
     _run("scenes", "--out", tmp_path / "s", "--count", 3, "--size", "96x128")
     (tmp_path / "s" / "JPEGImages" / "[red]4.jpg").write_bytes(b"")
     (tmp_path / "s" / "Annotations").rename(tmp_path / "not-voc")

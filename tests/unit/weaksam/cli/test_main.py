@@ -56,7 +56,7 @@ def test_help_imports_only_what_it_needs(repository_dir: Path, arguments: list[s
     if loaded:
         assert set(loaded) <= imported
     else:
-        # Pictures and their masks are part of what serving is; OpenCV comes with them.
+        # Images and their masks are part of what serving is; OpenCV comes with them.
         assert imported <= {"cv2"}
 
 
@@ -96,8 +96,8 @@ def test_a_missing_extra_is_one_sentence_with_the_remedy(repository_dir: Path) -
         pytest.param(["bundle", "check", "/absent"], "/absent/bundle.json does not exist", id="no bundle"),
         pytest.param(["serve", "--bundle", "/absent"], "/absent/bundle.json does not exist", id="nothing to serve"),
         pytest.param(["serve", "--port", "99999"], "WEAKSAM_PORT is 99999", id="no such port"),
-        pytest.param(["detect", "/absent.jpg"], "No such file or directory: '/absent.jpg'", id="no picture"),
-        pytest.param(["detect", "LICENSE"], "no image in a known format", id="not a picture"),
+        pytest.param(["detect", "/absent.jpg"], "No such file or directory: '/absent.jpg'", id="no image"),
+        pytest.param(["detect", "LICENSE"], "no image in a known format", id="not an image"),
         pytest.param(
             ["label", "/absent", "--out", "x", "--tags-from", "folder"], "/absent is not a folder", id="folder"
         ),

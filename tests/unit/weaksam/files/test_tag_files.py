@@ -73,5 +73,5 @@ def test_a_broken_sidecar_names_the_field(tmp_path: Path, text: str, field: str)
     assert refused.value.field == field
 
 
-def test_a_picture_without_a_sidecar_has_none(tmp_path: Path) -> None:
+def test_an_image_without_a_sidecar_has_none(tmp_path: Path) -> None:
     assert sidecar_of(tmp_path / "x.jpg") is None

@@ -1,96 +1,38 @@
-"""The COCO files, read back by pycocotools."""
+"""The COCO writer: rows of any source, read back by pycocotools."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from models.masks import decode_rle
-from tests.support.answers import detect_result
-from tests.support.fake_service import HEIGHT_PX, LABELS, WIDTH_PX
-from weaksam.formats.coco import CocoSource, write_dataset, write_results
-from weaksam.schemas import BundleInfo
-
-TAGS = {"a/x.jpg": ["Bolt", "Nut"], "b/x.jpg": [], "b/y.jpg": ["Wrench"]}
-IMAGE_IDS = {"a/x.jpg": 1, "b/x.jpg": 2, "b/y.jpg": 4}
-BUNDLE = BundleInfo(name="fake", version="1", digest="d" * 64)
+from models.masks import encode_rle
+from weaksam.formats.coco import annotation_row, category_rows, image_row, write_dataset
 
 
-def source_of(image_ids: dict[str, int]) -> CocoSource:
-    return CocoSource(LABELS, BUNDLE, image_ids, lambda image: detect_result(image.encode(), TAGS[image]))
-
-
-def read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Path:
-    source = source_of(IMAGE_IDS)
-    write_dataset(source, tmp_path / "dataset.json")
-    assert write_results(source, tmp_path / "results.json") == 3
-    return tmp_path
-
-
-def test_pycocotools_takes_the_results(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    dataset = COCO(str(files / "dataset.json"))
-    results = dataset.loadRes(str(files / "results.json"))
-    capsys.readouterr()
-    found = [(row["image_id"], results.cats[row["category_id"]]["name"]) for row in results.anns.values()]
-    assert found == [(1, "Bolt"), (1, "Nut"), (4, "Wrench")]
-    assert [int(results.annToMask(row).sum()) for row in results.anns.values()] == [40, 60, 50]
-
-
-def test_the_data_set_is_whole(files: Path) -> None:
-    dataset = read(files / "dataset.json")
-    assert dataset["info"]["bundle"] == {"name": "fake", "version": "1", "digest": "d" * 64}
-    assert [(row["id"], row["name"]) for row in dataset["categories"]] == [(1, "Bolt"), (2, "Wrench"), (3, "Nut")]
-    assert [(row["id"], row["file_name"]) for row in dataset["images"]] == [
-        (id_, path) for path, id_ in IMAGE_IDS.items()
+def test_areas_are_those_of_masks_or_else_of_boxes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mask = np.zeros((20, 30), np.bool_)
+    mask[5:8, 10:14] = True
+    annotations = [
+        annotation_row(4, 7, (10.0, 5.0, 16.0, 9.0), encode_rle(mask), score=0.5),
+        annotation_row(4, 9, (1.0, 2.0, 4.0, 8.5)),
     ]
-    assert all((row["width"], row["height"]) == (WIDTH_PX, HEIGHT_PX) for row in dataset["images"])
-    assert [row["id"] for row in dataset["annotations"]] == [1, 2, 3]
-    first = dataset["annotations"][0]
-    mask = first.pop("segmentation")
-    assert first == {
-        "id": 1,
-        "image_id": 1,
-        "category_id": 1,
-        "bbox": [10.0, 5.0, 10.0, 4.0],
-        "area": 40,
-        "iscrowd": 0,
-        "score": 0.75,
-    }
-    assert isinstance(mask["counts"], str)
-    assert decode_rle(mask)[5:9, 10:20].all()
+    images = [image_row(4, "a.jpg", (20, 30), tags=["bolt"])]
+    write_dataset(tmp_path / "d.json", {"x": 1}, category_rows(["bolt", "nut"], [7, 9]), images, iter(annotations))
+
+    dataset = COCO(str(tmp_path / "d.json"))
+    capsys.readouterr()
+    first, second = dataset.anns[1], dataset.anns[2]
+    assert (first["area"], first["bbox"], first["score"]) == (12, [10.0, 5.0, 6.0, 4.0], 0.5)
+    assert (second["area"], "segmentation" in second) == (19.5, False)
+    assert np.array_equal(dataset.annToMask(first), mask)
+    assert dataset.imgs[4] == {"id": 4, "width": 30, "height": 20, "file_name": "a.jpg", "tags": ["bolt"]}
+    assert [row["name"] for row in dataset.loadCats([7, 9])] == ["bolt", "nut"]
 
 
-def test_a_result_has_the_fields_of_the_format(files: Path) -> None:
-    for row in read(files / "results.json"):
-        assert set(row) == {"image_id", "category_id", "bbox", "score", "segmentation"}
-
-
-def test_no_detections_are_empty_arrays(tmp_path: Path) -> None:
-    source = source_of({"b/x.jpg": 1})
-    write_dataset(source, tmp_path / "dataset.json")
-    assert write_results(source, tmp_path / "results.json") == 0
-    assert read(tmp_path / "results.json") == []
-    assert read(tmp_path / "dataset.json")["annotations"] == []
-    assert len(read(tmp_path / "dataset.json")["images"]) == 1
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "results.json"
-    path.write_text("old", encoding="utf-8")
-
-    def broken(image: str) -> Any:
-        raise OSError(image)
-
-    with pytest.raises(OSError, match="a.jpg"):
-        write_results(CocoSource(LABELS, BUNDLE, {"a.jpg": 1}, broken), path)
-    assert path.read_text(encoding="utf-8") == "old"
-    assert list(tmp_path.iterdir()) == [path]
+def test_a_data_set_may_be_empty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_dataset(tmp_path / "d.json", {}, category_rows([]), [], [])
+    assert COCO(str(tmp_path / "d.json")).anns == {}
+    capsys.readouterr()

@@ -21,7 +21,7 @@ def add(journal: Journal, *images: str) -> None:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A journal of two pictures."""
+    """A journal of two images."""
     with open_journal(tmp_path / "journal.jsonl", IDENTITY) as journal:
         add(journal, "a.jpg", "b.jpg")
     return tmp_path / "journal.jsonl"
@@ -31,7 +31,7 @@ def test_answers_come_back(path: Path) -> None:
     with open_journal(path, IDENTITY) as journal:
         assert journal.holds("a.jpg", STAMP)
         assert not journal.holds("c.jpg", STAMP)
-        assert journal.answer("b.jpg") == detect_result(b"b.jpg", ["Bolt"])
+        assert journal.result("b.jpg") == detect_result(b"b.jpg", ["Bolt"])
 
 
 @pytest.mark.parametrize("cut_bytes", [1, 20, 300], ids=lambda count: f"{count} bytes lost")
@@ -67,17 +67,17 @@ def test_a_later_answer_replaces_an_earlier_one(path: Path) -> None:
     with open_journal(path, IDENTITY) as journal:
         assert journal.holds("a.jpg", changed)
         assert not journal.holds("a.jpg", STAMP)
-        assert journal.answer("a.jpg").detections[0].label == "Nut"
+        assert journal.result("a.jpg").detections[0].label == "Nut"
 
 
 def test_reading_between_writing_does_not_move_the_end(path: Path) -> None:
     with open_journal(path, IDENTITY) as journal:
-        journal.answer("a.jpg")
+        journal.result("a.jpg")
         add(journal, "c.jpg")
-        journal.answer("a.jpg")
+        journal.result("a.jpg")
         add(journal, "d.jpg")
     with open_journal(path, IDENTITY) as journal:
-        assert [journal.answer(image).image.sha256 for image in ("c.jpg", "d.jpg")] == [
+        assert [journal.result(image).image.sha256 for image in ("c.jpg", "d.jpg")] == [
             detect_result(content, []).image.sha256 for content in (b"c.jpg", b"d.jpg")
         ]
 
@@ -94,7 +94,7 @@ OTHER_SHARD = RunIdentity(IDENTITY.bundle, IDENTITY.options, ("Bolt",), "1/4")
             OTHER_BUNDLE, r"bundle fake 1 \(dddddddddddd\), the server has mine 2 .* another --out", id="bundle"
         ),
         pytest.param(OTHER_OPTIONS, "'min_score': None}, now they are {'min_score': 0.5}", id="options"),
-        pytest.param(OTHER_SHARD, "shard none, all pictures, now it is 1/4: .* another --out", id="shard"),
+        pytest.param(OTHER_SHARD, "shard none, all images, now it is 1/4: .* another --out", id="shard"),
     ],
 )
 def test_answers_of_different_runs_do_not_mix(path: Path, identity: RunIdentity, sentence: str) -> None:
@@ -111,6 +111,25 @@ def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize(
+    ("line", "written", "instead", "sentence"),
+    [
+        pytest.param(0, '"labels":["Bolt"]', '"labels":"Bolt"', "line 1 is damaged: labels: ", id="labels"),
+        pytest.param(0, '"shard":null', '"shard":1', "line 1 is damaged: shard: ", id="shard"),
+        pytest.param(0, '"name":"fake",', "", "line 1 is damaged: bundle.name: ", id="bundle"),
+        pytest.param(1, '"size_bytes":3', '"size_bytes":"3"', "line 2 is damaged: stamp.size_bytes: ", id="stamp"),
+        pytest.param(2, '"image":"b.jpg",', "", "line 3 is damaged: image: ", id="image"),
+    ],
+)
+def test_fields_of_the_wrong_kind_are_named(path: Path, line: int, written: str, instead: str, sentence: str) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    assert written in lines[line]
+    lines[line] = lines[line].replace(written, instead, 1)
+    path.write_text("".join(lines), encoding="utf-8")
+    with pytest.raises(JournalError, match=sentence), open_journal(path, IDENTITY):
+        pass
+
+
 def test_one_run_at_a_time(path: Path) -> None:
     with (
         open_journal(path, IDENTITY),
@@ -120,11 +139,11 @@ def test_one_run_at_a_time(path: Path) -> None:
         pass
 
 
-def test_a_stamp_tells_a_changed_picture_and_changed_tags(tmp_path: Path) -> None:
-    picture = tmp_path / "a.jpg"
-    picture.write_bytes(b"one")
-    before = stamp_of(picture, ("Bolt",))
-    assert stamp_of(picture, ("Bolt",)) == before
-    assert stamp_of(picture, ("Nut",)) != before
-    picture.write_bytes(b"longer")
-    assert stamp_of(picture, ("Bolt",)) != before
+def test_a_stamp_tells_a_changed_image_and_changed_tags(tmp_path: Path) -> None:
+    image = tmp_path / "a.jpg"
+    image.write_bytes(b"one")
+    before = stamp_of(image, ("Bolt",))
+    assert stamp_of(image, ("Bolt",)) == before
+    assert stamp_of(image, ("Nut",)) != before
+    image.write_bytes(b"longer")
+    assert stamp_of(image, ("Bolt",)) != before

@@ -9,12 +9,12 @@ from weaksam.labelling.worklist import Failure, Worklist
 
 
 @given(st.text(min_size=1), st.integers(1, 64))
-def test_every_picture_is_in_one_shard(image: str, count: int) -> None:
+def test_every_image_is_in_one_shard(image: str, count: int) -> None:
     assert sum(Shard(index, count).holds(image) for index in range(count)) == 1
 
 
-def test_the_place_of_a_picture_never_changes() -> None:
-    # Written down, since machines that disagree would label a picture twice or not at all.
+def test_the_place_of_an_image_never_changes() -> None:
+    # Written down, since machines that disagree would label an image twice or not at all.
     images = [f"day1/{number:03}.jpg" for number in range(12)]
     assert [next(i for i in range(4) if Shard(i, 4).holds(image)) for image in images] == [
         1,
@@ -39,7 +39,7 @@ def test_shards_are_about_equal() -> None:
     assert max(sizes) < 1150
 
 
-def test_a_shard_knows_all_pictures_and_does_its_own() -> None:
+def test_a_shard_knows_all_images_and_does_its_own() -> None:
     images = tuple(f"{number}.jpg" for number in range(20))
     failures = tuple(Failure(f"gone{number}.jpg", "image_missing", "") for number in range(20))
     whole = Worklist(images, dict.fromkeys(images, ("a",)), failures)

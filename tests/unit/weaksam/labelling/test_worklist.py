@@ -1,4 +1,4 @@
-"""Pictures and their tags out of a CSV, sidecar files or folder names; what does not fit together is reported."""
+"""Images and their tags out of a CSV, sidecar files or folder names; what does not fit together is reported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from weaksam.labelling.report import write_failures
 from weaksam.labelling.shard import Shard, shard_worklist
-from weaksam.labelling.worklist import Failure, find_images, worklist_from_csv, worklist_from_names
+from weaksam.labelling.worklist import Failure, worklist_from_csv, worklist_from_names
 
 
 def make_files(folder: Path, *paths: str) -> Path:
@@ -25,12 +25,7 @@ def make_csv(folder: Path, text: str) -> Path:
     return path
 
 
-def test_pictures_of_all_folders_are_found_in_order(tmp_path: Path) -> None:
-    folder = make_files(tmp_path, "b/x.JPG", "a/x.jpg", "x.png", ".hidden/x.jpg", ".x.jpg", "notes.txt")
-    assert find_images(folder) == (("a/x.jpg", "b/x.JPG", "x.png"), ())
-
-
-def test_a_name_that_is_not_text_is_a_failure_of_that_picture(tmp_path: Path) -> None:
+def test_a_name_that_is_not_text_is_a_failure_of_that_image(tmp_path: Path) -> None:
     folder = make_files(tmp_path / "in", "grün.jpg", os.fsdecode(b"gr\xfcn.jpg"))
     worklist = worklist_from_csv(folder, make_csv(tmp_path, "file,tags\ngrün.jpg,bolt\n"))
     assert worklist.images == ("grün.jpg",)
@@ -39,24 +34,7 @@ def test_a_name_that_is_not_text_is_a_failure_of_that_picture(tmp_path: Path) ->
     assert shard_worklist(worklist, Shard(0, 1)) == worklist
 
 
-def test_a_link_back_to_a_folder_above_is_not_followed(tmp_path: Path) -> None:
-    folder = make_files(tmp_path / "in", "a/x.jpg")
-    (folder / "a" / "latest").symlink_to(folder)
-    make_files(tmp_path / "elsewhere", "y.jpg")
-    (folder / "more").symlink_to(tmp_path / "elsewhere")
-    assert find_images(folder)[0] == ("a/x.jpg", "more/y.jpg")
-
-
-@pytest.mark.parametrize(
-    ("below", "sentence"),
-    [pytest.param("absent", "is not a folder", id="absent"), pytest.param(".", "holds no picture", id="empty")],
-)
-def test_nothing_to_label_is_refused(tmp_path: Path, below: str, sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
-        find_images(tmp_path / below)
-
-
-def test_csv_rows_of_one_picture_are_joined(tmp_path: Path) -> None:
+def test_csv_rows_of_one_image_are_joined(tmp_path: Path) -> None:
     folder = make_files(tmp_path / "in", "a/x.jpg", "b/x.jpg")
     table = make_csv(tmp_path, 'file,tags\na/x.jpg,"bolt, nut"\n./b/x.jpg,wrench\na/x.jpg,pin;bolt\n')
     worklist = worklist_from_csv(folder, table)
@@ -80,7 +58,7 @@ def test_what_the_csv_and_the_folder_do_not_share_is_reported(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        pytest.param(b"picture,tags\n", "lacks the column 'file'", id="other columns"),
+        pytest.param(b"image,tags\n", "lacks the column 'file'", id="other columns"),
         pytest.param(b"", "lacks the column 'file'", id="empty"),
         pytest.param(b"file,tags\nx.jpg,\xff\xfe\n", "cannot be read as a CSV in UTF-8", id="not utf-8"),
         pytest.param(b'file,tags\nx.jpg,"bolt', "cannot be read as a CSV", id="open quote"),

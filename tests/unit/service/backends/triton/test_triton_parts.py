@@ -13,9 +13,9 @@ from tritonclient.utils import InferenceServerException
 
 from models.bundle import Bundle
 from models.triton import TRITON_TYPES
-from service.backends.triton.check import check_model
 from service.backends.triton.errors import EndpointFull, EndpointLost, service_error
-from service.backends.triton.memory import InputMemory
+from service.backends.triton.model_check import check_model
+from service.backends.triton.shared_memory import InputMemory
 from service.errors import BackendFailure, BackendMismatch, DeadlineExceeded, ServiceError
 
 ERRORS = {

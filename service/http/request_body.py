@@ -1,0 +1,99 @@
+"""A request's body, sent as a form, as the image itself or as JSON, read into one schema."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
+
+import pydantic_core
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+
+from service.errors import ClientGone, InvalidRequest, UnsupportedMediaType, UploadTimeout
+from service.http.validation import MAX_FINDINGS, invalid_request
+from weaksam.schemas import AnyRequest, DetectParameters, DetectRequest, JsonDetectRequest
+
+Body = TypeVar("Body")
+Schema = TypeVar("Schema", DetectRequest, JsonDetectRequest)
+
+
+async def read_request(request: Request, query: DetectParameters, upload_s: float) -> AnyRequest:
+    """Read a request however it was sent. An option in the body overrides the same option in the query.
+
+    Args:
+        upload_s: longest time for the body to arrive.
+
+    Raises:
+        UnsupportedMediaType, InvalidRequest, BodyTooLarge: the body is wrong.
+        UploadTimeout: the body has not arrived in time.
+        Busy: there is no memory for the body.
+        ClientGone: the client closed the connection.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    given = query.model_dump(exclude_unset=True)
+    try:
+        if media_type == "multipart/form-data":
+            form = await _arrived(_read_form(request), upload_s)
+            return await asyncio.to_thread(_validated, DetectRequest, given | form)
+        if media_type == "application/json":
+            return await asyncio.to_thread(_read_json, await _arrived(request.body(), upload_s), given)
+        if media_type.startswith("image/") or media_type == "application/octet-stream":
+            return _validated(DetectRequest, given | {"image": await _arrived(request.body(), upload_s)})
+    except ClientDisconnect as error:
+        raise ClientGone("the client closed the connection while it was sending the body") from error
+    raise UnsupportedMediaType(
+        f"Content-Type is {media_type!r}: send multipart/form-data with a file `image`, the file itself as image/*, "
+        "or application/json with `image` in base64"
+    )
+
+
+async def _arrived(body: Coroutine[Any, Any, Body], upload_s: float) -> Body:
+    try:
+        async with asyncio.timeout(upload_s) as limit:
+            return await body
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise UploadTimeout(
+            f"the body did not arrive within {upload_s:g} s: send it over a faster line, or send a smaller image"
+        ) from error
+
+
+async def _read_form(request: Request) -> dict[str, Any]:
+    try:
+        async with request.form(max_files=1) as form:
+            fields: dict[str, Any] = {name: form.getlist(name) for name in form}
+            image = fields.pop("image", [None])[-1]
+            values = {name: texts if name == "tags" else texts[-1] for name, texts in fields.items()}
+            if image is None:
+                return values
+            if isinstance(image, str):
+                raise InvalidRequest("image was sent as text: send it as a file, with curl as -F image=@FILE")
+            return values | {"image": await image.read()}
+    except (HTTPException, UnicodeError) as error:  # UnicodeError: the form names an unknown charset
+        detail = error.detail if isinstance(error, HTTPException) else error
+        raise InvalidRequest(f"the form cannot be read: {detail}") from error
+
+
+def _read_json(body: bytes, given: Mapping[str, Any]) -> JsonDetectRequest:
+    try:
+        document = pydantic_core.from_json(body)
+    except ValueError as error:
+        raise InvalidRequest(f"the body is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise InvalidRequest("the body must be a JSON object with `image` in base64")
+    known = JsonDetectRequest.model_fields.keys()
+    # Pydantic reports each unknown member, and there may be millions.
+    unknown = itertools.islice((name for name in document if name not in known), MAX_FINDINGS)
+    members = {name: document[name] for name in (*(known & document.keys()), *unknown)}
+    return _validated(JsonDetectRequest, {**given, **members})
+
+
+def _validated(schema: type[Schema], values: Mapping[str, Any]) -> Schema:
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        raise invalid_request(error.errors()) from error

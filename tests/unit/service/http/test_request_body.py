@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import httpx
+import pytest
+from fastapi import FastAPI, Query, Request
+from starlette.types import Message, Scope
+
+from service.errors import BodyTooLarge, Busy
+from service.http import request_body
+from service.http.body_limit import BodyLimit
+from service.http.problems import add_problem_handlers
+from service.http.request_body import read_request
+from weaksam.schemas import DetectParameters
+
+DATA = bytes(range(256))
+TEXT = base64.b64encode(DATA).decode()
+Sent = dict[str, Any]
+
+GOOD: dict[str, tuple[Sent, tuple[str, ...]]] = {
+    "form": ({"files": {"image": DATA}, "data": {"tags": ["a", "b,c"]}}, ("a", "b", "c")),
+    "form without tags": ({"files": {"image": DATA}}, ()),
+    "form with blank tags": ({"files": {"image": DATA}, "data": {"tags": [" ", ",,"]}}, ()),
+    "image": ({"content": DATA, "headers": {"content-type": "image/jpeg"}}, ()),
+    "image, its type in capitals and with a parameter": (
+        {"content": DATA, "headers": {"content-type": "IMAGE/JPEG; q=1"}},
+        (),
+    ),
+    "bytes": ({"content": DATA, "headers": {"content-type": "application/octet-stream"}}, ()),
+    "image and query": (
+        {"content": DATA, "headers": {"content-type": "image/png"}, "params": {"tags": ["a", " b ,c"]}},
+        ("a", "b", "c"),
+    ),
+    "json": ({"json": {"image": TEXT, "tags": ["a", "b"]}}, ("a", "b")),
+    "json with one string of tags": ({"json": {"image": TEXT, "tags": "a, b"}}, ("a", "b")),
+    "json in lines of 76 characters": ({"json": {"image": base64.encodebytes(DATA).decode()}}, ()),
+    "json over query": ({"json": {"image": TEXT, "tags": "a"}, "params": {"tags": "b"}}, ("a",)),
+    "query beside a form": ({"files": {"image": DATA}, "params": {"tags": "b"}}, ("b",)),
+}
+BAD: dict[str, tuple[Sent, str, str]] = {
+    "a form in no charset": (
+        {"content": b"--x\r\n\r\n--x--"}
+        | {"headers": {"content-type": "multipart/form-data; boundary=x; charset=undefined"}},
+        "invalid_request",
+        "the form cannot be read",
+    ),
+    "a type of curl --data": (
+        {"content": DATA, "headers": {"content-type": "application/x-www-form-urlencoded"}},
+        "unsupported_media_type",
+        "application/x-www-form-urlencoded",
+    ),
+    "form without image": ({"data": {"tags": "a"}, "files": {"picture": DATA}}, "invalid_request", "image: Field"),
+    "image as text": (
+        {"content": b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\nabc\r\n--x--\r\n'}
+        | {"headers": {"content-type": "multipart/form-data; boundary=x"}},
+        "invalid_request",
+        "send it as a file, with curl as -F image=@FILE",
+    ),
+    "two images": (
+        {"files": [("image", DATA), ("image", DATA)]},
+        "invalid_request",
+        "the form cannot be read: Too many files",
+    ),
+    "form without boundary": (
+        {"content": DATA, "headers": {"content-type": "multipart/form-data"}},
+        "invalid_request",
+        "the form cannot be read",
+    ),
+    "json that is none": (
+        {"content": b"{", "headers": {"content-type": "application/json"}},
+        "invalid_request",
+        "the body is not JSON",
+    ),
+    "json too deep": (
+        {"content": b"[" * 10_000, "headers": {"content-type": "application/json"}},
+        "invalid_request",
+        "the body is not JSON: recursion",
+    ),
+    "json that is a list": ({"json": [1]}, "invalid_request", "must be a JSON object"),
+    "json without image": ({"json": {}}, "invalid_request", "image: Field required"),
+    "json with broken base64": (
+        {"json": {"image": "a*b"}},
+        "invalid_request",
+        "image is 'a*b': Value error, is not base64",
+    ),
+    "json with a number as image": (
+        {"json": {"image": 5}},
+        "invalid_request",
+        "image is 5: Value error, must be a string",
+    ),
+    "json with a number as tags": ({"json": {"image": TEXT, "tags": 5}}, "invalid_request", "tags is 5"),
+    "json with a long tag": (
+        {"json": {"image": TEXT, "tags": ["x" * 201]}},
+        "invalid_request",
+        "tags.0: String should",
+    ),
+    "unknown option": (
+        {"files": {"image": DATA}, "data": {"min_scores": "1"}},
+        "invalid_request",
+        "min_scores is '1': Extra inputs are not permitted",
+    ),
+    "option out of range": (
+        {"files": {"image": DATA}, "data": {"min_score": "1.5"}},
+        "invalid_request",
+        "min_score is '1.5': Input should be less than or equal to 1",
+    ),
+    "a mask format of a later release": (
+        {"files": {"image": DATA}, "params": {"mask_format": "polygon"}},
+        "invalid_request",
+        "mask_format is 'polygon': Input should be 'rle', 'png' or 'none'",
+    ),
+}
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    made = FastAPI()
+    add_problem_handlers(made)
+
+    @made.post("/")
+    async def echo(request: Request, query: Annotated[DetectParameters, Query()]) -> dict[str, Any]:
+        asked = await read_request(request, query, upload_s=30)
+        return {"image": asked.image.hex(), "tags": asked.tags}
+
+    return made
+
+
+async def send(app: FastAPI, sent: Sent) -> httpx.Response:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client:
+        return await client.post("/", **sent)
+
+
+@pytest.mark.parametrize(("sent", "tags"), GOOD.values(), ids=list(GOOD))
+async def test_every_way_of_sending_says_the_same(app: FastAPI, sent: Sent, tags: tuple[str, ...]) -> None:
+    answer = await send(app, sent)
+    assert answer.json() == {"image": DATA.hex(), "tags": list(tags)}
+
+
+@pytest.mark.parametrize(("sent", "code", "sentence"), BAD.values(), ids=list(BAD))
+async def test_what_is_wrong_is_named(app: FastAPI, sent: Sent, code: str, sentence: str) -> None:
+    problem = (await send(app, sent)).json()
+    assert problem["code"] == code
+    assert sentence in problem["detail"]
+
+
+async def test_unknown_members_without_end_are_answered_with_twenty(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+
+    def validated(kind: type[Any], values: dict[str, Any]) -> Any:
+        counted.append(len(values))
+        return validate(kind, values)
+
+    validate = request_body._validated
+    monkeypatch.setattr(request_body, "_validated", validated)
+    answer = await send(app, {"json": {"image": TEXT} | {str(number): 0 for number in range(100_000)}})
+    assert answer.status_code == 422
+    assert len(answer.json()["errors"]) == 20
+    assert counted == [21], "pydantic sees no more than that"
+
+
+LIMIT = 10
+BODIES: dict[str, tuple[list[bytes], list[tuple[bytes, bytes]], bool]] = {
+    "at the limit": ([b"12345", b"67890"], [], True),
+    "one byte more": ([b"12345", b"678901"], [], False),
+    "many chunks": ([b"1"] * 50, [], False),
+    "declared at the limit": ([b"1234567890"], [(b"content-length", b"10")], True),
+    "declared too large": ([], [(b"content-length", b"11")], False),
+    "declared too small": ([b"1" * 11], [(b"content-length", b"5")], False),
+}
+
+
+@pytest.mark.parametrize(("chunks", "headers", "passes"), BODIES.values(), ids=list(BODIES))
+async def test_the_limit_counts_what_arrives_and_believes_what_is_declared(
+    chunks: list[bytes], headers: list[tuple[bytes, bytes]], passes: bool
+) -> None:
+    taken: list[bytes] = []
+
+    async def reads_all(scope: Scope, receive: Callable[[], Any], send: object) -> None:
+        more = True
+        while more:
+            message = await receive()
+            taken.append(message["body"])
+            more = message["more_body"]
+
+    messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+    messages.append({"type": "http.request", "body": b"", "more_body": False})
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    async def no_answer(_: Message) -> None:
+        raise AssertionError
+
+    limited = BodyLimit(reads_all, LIMIT, 10 * LIMIT)
+    call = limited({"type": "http", "headers": headers}, receive, no_answer)
+    if passes:
+        await call
+        assert b"".join(taken) == b"".join(chunks)
+    else:
+        with pytest.raises(BodyTooLarge, match="larger than the limit of 10 bytes"):
+            await call
+        assert len(b"".join(taken)) <= LIMIT
+
+
+async def test_bodies_together_have_a_bound_and_give_their_room_back() -> None:
+    entered, leave = asyncio.Semaphore(0), asyncio.Event()
+
+    async def holds_its_body(scope: Scope, receive: Callable[[], Any], send: object) -> None:
+        await receive()
+        entered.release()
+        await leave.wait()
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"x" * 8, "more_body": False}
+
+    async def no_answer(_: Message) -> None:
+        raise AssertionError
+
+    limited = BodyLimit(holds_its_body, LIMIT, upload_bytes=20)
+    declared: Scope = {"type": "http", "headers": [(b"content-length", b"8")]}
+    chunked: Scope = {"type": "http", "headers": [(b"transfer-encoding", b"chunked")]}
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(limited(declared, receive, no_answer))
+        tasks.create_task(limited(declared, receive, no_answer))
+        await entered.acquire()
+        await entered.acquire()
+        for refused in (declared, chunked):
+            with pytest.raises(Busy) as error:
+                await limited(refused, receive, no_answer)
+            assert error.value.retry_after_s == 1
+        leave.set()
+    await limited(chunked, receive, no_answer)

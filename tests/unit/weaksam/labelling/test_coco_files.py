@@ -1,0 +1,96 @@
+"""The COCO files, read back by pycocotools."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pycocotools.coco import COCO
+
+from models.masks import decode_rle
+from tests.support.answers import detect_result
+from tests.support.fake_service import HEIGHT_PX, LABELS, WIDTH_PX
+from weaksam.labelling.coco_files import CocoSource, write_coco_dataset, write_coco_results
+from weaksam.schemas import BundleInfo
+
+TAGS = {"a/x.jpg": ["Bolt", "Nut"], "b/x.jpg": [], "b/y.jpg": ["Wrench"]}
+IMAGE_IDS = {"a/x.jpg": 1, "b/x.jpg": 2, "b/y.jpg": 4}
+BUNDLE = BundleInfo(name="fake", version="1", digest="d" * 64)
+
+
+def source_of(image_ids: dict[str, int]) -> CocoSource:
+    return CocoSource(LABELS, BUNDLE, image_ids, lambda image: detect_result(image.encode(), TAGS[image]))
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    source = source_of(IMAGE_IDS)
+    write_coco_dataset(source, tmp_path / "dataset.json")
+    assert write_coco_results(source, tmp_path / "results.json") == 3
+    return tmp_path
+
+
+def test_pycocotools_takes_the_results(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = COCO(str(files / "dataset.json"))
+    results = dataset.loadRes(str(files / "results.json"))
+    capsys.readouterr()
+    found = [(row["image_id"], results.cats[row["category_id"]]["name"]) for row in results.anns.values()]
+    assert found == [(1, "Bolt"), (1, "Nut"), (4, "Wrench")]
+    assert [int(results.annToMask(row).sum()) for row in results.anns.values()] == [40, 60, 50]
+
+
+def test_the_data_set_is_whole(files: Path) -> None:
+    dataset = read(files / "dataset.json")
+    assert dataset["info"]["bundle"] == {"name": "fake", "version": "1", "digest": "d" * 64}
+    assert [(row["id"], row["name"]) for row in dataset["categories"]] == [(1, "Bolt"), (2, "Wrench"), (3, "Nut")]
+    assert [(row["id"], row["file_name"]) for row in dataset["images"]] == [
+        (id_, path) for path, id_ in IMAGE_IDS.items()
+    ]
+    assert all((row["width"], row["height"]) == (WIDTH_PX, HEIGHT_PX) for row in dataset["images"])
+    assert [row["id"] for row in dataset["annotations"]] == [1, 2, 3]
+    first = dataset["annotations"][0]
+    mask = first.pop("segmentation")
+    assert first == {
+        "id": 1,
+        "image_id": 1,
+        "category_id": 1,
+        "bbox": [10.0, 5.0, 10.0, 4.0],
+        "area": 40,
+        "iscrowd": 0,
+        "score": 0.75,
+    }
+    assert isinstance(mask["counts"], str)
+    assert decode_rle(mask)[5:9, 10:20].all()
+
+
+def test_a_result_has_the_fields_of_the_format(files: Path) -> None:
+    for row in read(files / "results.json"):
+        assert set(row) == {"image_id", "category_id", "bbox", "score", "segmentation"}
+
+
+def test_no_detections_are_empty_arrays(tmp_path: Path) -> None:
+    source = source_of({"b/x.jpg": 1})
+    write_coco_dataset(source, tmp_path / "dataset.json")
+    assert write_coco_results(source, tmp_path / "results.json") == 0
+    assert read(tmp_path / "results.json") == []
+    assert read(tmp_path / "dataset.json")["annotations"] == []
+    assert len(read(tmp_path / "dataset.json")["images"]) == 1
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text("old", encoding="utf-8")
+
+    def broken(image: str) -> Any:
+        raise OSError(image)
+
+    with pytest.raises(OSError, match="a.jpg"):
+        write_coco_results(CocoSource(LABELS, BUNDLE, {"a.jpg": 1}, broken), path)
+    assert path.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]

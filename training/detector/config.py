@@ -1,0 +1,64 @@
+"""Settings of the detector's training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from models.nets.rcnn import RcnnSettings
+from models.nets.roi_drop import DropRule
+from training.runs.devices import Precision
+
+
+@dataclass(frozen=True)
+class DetectorConfig:
+    """Settings of `train_detector`.
+
+    Attributes:
+        net: the network; with ``net.mask_channels`` above 0 it learns masks too.
+        backbone_weights: as `models.nets.backbone.create_backbone` takes them.
+        side_px: side of the images that the detector is served with.
+        train_sides_px: sides in training, one drawn for each batch (multi-scale training).
+        mosaic_prob: share of the batches of 2x2 mosaics.
+        steps, batch: optimiser steps, and images of each.
+        optimizer: ``adamw``, or ``sgd`` with a momentum of 0.9.
+        backbone_lr_scale: slows the pre-trained part.
+        drop: RoI drop, see `models.nets.roi_drop`.
+        drop_from_step: its warm-up; nothing is dropped before. At ``steps`` or more RoI drop is off.
+        test_sides_px: sides for test-time augmentation, which the report then compares. It is never served.
+        cam_checkpoint: ``cam.safetensors``, whose backbone, the same as this one's, is the start.
+        supervision: ``tags``, or ``boxes`` for the fully supervised twin on the images of the same pseudo ground
+            truth.
+        loss_weights: of loss terms by their names in the log; a term that is not named counts 1.
+    """
+
+    net: RcnnSettings
+    backbone_weights: str
+    side_px: int
+    train_sides_px: tuple[int, ...]
+    mosaic_prob: float
+    steps: int
+    batch: int
+    optimizer: Literal["adamw", "sgd"]
+    lr: float
+    backbone_lr_scale: float
+    weight_decay: float
+    warmup_steps: int
+    drop: DropRule
+    drop_from_step: int
+    precision: Precision = "bf16-mixed"
+    seed: int = 7
+    loader_workers: int = 1
+    checkpoint_steps: int = 100
+    test_sides_px: tuple[int, ...] = ()
+    cam_checkpoint: Path | None = None
+    supervision: Literal["tags", "boxes"] = "tags"
+    loss_weights: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.train_sides_px:
+            raise ValueError("train_sides_px: give at least one side")
+        for name, sides in (("side_px", (self.side_px,)), ("train_sides_px", self.train_sides_px)):
+            if any(side < 64 or side % 32 for side in sides):
+                raise ValueError(f"{name}: must be multiples of 32 from 64 on, got {list(sides)}")

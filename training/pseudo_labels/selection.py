@@ -1,0 +1,95 @@
+"""Selection: which of the detector's boxes become pseudo ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from models.bundle import Bundle
+from models.labels import LabelSet
+from training.data.tagged import TaggedImage
+from training.pseudo_labels.dataset import PseudoLabelledImage, PseudoObject
+from training.pseudo_labels.rules import adaptive_rule, threshold_rule, top1_rule
+from training.pseudo_labels.store import Detected
+
+
+@dataclass(frozen=True)
+class PseudoLabelConfig:
+    """Settings of `make_pseudo_labels`.
+
+    Attributes:
+        mode: ``adaptive`` keeps the best box of each tag, and those whose score, divided by the range of the tag's
+            scores in the image, reaches ``keep_share``, without boxes inside another. ``top1`` keeps the best box
+            alone. ``threshold`` keeps all boxes that reach ``min_score``; a tag may have none.
+        keep_share: of ``adaptive``; 0.3 for VOC and 0.5 for COCO in the paper.
+        contained_share: of ``adaptive``: a box goes if at least this share of it lies inside another of its tag.
+        further_quantile: of ``adaptive``: boxes besides the best must also reach this quantile of the best boxes'
+            scores, over all tags of all images. 0, as published, asks nothing: a tag whose best box is a poor guess
+            then brings as many others as one whose best box is sure.
+        min_score: of ``threshold``; None takes the bundle's thresholds per class, calibrated on tags. Of ``adaptive``:
+            a fixed score in place of ``further_quantile``.
+        masks: draw each box's mask with the bundle's segmenter.
+        image_files: ``link`` the images into the data set, or ``copy`` them, so that it can be moved elsewhere.
+        subsample: label every n-th image; neighbouring frames of one video look alike.
+        categories: a COCO file whose category ids the data set takes, such as the one that it will be scored with: a
+            trainer that knows COCO's 80 classes by their ids up to 90 needs them. None counts from 1.
+    """
+
+    mode: Literal["adaptive", "top1", "threshold"] = "adaptive"
+    keep_share: float = 0.3
+    contained_share: float = 0.85
+    further_quantile: float = 0.0
+    min_score: float | None = None
+    masks: bool = False
+    image_files: Literal["link", "copy"] = "link"
+    subsample: int = 1
+    categories: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.further_quantile < 1:
+            raise ValueError(f"further_quantile: must be from 0 to below 1, got {self.further_quantile}")
+
+
+def with_min_score(config: PseudoLabelConfig, detected: Sequence[Detected]) -> PseudoLabelConfig:
+    """Return the settings with ``min_score`` set from ``further_quantile`` and the detections of all images."""
+    best = best_scores(detected)
+    if config.mode != "adaptive" or config.further_quantile == 0 or config.min_score is not None or not best:
+        return config
+    return replace(config, min_score=round(float(np.quantile(best, config.further_quantile)), 6))
+
+
+def best_scores(detected: Sequence[Detected]) -> list[float]:
+    """Return the score of the best box of each tag in each image."""
+    return [
+        float(found.scores[found.labels == label].max()) for found in detected for label in set(found.labels.tolist())
+    ]
+
+
+def label_image(
+    config: PseudoLabelConfig, bundle: Bundle, image: TaggedImage, detected: Detected, labels: LabelSet
+) -> PseudoLabelledImage:
+    """Return an image's pseudo ground truth, by tag in the order of the data set's labels."""
+    objects: list[PseudoObject] = []
+    pairs = {(labels.index(tag), bundle.labels.index(tag)) for tag in image.tags}
+    for label, class_index in sorted((ours, its) for ours, its in pairs if ours is not None and its is not None):
+        rows = np.flatnonzero(detected.labels == class_index)
+        boxes_xyxy, scores = detected.boxes_xyxy[rows], detected.scores[rows]
+        for row in _select(config, boxes_xyxy, scores, bundle.thresholds.score[class_index]):
+            x0, y0, x1, y1 = boxes_xyxy[row].tolist()
+            objects.append(PseudoObject(label, (x0, y0, x1, y1), float(scores[row])))
+    return PseudoLabelledImage(image, tuple(objects))
+
+
+def _select(
+    config: PseudoLabelConfig, boxes_xyxy: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], calibrated: float
+) -> npt.NDArray[np.int64]:
+    if config.mode == "top1":
+        return top1_rule(scores)
+    if config.mode == "threshold":
+        return threshold_rule(scores, calibrated if config.min_score is None else config.min_score)
+    return adaptive_rule(boxes_xyxy, scores, config.keep_share, config.contained_share, config.min_score or 0.0)

@@ -1,0 +1,44 @@
+"""What a killed training goes on from, and the weights that a finished one leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from models.run_folder import RESUME
+from training.runs.ranks import is_first_rank
+from weaksam.files.atomic import replacing_bytes
+
+
+def save_checkpoint(out_dir: Path, net: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+    """Write ``resume.pt`` after ``step`` steps, whole or not at all, on the first rank alone."""
+    if not is_first_rank():
+        return
+    with replacing_bytes(out_dir / RESUME) as file:
+        torch.save({"model": net.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, file)
+
+
+def resume_checkpoint(out_dir: Path, net: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Load ``resume.pt`` if there is one, and return the number of finished steps.
+
+    Call it after `Fabric.setup`, which moves the network to its device: the optimiser's state follows the parameters.
+    """
+    path = out_dir / RESUME
+    if not path.exists():
+        return 0
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    net.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"])
+
+
+def save_weights(net: nn.Module, path: Path) -> None:
+    """Write a network's weights as safetensors, whole or not at all, on the first rank alone."""
+    if not is_first_rank():
+        return
+    weights = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
+    with replacing_bytes(path) as file:
+        file.write(save(weights))

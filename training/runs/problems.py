@@ -1,0 +1,20 @@
+"""Print what is wrong with a run's data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+
+from training.data.tagged import Problem
+from training.runs.ranks import is_first_rank
+
+console = Console(stderr=True, markup=False)
+
+
+def print_problems(problems: Iterable[Problem]) -> None:
+    """Print one line per problem; ranks other than the first are silent."""
+    if not is_first_rank():
+        return
+    for problem in problems:
+        console.print(f"{problem.file}: {problem.field}: {problem.message}", style="yellow", highlight=False)

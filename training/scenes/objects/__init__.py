@@ -1,0 +1,1 @@
+"""What is drawn: hand tools, fasteners, debris, everyday items, random shapes and distractors."""

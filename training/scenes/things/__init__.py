@@ -1,1 +1,0 @@
-"""What is drawn: tools, debris, goods, random shapes and distractors."""

@@ -1,0 +1,51 @@
+"""Settings of the weakly supervised detector's training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from models.nets.wsod import Method
+from training.runs.devices import Precision
+from training.wsod.mist import MistSettings
+
+
+@dataclass(frozen=True)
+class WsodConfig:
+    """Settings of `train_wsod`.
+
+    Attributes:
+        supervision: ``tags``, or ``boxes`` for the fully supervised twin: same network, images and schedule.
+        score_power, prior_power, weigh_by_score: see `training.wsod.oicr.SeedRule`.
+        subsample: learn from one of so many images; neighbouring frames of one video look alike.
+        epochs: rounds over all examples, ``batch`` of them a step.
+        method: ``wsddn`` alone, or with the refinements of ``oicr`` or ``mist``.
+        mist: settings of ``mist``, see `training.wsod.mist.MistSettings`.
+        loss_weights: of loss terms by their names in the log; they win over those of ``mist``.
+
+    Raises:
+        ValueError: ``wsddn`` from boxes, because it has nothing that could learn from them.
+    """
+
+    backbone: str
+    side_px: int
+    supervision: Literal["tags", "boxes"]
+    score_power: float
+    prior_power: float
+    weigh_by_score: bool
+    subsample: int
+    epochs: int
+    batch: int
+    lr: float
+    weight_decay: float
+    warmup_steps: int
+    precision: Precision = "32-true"
+    seed: int = 7
+    checkpoint_steps: int = 500
+    method: Method = "oicr"
+    mist: MistSettings = field(default_factory=MistSettings)
+    loss_weights: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.method == "wsddn" and self.supervision == "boxes":
+            raise ValueError("supervision: WSDDN learns from tags alone; the twin takes method=oicr or method=mist")
