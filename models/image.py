@@ -11,12 +11,14 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
+
+from weaksam.files.image_files import HEAD_BYTES, foreign_format
 
 ImageErrorCode = Literal["not_an_image", "image_too_large", "image_broken"]
 DEFAULT_MAX_PIXELS = 100_000_000
 # Others would be decoded by outside programs (EPS), or before their size can be looked at (ICO, ICNS).
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP", *(("AVIF",) if features.check("avif") else ()))
 STRIP_ROWS = 256
 EXIF_ORIENTATION = 0x0112
 TURNS = {
@@ -125,7 +127,9 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
     try:
         opened = Image.open(io.BytesIO(data), formats=FORMATS)
     except (UnidentifiedImageError, *BROKEN) as error:
-        raise ImageError("not_an_image", "the bytes are no image in a known format: send JPEG, PNG or WebP") from error
+        found = foreign_format(data[:HEAD_BYTES])
+        known = "no image in a known format" if found is None else f"{found}, which is not supported"
+        raise ImageError("not_an_image", f"the bytes are {known}: send JPEG, PNG or WebP") from error
     width, height = opened.size
     if width * height > max_pixels:
         raise ImageError(

@@ -15,8 +15,10 @@ from service.auth.api_keys import KeyRing
 from service.auth.token_bucket import RateLimit
 from service.backends.base import Backend
 from service.http.body_limit import BodyLimit
+from service.http.docs_page import DOCS_PATHS, add_docs_page
 from service.http.key_guard import PROBES, KeyGuard
 from service.http.openapi import complete_openapi
+from service.http.paths import RootPath
 from service.http.problems import add_problem_handlers
 from service.http.request_scope import HEADER, RequestScope
 from service.http.routes import router
@@ -51,7 +53,9 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
         title="weaksam",
         summary="Image-level tags in, labelled boxes and masks out.",
         version=API_VERSION,
+        docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=partial(_lifespan, active, lifecycle, tracer),
     )
     app.state.handler = RequestHandler(settings, active)
@@ -59,7 +63,8 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
     _add_middleware(app, settings, lifecycle, metrics, tracer)
     add_problem_handlers(app)
     app.include_router(router)
-    app.openapi = complete_openapi(app)  # type: ignore[method-assign]
+    add_docs_page(app)
+    app.openapi = complete_openapi(app, _open_paths(settings) if lifecycle.keys else None)  # type: ignore[method-assign]
     return app
 
 
@@ -86,8 +91,7 @@ def _add_middleware(
     """Add the layers from the innermost outwards. CORS lies outside the keys, so that a web page can read a refusal."""
     app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes, upload_bytes=settings.upload_bytes)
     if lifecycle.keys is not None:
-        open_paths = PROBES | {"/metrics"} if settings.open_metrics else PROBES
-        app.add_middleware(KeyGuard, ring=lifecycle.keys, metrics=metrics, open_paths=open_paths)
+        app.add_middleware(KeyGuard, ring=lifecycle.keys, metrics=metrics, open_paths=_open_paths(settings))
     if settings.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -99,6 +103,13 @@ def _add_middleware(
     if tracer is not None:
         app.add_middleware(TraceScope, tracer=tracer)
     app.add_middleware(RequestScope, metrics=metrics, lifecycle=lifecycle)
+    if settings.root_path:
+        app.add_middleware(RootPath, root_path=settings.root_path)
+
+
+def _open_paths(settings: Settings) -> frozenset[str]:
+    """Return the paths that need no API key."""
+    return PROBES | DOCS_PATHS | ({"/metrics"} if settings.open_metrics else set())
 
 
 def _key_ring(settings: Settings) -> KeyRing | None:

@@ -31,6 +31,9 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
+    root_path: str = Field(
+        "", pattern=r"^(/[^/?#]+)*$", description="Prefix of all paths behind a proxy, such as `/weaksam`."
+    )
     drain_s: float = Field(
         0.0,
         ge=0,

@@ -15,7 +15,7 @@ SHARED = REPOSITORY.parent / "shared"
 # For torch, here and in the processes that tests start: networks this small gain nothing from more threads, and where
 # other work has the cores, OpenMP's waiting threads make a step thirty times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-KINDS = ("unit", "property", "contract", "integration", "e2e")
+KINDS = ("unit", "property", "golden", "contract", "integration", "e2e")
 
 # Wall-clock deadlines say more about the machine than about the code, and a busy runner would fail at random.
 settings.register_profile("repository", deadline=None)

@@ -31,7 +31,14 @@ ARROWS: dict[str, set[str]] = {
     "service.auth": {"service", "weaksam.files"},
     "service.observability": {"service", "weaksam"},
     "service.backends": {"models", "service", "service.observability"},
-    "service.inference": {"models", "weaksam", "service", "service.backends", "service.observability"},
+    "service.inference": {
+        "models",
+        "weaksam",
+        "weaksam.formats",
+        "service",
+        "service.backends",
+        "service.observability",
+    },
     "service.runtime": {"models", "weaksam", "service", "service.auth", "service.inference", "service.observability"},
     "service.batch": {"models", "weaksam", "weaksam.labelling", "service", "service.inference"},
     "service.http": {"weaksam", "service", "service.auth", "service.observability", "service.runtime"},
@@ -48,7 +55,13 @@ ARROWS: dict[str, set[str]] = {
     "training.pseudo_labels": {*TRAINING_BASE, "training.metrics", "training.proposals"},
     "training.detector": {*TRAINING_BASE, "models.nets", "training.metrics"},
     # What is measured is what is served: evaluation runs the service's pipeline.
-    "training.evaluation": {*TRAINING_BASE, "training.metrics", "training.proposals", "service"},
+    "training.evaluation": {
+        *TRAINING_BASE,
+        "training.metrics",
+        "training.proposals",
+        "training.pseudo_labels",
+        "service",
+    },
     "training.pipeline": {*DATA_TYPES, "models", "training", "deploy.export"},
     "deploy": set(),
     "deploy.export": {"models", "models.nets", *DATA_TYPES},
@@ -187,7 +200,7 @@ from importlib.abc import MetaPathFinder
 
 class Absent(MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {sorted(TORCH_ONLY | {"onnx", "onnxscript", "safetensors"})!r}:
+        if name.partition(".")[0] in {sorted(TORCH_ONLY | {"onnx", "safetensors"})!r}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Absent())

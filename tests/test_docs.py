@@ -19,11 +19,13 @@ from models.masks import decode_rle, mask_box
 from service.http.error_table import error_classes, error_table
 from service.settings import Settings
 from tests.support import import_picture
+from tests.support.prose import complaints
 from weaksam.cli import main as command_line
 from weaksam.schemas import DetectResult, Problem, RleMask
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+PENDING = {"bundle", "official-sam", "pipeline", "train-your-own"}
 PAGE_IDS = [page.name for page in PAGES]
 
 
@@ -137,6 +139,35 @@ def test_the_site_is_built_and_fetches_nothing(tmp_path: Path) -> None:
         r"<(?:script|img|iframe)[^>]* src=\"?https?:|<link[^>]* rel=\"?(?:stylesheet|preconnect)[^>]* href=\"?https?:"
     )
     assert [name for name, text in pages.items() if re.search(foreign, text)] == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, REPOSITORY / "CHANGELOG.md"], ids=[*PAGE_IDS, "CHANGELOG.md"])
+def test_prose_is_easy_to_read(page: Path) -> None:
+    if page.stem in PENDING:
+        pytest.skip("not yet rewritten")
+    assert "\n".join(complaints(page.read_text(encoding="utf-8"))) == ""
+
+
+@pytest.mark.parametrize(
+    ("markdown", "complaint"),
+    [
+        pytest.param("word " * 25, "columns", id="wide"),
+        pytest.param("- " + "word\n" * 31, "words", id="long sentence"),
+        pytest.param("One thing \u2014 another.", "dash", id="dash"),
+    ],
+)
+def test_hard_prose_is_found(markdown: str, complaint: str) -> None:
+    [found] = complaints(markdown)
+    assert complaint in found
+
+
+def test_what_is_no_prose_may_be_long() -> None:
+    markdown = f"# {'word ' * 40}\n| {'word ' * 40} |\n```sh\n{'word ' * 40}\n```\nSee [it](https://{'x' * 100}).\n"
+    assert list(complaints(markdown)) == []
+
+
+def test_the_readme_fits_two_screens() -> None:
+    assert len((REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
 
 
 def test_pages_know_no_machine() -> None:

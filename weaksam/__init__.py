@@ -10,6 +10,7 @@ from weaksam.schemas import (
     LabelRow,
     LabelsResponse,
     PngMask,
+    PolygonMask,
     RleMask,
     TagRow,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "LabelRow",
     "LabelsResponse",
     "PngMask",
+    "PolygonMask",
     "RequestRefused",
     "RetryPolicy",
     "RleMask",

@@ -9,6 +9,7 @@ ClientError
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -137,6 +138,7 @@ class AsyncClient:
         tags: Sequence[str],
         *,
         mask_format: MaskFormat = "rle",
+        min_fidelity: float | None = None,
         min_score: float | None = None,
         max_detections: int | None = None,
         explain: bool = False,
@@ -147,7 +149,8 @@ class AsyncClient:
         Args:
             image: path of an image file, or its bytes.
             tags: what is in the image. Without tags the classifier proposes them.
-            mask_format: `rle` (COCO run lengths), `png`, or `none`.
+            mask_format: `rle` (COCO run lengths), `polygon`, `png`, or `none`.
+            min_fidelity: minimum IoU of polygons with their mask; None: the service's default.
             min_score: minimum score of a detection; None: the threshold calibrated for its class.
             max_detections: maximum number of detections; None: the service's limit.
             explain: also return the peaks and proposals behind the result.
@@ -166,6 +169,7 @@ class AsyncClient:
         name, data = await _content(image)
         options = {
             "mask_format": mask_format,
+            "min_fidelity": min_fidelity,
             "min_score": min_score,
             "max_detections": max_detections,
             "explain": str(explain).lower(),
@@ -174,7 +178,7 @@ class AsyncClient:
         given = {option: str(value) for option, value in options.items() if value is not None}
         # A detection changes nothing on the server, so this POST may be sent twice.
         response = await self._send(
-            "POST", "/detect", data={"tags": list(tags), **given}, files={"image": (name, data)}
+            "POST", "/detect", data={"tags": _form_tags(tags), **given}, files={"image": (name, data)}
         )
         return _document(response, DetectResult)
 
@@ -220,6 +224,11 @@ class AsyncClient:
         code, detail = _problem(outcome)
         kind = RequestRefused if outcome.is_client_error else ServerFailed
         raise kind(code, detail)
+
+
+def _form_tags(tags: Sequence[str]) -> list[str] | str:
+    """Return tags as form fields; as one JSON list if the service would split a tag at its comma."""
+    return json.dumps(list(tags)) if any("," in tag or tag.lstrip().startswith("[") for tag in tags) else list(tags)
 
 
 async def _content(image: Path | bytes) -> tuple[str, bytes]:

@@ -6,9 +6,20 @@ import base64
 import binascii
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
-MaskFormat = Literal["rle", "png", "none"]
+from weaksam.tag_texts import split_each, tidy_tags
+
+MaskFormat = Literal["rle", "polygon", "png", "none"]
 Effort = Literal["fast", "full"]
 TagStatus = Literal["found", "not_found", "unknown"]
 LossStage = Literal["classifier", "proposals", "score", "limit"]
@@ -25,7 +36,15 @@ class _Document(BaseModel):
 class DetectOptions(_Document):
     """What to return; the same options for every kind of body."""
 
-    mask_format: MaskFormat = Field("rle", description="COCO compressed run lengths, PNG in base64, or no masks.")
+    mask_format: MaskFormat = Field(
+        "rle", description="COCO compressed run lengths, polygons, PNG in base64, or no masks."
+    )
+    min_fidelity: float = Field(
+        0.98,
+        gt=0,
+        le=1,
+        description="Minimum IoU of polygons with their mask: less gives fewer corners, 1 loses no pixel.",
+    )
     min_score: Score | None = Field(None, description="Minimum score of a detection; default: calibrated per class.")
     max_detections: int | None = Field(
         None, ge=1, description="Maximum number of detections; default: the service's limit."
@@ -42,13 +61,13 @@ class DetectOptions(_Document):
         "error", description="Refuse a tag that is no label, or mark it `unknown` and go on with the others."
     )
 
-
-def _split_tags(value: object) -> object:
-    """Split comma-separated tags, alone or in a list, into one flat list without blanks and doubles."""
-    texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
-        return value
-    return list(dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip()))
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, values: object) -> object:
+        # Browsers send the empty fields of a form, and some programs send null: both mean the default.
+        if not isinstance(values, dict):
+            return values
+        return {name: value for name, value in values.items() if name == "image" or (value is not None and value != "")}
 
 
 def _from_base64(value: object) -> object:
@@ -64,12 +83,23 @@ def _from_base64(value: object) -> object:
 class DetectParameters(DetectOptions):
     """Everything a request says besides the image."""
 
-    tags: Annotated[tuple[TagText, ...], FailFast(), BeforeValidator(_split_tags)] = Field(
-        (), description="What is in the image: repeated or comma-separated. None: the classifier proposes tags."
+    tags: Annotated[tuple[TagText, ...], FailFast(), BeforeValidator(tidy_tags)] = Field(
+        (), description="What is in the image. None: the classifier proposes tags."
     )
 
 
-class DetectRequest(DetectParameters):
+class DetectFields(DetectParameters):
+    """The fields of a query or a form; each `tags` may name several tags."""
+
+    tags: Annotated[tuple[TagText, ...], FailFast(), BeforeValidator(tidy_tags), BeforeValidator(split_each)] = Field(
+        (),
+        validation_alias=AliasChoices("tags", "tags[]"),
+        description="What is in the image: repeated, between commas, or a JSON list. "
+        "None: the classifier proposes tags.",
+    )
+
+
+class DetectRequest(DetectFields):
     """A whole request, as a form."""
 
     image: Annotated[bytes, Field(strict=True), WithJsonSchema({"type": "string", "format": "binary"})]
@@ -108,6 +138,17 @@ class PngMask(_Document):
     png_base64: str
 
 
+class PolygonMask(_Document):
+    """Polygons, one for each part of the mask, as COCO writes them."""
+
+    size: tuple[int, int] = Field(description="Height and width in pixels.")
+    polygons: tuple[tuple[float, ...], ...] = Field(
+        description="x0, y0, x1, y1, ... in pixels of the upright image, not closed. A bridge of no width leads to a "
+        "hole: fill by the even-odd rule."
+    )
+    fidelity_iou: float = Field(description="IoU of the polygons with the mask.")
+
+
 class Detection(_Document):
     """One object that was found."""
 
@@ -117,7 +158,7 @@ class Detection(_Document):
     box_xyxy: tuple[float, float, float, float] = Field(
         description="x0, y0, x1, y1, half-open, in pixels of the upright image."
     )
-    mask: RleMask | PngMask | None = Field(description="null with mask_format=none.")
+    mask: RleMask | PolygonMask | PngMask | None = Field(description="null with mask_format=none.")
     mask_score: float | None = Field(
         description="The mask decoder's own estimate of the mask's IoU; of a detector's own mask, the mean probability "
         "inside it."

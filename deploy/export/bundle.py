@@ -37,7 +37,8 @@ from models.labels import LabelSet
 from models.nets.cam_nets import AveragedCam, CamNet, build_cam_of_run
 from models.nets.compact_sam import CompactSam, build_compact_sam
 from models.nets.official_sam import OfficialSam, load_official_sam
-from models.nets.rcnn import RcnnSettings, build_rcnn
+from models.nets.rcnn import build_rcnn
+from models.nets.rcnn_parts import RcnnSettings
 from models.nets.wsod import build_wsod
 from models.run_folder import CONFIG, SAMPLE_IMAGES, Run, open_run
 from models.settings import BundleConfig

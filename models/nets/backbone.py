@@ -18,8 +18,8 @@ STRIDE_PX = 8
 STRIDES_PX = (2, 4, 8, 16, 32)
 MEAN_RGB = (128, 128, 128)
 SCALE = 1 / 127.5
-# Input of all networks here is in [-1, 1] with padding at 0; ImageNet's usual weights were trained at this contrast.
-IMAGENET_CONTRAST = (0.5 / 0.229, 0.5 / 0.224, 0.5 / 0.225)
+# Half of white's range: input of all networks here is in [-1, 1], with padding at 0.
+HALF_RANGE = 0.5
 # Learnt here at a contrast of 1, which its weights adapt to in a few hundred steps: the default bundle's.
 WITHOUT_CONTRAST = "mobilenetv2"
 
@@ -36,7 +36,8 @@ def create_backbone(name: str, weights: str = "none", *, with_stride_2: bool = F
 
     Args:
         name: a timm model.
-        weights: ``none`` (random), ``hub`` (timm downloads its own) or the path of a safetensors file of ``name``.
+        weights: ``none`` (random), ``hub`` (timm downloads its own) or the path of a safetensors file of ``name``; the
+            file may leave the classifier out, which is not used.
         with_stride_2: stride 2 comes before the others.
 
     Raises:
@@ -49,11 +50,12 @@ def create_backbone(name: str, weights: str = "none", *, with_stride_2: bool = F
     if weights not in ("none", "hub"):
         # Through the whole network, so that a file of another one is refused and not half loaded.
         whole = timm.create_model(name, **padding)
-        whole.load_state_dict({key: tensor.float() for key, tensor in read_weights(weights).items()})
+        tensors = {key: tensor.float() for key, tensor in read_weights(weights).items()}
+        whole.load_state_dict(_classifier_weights(whole) | tensors)
         wanted = features.state_dict()
         features.load_state_dict({key: value for key, value in whole.state_dict().items() if key in wanted})
     if not name.startswith(WITHOUT_CONTRAST):
-        features.register_buffer("contrast", torch.tensor(IMAGENET_CONTRAST)[:, None, None], persistent=False)
+        features.register_buffer("contrast", _contrast(features)[:, None, None], persistent=False)
     return features
 
 
@@ -62,6 +64,18 @@ def backbone_maps(backbone: nn.Module, image: torch.Tensor) -> list[torch.Tensor
     contrast = getattr(backbone, "contrast", None)
     maps: list[torch.Tensor] = backbone(image if contrast is None else image * contrast)
     return maps
+
+
+def _contrast(features: nn.Module) -> torch.Tensor:
+    """Return by how much [3] inputs in [-1, 1] must be stretched for the contrast that a timm model was trained at."""
+    std = cast("dict[str, Any]", features.pretrained_cfg)["std"]
+    return HALF_RANGE / torch.tensor(std)
+
+
+def _classifier_weights(whole: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the tensors of a timm model's classifier by their names."""
+    prefix = cast("dict[str, Any]", whole.pretrained_cfg)["classifier"]
+    return {key: tensor for key, tensor in whole.state_dict().items() if key.startswith(f"{prefix}.")}
 
 
 def _levels(name: str, strides_px: Sequence[int]) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
 """The compact SAM's mask decoder arranged for serving: many prompts on one picture, nothing approximated.
 
-`decode_many` answers as `compact_sam.decode_prompts` does, up to rounding, in less time. A picture has a thousand
+`decode_many` gives what the published decoder gives, up to rounding, in less time. An image has a thousand
 pixels of embedding and a prompt seven tokens, so whatever can be done to tokens must not be done to pixels:
 
 - A projection of pixels moves to the tokens' side of a product: q . (W x) = (W^T q) . x, and the rows (W^T q) of all
@@ -41,9 +41,17 @@ def decode_many(
     *,
     half: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Arguments and answers of `compact_sam.decode_prompts`: logits [P,3,4e,4e] and predicted IoU [P,3].
+    """Decode many prompts on one image; without fine maps equals `MaskDecoder.forward(multimask_output=True)`.
 
-    With ``half`` the logits are those of every second row and column, [P,3,2e,2e]: enough for boxes.
+    Args:
+        prompt_encoder, mask_decoder: Segment Anything's own modules.
+        embedding: [1,D,e,e] of one image, or [1,4D,e,e] with the maps of `FinePyramid` packed in.
+        coords: [P,N,2] x, y in pixels of the square input.
+        labels: [P,N] 1 foreground, 0 background, 2 and 3 box corners, -1 padding.
+        half: draw every second row and column alone, which is enough for boxes.
+
+    Returns:
+        Mask logits [P,3,4e,4e], or [P,3,2e,2e], and predicted IoU [P,3].
     """
     embedding, fine = split_embedding(embedding, mask_decoder.transformer_dim)
     output_tokens = torch.cat([mask_decoder.iou_token.weight, mask_decoder.mask_tokens.weight])

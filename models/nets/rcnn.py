@@ -7,135 +7,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, cast
 
 import torch
-from timm.models import FeatureInfo
 from torch import nn
-from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads
-from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead, concat_box_prediction_layers
-from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, clip_boxes_to_image, nms, roi_align
-from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+from torchvision.models.detection.rpn import concat_box_prediction_layers
+from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image, nms
 
-from models.nets.backbone import backbone_maps, create_backbone, normalise_image
+from models.nets.backbone import create_backbone
+from models.nets.rcnn_parts import (
+    POOLED_SIDE,
+    BoxHead,
+    Foreground,
+    Pyramid,
+    RcnnOutput,
+    RcnnSettings,
+    Target,
+    as_image_list,
+    build_rpn,
+    mask_targets,
+)
 from models.nets.roi_drop import DropRule, box_losses, mask_loss, rpn_losses
 
-MOST_STRIDE_PX = 32
-ASPECT_RATIOS = (0.5, 1.0, 2.0)
-POOLED_SIDE, POOLED_MASK_SIDE = 7, 14
+POOLED_MASK_SIDE = 14
 MIN_SIDE_PX = 1.0
-
-
-@dataclass(frozen=True)
-class RcnnSettings:
-    """Size and anchors of an R-CNN, and what it returns at test.
-
-    Attributes:
-        backbone: a timm model with strides 4 to 32.
-        channels: of the feature pyramid.
-        hidden: width of the box head's two layers.
-        anchor_sides_px: sides of the anchors of each pyramid level; the levels end at stride 32, and five of them
-            add one of stride 64.
-        roi_scale_px: boxes from this side up to twice it are pooled at stride 16, smaller ones at finer levels.
-        mask_channels: of the mask head, which is left out at 0.
-        mask_layers: 3x3 convolutions of the mask head.
-        frozen_norm: keep the backbone's batch normalisation as it was loaded, for batches too small to measure it.
-        rois: RoIs of each picture that the box head learns from; a quarter at most is foreground.
-        proposals: most proposals of a picture at test; twice as many in training.
-        min_score: least score of a detection.
-        nms_iou: of two detections of one class with a higher IoU, the lower score goes.
-        max_detections: most detections of a picture.
-    """
-
-    backbone: str
-    channels: int
-    hidden: int
-    anchor_sides_px: tuple[tuple[int, ...], ...]
-    roi_scale_px: int
-    mask_channels: int
-    mask_layers: int
-    frozen_norm: bool
-    rois: int
-    proposals: int
-    min_score: float = 0.05
-    nms_iou: float = 0.5
-    max_detections: int = 100
-
-
-class Target(NamedTuple):
-    """What is to be found in one picture: boxes [N,4] in input pixels, labels [N] from 1, masks uint8 [N or 0,H,W]."""
-
-    boxes_xyxy: torch.Tensor
-    labels: torch.Tensor
-    masks: torch.Tensor
-
-
-class Foreground(NamedTuple):
-    """The foreground RoIs of one step, for the log: F of them.
-
-    Attributes:
-        pictures: [F] index in the batch.
-        boxes_xyxy: [F,4] in input pixels.
-        labels: [F] from 1, as the targets have it.
-        losses: [F,2] classification and regression.
-        dropped: [F] bool.
-        dropped_anchors: scalar, of the RPN.
-    """
-
-    pictures: torch.Tensor
-    boxes_xyxy: torch.Tensor
-    labels: torch.Tensor
-    losses: torch.Tensor
-    dropped: torch.Tensor
-    dropped_anchors: torch.Tensor
-
-
-class Answer(NamedTuple):
-    """D detections of one picture, best first: boxes [D,4] in input pixels, labels [D] from 0, scores [D], mask logits.
-
-    ``masks`` is [D,28,28] over each box, or [D,0,0] without a mask head.
-    """
-
-    boxes_xyxy: torch.Tensor
-    labels: torch.Tensor
-    scores: torch.Tensor
-    masks: torch.Tensor
-
-
-class BoxHead(nn.Module):
-    """Pooled features [R,D,7,7] to logits [R,1+C], background first, and deltas [R,4]."""
-
-    def __init__(self, channels: int, hidden: int, classes: int) -> None:
-        super().__init__()
-        self.layers = TwoMLPHead(channels * POOLED_SIDE**2, hidden)
-        self.logits = nn.Linear(hidden, 1 + classes)
-        self.deltas = nn.Linear(hidden, 4)
-
-    def forward(self, pooled: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        vectors = self.layers(pooled)
-        return self.logits(vectors).float(), self.deltas(vectors).float()
-
-
-class Pyramid(nn.Module):
-    """Pictures uint8 [B,H,W,3] to feature maps [B,D,h,w] by level, the finest first."""
-
-    def __init__(self, backbone: nn.Module, settings: RcnnSettings) -> None:
-        super().__init__()
-        self.backbone = backbone
-        levels = len(settings.anchor_sides_px)
-        extra = LastLevelMaxPool() if levels == 5 else None
-        self.widths = cast("FeatureInfo", backbone.feature_info).channels()[-min(levels, 4) :]
-        self.merge = FeaturePyramidNetwork(self.widths, settings.channels, extra)
-
-    def forward(self, image_bhwc_u8: torch.Tensor) -> dict[str, torch.Tensor]:
-        maps = backbone_maps(self.backbone, normalise_image(image_bhwc_u8))[-len(self.widths) :]
-        merged: dict[str, torch.Tensor] = self.merge({str(i): features for i, features in enumerate(maps)})
-        return merged
 
 
 class Rcnn(nn.Module):
@@ -151,7 +48,7 @@ class Rcnn(nn.Module):
         self.settings = settings
         self.drop_rule: DropRule | None = None
         self.pyramid = Pyramid(backbone, settings)
-        self.rpn = _build_rpn(settings)
+        self.rpn = build_rpn(settings)
         levels = [str(i) for i in range(len(self.pyramid.widths))]
         self.box_head = BoxHead(settings.channels, settings.hidden, classes)
         pool = MultiScaleRoIAlign(levels, POOLED_SIDE, sampling_ratio=2, canonical_scale=settings.roi_scale_px)
@@ -181,7 +78,7 @@ class Rcnn(nn.Module):
         """Losses of a batch [B,S,S,3]."""
         features = self.pyramid(image_bhwc_u8)
         wanted = [{"boxes": target.boxes_xyxy, "labels": target.labels} for target in targets]
-        images = _as_image_list(image_bhwc_u8)
+        images = as_image_list(image_bhwc_u8)
         proposals, losses, dropped_anchors = self._propose(images, features, wanted)
         boxes, matched, labels, deltas = self.rois.select_training_samples(proposals, wanted)
         logits, found_deltas = self.box_head(self.rois.box_roi_pool(features, boxes, images.image_sizes))
@@ -204,14 +101,14 @@ class Rcnn(nn.Module):
         )
         return losses, foreground
 
-    def detect(self, image_bhwc_u8: torch.Tensor, allowed: torch.Tensor) -> Answer:
+    def detect(self, image_bhwc_u8: torch.Tensor, allowed: torch.Tensor) -> RcnnOutput:
         """Detections of the allowed classes in one picture uint8 [1,H,W,3]; no other class takes part in anything.
 
         ``allowed`` [C] is above 0.5 where a class is allowed. The others leave the logits before the softmax, so that
         they take no score from an allowed class, before suppression and before the bound on numbers.
         """
         features = self.pyramid(image_bhwc_u8)
-        images = _as_image_list(image_bhwc_u8)
+        images = as_image_list(image_bhwc_u8)
         proposals, _ = self.rpn(images, features)
         logits, deltas = self.box_head(self.rois.box_roi_pool(features, proposals, images.image_sizes))
         boxes = self.rois.box_coder.decode(deltas, proposals)[:, 0]
@@ -219,7 +116,7 @@ class Rcnn(nn.Module):
         forbidden = torch.cat([torch.zeros_like(allowed[:1]), (allowed < 0.5).to(allowed.dtype)]) > 0.5
         scores = logits.masked_fill(forbidden, -math.inf).softmax(dim=1)[:, 1:]  # [R,C]
         boxes, labels, scores = self._best(boxes, scores, image_bhwc_u8.shape)
-        return Answer(boxes, labels, scores, self._mask_logits(features, boxes, images))
+        return RcnnOutput(boxes, labels, scores, self._mask_logits(features, boxes, images))
 
     def _best(
         self, boxes: torch.Tensor, scores: torch.Tensor, shape: Sequence[int]
@@ -279,17 +176,6 @@ class Rcnn(nn.Module):
         return mask_loss(logits, torch.cat([logits[:0], *targets]), dropped)
 
 
-def mask_targets(masks: torch.Tensor, boxes: torch.Tensor, matched: torch.Tensor, side: int) -> torch.Tensor:
-    """What is to be drawn in boxes [R,4]: each one's part of its mask, of masks [K,H,W] by ``matched`` [R], as [R,M,M].
-
-    torchvision's own `project_masks_on_boxes` takes pixel centres for whole numbers; here boxes are half-open, and
-    every learnt mask would lie half a pixel off.
-    """
-    rois = torch.cat([matched[:, None].to(boxes), boxes], dim=1)
-    targets: torch.Tensor = roi_align(masks[:, None].to(boxes), rois, (side, side), 1.0, aligned=True)
-    return targets[:, 0]
-
-
 def build_rcnn(settings: RcnnSettings, classes: int, weights: str = "none") -> Rcnn:
     """An R-CNN with fresh heads on a backbone with ``weights`` as `create_backbone` takes them."""
     backbone = create_backbone(settings.backbone, weights)
@@ -298,19 +184,3 @@ def build_rcnn(settings: RcnnSettings, classes: int, weights: str = "none") -> R
             if isinstance(module, nn.BatchNorm2d):
                 module.requires_grad_(False)
     return Rcnn(settings, backbone, classes)
-
-
-def _build_rpn(settings: RcnnSettings) -> RegionProposalNetwork:
-    sides = settings.anchor_sides_px
-    if len({len(level) for level in sides}) != 1 or not 3 <= len(sides) <= 5:
-        raise ValueError(f"anchor_sides_px must have 3 to 5 levels of equally many sides, got {sides}")
-    anchors = AnchorGenerator(sides, (ASPECT_RATIOS,) * len(sides))
-    head = RPNHead(settings.channels, anchors.num_anchors_per_location()[0])
-    most = {"training": 2 * settings.proposals, "testing": settings.proposals}
-    return RegionProposalNetwork(anchors, head, 0.7, 0.3, 256, 0.5, most, most, nms_thresh=0.7)
-
-
-def _as_image_list(image_bhwc_u8: torch.Tensor) -> ImageList:
-    """The form in which torchvision's parts take sizes; they look at nothing else of the pictures."""
-    batch, height, width, _ = image_bhwc_u8.shape
-    return ImageList(image_bhwc_u8.permute(0, 3, 1, 2), [(height, width)] * batch)

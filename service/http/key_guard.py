@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.auth.api_keys import ApiKey, KeyRing
 from service.errors import Forbidden, RateLimited, RequestError, Unauthorized
+from service.http.paths import route_path
 from service.http.problems import problem
 from service.observability.metrics import Metrics
 
@@ -32,7 +33,7 @@ class KeyGuard:
         self._open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in self._open_paths:
+        if scope["type"] == "http" and route_path(scope) not in self._open_paths:
             request = Request(scope)
             try:
                 self._admit(request)

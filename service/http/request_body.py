@@ -14,13 +14,16 @@ from starlette.requests import ClientDisconnect, Request
 
 from service.errors import ClientGone, InvalidRequest, UnsupportedMediaType, UploadTimeout
 from service.http.validation import MAX_FINDINGS, invalid_request
-from weaksam.schemas import AnyRequest, DetectParameters, DetectRequest, JsonDetectRequest
+from weaksam.schemas import AnyRequest, DetectFields, DetectRequest, JsonDetectRequest
+
+# PHP and some form libraries mark a list by brackets.
+TAG_FIELDS = ("tags", "tags[]")
 
 Body = TypeVar("Body")
 Schema = TypeVar("Schema", DetectRequest, JsonDetectRequest)
 
 
-async def read_request(request: Request, query: DetectParameters, upload_s: float) -> AnyRequest:
+async def read_request(request: Request, query: DetectFields, upload_s: float) -> AnyRequest:
     """Read a request however it was sent. An option in the body overrides the same option in the query.
 
     Args:
@@ -32,16 +35,20 @@ async def read_request(request: Request, query: DetectParameters, upload_s: floa
         Busy: there is no memory for the body.
         ClientGone: the client closed the connection.
     """
+    body = await _read_body(request, upload_s)
+    missing = query.model_fields_set - body.model_fields_set
+    return body.model_copy(update={name: getattr(query, name) for name in missing})
+
+
+async def _read_body(request: Request, upload_s: float) -> AnyRequest:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    given = query.model_dump(exclude_unset=True)
     try:
         if media_type == "multipart/form-data":
-            form = await _arrived(_read_form(request), upload_s)
-            return await asyncio.to_thread(_validated, DetectRequest, given | form)
+            return await asyncio.to_thread(_validated, DetectRequest, await _arrived(_read_form(request), upload_s))
         if media_type == "application/json":
-            return await asyncio.to_thread(_read_json, await _arrived(request.body(), upload_s), given)
+            return await asyncio.to_thread(_read_json, await _arrived(request.body(), upload_s))
         if media_type.startswith("image/") or media_type == "application/octet-stream":
-            return _validated(DetectRequest, given | {"image": await _arrived(request.body(), upload_s)})
+            return _validated(DetectRequest, {"image": await _arrived(request.body(), upload_s)})
     except ClientDisconnect as error:
         raise ClientGone("the client closed the connection while it was sending the body") from error
     raise UnsupportedMediaType(
@@ -67,7 +74,7 @@ async def _read_form(request: Request) -> dict[str, Any]:
         async with request.form(max_files=1) as form:
             fields: dict[str, Any] = {name: form.getlist(name) for name in form}
             image = fields.pop("image", [None])[-1]
-            values = {name: texts if name == "tags" else texts[-1] for name, texts in fields.items()}
+            values = {name: texts if name in TAG_FIELDS else texts[-1] for name, texts in fields.items()}
             if image is None:
                 return values
             if isinstance(image, str):
@@ -78,7 +85,7 @@ async def _read_form(request: Request) -> dict[str, Any]:
         raise InvalidRequest(f"the form cannot be read: {detail}") from error
 
 
-def _read_json(body: bytes, given: Mapping[str, Any]) -> JsonDetectRequest:
+def _read_json(body: bytes) -> JsonDetectRequest:
     try:
         document = pydantic_core.from_json(body)
     except ValueError as error:
@@ -88,8 +95,7 @@ def _read_json(body: bytes, given: Mapping[str, Any]) -> JsonDetectRequest:
     known = JsonDetectRequest.model_fields.keys()
     # Pydantic reports each unknown member, and there may be millions.
     unknown = itertools.islice((name for name in document if name not in known), MAX_FINDINGS)
-    members = {name: document[name] for name in (*(known & document.keys()), *unknown)}
-    return _validated(JsonDetectRequest, {**given, **members})
+    return _validated(JsonDetectRequest, {name: document[name] for name in (*(known & document.keys()), *unknown)})
 
 
 def _validated(schema: type[Schema], values: Mapping[str, Any]) -> Schema:

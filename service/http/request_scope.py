@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import InternalError, NotReady
+from service.http.paths import MACHINE_PATHS
 from service.http.problems import problem
 from service.observability.logs import FIELDS, LOGGER_NAME, REQUEST_ID, request_id_of
 from service.observability.metrics import Metrics
@@ -19,8 +20,6 @@ from service.runtime.lifecycle import Lifecycle
 
 HEADER = "X-Request-Id"
 UNMATCHED = "unmatched"
-# Machines ask for these every few seconds: they are logged at level debug, and not traced.
-MACHINE_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 
 logger = logging.getLogger(LOGGER_NAME)
 

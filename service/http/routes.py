@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.routing import APIRoute
 
 from service import errors
 from service.errors import PROBLEM_MEDIA_TYPE, ServiceError
@@ -16,7 +17,7 @@ from service.runtime.admission import while_connected
 from service.runtime.lifecycle import Lifecycle
 from service.runtime.request_handler import RequestHandler
 from weaksam.schemas import (
-    DetectParameters,
+    DetectFields,
     DetectRequest,
     DetectResult,
     JsonDetectRequest,
@@ -80,7 +81,7 @@ router = APIRouter()
     },
     openapi_extra={"requestBody": REQUEST_BODY},
 )
-async def detect(request: Request, query: Annotated[DetectParameters, Query()]) -> Response:
+async def detect(request: Request, query: Annotated[DetectFields, Query()]) -> Response:
     """Send a form with a file `image` and its `tags`, the file itself, or JSON with the file in base64.
 
     Options go into the query or, in a form or JSON, beside the image. Only tagged classes come back. Every tag has a
@@ -146,6 +147,21 @@ async def reload(request: Request) -> ReloadResponse:
     """
     require_admin(request)
     return await _lifecycle(request).reload()
+
+
+def _add_variants() -> None:
+    """Let HEAD return what GET does, without a body, and let a POST path end in a slash.
+
+    A redirect would lose the body of a POST, or send it to another scheme behind a proxy.
+    """
+    for route in [route for route in router.routes if isinstance(route, APIRoute)]:
+        if "GET" in (route.methods or ()):
+            router.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
+        if "POST" in (route.methods or ()):
+            router.add_api_route(f"{route.path}/", route.endpoint, methods=["POST"], include_in_schema=False)
+
+
+_add_variants()
 
 
 def wants_png(accept: str) -> bool:

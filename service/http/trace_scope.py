@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.http.request_scope import MACHINE_PATHS
+from service.http.paths import MACHINE_PATHS, route_path
 from service.observability.tracing import TRACER, Tracer
 
 
@@ -17,7 +17,7 @@ class TraceScope:
         self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in MACHINE_PATHS:
+        if scope["type"] != "http" or route_path(scope) in MACHINE_PATHS:
             await self._app(scope, receive, send)
             return
         status = 0

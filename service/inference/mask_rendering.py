@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,10 +20,12 @@ from service.backends.base import Array
 from service.inference.image_features import ImageFeatures
 from service.inference.stage_results import DetectorOutput, ScoredProposals
 from service.inference.stages import Stages
-from weaksam.schemas import MaskFormat, PngMask, RleMask
+from weaksam.formats.polygons import mask_to_polygons
+from weaksam.schemas import DetectOptions, PngMask, PolygonMask, RleMask
 
 Float32 = npt.NDArray[np.float32]
-RenderedMask = tuple[RleMask | PngMask | None, float | None]
+AnyMask = RleMask | PolygonMask | PngMask
+RenderedMask = tuple[AnyMask | None, float | None]
 NO_MASK: RenderedMask = (None, None)
 
 
@@ -52,16 +55,16 @@ class MaskRenderer:
         self._detector = detector
         self._scored = scored
 
-    async def render(self, detections: Detections, mask_format: MaskFormat) -> list[RenderedMask]:
+    async def render(self, detections: Detections, options: DetectOptions) -> list[RenderedMask]:
         """Return the mask of each detection and its score, in their order."""
-        if mask_format == "none":
+        if options.mask_format == "none":
             return [NO_MASK] * len(detections)
         rows = [detections[i : i + 1] for i in range(len(detections))]
         prompts = [self._prompt(row) for row in rows if not self._has_own(row)]
         decoded = []
         if prompts:
             decoded = await self._stages.decode_masks(await self._features.segmenter(), prompts, self._letterbox)
-        return await asyncio.to_thread(self._render_all, rows, decoded, mask_format)
+        return await asyncio.to_thread(self._render_all, rows, decoded, options)
 
     def _has_own(self, row: Detections) -> bool:
         return self._mask_source == "detector" and bool(row.by_detector[0])
@@ -75,14 +78,14 @@ class MaskRenderer:
         return prompt_of(self._scored.proposal_set.prompts, int(self._scored.proposals.prompts[row.sources[0]]))
 
     def _render_all(
-        self, rows: Sequence[Detections], decoded: Sequence[tuple[Array, Float32]], mask_format: MaskFormat
+        self, rows: Sequence[Detections], decoded: Sequence[tuple[Array, Float32]], options: DetectOptions
     ) -> list[RenderedMask]:
         # One mask at a time: a hundred full-size masks of a large photograph would take gigabytes.
         outputs = iter(decoded)
         rendered: list[RenderedMask] = []
         for row in rows:
             mask_hw, score = self._own(row) if self._has_own(row) else self._decoded(row, *next(outputs))
-            rendered.append((_encode_mask(mask_hw, mask_format), round(score, 6)))
+            rendered.append((encode_mask(mask_hw, options), round(score, 6)))
         return rendered
 
     def _own(self, row: Detections) -> tuple[Mask, float]:
@@ -97,8 +100,13 @@ class MaskRenderer:
         return self._letterbox.mask_to_image(logits[level]), float(iou[level])
 
 
-def _encode_mask(mask_hw: Mask, mask_format: MaskFormat) -> RleMask | PngMask:
+def encode_mask(mask_hw: Mask, options: DetectOptions) -> AnyMask:
+    """Return a mask [H,W] in the format that the request asks for."""
     size_hw = (mask_hw.shape[0], mask_hw.shape[1])
-    if mask_format == "png":
+    if options.mask_format == "polygon":
+        found = mask_to_polygons(mask_hw, options.min_fidelity)
+        rings = tuple(tuple(ring.ravel().tolist()) for ring in found.rings_xy)
+        return PolygonMask(size=size_hw, polygons=rings, fidelity_iou=math.floor(found.fidelity_iou * 1e6) / 1e6)
+    if options.mask_format == "png":
         return PngMask(size=size_hw, png_base64=base64.b64encode(encode_mask_png(mask_hw)).decode("ascii"))
     return RleMask(size=size_hw, counts=encode_rle(mask_hw)["counts"])

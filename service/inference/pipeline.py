@@ -115,7 +115,7 @@ class Pipeline:
         with timings.stage("masks"):
             source = self.bundle.post.mask_source
             renderer = MaskRenderer(self._stages, source, letterbox, features, detector, scored)
-            masks = await renderer.render(selection.returned, options.mask_format)
+            masks = await renderer.render(selection.returned, options)
         # The classifier's scores matter only to a tag that was lost, and to an explanation.
         lost = not set(classes) <= set(selection.returned.labels.tolist())
         tag_scores = (await features.class_maps()).tag_scores if lost or options.explain else None

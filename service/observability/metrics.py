@@ -68,7 +68,7 @@ class Metrics:
             "weaksam_triton_serving", "1 for a Triton that serves the bundle.", ["endpoint"], registry=self.registry
         )
         self._calls_repeated = Counter(
-            "weaksam_triton_calls_repeated", "Calls repeated on another endpoint.", registry=self.registry
+            "weaksam_triton_calls_again", "Calls repeated on another endpoint.", registry=self.registry
         )
         self._bundle = Gauge(
             "weaksam_bundle", "1 for the bundle that is served.", ["name", "version", "digest"], registry=self.registry

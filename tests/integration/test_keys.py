@@ -21,7 +21,7 @@ from weaksam.client import AsyncClient, RequestRefused, RetryPolicy
 
 PICTURE = encoded(TWO_BOLTS_AND_A_NUT)
 ORIGIN, STRANGER = "https://label.example", "https://elsewhere.example"
-GUARDED = ("/labels", "/docs", "/openapi.json", "/metrics", "/nowhere", "/livez/", "//livez", "/livez?x=1/../labels")
+GUARDED = ("/labels", "/metrics", "/nowhere", "/livez/", "//livez", "/livez?x=1/../labels")
 
 
 @dataclass(frozen=True)

@@ -86,13 +86,23 @@ def test_every_stage_leaves_its_folder_and_the_run_its_bundle(unbroken: Path) ->
     [figures] = metrics_of(unbroken).values()
     assert set(figures) == {"wsod", "detector", "segmenter"}
     assert all(row["images"] == 4 for row in figures.values())
+    [losses] = json.loads((unbroken / "losses.json").read_text()).values()
+    assert sum(row["objects"] for row in losses["rows"]) == losses["objects"] == figures["segmenter"]["objects"]
 
 
 def test_the_report_is_one_file_with_everything_in_it(unbroken: Path) -> None:
     page = (unbroken / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"""(src|href)=["'](?!data:)""", page)
-    for title in ("Figures", "Training: cam", "Training: wsod", "Training: detector", "Pictures of scenes"):
+    for title in (
+        "Figures",
+        "Where objects are lost",
+        "Training: cam",
+        "Training: wsod",
+        "Training: detector",
+        "Pictures of scenes",
+    ):
         assert f"<h2>{title}</h2>" in page
+    assert "of 100 objects have no proposal that covers them" in page
     assert page.count("<img ") >= 4 + 4 * 5
     assert "error rate by normalised loss" in page
     assert (next(unbroken.glob("cam-*")) / "tensorboard").is_dir()

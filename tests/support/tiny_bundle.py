@@ -246,7 +246,9 @@ detector (uint8[1,H,W,3] image, float[3] allowed)
 GRAPHS = {"cam": CAM, "sam_encoder": SAM_ENCODER, "sam_decoder": SAM_DECODER, "wsod": WSOD}
 
 
-def write_tiny_bundle(folder: Path, *, post: PostSettings | None = None, detector: bool = False) -> Bundle:
+def write_tiny_bundle(
+    folder: Path, *, post: PostSettings | None = None, detector: bool = False, labels: LabelSet = LABELS
+) -> Bundle:
     """Write the bundle into an existing empty folder and load it."""
     texts = GRAPHS | ({"detector": DETECTOR_TEXT} if detector else {})
     specs = {name: _write_graph(folder, name, text) for name, text in texts.items()}
@@ -255,7 +257,7 @@ def write_tiny_bundle(folder: Path, *, post: PostSettings | None = None, detecto
         name="tiny",
         version="1",
         digest="",
-        labels=LABELS,
+        labels=labels,
         graphs=specs,
         map_kinds=("coarse",),
         thresholds=Thresholds(

@@ -31,6 +31,8 @@ def background_loss(maps: torch.Tensor, tags: torch.Tensor, background_share: fl
         background_share: above 0, at most 1.
     """
     tagged = maps.flatten(2).float()[tags > 0]  # [tags,h*w]
+    if not len(tagged):
+        return maps.sum() * 0  # images of nothing alone: a mean over no class would be no number
     lowest = tagged.topk(max(1, int(background_share * tagged.shape[1])), dim=1, largest=False).values
     return functional.softplus(lowest).mean()
 

@@ -39,12 +39,12 @@ def train_cam(
     of every batch.
 
     Raises:
-        ValueError: settings that do not fit together, or a single class.
+        ValueError: settings that do not fit together, or a single class that every image has.
     """
-    if len(labels) < 2:
+    if len(labels) < 2 and all(image.tags for image in images):
         raise ValueError(
-            f"labels: {', '.join(labels.names)} is the only one. If every image has it, nothing tells the object from "
-            "its background: add images of other objects with tags of their own"
+            f"labels: {', '.join(labels.names)} is the only one, and every image has it: nothing tells the object from "
+            "its background. Add images without it (an empty tags cell, or a label named in data.background)"
         )
     fabric = start_fabric(config.precision, config.seed)
     net = _build(config, len(labels))

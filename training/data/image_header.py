@@ -1,35 +1,67 @@
-"""How large an image is, read from its header without decoding it."""
+"""How large an image is and how it is turned, read from its header without decoding it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from models.image import BROKEN, DEFAULT_MAX_PIXELS, orientation_of
+from models.image import BROKEN, DEFAULT_MAX_PIXELS, FORMATS, orientation_of
+from weaksam.files.image_files import CONVERT, HEAD_BYTES, foreign_format
 
-_EXIF_QUARTER_TURNS = (5, 6, 7, 8)
+_QUARTER_TURNS = (5, 6, 7, 8)
 
 
 class UnusableImageError(ValueError):
     """The message says what is wrong with the file."""
 
 
-def upright_size_hw(path: Path) -> tuple[int, int]:
-    """Return height and width as `models.image.read_image` will give them, from the header alone.
+@dataclass(frozen=True)
+class ImageHeader:
+    """Size of an image.
 
-    Raises UnusableImageError for a missing, empty, unreadable or too large file.
+    Attributes:
+        size_hw: upright, as `models.image.read_image` gives it.
+        stored_size_hw: as the pixels lie in the file.
+        orientation: EXIF's, 1 to 8; 1 is upright.
     """
-    if not path.is_file():
-        raise UnusableImageError("the image is missing")
-    if path.stat().st_size == 0:
-        raise UnusableImageError("the image is empty (0 bytes)")
+
+    size_hw: tuple[int, int]
+    stored_size_hw: tuple[int, int]
+    orientation: int
+
+
+def read_header(path: Path) -> ImageHeader:
+    """Read the header of an image of a format that serving decodes too, whatever the file's suffix.
+
+    Raises:
+        UnusableImageError: the file is missing, empty, unreadable, too large, or of another format.
+    """
     try:
-        with Image.open(path) as image:
+        if not path.is_file():
+            raise UnusableImageError("the image is missing")
+        if path.stat().st_size == 0:
+            raise UnusableImageError("the image is empty (0 bytes)")
+        with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
-            turned = orientation_of(image) in _EXIF_QUARTER_TURNS
+            orientation = orientation_of(image)
     except (UnidentifiedImageError, *BROKEN) as error:
-        raise UnusableImageError(f"the image cannot be read ({error})") from error
+        raise _unusable(path, error) from error
     if width * height > DEFAULT_MAX_PIXELS:
         raise UnusableImageError(f"the image has {width * height} pixels, the limit is {DEFAULT_MAX_PIXELS}")
-    return (width, height) if turned else (height, width)
+    stored_hw = (height, width)
+    return ImageHeader(stored_hw[::-1] if orientation in _QUARTER_TURNS else stored_hw, stored_hw, orientation)
+
+
+def _unusable(path: Path, error: BaseException) -> UnusableImageError:
+    if isinstance(error, UnusableImageError):
+        return error
+    try:
+        with path.open("rb") as file:
+            foreign = foreign_format(file.read(HEAD_BYTES))
+    except OSError:
+        foreign = None
+    if foreign is not None:
+        return UnusableImageError(f"the file is {foreign}, which is not supported: {CONVERT}")
+    return UnusableImageError(f"the image cannot be read ({error})")

@@ -4,41 +4,43 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from training.data.coco import is_coco, read_coco
-from training.data.folder import read_folder
-from training.data.splits import val_ids
+from training.data.formats.coco import is_coco, read_coco
+from training.data.formats.cvat import is_cvat, read_cvat
+from training.data.formats.folder import read_folder
+from training.data.formats.foreign import foreign_layout
+from training.data.formats.label_studio import is_label_studio, read_label_studio
+from training.data.formats.voc import is_voc, read_voc
+from training.data.formats.yolo import is_yolo, read_yolo
 from training.data.tagged import TaggedDataset
-from training.data.voc import is_voc, read_voc
+
+# A folder that has COCO and VOC files reads faster as COCO; COCO's and VOC's layouts are told by names alone.
+LAYOUTS = (
+    (is_coco, read_coco),
+    (is_voc, read_voc),
+    (is_yolo, read_yolo),
+    (is_cvat, read_cvat),
+    (is_label_studio, read_label_studio),
+)
 
 
 def open_dataset(root: Path, split: str) -> TaggedDataset:
     """Open the split `train`, `val`, `fit` or `test` of the data set at `root`, whose layout decides the reader.
 
-    COCO (annotations/instances_*.json) goes before VOC (Annotations, ImageSets/Main), a folder that has both reads
-    faster as COCO; anything else is a plain folder, which is one training split. If a data set has no `val` of its
-    own, `val` and `fit` are cut from `train` as `training.data.splits` says.
+    A folder of none of the layouts is a plain folder. If a data set has no `val` of its own, `val` and `fit` are cut
+    from `train` as `training.data.splits` says.
 
     Raises:
-        ValueError: there is no such folder or split.
+        ValueError: there is no such folder or split, or the layout is one that is not read.
     """
     if not root.is_dir():
         raise ValueError(f"data: {root} is not a folder; give the folder that holds the data set")
-    if is_coco(root):
-        return read_coco(root, split)
-    if is_voc(root):
-        return read_voc(root, split)
-    return _folder_split(root, split)
-
-
-def _folder_split(root: Path, split: str) -> TaggedDataset:
-    if split not in ("train", "val", "fit"):
-        raise ValueError(
-            f"split: {root} is a plain folder, which has train, val and fit, not {split!r}; give a VOC or COCO layout "
-            "for it, or train without it (--set data.test=none)"
-        )
-    whole = read_folder(root)
-    if split == "train":
-        return whole
-    held_out = val_ids({image.id: image.tags for image in whole.images}, {})
-    images = tuple(image for image in whole.images if (image.id in held_out) == (split == "val"))
-    return TaggedDataset(f"{whole.name}/{split}", whole.labels, images, whole.problems)
+    official = (root / "Annotations").is_dir() or any((root / "annotations").glob("instances_*.json"))
+    if (root / "tags.csv").is_file() and not official:  # what a person wrote goes before what a tool left there
+        return read_folder(root, split)
+    for is_layout, read in LAYOUTS:
+        if is_layout(root):
+            return read(root, split)
+    foreign = foreign_layout(root)
+    if foreign is not None:
+        raise ValueError(f"data: {root} is {foreign}, which is not read: export it as COCO, YOLO or VOC")
+    return read_folder(root, split)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.labels import Label, LabelSet, fold_label
 from training.data.open_dataset import open_dataset
-from training.data.tagged import Problem, TaggedImage
+from training.data.tagged import Problem, TaggedDataset, TaggedImage
 
 
 @dataclass(frozen=True)
 class OpenedData:
-    """Tagged images of several data sets, the union of their labels, and what the readers found wrong."""
+    """Images of several data sets, the union of their labels, and what the readers found wrong."""
 
     images: list[TaggedImage]
     labels: LabelSet
@@ -25,15 +25,21 @@ def open_together(folders: Sequence[Path], split: str) -> OpenedData:
     return open_splits([(folder, split) for folder in folders])
 
 
-def open_splits(parts: Sequence[tuple[Path, str]]) -> OpenedData:
+def open_splits(parts: Sequence[tuple[Path, str]], background: Sequence[str] = ()) -> OpenedData:
     """Open each folder's split. Labels come in order of first appearance.
 
+    Args:
+        parts: folders and splits.
+        background: labels that say "none of the classes": they are no labels, their images are negatives.
+
     Raises:
-        ValueError: no usable image is left.
+        ValueError: no usable image with a tag is left, or a name in `background` is no label.
     """
     data_sets = [open_dataset(folder, split) for folder, split in parts]
-    images = [image for data_set in data_sets for image in data_set.images if image.tags]
-    if not images:
+    _check_background(background, data_sets)
+    data_sets = [without_background(data_set, background) for data_set in data_sets]
+    images = [image for data_set in data_sets for image in data_set.images]
+    if not any(image.tags for image in images):
         names = ", ".join(f"{folder} (split {split})" for folder, split in parts)
         raise ValueError(f"data: no usable image with tags in {names}")
     spelling: dict[str, str] = {}  # of spellings that differ in case, spaces, - or _ the first one
@@ -41,3 +47,25 @@ def open_splits(parts: Sequence[tuple[Path, str]]) -> OpenedData:
         spelling.setdefault(fold_label(name), name)
     labels = LabelSet(tuple(Label(name) for name in spelling.values()))
     return OpenedData(images, labels, tuple(problem for data_set in data_sets for problem in data_set.problems))
+
+
+def without_background(data_set: TaggedDataset, background: Sequence[str]) -> TaggedDataset:
+    """Return the data set without the labels in `background`; images that have no other tag become negatives."""
+    names = {fold_label(name) for name in background}
+
+    def kept(labels: Sequence[str]) -> tuple[str, ...]:
+        return tuple(label for label in labels if fold_label(label) not in names)
+
+    images = tuple(
+        replace(image, tags=kept(image.tags), objects=tuple(o for o in image.objects if kept([o.label])))
+        for image in data_set.images
+    )
+    return replace(data_set, labels=kept(data_set.labels), images=images)
+
+
+def _check_background(background: Sequence[str], data_sets: Sequence[TaggedDataset]) -> None:
+    labels = {fold_label(label): label for data_set in data_sets for label in data_set.labels}
+    missing = [name for name in background if fold_label(name) not in labels]
+    if missing:
+        known = ", ".join(labels.values())
+        raise ValueError(f"data.background: {', '.join(missing)} is no label of the data sets, which have {known}")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from models.masks import Rle
 
+Box = tuple[float, float, float, float]
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -22,7 +24,7 @@ class TrueObject:
     """`box_xyxy` is half-open, in float pixels of the upright image; `difficult` objects count neither way."""
 
     label: str
-    box_xyxy: tuple[float, float, float, float]
+    box_xyxy: Box
     mask_rle: Rle | None = None
     difficult: bool = False
 
@@ -31,7 +33,8 @@ class TrueObject:
 class TaggedImage:
     """`id` is stable between readings and unique in its data set.
 
-    Training reads `tags`; `objects` are for the supervised twin and for reports.
+    Training reads `tags`; `objects` are for the supervised twin and for reports. An image without tags is a negative:
+    it shows none of the classes. (An image of which nothing is known is no part of a data set.)
     """
 
     id: str
@@ -43,9 +46,15 @@ class TaggedImage:
 
 @dataclass(frozen=True)
 class TaggedDataset:
-    """Usable images, the label names in class order, and a report of everything left out or put right."""
+    """Usable images, the label names in class order, and a report.
+
+    Attributes:
+        problems: everything that was left out or cut.
+        notes: sentences on what was put right.
+    """
 
     name: str
     labels: tuple[str, ...]
     images: tuple[TaggedImage, ...]
     problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from models.nets.rcnn import RcnnSettings
+from models.nets.rcnn_parts import RcnnSettings
 from models.nets.roi_drop import DropRule
 from training.runs.devices import Precision
 

@@ -17,9 +17,9 @@ from models.labels import LabelSet
 from models.letterbox import Letterbox
 from models.masks import decode_rle
 from models.nets.backbone import MEAN_RGB
-from models.nets.rcnn import Target
-from training.data.coco import read_coco
+from models.nets.rcnn_parts import Target
 from training.data.compose import ImageU8, cell_offsets_xy, compose
+from training.data.formats.coco import read_coco
 from training.data.tagged import TaggedImage, TrueObject
 from training.data.tiles import jitter_camera, jitter_colours
 

@@ -84,11 +84,13 @@ def evaluate(
     }
 
 
-def store_results(bundle_dir: Path, images: Sequence[TaggedImage], results_dir: Path, device: Device = "cpu") -> None:
+def store_results(
+    bundle: Bundle, images: Sequence[TaggedImage], results_dir: Path, threads: int = 0, device: Device = "cpu"
+) -> None:
     """Store the served pipeline's results for images, as `evaluate` does, without measuring anything."""
 
     async def store_all() -> None:
-        async with _pipeline(load_bundle(bundle_dir), 0, device) as pipeline:
+        async with _pipeline(bundle, threads, device) as pipeline:
             await _store_all(pipeline, images, results_dir)
 
     results_dir.mkdir(parents=True, exist_ok=True)
@@ -148,10 +150,13 @@ async def _detect(pipeline: Pipeline, image: TaggedImage) -> ImageResults:
     pixels = decode_file(image.path)
     # masks of a hundred candidates take longer than all else, so they are drawn only where there are true ones
     has_masks = any(thing.mask_rle is not None for thing in image.objects)
-    options = DetectOptions(
-        min_score=0.0, mask_format="rle" if has_masks else "none", explain=True, unknown_tags="skip"
+    served = DetectOptions(min_score=0.0, mask_format="rle" if has_masks else "none", unknown_tags="skip")
+    tagged = await pipeline.detect(pixels, image.tags, served)
+    # An explanation takes the whole way for every tag, which is not what is served.
+    explained = await pipeline.detect(
+        pixels, image.tags, served.model_copy(update={"explain": True, "mask_format": "none"})
     )
-    tagged = await pipeline.detect(pixels, image.tags, options)
+    tagged = tagged.model_copy(update={"explain": explained.explain})
     predicted = await pipeline.detect(pixels, (), DetectOptions(min_score=0.0, mask_format="none"))
     return ImageResults(tagged=tagged, predicted=predicted)
 

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from models.bundle import Bundle
 from weaksam.files.atomic import replacing_bytes
 
 Json = dict[str, Any]
@@ -24,7 +25,20 @@ def read_results(path: Path) -> Json:
     return results
 
 
+def read_tagged(results_dir: Path, image_id: str) -> Json:
+    """Return one image's result with its tags given."""
+    tagged: Json = read_results(results_path(results_dir, image_id))["tagged"]
+    return tagged
+
+
 def write_results(results: Json, path: Path) -> None:
     """Write the file as a whole: a kill leaves no half of it."""
     with replacing_bytes(path) as file:
         file.write(gzip.compress(json.dumps(results).encode(), mtime=0))
+
+
+def is_shown(row: Json, bundle: Bundle) -> bool:
+    """Return whether a detection reaches the bundle's threshold of its label, which is another for each model."""
+    index = bundle.labels.index(row["label"])
+    of_detector = bundle.thresholds.detector if row["source"] == "detector" else ()
+    return index is not None and row["score"] >= (of_detector or bundle.thresholds.score)[index]

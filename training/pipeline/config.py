@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from models.config import ConfigError, config_from_values, read_values
 from models.settings import BundleConfig
@@ -47,6 +48,9 @@ class DataConfig:
         val_limit: calibrate on so many pictures of ``val`` at most, evenly spread.
         scenes: generate scenes and take them as one more data set.
         mosaics: make mosaics of the first folder and take them in its place.
+        background: labels that mean "none of the classes", such as "no crack": their images are negatives.
+        on_bad_image: what is done if an image cannot be decoded: it is left out and reported ("skip", for at most 1 %
+            of the images), or nothing is trained ("stop").
     """
 
     folders: tuple[Path, ...] = ()
@@ -56,6 +60,8 @@ class DataConfig:
     val_limit: int | None = None
     scenes: ScenesConfig | None = None
     mosaics: MosaicsConfig | None = None
+    background: tuple[str, ...] = ()
+    on_bad_image: Literal["skip", "stop"] = "skip"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from training.data.mosaics import make_mosaics
 from training.data.open_dataset import open_dataset
 from training.data.open_together import open_splits
 from training.data.tagged import TaggedImage
+from training.pipeline.bad_images import without_bad_images
 from training.pipeline.config import NO_TEST, DataConfig, ScenesConfig
 from training.runs.image_digests import ImageDigests
 from training.runs.problems import print_problems
@@ -60,11 +61,17 @@ def open_data(
         scenes = _scenes(run_dir, config.scenes, seed)
         for role, sources in parts.items():
             sources.append((scenes, role))
-    fit, val = open_splits(parts["fit"]), open_splits(parts["val"])
+    fit, val = (open_splits(parts[role], config.background) for role in ("fit", "val"))
     print_problems((*fit.problems, *val.problems))
     subsample = -(-len(val.images) // config.val_limit) if config.val_limit else 1
     tests = _open_tests(parts.get("test", []), test_limit)
-    return RunData(fit.images, val.images[::subsample], tests, fit.labels)
+    fit_images, val_images = (
+        without_bad_images(images, run_dir, digests, config.on_bad_image)
+        for images in (fit.images, val.images[::subsample])
+    )
+    for test in tests:  # what is measured is the whole set or nothing
+        without_bad_images(test.images, run_dir, digests, "stop")
+    return RunData(fit_images, val_images, tests, fit.labels)
 
 
 def _open_tests(tests: Sequence[tuple[Path, str]], limit: int | None) -> list[TestSplit]:
@@ -97,6 +104,7 @@ def _scenes(run_dir: Path, config: ScenesConfig, seed: int) -> Path:
 
 def _mosaics(run_dir: Path, source: Path, split: str, role: str, count: int, seed: int, digests: ImageDigests) -> Path:
     dataset = open_dataset(source, split)
+    dataset = replace(dataset, images=tuple(without_bad_images(dataset.images, run_dir, digests, "skip")))
 
     def make(folder: Path) -> None:
         _generate(folder / "mosaics", lambda out: track_first(make_mosaics(dataset, role, out, count, seed), "mosaics"))

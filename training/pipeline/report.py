@@ -14,9 +14,10 @@ from typing import Any
 from models.bundle import Bundle, load_bundle
 from models.config import config_values
 from training.data.tagged import TaggedImage
-from training.evaluation.stored_results import read_results, results_path
+from training.evaluation.stored_results import is_shown, read_tagged
 from training.pipeline.config import PipelineConfig, ReportConfig
-from training.pipeline.report_images import encode_jpeg, is_shown, path_panels, picture_score
+from training.pipeline.losses import losses_html
+from training.pipeline.report_images import encode_jpeg, path_panels, picture_score
 from training.pipeline.report_plots import dropped_by_step, loss_against_error, loss_curves, read_log
 from training.proposals.graph_runner import GraphRunner
 from training.pseudo_labels.selection import PseudoLabelConfig
@@ -60,6 +61,7 @@ class ReportInputs:
         weak_bundle: folder of the bundle that pseudo ground truth is made with.
         evaluated: evaluations of every bundle, the final one last.
         pgt_rule: rule of pseudo ground truth, shown on the weak detector's answers.
+        losses: where objects or tags are lost, by the data set's name, see `training.pipeline.losses`.
     """
 
     run_dir: Path
@@ -68,6 +70,7 @@ class ReportInputs:
     weak_bundle: Path
     evaluated: Sequence[Evaluated]
     pgt_rule: PseudoLabelConfig
+    losses: Mapping[str, dict[str, Any]]
 
 
 def write_report(inputs: ReportInputs, path: Path) -> None:
@@ -77,6 +80,7 @@ def write_report(inputs: ReportInputs, path: Path) -> None:
     parts = [
         f"<h1>{name}</h1>",
         _section("Figures", _figures(measured)),
+        _section("Where objects are lost", losses_html(inputs.losses)),
         *(_section(f"Training: {stage}", _stage(folder)) for stage, folder in inputs.stages.items()),
         *(_section(f"Pictures of {data}", _pictures(inputs, data)) for data in _data_names(inputs.evaluated)),
         *(_section(f"Classes of {row.data}, {row.bundle}", _class_table(row.metrics)) for row in measured),
@@ -171,7 +175,7 @@ def _pictures(inputs: ReportInputs, data: str) -> str:
     runner = GraphRunner(load_bundle(inputs.weak_bundle))
     parts = []
     for image, score in choose_pictures(inputs.config.report, final, bundle):
-        of_weak, of_final = (read_results(results_path(row.results_dir, image.id))["tagged"] for row in (weak, final))
+        of_weak, of_final = (read_tagged(row.results_dir, image.id) for row in (weak, final))
         panels = path_panels(runner, image, of_weak, of_final, inputs.pgt_rule, bundle)
         shown = [_figure(encode_jpeg(panel.image_hwc_u8), panel.title, "jpeg") for panel in panels]
         title = f"{image.id}: {', '.join(image.tags)}" + (f" (F1 {score:.2f})" if final.metrics else "")
@@ -188,12 +192,13 @@ def choose_pictures(config: ReportConfig, final: Evaluated, bundle: Bundle) -> l
     """The pictures asked for by id, the best and the worst, each once, with their scores, best first."""
     wanted = partial(is_shown, bundle=bundle)
     scored = [
-        (image, picture_score(image, read_results(results_path(final.results_dir, image.id))["tagged"], wanted))
+        (image, picture_score(image, read_tagged(final.results_dir, image.id), wanted))
         for image in final.images
         if image.tags
     ]
     if not final.metrics:
-        return scored
+        shown = {image.id for image in shown_pictures(config, final.images)}
+        return [row for row in scored if row[0].id in shown]
     scored.sort(key=lambda row: (-row[1], row[0].id))
     ends = scored[: config.best] + scored[len(scored) - min(config.worst, len(scored)) :]
     ids = {image.id for image, _ in ends} | set(config.chosen)

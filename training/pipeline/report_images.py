@@ -15,10 +15,11 @@ from models.image import read_image
 from models.labels import fold_label
 from models.masks import Rle, decode_rle
 from training.data.tagged import TaggedImage
+from training.evaluation.lost_objects import detected_of
+from training.evaluation.stored_results import is_shown
 from training.metrics.hits import count_hits
 from training.proposals.graph_runner import GraphRunner
 from training.pseudo_labels.selection import PseudoLabelConfig, label_image
-from training.pseudo_labels.store import Detected
 
 ImageU8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
@@ -41,13 +42,6 @@ class Shown(NamedTuple):
     box_xyxy: Sequence[float]
     text: str
     mask: Rle | None
-
-
-def is_shown(row: Json, bundle: Bundle) -> bool:
-    """Whether a detection reaches the bundle's threshold of its label, which is another for each model."""
-    index = bundle.labels.index(row["label"])
-    of_detector = bundle.thresholds.detector if row["source"] == "detector" else ()
-    return index is not None and row["score"] >= (of_detector or bundle.thresholds.score)[index]
 
 
 def picture_score(image: TaggedImage, answer: Json, wanted: Callable[[Json], bool]) -> float:
@@ -115,14 +109,7 @@ def _heat(runner: GraphRunner, image: TaggedImage, small: ImageU8) -> ImageU8:
 
 
 def _pseudo_objects(bundle: Bundle, image: TaggedImage, weak: Json, pgt: PseudoLabelConfig) -> list[Shown]:
-    rows = [(row, bundle.labels.index(row["label"])) for row in weak["detections"]]
-    known = [(row, index) for row, index in rows if index is not None]
-    found = Detected(
-        _boxes(row["box_xyxy"] for row, _ in known),
-        np.array([row["score"] for row, _ in known], np.float32),
-        np.array([index for _, index in known], np.int64),
-    )
-    picture = label_image(pgt, bundle, image, found, bundle.labels)
+    picture = label_image(pgt, bundle, image, detected_of(weak, bundle), bundle.labels)
     return [Shown(thing.box_xyxy, bundle.labels.names[thing.label], None) for thing in picture.objects]
 
 

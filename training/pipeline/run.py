@@ -23,9 +23,11 @@ from training.detector.config import DetectorConfig
 from training.detector.report import report_detector
 from training.detector.train import train_detector
 from training.evaluation.evaluate import evaluate, store_results
+from training.evaluation.lost_objects import Chain
 from training.pipeline.config import PipelineConfig
 from training.pipeline.data import RunData, TestSplit, open_data
-from training.pipeline.report import Evaluated, ReportInputs, shown_pictures, write_report
+from training.pipeline.losses import checked_images, run_losses
+from training.pipeline.report import Evaluated, ReportInputs, write_report
 from training.proposals.graph_runner import inference_device
 from training.proposals.store import store_proposals
 from training.pseudo_labels.dataset import ANNOTATIONS_JSON
@@ -34,7 +36,7 @@ from training.pseudo_labels.selection import PseudoLabelConfig
 from training.runs.devices import start_fabric
 from training.runs.image_digests import ImageDigests
 from training.runs.ranks import is_first_rank, wait_for_ranks
-from training.runs.run_folder import prepare_run
+from training.runs.run_folder import prepare_run, write_json
 from training.runs.stage import DONE, Done, digest_of, run_stage
 from training.wsod.train import train_wsod
 
@@ -42,6 +44,7 @@ WEAK = "wsod"
 SEGMENTER = "segmenter"
 PGT_REPORT = "report.json"
 METRICS = "metrics.json"
+LOSSES = "losses.json"
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class _Run:
 
 
 def run_pipeline(config: PipelineConfig, out_dir: Path) -> Path:
-    """Run what is not done yet; returns the report ``report.html``, beside ``bundle/`` and ``metrics.json``.
+    """Run what is not done yet; returns the report ``report.html``, beside ``bundle/`` and the figures as JSON.
 
     Under ``torchrun`` or SLURM every rank calls it; ``out_dir`` must be a folder that all of them see.
     """
@@ -68,8 +71,8 @@ def run_pipeline(config: PipelineConfig, out_dir: Path) -> Path:
     sam_digest = _sam_digest(config.sam)  # now, or a missing file would be noticed when the classifier is trained
     digests = ImageDigests(out_dir / "pictures.json")
     data = open_data(config.data, config.seed, out_dir, digests, config.test_limit)
-    shown = [] if data.tests else shown_pictures(config.report, data.val)
-    _require_known(config.report.chosen, [*shown, *(image for test in data.tests for image in test.images)])
+    checked = [] if data.tests else checked_images(data.val, config.report.chosen)
+    _require_known(config.report.chosen, [*checked, *(image for test in data.tests for image in test.images)])
     labels_digest = digest_of(list(data.labels.names))
     fit_digest, val_digest = (labels_digest + digests.of_images(images) for images in (data.fit, data.val))
     run = _Run(out_dir, config, data, digests, fit_digest, val_digest, sam_digest)
@@ -91,7 +94,7 @@ def run_pipeline(config: PipelineConfig, out_dir: Path) -> Path:
                 bundles[name] = _bundle(run, f"bundle-{name}", parts | {"detector": stages[name]})
     evaluated = [_evaluate(run, name, bundle, test) for test in data.tests for name, bundle in bundles.items()]
     if not data.tests:
-        evaluated = [_answer(run, name, bundle, shown) for name, bundle in bundles.items()]
+        evaluated = [_answer(run, name, bundle, checked) for name, bundle in bundles.items()]
     return _finish(run, stages, bundles, evaluated, rule)
 
 
@@ -219,7 +222,7 @@ def _answer(run: _Run, name: str, bundle: Done, images: Sequence[TaggedImage]) -
     """Answers to pictures for the report alone, where there are none to measure on."""
 
     def make(folder: Path) -> None:
-        store_results(bundle.folder, images, folder / "answers", inference_device())
+        store_results(load_bundle(bundle.folder), images, folder / "answers", device=inference_device())
 
     inputs = {"bundle": bundle.digest, "pictures": run.digests.of_images(images)}
     done = run_stage(run.dir, f"answers-{name}", {}, inputs, make)
@@ -242,6 +245,8 @@ def _finish(
         for entry in (entry for entry in evaluated if entry.metrics):
             metrics.setdefault(entry.data, {})[entry.bundle] = entry.metrics
         (run.dir / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+        losses = _losses(run, stages, bundles[final], evaluated, rule)
+        write_json(run.dir / LOSSES, losses)
         inputs = ReportInputs(
             run_dir=run.dir,
             config=run.config,
@@ -249,10 +254,25 @@ def _finish(
             weak_bundle=bundles[WEAK].folder,
             evaluated=evaluated,
             pgt_rule=rule,
+            losses=losses,
         )
         write_report(inputs, path)
     wait_for_ranks()
     return path
+
+
+def _losses(
+    run: _Run, stages: Mapping[str, Done], final: Done, evaluated: Sequence[Evaluated], rule: PseudoLabelConfig
+) -> dict[str, Any]:
+    """Return where objects, or tags, are lost, by the name of the data set."""
+    chain = Chain(load_bundle(final.folder), rule if run.config.pgt is not None else None)
+    by_data: dict[str, list[Evaluated]] = {}
+    for entry in evaluated:
+        by_data.setdefault(entry.data, []).append(entry)
+    return {
+        data: run_losses(chain, rows[0].images, rows[0].results_dir, rows[-1].results_dir, stages["cam"].folder)
+        for data, rows in by_data.items()
+    }
 
 
 def _replace_folder(source: Path, target: Path) -> None:

@@ -45,8 +45,9 @@ def write_pseudo_dataset(
 ) -> Path:
     """Write the data set and return its JSON file, which is written last: if it is there, the rest is complete.
 
-    `pycocotools` loads it, and so does `training.data.coco`. Beyond COCO, images have their ``tags``, annotations have
-    a ``score``, and a ``mask_score`` if they have a mask. Annotations without a mask have no ``segmentation``.
+    `pycocotools` loads it, and so does `training.data.formats.coco`. Beyond COCO, images have their ``tags``,
+    annotations have a ``score``, and a ``mask_score`` if they have a mask. Annotations without a mask have no
+    ``segmentation``.
 
     Args:
         labelled_images: images with their pseudo labels.

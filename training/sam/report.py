@@ -17,7 +17,8 @@ from models.image import read_image
 from models.letterbox import Letterbox
 from models.masks import decode_rle, mask_box, mask_iou
 from models.nets.backbone import MEAN_RGB
-from models.nets.compact_sam import CompactSam, build_compact_sam, decode_prompts
+from models.nets.compact_sam import CompactSam, build_compact_sam
+from models.nets.many_prompts import decode_many
 from models.prompts import PromptBatch, box_prompts, point_prompts
 from models.run_folder import open_run
 from training.data.tagged import TaggedImage
@@ -134,7 +135,7 @@ def _ious(
 ) -> list[tuple[float, float]]:
     """For each prompt the IoU of the mask it ranks first, and of its best mask."""
     coords, labels = torch.from_numpy(prompts.coords), torch.from_numpy(prompts.labels)
-    logits, predicted = decode_prompts(net.prompt_encoder, net.mask_decoder, embedding, coords, labels)
+    logits, predicted = decode_many(net.prompt_encoder, net.mask_decoder, embedding, coords, labels)
     answers = []
     for levels, first, mask in zip(logits.numpy(), predicted.argmax(1).tolist(), masks, strict=True):
         ious = [mask_iou(letterbox.mask_to_image(level), mask) for level in levels]

@@ -14,7 +14,8 @@ from models.image import read_image
 from models.letterbox import Letterbox
 from models.masks import decode_rle, mask_box
 from models.nets.backbone import MEAN_RGB
-from models.nets.compact_sam import CompactSam, decode_prompts
+from models.nets.compact_sam import CompactSam
+from models.nets.many_prompts import decode_many
 from models.prompts import PromptBatch, box_prompts, point_prompts
 from training.sam.prompt_map import innermost_point
 from training.sam.report import ObjectRow
@@ -64,7 +65,7 @@ def _tiles(net: CompactSam, row: ObjectRow) -> Image:
 
 def _first(net: CompactSam, embedding: torch.Tensor, prompts: PromptBatch) -> npt.NDArray[np.float32]:
     coords, labels = torch.from_numpy(prompts.coords), torch.from_numpy(prompts.labels)
-    logits, iou = decode_prompts(net.prompt_encoder, net.mask_decoder, embedding, coords, labels)
+    logits, iou = decode_many(net.prompt_encoder, net.mask_decoder, embedding, coords, labels)
     first: npt.NDArray[np.float32] = logits[0, int(iou[0].argmax())].numpy()
     return first
 

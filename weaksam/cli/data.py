@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from training.data.tagged import TaggedDataset
 
 data_app = typer.Typer(help="Check data sets, draw scenes, make mosaics.", no_args_is_help=True)
 
@@ -48,26 +51,45 @@ def mosaics(
 
 @data_app.command()
 def check(
-    folder: Annotated[Path, typer.Argument(help="Data set in VOC, COCO or plain folder layout.")],
+    folder: Annotated[Path, typer.Argument(help="Data set: tagged folder, COCO, YOLO, VOC, CVAT or Label Studio.")],
     split: Annotated[str, typer.Option("--split", help="train, val, fit or test.")] = "train",
 ) -> None:
-    """Read a data set, decode every image and list everything wrong with it; exit status 1 if anything is."""
+    """Read a data set, decode every image, count its classes and list what is wrong; exit status 1 if anything is."""
     from training.data.checks import undecodable
     from training.data.open_dataset import open_dataset
+    from training.data.summary import warnings
 
     dataset = open_dataset(folder, split)
     images = track(dataset.images, "images", console=Console(stderr=True, markup=False))
     problems = [*dataset.problems, *undecodable(images, folder)]
-    objects = sum(len(image.objects) for image in dataset.images)
     console = Console(markup=False)
-    console.print(f"{dataset.name}: {len(dataset.images)} images, {len(dataset.labels)} labels, {objects} objects")
+    _print_summary(console, dataset)
+    for kind, sentences in (("Note", dataset.notes), ("Warning", warnings(dataset))):
+        for sentence in sentences:
+            console.print(f"{kind}: {sentence}.", soft_wrap=True)
     if not problems:
         return
-    table = Table("file", "field", "problem")
+    table = Table("file", "field", "problem", title=f"{len(problems)} problems")
     for problem in problems:
         table.add_row(problem.file, problem.field, problem.message)
     console.print(table)
     raise typer.Exit(1)
+
+
+def _print_summary(console: Console, dataset: TaggedDataset) -> None:
+    from training.data.summary import count_classes
+
+    objects = sum(len(image.objects) for image in dataset.images)
+    negatives = sum(not image.tags for image in dataset.images)
+    console.print(
+        f"{dataset.name}: {len(dataset.images)} images, {len(dataset.labels)} labels, {objects} objects, "
+        f"{negatives} images of none of the classes",
+        soft_wrap=True,
+    )
+    table = Table("label", "images", "objects with boxes")
+    for count in count_classes(dataset):
+        table.add_row(count.label, str(count.images), str(count.objects))
+    console.print(table)
 
 
 @data_app.command()

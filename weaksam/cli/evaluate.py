@@ -20,19 +20,17 @@ def evaluate(
     data: Annotated[Path, typer.Option("--data", help="Data set with boxes, VOC or COCO layout.")],
     split: Annotated[str, typer.Option("--split", help="train, val, fit or test.")] = "test",
     json_out: Annotated[Path | None, typer.Option("--json", help="Where the whole report goes.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Measure the first so many pictures.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Measure the first so many images.")] = None,
     threads: Annotated[int, typer.Option(min=0, help="Threads within one operator; 0 is one per core.")] = 0,
     device: Annotated[
         Literal["cpu", "cuda"], typer.Option(help="cpu, or cuda with the package onnxruntime-gpu.")
     ] = "cpu",
     answers: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder that keeps each picture's answers, of this bundle and data alone: a killed run goes on."
-        ),
+        typer.Option(help="Folder for each image's results, of this bundle and data alone: a killed run goes on."),
     ] = None,
 ) -> None:
-    """Measure a bundle on annotated pictures, through the pipeline that serves it."""
+    """Measure a bundle on annotated images, through the pipeline that serves it."""
     report = evaluate_bundle(bundle, data, split, limit, threads, answers, device)
     if json_out is not None:
         json_out.parent.mkdir(parents=True, exist_ok=True)

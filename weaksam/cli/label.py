@@ -73,6 +73,7 @@ def label(
     job = LabelJob(folder, out, worklist, min_score, unknown_tags, part)
     api_key = _api_key(api_key_file)
     console = Console(markup=False)
+    print_notes(console, worklist)
     try:
         summary = asyncio.run(_run(job, server, concurrency, timeout_s, api_key))
     except ClientError as error:
@@ -137,6 +138,12 @@ def progress(total: int) -> Iterator[OnDone]:
             bar.update(task, advance=1, failed=failed)
 
         yield on_done
+
+
+def print_notes(console: Console, worklist: Worklist) -> None:
+    """Print what was put right in the tags."""
+    for note in worklist.notes:
+        console.print(f"Note: {note}.", soft_wrap=True)
 
 
 def print_summary(console: Console, summary: LabelSummary, out: Path) -> None:

@@ -17,6 +17,7 @@ from weaksam.cli.label import (
     TagsFromOption,
     TagsOption,
     UnknownTagsOption,
+    print_notes,
     print_summary,
     progress,
     read_worklist,
@@ -45,6 +46,7 @@ def label_ray(
     from service.batch.ray_labelling import RayPlan, label_with_ray
 
     job = LabelJob(folder, out, read_worklist(folder, tags, tags_from, None), min_score, unknown_tags)
+    print_notes(Console(markup=False), job.worklist)
     given = {} if bundle is None else {"bundle": bundle.resolve()}
     # Every image comes once, so there is nothing to keep; and one thread for each core that Ray has set aside.
     settings = load_settings(device=device, cache_bytes=0, intra_op_threads=max(1, int(cpus_per_worker)), **given)

@@ -34,6 +34,9 @@ SUB_COMMANDS = {
     "evaluate-proposals": SubCommand(
         "weaksam.cli.evaluate_proposals", "evaluate_proposals", "Measure what a bundle's proposals find."
     ),
+    "evaluate-losses": SubCommand(
+        "weaksam.cli.evaluate_losses", "evaluate_losses", "Say at which stage a bundle loses objects."
+    ),
     "data": SubCommand("weaksam.cli.data", "data_app", "Check data sets, draw scenes, make mosaics."),
     "weights": SubCommand("weaksam.cli.weights", "weights_app", "List published weights, download them."),
     "export": SubCommand("weaksam.cli.export", "export_command", "Turn trained stages into a bundle."),
@@ -48,7 +51,6 @@ EXTRA_OF_PACKAGE = {
     "lightning_fabric": "train",
     "matplotlib": "train",
     "onnx": "train",
-    "onnxscript": "train",
     "safetensors": "train",
     "segment_anything": "train",
     "tensorboard": "train",

@@ -18,7 +18,7 @@ WHOLE_PATH = "run"
 
 
 class PathOrStage(TyperGroup):
-    """`weaksam train CONFIG.toml` runs the whole path; the name of a stage in its place, that stage."""
+    """Runs the whole path for `weaksam train CONFIG.toml`, or a stage for `weaksam train STAGE`."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         given = [WHOLE_PATH, *args] if args[0].endswith(".toml") else args
@@ -27,7 +27,7 @@ class PathOrStage(TyperGroup):
 
 train_app = typer.Typer(
     cls=PathOrStage,
-    help="Train from tagged pictures: the whole path with `weaksam train CONFIG.toml --out RUN`, or a single stage.",
+    help="Train from tagged images: the whole path with `weaksam train CONFIG.toml --out RUN`, or a single stage.",
     no_args_is_help=True,
 )
 console = Console(stderr=True, markup=False)
@@ -35,7 +35,7 @@ console = Console(stderr=True, markup=False)
 ConfigOption = Annotated[Path, typer.Option("--config", help="TOML file with the stage's settings.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the run; a killed run in it is resumed.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="key=value that wins over the config; repeatable.")]
-DataOption = Annotated[list[Path], typer.Option("--data", help="Folder of tagged pictures; repeatable.")]
+DataOption = Annotated[list[Path], typer.Option("--data", help="Folder of tagged images; repeatable.")]
 
 
 @train_app.command(WHOLE_PATH)
@@ -44,7 +44,7 @@ def run_command(
     out: OutOption,
     override: SetOption = None,
 ) -> None:
-    """Run the whole path: classifier, proposals, detectors, evaluation, bundle, report. What is done is skipped."""
+    """Run the whole path: classifier, proposals, detectors, evaluation, bundle, report. Finished stages are skipped."""
     from training.pipeline.config import load_pipeline
     from training.pipeline.run import run_pipeline
     from training.runs.ranks import is_first_rank
@@ -99,11 +99,11 @@ def cam_compare_command(
     run: Annotated[list[Path], typer.Option(help="Folder of a finished `weaksam train cam`; repeatable.")],
     data: DataOption,
     json_out: Annotated[Path, typer.Option("--json", help="Where the figures go.")],
-    split: Annotated[str, typer.Option(help="Pictures to measure on.")] = "test",
+    split: Annotated[str, typer.Option(help="Split to measure on.")] = "test",
     scale: Annotated[list[float] | None, typer.Option(help="Scale that maps are averaged over; repeatable.")] = None,
-    flip: Annotated[bool, typer.Option(help="Average over mirrored pictures as well.")] = False,
+    flip: Annotated[bool, typer.Option(help="Average over mirror images as well.")] = False,
 ) -> None:
-    """Compare classifiers, CNN CAM and WeakTr say: tags, where their maps point, and their peaks."""
+    """Compare classifiers, such as CNN CAM and WeakTr: tags, where their maps point, and their peaks."""
     from training.classifier.compare import compare_cams
 
     report = compare_cams(run, _open(data, split).images, scale or [1.0], flip)
@@ -138,15 +138,15 @@ def wsod_command(
 def pgt_command(
     config: ConfigOption,
     data: DataOption,
-    bundle: Annotated[Path, typer.Option(help="Bundle whose detector labels the pictures (`weaksam export --wsod`).")],
+    bundle: Annotated[Path, typer.Option(help="Bundle whose detector labels the images (`weaksam export --wsod`).")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the COCO data set; a killed run in it is resumed.")],
-    split: Annotated[str, typer.Option(help="Pictures to label: fit leaves the validation pictures out.")] = "fit",
+    split: Annotated[str, typer.Option(help="Split to label: fit leaves the validation images out.")] = "fit",
     store: Annotated[
         Path | None, typer.Option(help="Folder where detections are kept, for further modes; default: in --out.")
     ] = None,
     override: SetOption = None,
 ) -> None:
-    """Turn tagged pictures into pseudo ground truth, a COCO data set that any trainer reads."""
+    """Turn tagged images into pseudo ground truth, a COCO data set that any trainer reads."""
     from training.pseudo_labels.dataset import ANNOTATIONS_JSON
     from training.pseudo_labels.make import make_pseudo_labels_together
     from training.pseudo_labels.selection import PseudoLabelConfig

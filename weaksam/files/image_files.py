@@ -6,10 +6,59 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+IMAGE_SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".png",
+    ".webp",
+    ".avif",
+    ".bmp",
+    ".dib",
+    ".tif",
+    ".tiff",
+    ".gif",
+)
+# Images that no decoder here reads: they are named instead of being passed over in silence.
+UNSUPPORTED_SUFFIXES = {
+    ".heic": "HEIC",
+    ".heif": "HEIF",
+    ".hif": "HEIF",
+    ".jxl": "JPEG XL",
+    ".jp2": "JPEG 2000",
+    ".j2k": "JPEG 2000",
+    ".psd": "Photoshop",
+    ".svg": "SVG",
+    ".tga": "TGA",
+    ".exr": "OpenEXR",
+    **dict.fromkeys((".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"), "camera raw"),
+}
+CONVERT = "convert it to JPEG or PNG"
+# Which bytes, from which offset on, tell a file that is no image here. Suffixes are often wrong.
+_FOREIGN_STARTS = (
+    (4, b"ftypheic", "HEIC"),
+    (4, b"ftypheix", "HEIC"),
+    (4, b"ftyphevc", "HEIC"),
+    (4, b"ftypmif1", "HEIF"),
+    (4, b"ftypmsf1", "HEIF"),
+    (4, b"ftypcrx ", "camera raw"),
+    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (0, b"8BPS", "Photoshop"),
+    (0, b"%PDF", "PDF"),
+    (0, b"<svg", "SVG"),
+    (0, b"<?xml", "XML"),
+    (0, b"<!DOCTYPE html", "an HTML page"),
+    (0, b"<html", "an HTML page"),
+    (0, b"version https://git-lfs", "a Git LFS pointer, whose file was not downloaded"),
+)
+HEAD_BYTES = 32
 
 FOLDER_UNREADABLE = "folder_unreadable"
 NAME_NOT_UTF8 = "name_not_utf8"
+UNSUPPORTED_FORMAT = "unsupported_format"
 
 
 @dataclass(frozen=True)
@@ -29,18 +78,19 @@ class ImageFiles:
     problems: tuple[FileProblem, ...]
 
 
-def find_images(folder: Path) -> ImageFiles:
+def find_images(folder: Path, *, empty_ok: bool = False) -> ImageFiles:
     """Return the images below `folder`. Links are followed; hidden files and folders are left out.
 
     Raises:
-        ValueError: the folder does not exist or holds no image.
+        ValueError: the folder does not exist or, unless `empty_ok`, holds no image.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder: give the folder that holds the images")
     walk = _Walk()
     found = sorted(walk.images(folder, PurePosixPath(), ()))
-    if not found:
-        raise ValueError(f"{folder} holds no image: looked for {', '.join(IMAGE_SUFFIXES)}")
+    if not found and not empty_ok:
+        reasons = "".join(f"; {problem.path}: {problem.message}" for problem in walk.problems[:1])
+        raise ValueError(f"{folder} holds no image: looked for {', '.join(IMAGE_SUFFIXES)}{reasons}")
     # No CSV or JSON could name these.
     nameless = (
         FileProblem(ascii(path)[1:-1], NAME_NOT_UTF8, "its name is not UTF-8: rename it")
@@ -48,6 +98,11 @@ def find_images(folder: Path) -> ImageFiles:
         if not _is_text(path)
     )
     return ImageFiles(tuple(filter(_is_text, found)), (*walk.problems, *nameless))
+
+
+def foreign_format(head: bytes) -> str | None:
+    """Name the format that a file's first `HEAD_BYTES` bytes are of, if it is one that is not read here."""
+    return next((name for offset, start, name in _FOREIGN_STARTS if head[offset:].startswith(start)), None)
 
 
 @dataclass
@@ -62,18 +117,29 @@ class _Walk:
         for entry in self._entries(folder, below):
             if entry.name.startswith("."):
                 continue
+            path, suffix = below / entry.name, entry.suffix.lower()
             if entry.is_dir():
-                yield from self.images(entry, below / entry.name, (*inside, real))
-            elif entry.suffix.lower() in IMAGE_SUFFIXES:
-                yield str(below / entry.name)
+                yield from self.images(entry, path, (*inside, real))
+            elif suffix in IMAGE_SUFFIXES:
+                yield str(path)
+            elif suffix in UNSUPPORTED_SUFFIXES:
+                self._add(path, UNSUPPORTED_FORMAT, f"{UNSUPPORTED_SUFFIXES[suffix]} is not supported: {CONVERT}")
 
     def _entries(self, folder: Path, below: PurePosixPath) -> list[Path]:
         try:
-            return list(folder.iterdir())
+            return sorted(folder.iterdir())
         except OSError as error:
-            message = f"the folder cannot be read ({error.strerror}): allow it, or move it away"
-            self.problems.append(FileProblem(str(below), FOLDER_UNREADABLE, message))
+            self._add(
+                below, FOLDER_UNREADABLE, f"the folder cannot be read ({error.strerror}): allow it, or move it away"
+            )
             return []
+
+    def _add(self, path: PurePosixPath, code: str, message: str) -> None:
+        self.problems.append(FileProblem(_as_text(str(path)), code, message))
+
+
+def _as_text(path: str) -> str:
+    return path if _is_text(path) else ascii(path)[1:-1]
 
 
 def _is_text(path: str) -> bool:

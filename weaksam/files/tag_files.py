@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 TAG_COLUMNS = ("file", "tags")
+DELIMITERS = (",", ";", "\t")
+BOXES = "boxes"
+# A class number and four or more numbers on every line.
+_YOLO_LINE = re.compile(r"\s*\d+(?:\s+[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?){4,}\s*")
 
 
 class TagFileError(ValueError):
@@ -22,7 +29,7 @@ class TagFileError(ValueError):
 
 @dataclass(frozen=True)
 class TagRow:
-    """One row of the CSV: its number as a spreadsheet shows it, the image's path with `/`, and its tags."""
+    """One row of the CSV: its number as a spreadsheet shows it, the image's path as written, and its tags."""
 
     number: int
     file: str
@@ -32,32 +39,31 @@ class TagRow:
 def read_tag_table(path: Path) -> tuple[TagRow, ...]:
     """Return the rows of a CSV with the columns `file` and `tags`; further columns are ignored.
 
+    Fields are separated by commas, or by semicolons or tabs if the first line is.
+
     Raises:
         TagFileError: the file is no CSV in UTF-8, lacks a column or has a row with more fields than columns.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            absent = [name for name in TAG_COLUMNS if name not in (reader.fieldnames or ())]
-            if absent:
-                raise TagFileError(
-                    absent[0],
-                    f"{path} lacks the column {absent[0]!r}: its first line must name the columns file and tags",
-                )
-            rows = list(enumerate(reader, start=2))
-            spilled = next((number for number, row in rows if None in row), None)
-            if spilled is not None:
-                raise TagFileError(
-                    "tags",
-                    f"{path}, row {spilled}: has more fields than the first line names: put tags that are separated by "
-                    "commas in quotes, or separate them by ;",
-                )
-            return tuple(
-                TagRow(number, str(PurePosixPath((row["file"] or "").strip())), split_tags(row["tags"] or ""))
-                for number, row in rows
-            )
+        text = _decoded(path.read_bytes(), "strict")
+        lines = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=_delimiter(text))
+        names = [name.strip().lower() for name in next(lines, [])]
+        rows = list(enumerate((line for line in lines if line), start=2))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise TagFileError("csv", f"{path} cannot be read as a CSV in UTF-8 ({error})") from error
+        raise TagFileError("csv", f"{path} cannot be read as a CSV in UTF-8 ({error}): save it as CSV UTF-8") from error
+    absent = [name for name in TAG_COLUMNS if name not in names]
+    if absent:
+        raise TagFileError(
+            absent[0], f"{path} lacks the column {absent[0]!r}: its first line must name the columns file and tags"
+        )
+    spilled = next((number for number, line in rows if len(line) > len(names)), None)
+    if spilled is not None:
+        raise TagFileError(
+            "tags",
+            f"{path}, row {spilled}: has more fields than the first line names: put tags that are separated by "
+            "commas in quotes, or separate them by ;",
+        )
+    return tuple(_tag_row(number, dict(zip(names, line, strict=False))) for number, line in rows)
 
 
 def joined_rows(rows: Iterable[TagRow]) -> dict[str, tuple[str, ...]]:
@@ -74,14 +80,24 @@ def sidecar_of(image: Path) -> Path | None:
 
 
 def read_sidecar(path: Path) -> tuple[str, ...]:
-    """Return the tags of a text file, of a JSON list, or of the list `tags` of a JSON object.
+    """Return the tags of a text file or of a JSON file.
+
+    JSON holds a list of names, an object with such a list as `tags`, or what LabelMe and X-AnyLabeling write: tags are
+    then the flags that are set and the labels of shapes.
 
     Raises:
-        TagFileError: no JSON, or no list of names in it.
+        TagFileError: the file cannot be read, or holds something else; `field` is `boxes` for boxes in YOLO format.
     """
-    # Bytes that are no text become a tag that nothing knows, so that this one image is reported as such.
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
-    return split_tags(text) if path.suffix == ".txt" else _tags_of_json(text)
+    try:
+        # Bytes that are no text become a tag that nothing knows, so that this one image is reported as such.
+        text = _decoded(path.read_bytes(), "replace")
+    except OSError as error:
+        raise TagFileError("file", f"cannot be read ({error.strerror})") from error
+    if path.suffix != ".txt":
+        return _tags_of_json(text)
+    if _holds_yolo_boxes(text):
+        raise TagFileError(BOXES, "holds boxes in YOLO format, not tags: their class names are in no file here")
+    return split_tags(text)
 
 
 def split_tags(text: str) -> tuple[str, ...]:
@@ -89,15 +105,48 @@ def split_tags(text: str) -> tuple[str, ...]:
     return _distinct(re.split(r"[,;\n]", text))
 
 
+def _decoded(data: bytes, errors: str) -> str:
+    """Decode UTF-8, or UTF-16 if the file begins with its mark, as Windows' editors write it."""
+    utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and len(data) > 2
+    return data.decode("utf-16" if utf_16 else "utf-8-sig", errors)
+
+
+def _delimiter(text: str) -> str:
+    first = text.splitlines()[0].lower() if text else ""
+    named = (mark for mark in DELIMITERS if set(TAG_COLUMNS) <= {name.strip(' "') for name in first.split(mark)})
+    return next(named, ",")
+
+
+def _tag_row(number: int, fields: dict[str, str]) -> TagRow:
+    written = fields.get("file", "").strip()
+    return TagRow(number, str(PurePosixPath(written)), split_tags(fields.get("tags", "")))
+
+
+def _holds_yolo_boxes(text: str) -> bool:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return bool(lines) and all(_YOLO_LINE.fullmatch(line) for line in lines)
+
+
 def _tags_of_json(text: str) -> tuple[str, ...]:
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TagFileError("json", f"is not JSON ({error})") from error
+    if isinstance(document, dict) and isinstance(document.get("shapes"), list):
+        return _labelme_tags(document)
+    if isinstance(document, dict) and isinstance(document.get("annotations"), list):
+        raise TagFileError("annotations", "is a COCO file of many images, not the tags of one")
     tags = document.get("tags") if isinstance(document, dict) else document
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise TagFileError("tags", "must be a list of names")
     return _distinct(tags)
+
+
+def _labelme_tags(document: dict[str, Any]) -> tuple[str, ...]:
+    flags = document.get("flags")
+    checked = [name for name, value in flags.items() if value is True] if isinstance(flags, dict) else []
+    labels = [shape.get("label") for shape in document["shapes"] if isinstance(shape, dict)]
+    return _distinct([*checked, *(label for label in labels if isinstance(label, str))])
 
 
 def _distinct(parts: Iterable[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from weaksam.files.image_files import FOLDER_UNREADABLE, NAME_NOT_UTF8
+from weaksam.files.image_files import FOLDER_UNREADABLE, NAME_NOT_UTF8, UNSUPPORTED_FORMAT
 from weaksam.labelling.journal import Journal, JournalError, RunIdentity, reopen_journal
 from weaksam.labelling.outputs import FAILURES, JOURNAL, LEDGER, Outcome, write_files
 from weaksam.labelling.shard import Shard, parse_shard
@@ -16,7 +16,7 @@ from weaksam.labelling.worklist import IMAGE_MISSING, Failure
 from weaksam.schemas import DetectResult
 
 # Failures of what is no usable image of the folder, and so has no place among the ids.
-WITHOUT_ID = (IMAGE_MISSING, NAME_NOT_UTF8, FOLDER_UNREADABLE)
+WITHOUT_ID = (IMAGE_MISSING, NAME_NOT_UTF8, FOLDER_UNREADABLE, UNSUPPORTED_FORMAT)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from weaksam.files.file_names import ambiguous, match_names
 from weaksam.files.image_files import ImageFiles, find_images
 from weaksam.files.tag_files import TagFileError, joined_rows, read_sidecar, read_tag_table, sidecar_of, split_tags
 
@@ -32,25 +34,36 @@ class Worklist:
         images: paths of all images below the folder, with `/`, sorted.
         tags: tags of those images that have any.
         failures: images without tags, files that cannot be used, and rows of the CSV without an image.
+        notes: sentences on what was put right.
     """
 
     images: tuple[str, ...]
     tags: TagsByImage
     failures: tuple[Failure, ...]
+    notes: tuple[str, ...] = ()
 
 
 def worklist_from_csv(folder: Path, csv_path: Path) -> Worklist:
     """Read tags from a CSV with the columns `file` (path below `folder`) and `tags`; rows of one image are joined.
+
+    Names that `match_names` can put right count as paths.
 
     Raises:
         ValueError: no such folder, no images in it, or a CSV that cannot be read, with the remedy.
     """
     files = find_images(folder)
     listed = joined_rows(read_tag_table(csv_path))
-    worklist = _worklist(files, listed, f"{csv_path} has no tags for it")
-    absent = sorted(set(listed) - set(files.paths))
-    missing = (Failure(image, IMAGE_MISSING, f"{csv_path} names it, {folder} does not hold it") for image in absent)
-    return Worklist(worklist.images, worklist.tags, (*worklist.failures, *missing))
+    matched = match_names(listed, files.paths)
+    without = dict.fromkeys(files.paths, f"{csv_path} has no tags for it")
+    worklist = _worklist(files, matched.tags_by_path(listed), without)
+    named = {problem.path for problem in files.problems}
+    missing = (
+        Failure(name, IMAGE_MISSING, f"{csv_path} names it, {_why_missing(folder, candidates)}")
+        for name, candidates in sorted(matched.candidates_of.items())
+        if name not in named
+    )
+    notes = () if matched.note is None else (f"{csv_path}: {matched.note}",)
+    return replace(worklist, failures=(*worklist.failures, *missing), notes=notes)
 
 
 def worklist_from_names(folder: Path, place: TagPlace) -> Worklist:
@@ -62,21 +75,35 @@ def worklist_from_names(folder: Path, place: TagPlace) -> Worklist:
     files = find_images(folder)
     if place == "folder":
         named = {image: split_tags(PurePosixPath(image).parts[0]) for image in files.paths if "/" in image}
-        return _worklist(files, named, f"it lies in {folder} itself, not in a folder named after its tags")
-    beside = {image: _sidecar_tags(folder / image) for image in files.paths}
-    return _worklist(files, beside, "there is no .txt or .json file of its name with tags beside it")
+        reason = f"it lies in {folder} itself, not in a folder named after its tags"
+        return _worklist(files, named, dict.fromkeys(files.paths, reason))
+    beside, without = dict[str, tuple[str, ...]](), dict[str, str]()
+    for image in files.paths:
+        try:
+            beside[image] = _sidecar_tags(folder / image)
+        except TagFileError as error:
+            without[image] = str(error)
+    return _worklist(files, beside, without)
 
 
-def _worklist(files: ImageFiles, tags: TagsByImage, without: str) -> Worklist:
+def _why_missing(folder: Path, candidates: tuple[str, ...]) -> str:
+    return ambiguous(candidates) if candidates else f"{folder} does not hold it"
+
+
+def _worklist(files: ImageFiles, tags: TagsByImage, without: Mapping[str, str]) -> Worklist:
     tagged = {image: tags[image] for image in files.paths if tags.get(image)}
-    bare = tuple(Failure(image, "no_tags", without) for image in files.paths if image not in tagged)
+    bare = tuple(
+        Failure(image, "no_tags", without.get(image, "it has no tags")) for image in files.paths if image not in tagged
+    )
     unusable = tuple(Failure(problem.path, problem.code, problem.message) for problem in files.problems)
     return Worklist(files.paths, tagged, (*bare, *unusable))
 
 
 def _sidecar_tags(image: Path) -> tuple[str, ...]:
     sidecar = sidecar_of(image)
+    if sidecar is None:
+        raise TagFileError("file", "there is no .txt or .json file of its name with tags beside it")
     try:
-        return () if sidecar is None else read_sidecar(sidecar)
-    except TagFileError:
-        return ()
+        return read_sidecar(sidecar)
+    except TagFileError as error:
+        raise TagFileError(error.field, f"{sidecar.name}: {error}") from error

@@ -278,6 +278,16 @@ async def check_shutdown_grace_s(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
     assert create_server(tiny_settings(bundle.folder, shutdown_grace_s=3)).config.timeout_graceful_shutdown == 3
 
 
+async def check_root_path(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    for wrong in ("weaksam", "/weaksam/", "https://host/weaksam"):
+        with pytest.raises(ValueError, match="WEAKSAM_ROOT_PATH is"):
+            tiny_settings(bundle.folder, root_path=wrong)
+    for root_path, status in (("", 404), ("/weaksam", 200)):
+        async with client_of(bundle, root_path=root_path) as (client, _pipeline):
+            assert (await client.get("/weaksam/livez")).status_code == status
+            assert (await client.get("/livez")).status_code == 200
+
+
 async def check_drain_s(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
     server = create_server(tiny_settings(bundle.folder, drain_s=0.75))
     assert isinstance(server, Server)
@@ -333,6 +343,7 @@ CHECKS: dict[str, Check] = {
     "api_keys_file": check_api_keys,
     "cors_origins": check_cors_origins,
     "drain_s": check_drain_s,
+    "root_path": check_root_path,
     "open_metrics": check_api_keys,
     "otlp_endpoint": check_otlp_endpoint,
     "backend": check_backend_and_urls,

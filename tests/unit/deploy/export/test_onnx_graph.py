@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,29 @@ def test_what_is_not_finite_is_not_exported(tmp_path: Path, parameter: str, valu
     plan = GraphPlan("net", net, ("answer",), pictures[0], pictures, {})
     with pytest.raises(ExportError, match=message):
         export_graph(plan, tmp_path, SIDE)
+
+
+class Frozen(nn.Module):
+    """A tracer keeps the branch that the example took."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image * 2 if float(image.mean()) > 0 else image / 2
+
+
+def test_a_graph_that_computes_something_else_is_refused(tmp_path: Path) -> None:
+    up, down = ({"image": np.full((1, 3, SIDE, SIDE), value, np.float32)} for value in (4.0, -4.0))
+    plan = GraphPlan("net", Frozen(), ("output",), up, [up, down], {})
+    with pytest.raises(
+        ExportError, match=r"net: output of the exported graph differs from torch by 6, allowed is 0\.1"
+    ):
+        export_graph(plan, tmp_path, SIDE)
+    assert export_graph(replace(plan, checks=[up]), tmp_path, SIDE).max_abs_difference == {"output": 0.0}
+
+
+def test_a_plan_may_allow_an_output_more(tmp_path: Path) -> None:
+    up, down = ({"image": np.full((1, 3, SIDE, SIDE), value, np.float32)} for value in (4.0, -4.0))
+    plan = GraphPlan("net", Frozen(), ("output",), up, [up, down], {}, tolerances={"output": 4.0})
+    assert export_graph(plan, tmp_path, SIDE).max_abs_difference == {"output": 6.0}
 
 
 def test_both_branches_still_find_the_value_around_them(tmp_path: Path) -> None:

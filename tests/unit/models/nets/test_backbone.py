@@ -9,11 +9,12 @@ from typing import cast
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
 from timm.models import FeatureInfo
 from torch import nn
 
 from models.nets.backbone import FeaturePyramid, create_backbone, normalise_image
-from models.nets.rcnn import Pyramid, RcnnSettings
+from models.nets.rcnn_parts import Pyramid, RcnnSettings
 from models.nets.weaktr import WeakTrSettings, build_weaktr
 
 SIDE_PX = 64
@@ -80,7 +81,18 @@ def test_weights_that_cannot_be_read_are_named(tmp_path: Path, text: str | None)
         build_weaktr("deit_tiny_patch16_224", 2, SIDE_PX, WeakTrSettings(), str(path))
 
 
-@pytest.mark.parametrize(("name", "contrast"), [("resnet18", 0.5 / 0.229), ("mobilenetv2_100", 1.0)])
+def test_a_file_may_leave_the_classifier_out(tmp_path: Path) -> None:
+    whole = timm.create_model("tf_efficientnet_lite0").state_dict()
+    path = tmp_path / "headless.safetensors"
+    save_file({key: tensor for key, tensor in whole.items() if not key.startswith("classifier.")}, path)
+    loaded = create_backbone("tf_efficientnet_lite0", str(path)).state_dict()
+    assert all(torch.equal(tensor, whole[key]) for key, tensor in loaded.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "contrast"),
+    [("resnet18", 0.5 / 0.229), ("tf_efficientnet_lite0", 1.0), ("mobilenetv2_100", 1.0)],
+)
 def test_every_network_shows_a_backbone_the_contrast_that_it_knows(name: str, contrast: float) -> None:
     settings = RcnnSettings(name, 8, 8, ((8,), (16,), (32,)), 32, 0, 0, False, 8, 8)
     for net in (FeaturePyramid(create_backbone(name), 8), Pyramid(create_backbone(name), settings)):

@@ -15,7 +15,7 @@ from service.http import request_body
 from service.http.body_limit import BodyLimit
 from service.http.problems import add_problem_handlers
 from service.http.request_body import read_request
-from weaksam.schemas import DetectParameters
+from weaksam.schemas import DetectFields
 
 DATA = bytes(range(256))
 TEXT = base64.b64encode(DATA).decode()
@@ -25,6 +25,26 @@ GOOD: dict[str, tuple[Sent, tuple[str, ...]]] = {
     "form": ({"files": {"image": DATA}, "data": {"tags": ["a", "b,c"]}}, ("a", "b", "c")),
     "form without tags": ({"files": {"image": DATA}}, ()),
     "form with blank tags": ({"files": {"image": DATA}, "data": {"tags": [" ", ",,"]}}, ()),
+    "form with a json list, whose items stay whole": (
+        {"files": {"image": DATA}, "data": {"tags": ' ["nut, hex", "a"]'}},
+        ("nut, hex", "a"),
+    ),
+    "form with brackets": ({"files": {"image": DATA}, "data": {"tags[]": ["a", "b,c"]}}, ("a", "b", "c")),
+    "form with empty options": (
+        {"files": {"image": DATA}, "data": {"tags": "a", "min_score": "", "max_detections": "", "mask_format": ""}},
+        ("a",),
+    ),
+    "query with empty options": (
+        {"files": {"image": DATA}, "params": {"tags": "a", "min_score": "", "explain": "", "unknown_tags": ""}},
+        ("a",),
+    ),
+    "query with a json list": ({"files": {"image": DATA}, "params": {"tags": '["nut, hex"]'}}, ("nut, hex",)),
+    "query with brackets": ({"files": {"image": DATA}, "params": {"tags[]": ["a", "b"]}}, ("a", "b")),
+    "json list, whose items stay whole": ({"json": {"image": TEXT, "tags": ["nut, hex", " a "]}}, ("nut, hex", "a")),
+    "json with nulls": (
+        {"json": {"image": TEXT, "tags": None, "min_score": None, "mask_format": None, "explain": None}},
+        (),
+    ),
     "image": ({"content": DATA, "headers": {"content-type": "image/jpeg"}}, ()),
     "image, its type in capitals and with a parameter": (
         {"content": DATA, "headers": {"content-type": "IMAGE/JPEG; q=1"}},
@@ -42,6 +62,17 @@ GOOD: dict[str, tuple[Sent, tuple[str, ...]]] = {
     "query beside a form": ({"files": {"image": DATA}, "params": {"tags": "b"}}, ("b",)),
 }
 BAD: dict[str, tuple[Sent, str, str]] = {
+    "half a json list in a form": (
+        {"files": {"image": DATA}, "data": {"tags": '["wire'}},
+        "invalid_request",
+        "is no JSON list of strings: send",
+    ),
+    "a json list of numbers in a query": (
+        {"files": {"image": DATA}, "params": {"tags": "[1]"}},
+        "invalid_request",
+        "is no JSON list of strings: send",
+    ),
+    "json without an image but null": ({"json": {"image": None}}, "invalid_request", "image is None"),
     "a form in no charset": (
         {"content": b"--x\r\n\r\n--x--"}
         | {"headers": {"content-type": "multipart/form-data; boundary=x; charset=undefined"}},
@@ -109,9 +140,9 @@ BAD: dict[str, tuple[Sent, str, str]] = {
         "min_score is '1.5': Input should be less than or equal to 1",
     ),
     "a mask format of a later release": (
-        {"files": {"image": DATA}, "params": {"mask_format": "polygon"}},
+        {"files": {"image": DATA}, "params": {"mask_format": "polygons"}},
         "invalid_request",
-        "mask_format is 'polygon': Input should be 'rle', 'png' or 'none'",
+        "mask_format is 'polygons': Input should be 'rle', 'polygon', 'png' or 'none'",
     ),
 }
 
@@ -122,7 +153,7 @@ def app() -> FastAPI:
     add_problem_handlers(made)
 
     @made.post("/")
-    async def echo(request: Request, query: Annotated[DetectParameters, Query()]) -> dict[str, Any]:
+    async def echo(request: Request, query: Annotated[DetectFields, Query()]) -> dict[str, Any]:
         asked = await read_request(request, query, upload_s=30)
         return {"image": asked.image.hex(), "tags": asked.tags}
 

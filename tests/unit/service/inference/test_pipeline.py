@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -28,7 +30,8 @@ from tests.support.service_parts import (
     until,
 )
 from tests.support.tiny_bundle import picture, write_tiny_bundle
-from weaksam.schemas import Detection, DetectOptions, DetectResult, PngMask, RleMask
+from weaksam.formats.polygons import polygons_to_mask
+from weaksam.schemas import Detection, DetectOptions, DetectResult, PngMask, PolygonMask, RleMask
 
 PATCH = (16, 16, 32, 32)
 
@@ -125,6 +128,14 @@ def test_masks_come_as_asked_for(tiny_bundle: Bundle) -> None:
     image = picture((PATCH, RED))
     (png,) = detect_once(tiny_bundle.folder, image, ["red-bolt"], mask_format="png").detections
     assert isinstance(png.mask, PngMask)
+    (polygon,) = detect_once(
+        tiny_bundle.folder, image, ["red-bolt"], mask_format="polygon", min_fidelity=1.0
+    ).detections
+    assert isinstance(polygon.mask, PolygonMask)
+    rings = [np.reshape(ring, (-1, 2)) for ring in polygon.mask.polygons]
+    with_png = cv2.imdecode(np.frombuffer(base64.b64decode(png.mask.png_base64), np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert np.array_equal(polygons_to_mask(rings, polygon.mask.size), with_png == 255)
+    assert polygon.mask.fidelity_iou == 1.0
     (none,) = detect_once(tiny_bundle.folder, image, ["red-bolt"], mask_format="none").detections
     assert (none.mask, none.mask_score) == (None, None)
     assert none.id == png.id

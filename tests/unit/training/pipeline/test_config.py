@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ STAGES = {
     "detector": DetectorConfig,
     "segmenter": DetectorConfig,
 }
-WHOLE = {"default", "own", "smoke", "fod_a", "fod_a_mosaics", "scenes", "voc07", "voc12", "coco14", "coco17"}
+WHOLE = {"default", "own", "smoke", "fod_a", "fod_a_mosaics", "tools", "scenes", "voc07", "voc12", "coco14", "coco17"}
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
@@ -110,6 +111,8 @@ def test_a_section_that_is_missing_is_named(cut: str, message: str, tmp_path: Pa
     text = (CONFIGS / "smoke.toml").read_text()
     assert cut in text
     empty = "[data]\n" if "data" in cut else ""
-    (tmp_path / "x.toml").write_text(text.replace(cut, empty))
+    shutil.copytree(CONFIGS, tmp_path / "configs")
+    path = tmp_path / "configs" / "x.toml"
+    path.write_text(text.replace(cut, empty))
     with pytest.raises(ConfigError, match=message):
-        load_pipeline(tmp_path / "x.toml")
+        load_pipeline(path)

@@ -41,7 +41,7 @@ def test_mosaics_take_the_place_of_their_photographs_and_keep_splits_apart(photo
     assert ([len(data.fit), len(data.val)], len(data.tests)) == ([4, 2], 1)
     assert all(image.size_hw == (120, 160) and len(image.objects) == 4 for image in data.fit + data.val)
     written = {path.parent.name: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("*/done.json")}
-    assert {name.rpartition("-")[0] for name in written} == {"mosaics-fit", "mosaics-val", "mosaics-test"}
+    assert {name.rpartition("-")[0] for name in written} == {"images", "mosaics-fit", "mosaics-val", "mosaics-test"}
 
     opened(config, tmp_path / "run")
     assert {path.parent.name: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("*/done.json")} == written

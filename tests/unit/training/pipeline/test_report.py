@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from training.data.tagged import TaggedImage, TrueObject
+from training.pipeline.losses import MAX_CHECKED_IMAGES, checked_images
 from training.pipeline.report_images import picture_score
 from training.pipeline.report_plots import dropped_by_step, loss_against_error, loss_curves, read_log
 
@@ -37,6 +38,15 @@ def test_pictures_are_ranked_by_f1(rows: list[tuple[str, float, tuple[float, ...
         "a", Path("a.png"), (80, 80), ("Bolt", "Nut"), (TrueObject("Bolt", BOLT), TrueObject("Nut", NUT))
     )
     assert picture_score(image, answer(*rows), lambda row: row["score"] >= 0.5) == pytest.approx(score)
+
+
+def test_checked_images_are_spread_evenly_and_hold_the_chosen_ones() -> None:
+    images = [TaggedImage(str(row), Path("a.png"), (80, 80), ("Bolt",)) for row in range(3 * MAX_CHECKED_IMAGES)]
+    checked = checked_images(images, ["1"])
+    assert len(checked) == MAX_CHECKED_IMAGES + 1
+    assert [image.id for image in checked][:2] == ["0", "1"]
+    assert checked[-1].id == images[-1].id
+    assert checked_images(images[:5], []) == images[:5]
 
 
 def test_the_rows_of_a_resumed_run_count_once(tmp_path: Path) -> None:

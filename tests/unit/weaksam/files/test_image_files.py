@@ -83,3 +83,20 @@ def test_a_folder_that_cannot_be_entered_is_reported(open_folder: Path) -> None:
 def test_a_folder_without_images_is_refused(tmp_path: Path, below: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         find_images(tmp_path / below)
+
+
+def test_formats_that_are_not_read_are_named(tmp_path: Path) -> None:
+    folder = make_files(tmp_path, "a.jfif", "b.AVIF", "c.HEIC", "d.nef", "e.txt")
+    files = find_images(folder)
+    assert files.paths == ("a.jfif", "b.AVIF")
+    assert [(problem.path, problem.code) for problem in files.problems] == [
+        ("c.HEIC", "unsupported_format"),
+        ("d.nef", "unsupported_format"),
+    ]
+    assert files.problems[0].message == "HEIC is not supported: convert it to JPEG or PNG"
+
+
+def test_a_folder_of_nothing_but_other_formats_says_so(tmp_path: Path) -> None:
+    folder = make_files(tmp_path, "a.heic")
+    with pytest.raises(ValueError, match=r"holds no image.*; a\.heic: HEIC is not supported: convert it"):
+        find_images(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,52 @@ def test_a_broken_sidecar_names_the_field(tmp_path: Path, text: str, field: str)
     with pytest.raises(TagFileError) as refused:
         read_sidecar(tmp_path / "x.json")
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("text", "tags"),
+    [
+        pytest.param({"flags": {"bolt": True, "nut": False}, "shapes": []}, ("bolt",), id="flags"),
+        pytest.param({"flags": {}, "shapes": [{"label": "nut"}, {"label": "nut"}, {}]}, ("nut",), id="shapes"),
+        pytest.param({"flags": None, "shapes": []}, (), id="nothing"),
+    ],
+)
+def test_what_labelme_writes(tmp_path: Path, text: object, tags: tuple[str, ...]) -> None:
+    (tmp_path / "x.json").write_text(json.dumps(text), encoding="utf-8")
+    assert read_sidecar(tmp_path / "x.json") == tags
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("0 0.38 0.36 0.40 0.41\n", id="box"),
+        pytest.param("0 0.1 0.1 0.9 0.1 0.9 0.9\n12 .5 5e-1 0.2 0.3\n\n", id="polygon and box"),
+    ],
+)
+def test_boxes_in_yolo_format_are_no_tags(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.txt").write_text(text, encoding="utf-8")
+    with pytest.raises(TagFileError, match="holds boxes in YOLO format, not tags"):
+        read_sidecar(tmp_path / "x.txt")
+
+
+@pytest.mark.parametrize("text", ["2024", "1 2 3", "M8 bolt 10 20 30 40", "0.5 0.5 0.5 0.5 0.5"])
+def test_tags_may_hold_numbers(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.txt").write_text(text, encoding="utf-8")
+    assert read_sidecar(tmp_path / "x.txt") == (text,)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"file;tags\na.jpg;bolt, nut\n", id="semicolons"),
+        pytest.param(b'File ,TAGS\na.jpg,"bolt, nut"\n', id="names of columns"),
+        pytest.param("file\ttags\na.jpg\tbolt, nut\n".encode("utf-16"), id="Excel's Unicode text"),
+        pytest.param(b'file,tags\r\na.jpg,"bolt, nut"\r\n\r\n', id="Windows' line ends"),
+    ],
+)
+def test_tables_as_spreadsheets_write_them(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "tags.csv").write_bytes(content)
+    assert read_tag_table(tmp_path / "tags.csv") == (TagRow(2, "a.jpg", ("bolt", "nut")),)
 
 
 def test_an_image_without_a_sidecar_has_none(tmp_path: Path) -> None:

@@ -97,3 +97,28 @@ def test_tags_from_sidecars(tmp_path: Path) -> None:
         ("c.png", "no_tags"),
         ("f.png", "no_tags"),
     ]
+
+
+def test_rows_written_on_windows_are_matched_and_told_once(tmp_path: Path) -> None:
+    folder = make_files(tmp_path / "in", "day1/a.jpg", "b.JPG", "x/s.jpg", "y/s.jpg", "c.heic")
+    table = make_csv(tmp_path, "file,tags\nday1\\a.jpg,bolt\nb.jpg,nut\ns.jpg,pin\nc.heic,pin\n")
+    worklist = worklist_from_csv(folder, table)
+    assert worklist.tags == {"b.JPG": ("nut",), "day1/a.jpg": ("bolt",)}
+    assert len(worklist.notes) == 1
+    assert "2 names are written in another way" in worklist.notes[0]
+    failures = {failure.image: failure for failure in worklist.failures}
+    assert (
+        failures["s.jpg"].message == f"{table} names it, it may mean x/s.jpg, y/s.jpg: write the path below the folder"
+    )
+    assert failures["c.heic"].code == "unsupported_format"
+    assert len(worklist.failures) == len(failures) == 4
+
+
+def test_a_sidecar_that_holds_no_tags_says_what_it_is(tmp_path: Path) -> None:
+    folder = make_files(tmp_path, "a.jpg", "b.jpg")
+    (folder / "a.txt").write_text("0 0.38 0.36 0.40 0.41\n", encoding="utf-8")
+    (folder / "b.json").write_text('{"shapes": [{"label": "bolt"}], "flags": {"nut": true}}', encoding="utf-8")
+    worklist = worklist_from_names(folder, "sidecar")
+    assert worklist.tags == {"b.jpg": ("nut", "bolt")}
+    (failure,) = worklist.failures
+    assert failure.message.startswith("a.txt: holds boxes in YOLO format, not tags")

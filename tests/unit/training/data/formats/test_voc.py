@@ -9,7 +9,7 @@ from PIL import Image
 
 from models.masks import decode_rle
 from tests.unit.training.data.conftest import WriteVoc, voc_object, voc_xml
-from training.data.voc import read_voc
+from training.data.formats.voc import read_voc
 from weaksam.formats.voc import VocObject, write_voc_annotation
 
 GOOD = voc_xml(voc_object("Bolt", (11, 21, 30, 40)))
@@ -62,7 +62,9 @@ XML, JPG = "Annotations/bad.xml", "JPEGImages/bad.jpg"
         pytest.param(
             _write(XML, '<!DOCTYPE a [<!ENTITY e "x">]><annotation/>'), XML, "xml", None, id="declares-entities"
         ),
-        pytest.param(_write(XML, voc_xml("", width=8)), XML, "size", None, id="other-size-than-the-image"),
+        pytest.param(
+            _write(XML, GOOD.replace("80</width>", "90</width>")), XML, "size", 0, id="other-size-than-the-image"
+        ),
         pytest.param(
             _write(XML, voc_xml(voc_object("Bolt", (71, 51, 95, 58)))), XML, "object 1/bndbox", 1, id="box-sticks-out"
         ),
@@ -79,7 +81,11 @@ XML, JPG = "Annotations/bad.xml", "JPEGImages/bad.jpg"
             _write(XML, voc_xml(voc_object("Bolt", ("nan", 5, 9, 9)))), XML, "object 1/bndbox", 0, id="box-nan"
         ),
         pytest.param(
-            _write(XML, voc_xml(voc_object("Bold", (3, 5, 9, 9)))), XML, "object 1/name", 0, id="unknown-class"
+            _write(XML, voc_xml(voc_object("Nut", (1, 1, 9, 9)) + voc_object("Bold", (3, 5, 9, 9)))),
+            XML,
+            "object 2/name",
+            1,
+            id="unknown-class",
         ),
         pytest.param(
             _write(XML, voc_xml(voc_object("Bolt", (3, 5, 9, 9)) + NAMELESS)), XML, "object 2/name", 1, id="no-class"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.training.data.conftest import write_image
-from training.data.folder import read_folder
+from training.data.formats.folder import read_folder
 from weaksam.labelling.worklist import worklist_from_names
 
 
@@ -70,14 +70,14 @@ def test_a_byte_order_mark_is_no_part_of_a_label(tmp_path: Path) -> None:
         pytest.param({"tags.csv": "file,tags\na.jpg,nut\nc.jpg,nut\n"}, ("c.jpg", "image"), id="csv-names-no-image"),
         pytest.param({"tags.csv": "file,tags\nb.jpg,nut\n"}, ("a.jpg", "tags"), id="image-not-in-csv"),
         pytest.param(
-            {"tags.csv": "file,tags\na.jpg,nut\n/b.jpg,nut\n"}, ("tags.csv", "file '/b.jpg'"), id="csv-outside"
+            {"tags.csv": "file,tags\na.jpg,nut\n../b.jpg,nut\n"}, ("tags.csv", "file '../b.jpg'"), id="csv-outside"
         ),
         pytest.param({"a.txt": "nut"}, ("b.jpg", "tags"), id="no-sidecar"),
         pytest.param({"a.txt": "nut", "b.json": "{"}, ("b.json", "json"), id="sidecar-broken"),
         pytest.param({"a.txt": "nut", "b.json": '{"tags": 3}'}, ("b.json", "tags"), id="sidecar-no-list"),
         pytest.param({"a.txt": "nut\nnot", "labels.txt": "nut\npen"}, ("a.jpg", "tags"), id="unknown-class"),
-        pytest.param({"a.txt": "nut", "b.jpg": ""}, ("b.jpg", "image"), id="empty-image"),
-        pytest.param({"a.txt": "nut", "a.png": "-"}, ("a.png", "image"), id="broken-image"),
+        pytest.param({"a.txt": "nut", "b.txt": "nut", "b.jpg": ""}, ("b.jpg", "image"), id="empty-image"),
+        pytest.param({"a.txt": "nut", "c.txt": "nut", "c.png": "-"}, ("c.png", "image"), id="broken-image"),
     ],
 )
 def test_bad_data_is_reported(tmp_path: Path, files: dict[str, str], problem: tuple[str, str]) -> None:

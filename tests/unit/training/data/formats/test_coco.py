@@ -10,7 +10,7 @@ import pytest
 
 from models.masks import decode_rle
 from tests.unit.training.data.conftest import write_image
-from training.data.coco import read_coco
+from training.data.formats.coco import read_coco
 
 Json = dict[str, Any]
 
@@ -80,7 +80,7 @@ def _set(*path: Any, value: object) -> Callable[[Json], None]:
             _set("annotations", 0, "bbox", value=[75, 0, 20, 9]), "annotations[0].bbox", ["a", "b"], id="box-sticks-out"
         ),
         pytest.param(
-            _set("annotations", 0, "category_id", value=8), "annotations[0].category_id", ["a", "b"], id="category"
+            _set("annotations", 0, "category_id", value=8), "annotations[0].category_id", ["b"], id="category"
         ),
         pytest.param(
             _set("annotations", 0, "image_id", value=8), "annotations[0].image_id", ["a", "b"], id="unknown-image"
@@ -94,7 +94,7 @@ def _set(*path: Any, value: object) -> Callable[[Json], None]:
         pytest.param(_set("images", 1, "id", value=7), "images[1].id", ["a"], id="duplicate-id"),
         pytest.param(_set("images", 1, "file_name", value="a.png"), "images[1].id", ["a"], id="two-files-of-one-name"),
         pytest.param(_set("images", 0, "file_name", value="c.jpg"), "image", ["b"], id="missing-image"),
-        pytest.param(_set("images", 0, "height", value=61), "images id 7: height x width", ["b"], id="other-size"),
+        pytest.param(_set("images", 0, "height", value=61), "images id 7", ["a", "b"], id="other-size"),
         pytest.param(_set("images", 0, value={"id": 7}), "images[0]", ["b"], id="no-file-name"),
     ],
 )

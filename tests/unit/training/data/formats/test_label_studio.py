@@ -1,0 +1,87 @@
+"""Label Studio's exports: choices and regions, uploaded files, tasks without an answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.training.data.conftest import write_image
+from training.data.open_dataset import open_dataset
+
+
+def task(image: str, *results: Any, **more: Any) -> dict[str, Any]:
+    return {"id": 1, "data": {"image": image}, "annotations": [{"id": 2, "result": list(results)}], **more}
+
+
+def choices(*names: str) -> dict[str, Any]:
+    return {"type": "choices", "from_name": "tags", "to_name": "image", "value": {"choices": list(names)}}
+
+
+RECTANGLE = {
+    "type": "rectanglelabels",
+    "original_width": 80,
+    "original_height": 60,
+    "value": {"x": 25, "y": 50, "width": 50, "height": 25, "rotation": 0, "rectanglelabels": ["nut"]},
+}
+
+
+def write(root: Path, tasks: list[Any], *images: str) -> Path:
+    for name in images:
+        write_image(root / name)
+    (root / "project-1-at-2026-11-28.json").write_text(json.dumps(tasks))
+    return root
+
+
+def tags(root: Path) -> dict[str, tuple[str, ...]]:
+    return {image.path.name: image.tags for image in open_dataset(root, "train").images}
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        pytest.param("/data/upload/1/0a1b2c3d-a.jpg", "a.jpg", id="uploaded"),
+        pytest.param("/data/upload/1/0a1b2c3d-a.jpg", "0a1b2c3d-a.jpg", id="uploaded and kept"),
+        pytest.param("/data/local-files/?d=photos/day1/a.jpg", "day1/a.jpg", id="local files"),
+        pytest.param("https://host/bucket/my%20photo.jpg?sig=1", "images/my photo.jpg", id="url"),
+        pytest.param("s3://bucket/a.jpg", "a.jpg", id="bucket"),
+    ],
+)
+def test_images_are_found(tmp_path: Path, written: str, stored: str) -> None:
+    root = write(tmp_path, [task(written, choices("bolt", "nut"))], stored)
+    assert tags(root) == {Path(stored).name: ("bolt", "nut")}
+
+
+def test_regions_are_tags_and_objects(tmp_path: Path) -> None:
+    polygon = {"type": "polygonlabels", "value": {"points": [[0, 0], [50, 0], [50, 50]], "polygonlabels": ["cap"]}}
+    root = write(tmp_path, [task("a.jpg", RECTANGLE, polygon, {"type": "textarea", "value": {"text": ["x"]}})], "a.jpg")
+    (image,) = open_dataset(root, "train").images
+    assert image.tags == ("cap", "nut")
+    assert [thing.box_xyxy for thing in image.objects] == [(20.0, 30.0, 60.0, 45.0), (0.0, 0.0, 40.0, 30.0)]
+
+
+def test_an_empty_annotation_is_a_negative_and_none_is_reported(tmp_path: Path) -> None:
+    tasks = [
+        task("a.jpg", choices("bolt")),
+        task("b.jpg"),
+        {"id": 3, "data": {"image": "c.jpg"}, "annotations": []},
+        task("d.jpg", annotations=[{"was_cancelled": True, "result": [choices("nut")]}]),
+        "no task",
+        {"id": 5, "data": {"text": "no image"}, "annotations": []},
+    ]
+    root = write(tmp_path, tasks, "a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg")
+    assert tags(root) == {"a.jpg": ("bolt",), "b.jpg": ()}
+    reported = [problem.file for problem in open_dataset(root, "train").problems]
+    assert sorted(reported) == ["c.jpg", "d.jpg", "e.jpg", "project-1-at-2026-11-28.json"]
+
+
+def test_json_min(tmp_path: Path) -> None:
+    rows = [
+        {"image": "/data/upload/1/0a1b2c3d-a.jpg", "id": 1, "choice": "bolt", "annotator": 1, "created_at": "2026"},
+        {"image": "/data/upload/1/0a1b2c3d-b.jpg", "id": 2, "choice": {"choices": ["bolt", "nut"]}},
+        {"image": "/data/upload/1/0a1b2c3d-c.jpg", "id": 3, "label": [RECTANGLE["value"]]},
+    ]
+    root = write(tmp_path, rows, "a.jpg", "b.jpg", "c.jpg")
+    assert tags(root) == {"a.jpg": ("bolt",), "b.jpg": ("bolt", "nut"), "c.jpg": ("nut",)}

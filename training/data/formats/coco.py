@@ -1,0 +1,231 @@
+"""Reader for COCO files.
+
+ROOT/annotations/instances_SPLIT.json       COCO's own layout; images in ROOT, images/, JPEGImages/ or SPLIT/
+ROOT/SPLIT/_annotations.coco.json           Roboflow's export, images beside the file
+ROOT/any.json                               one COCO file for all images, which is `train`
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from models.labels import fold_label
+from models.masks import Rle
+from training.data.checks import Report, read_labels_txt
+from training.data.formats.documents import DocumentError, read_json, root_documents
+from training.data.locate import locate, report_unnamed
+from training.data.polygons import MaskError, run_lengths_rle
+from training.data.splits import read_split, split_of_name
+from training.data.tagged import Box, TaggedDataset
+from training.data.written import WrittenImage, WrittenObject, checked_dataset
+
+Json = dict[str, Any]
+ROBOFLOW = "_annotations.coco.json"
+LISTS = ("images", "annotations", "categories")
+
+
+@dataclass(frozen=True)
+class _CocoFile:
+    """A file, the folders that its images may lie in, below the root, and if only it speaks for the first of them."""
+
+    path: Path
+    folders: tuple[str, ...]
+    alone: bool
+
+
+def is_coco(root: Path) -> bool:
+    return bool(_coco_files(root))
+
+
+def read_coco(root: Path, split: str) -> TaggedDataset:
+    """Read the images of one split; see `read_split` for `val` and `fit`.
+
+    Ids are file names without suffix. An image without annotations is a negative.
+
+    Raises:
+        ValueError: there is no such split, or its file is no COCO file. What is wrong with single images or objects is
+            in `problems`.
+    """
+    files = _coco_files(root)
+    return read_split(root.name, split, files, lambda name: _read_file(root, files[name], name))
+
+
+def _coco_files(root: Path) -> dict[str, _CocoFile]:
+    """Return the files by split."""
+    own = {path.stem.removeprefix("instances_"): path for path in sorted(root.glob("annotations/instances_*.json"))}
+    if len(own) == 1 and not {"train", "val", "test"} & own.keys():  # instances_default.json, say
+        own = {"train": next(iter(own.values()))}
+    if own:
+        return {name: _CocoFile(path, _folders(name), alone=False) for name, path in own.items()}
+    beside = sorted(root.glob(f"*/{ROBOFLOW}"))
+    if beside:
+        return {split_of_name(path.parent.name): _CocoFile(path, (path.parent.name,), alone=True) for path in beside}
+    for path, document in root_documents(root):
+        if isinstance(document, dict) and all(isinstance(document.get(name), list) for name in LISTS):
+            return {"train": _CocoFile(path, _folders("train"), alone=True)}
+    return {}
+
+
+def _folders(split: str) -> tuple[str, ...]:
+    return ("", "JPEGImages", "images", split, f"images/{split}")
+
+
+def _read_file(root: Path, file: _CocoFile, split: str) -> TaggedDataset:
+    report = Report(root)
+    document = _document(file.path)
+    names = _category_names(document)
+    objects_of = _objects_by_image(document, names, file.path, report)
+    rows = _distinct(document["images"], file.path, report)
+    paths = locate(root, [row["file_name"] for row in rows], file.folders, file.path, report)
+    images = [
+        _written_image(row, paths[row["file_name"]], file.path, tuple(objects_of.get(_key(row["id"]), ())))
+        for row in rows
+        if row["file_name"] in paths
+    ]
+    if file.alone:
+        below = root / file.folders[0]
+        report_unnamed(below, paths.values(), f"{file.path.name} does not name the image", report)
+    labels = read_labels_txt(root) or tuple(names.values())
+    return checked_dataset(f"{root.name}/{split}", labels, images, report)
+
+
+def _document(path: Path) -> Json:
+    try:
+        document = read_json(path)
+    except DocumentError as error:
+        raise ValueError(f"{path}: {error}; write it anew") from error
+    for key in LISTS:
+        if not isinstance(document, dict) or not isinstance(document.get(key), list):
+            raise ValueError(f"{path}: field {key!r} must be a list, as in every COCO instances file")
+    _check_categories(document["categories"], path)
+    checked: Json = document
+    return checked
+
+
+def _check_categories(rows: list[Any], path: Path) -> None:
+    """Every object is of a category: with one that cannot be told from another, none of them can be used."""
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict) or _key(row.get("id")) is None or not row.get("name"):
+            raise ValueError(f"{path}: categories[{number}] is {row!r}: give it an id and a name")
+    ids, names = Counter(_key(row["id"]) for row in rows), Counter(fold_label(str(row["name"])) for row in rows)
+    for what in [*(f"id {value}" for value in ids if ids[value] > 1), *(f"name {v!r}" for v in names if names[v] > 1)]:
+        raise ValueError(f"{path}: categories: the {what} stands there twice: give each its own")
+
+
+def _category_names(document: Json) -> dict[str, str]:
+    """Return names by id, in the order of the ids.
+
+    Roboflow adds a category for its supercategory, which no object is of: it is no class.
+    """
+    rows = document["categories"]
+    used = {_key(row.get("category_id")) for row in document["annotations"] if isinstance(row, dict)}
+    above = {row.get("supercategory") for row in rows if row.get("supercategory") != row["name"]}
+    classes = [row for row in rows if _key(row["id"]) in used or row["name"] not in above]
+    return {str(_key(row["id"])): str(row["name"]) for row in sorted(classes, key=lambda row: _order(row["id"]))}
+
+
+def _key(value: Any) -> str | None:
+    """Return an id as text, so that 1, 1.0 and "1" are one; None for what is no id."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else str(value)
+    return str(value).strip()
+
+
+def _order(value: Any) -> tuple[bool, int, str]:
+    text = str(_key(value))
+    return (False, int(text), "") if text.isdecimal() else (True, 0, text)
+
+
+def _distinct(rows: list[Any], path: Path, report: Report) -> list[Json]:
+    """Return rows with an id and a file name of their own."""
+    seen_ids: set[str | None] = set()
+    seen_files: set[str] = set()
+    kept = []
+    for number, row in enumerate(rows):
+        field = f"images[{number}]"
+        if not isinstance(row, dict) or not _is_name(row.get("file_name")) or _key(row.get("id")) is None:
+            report.add(path, field, "has no id or no file_name; the image is left out")
+        elif _key(row["id"]) in seen_ids or _image_id(row) in seen_files:
+            report.add(path, f"{field}.id", f"id {row['id']!r} or its file stands there twice; read once")
+        else:
+            seen_ids.add(_key(row["id"]))
+            seen_files.add(_image_id(row))
+            kept.append(row)
+    return kept
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(PurePosixPath(value).name)
+
+
+def _image_id(row: Json) -> str:
+    """Return the id that results and proposals are kept by: the file's name without suffix."""
+    return PurePosixPath(row["file_name"]).with_suffix("").as_posix()
+
+
+def _objects_by_image(
+    document: Json, names: dict[str, str], path: Path, report: Report
+) -> dict[str | None, list[WrittenObject]]:
+    known = {_key(row.get("id")) for row in document["images"] if isinstance(row, dict)}
+    grouped: dict[str | None, list[WrittenObject]] = {}
+    for number, row in enumerate(document["annotations"]):
+        field = f"annotations[{number}]"
+        if not isinstance(row, dict):
+            report.add(path, field, f"is {row!r}, not an object; it is left out")
+        elif _key(row.get("image_id")) is None or _key(row["image_id"]) not in known:
+            message = f"image {row.get('image_id')!r} is not in the file; the object is left out"
+            report.add(path, f"{field}.image_id", message)
+        else:
+            name = names.get(str(_key(row.get("category_id"))), f"category_id {row.get('category_id')!r}")
+            grouped.setdefault(_key(row["image_id"]), []).append(_written_object(row, name, field, path, report))
+    return grouped
+
+
+def _written_object(row: Json, name: str, field: str, path: Path, report: Report) -> WrittenObject:
+    fields = (f"{field}.category_id", f"{field}.bbox", f"{field}.segmentation")
+    box = _box(row.get("bbox"))
+    if box is None and row.get("bbox") is not None:
+        report.add(path, fields[1], f"bbox {row['bbox']!r} is not four numbers; the object is a tag alone")
+    try:
+        rle, polygons = _mask(row.get("segmentation"))
+    except MaskError as error:
+        rle, polygons = None, ()
+        report.add(path, fields[2], f"{error}; no mask")
+    return WrittenObject(name, fields, box, rle, polygons, difficult=bool(row.get("iscrowd", 0)))
+
+
+def _box(bbox: Any) -> Box | None:
+    try:
+        x, y, width, height = (float(value) for value in bbox)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return x, y, x + width, y + height
+
+
+def _mask(segmentation: Any) -> tuple[Rle | None, tuple[list[float], ...]]:
+    """Return run lengths or polygons; an object without a segmentation has neither."""
+    if not segmentation:
+        return None, ()
+    if isinstance(segmentation, dict):
+        return run_lengths_rle(segmentation.get("counts"), segmentation.get("size")), ()
+    if isinstance(segmentation, list) and all(isinstance(polygon, list) for polygon in segmentation):
+        return None, tuple(polygon for polygon in segmentation if polygon)
+    raise MaskError(f"a {type(segmentation).__name__} is neither polygons nor run lengths")
+
+
+def _written_image(row: Json, path: Path, source: Path, objects: tuple[WrittenObject, ...]) -> WrittenImage:
+    sides = (row.get("height"), row.get("width"))
+    size_hw = sides if all(isinstance(side, int) and side > 0 for side in sides) else None
+    return WrittenImage(
+        _image_id(row),
+        path,
+        source,
+        f"images id {row['id']}",
+        objects=objects,
+        size_hw=size_hw,  # type: ignore[arg-type]
+    )

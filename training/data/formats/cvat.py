@@ -1,0 +1,116 @@
+"""Reader for CVAT's XML ("CVAT for images 1.1"): ROOT/annotations.xml beside the images, or beside images/.
+
+Tags (`<tag>`) and shapes give an image its tags; boxes and polygons are objects too. An image without any is a
+negative. `subset` attributes are splits.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from training.data.checks import Report, distinct_labels, merged_labels
+from training.data.formats.documents import DocumentError, read_xml
+from training.data.locate import entries, locate, report_unnamed
+from training.data.splits import read_split, split_of_name
+from training.data.tagged import Box, TaggedDataset
+from training.data.written import Polygon, WrittenImage, WrittenObject, checked_dataset
+
+FOLDERS = ("", "images")
+BOX_SIDES = ("xtl", "ytl", "xbr", "ybr")
+SHAPES = ("box", "polygon", "polyline", "points", "mask", "ellipse", "cuboid", "skeleton")
+
+
+def is_cvat(root: Path) -> bool:
+    return _document(root) is not None
+
+
+def read_cvat(root: Path, split: str) -> TaggedDataset:
+    """Read the images of one split; see `read_split` for `val` and `fit`.
+
+    Raises:
+        ValueError: there is no such split.
+    """
+    found = _document(root)
+    assert found is not None, "is_cvat has seen to it"
+    path, document = found
+    groups: dict[str, list[ET.Element]] = {}
+    for node in document.iter("image"):
+        groups.setdefault(split_of_name(node.get("subset") or "train").lower(), []).append(node)
+    if "train" not in groups and len(groups) == 1:  # `default`, say
+        groups = {"train": next(iter(groups.values()))}
+    return read_split(root.name, split, groups or {"train": []}, lambda name: _read(root, path, document, groups, name))
+
+
+def _document(root: Path) -> tuple[Path, ET.Element] | None:
+    for path in entries(root):
+        if path.suffix.lower() == ".xml":
+            try:
+                document = read_xml(path)
+            except DocumentError:
+                continue
+            if document.tag == "annotations" and document.find("image") is not None:
+                return path, document
+    return None
+
+
+def _read(
+    root: Path, path: Path, document: ET.Element, groups: dict[str, list[ET.Element]], split: str
+) -> TaggedDataset:
+    report = Report(root)
+    nodes = groups.get(split, [])
+    everywhere = [node.get("name") or "" for group in groups.values() for node in group]
+    paths = locate(root, everywhere, FOLDERS, path, report)
+    images = [_written(root, path, paths[name], node) for node in nodes if (name := node.get("name") or "") in paths]
+    report_unnamed(root, paths.values(), f"{path.name} does not name the image", report)
+    declared = [(node.findtext("name") or "").strip() for node in document.iterfind("meta//labels/label")]
+    names = [name for node in document.iter("image") for thing in node if (name := (thing.get("label") or "").strip())]
+    labels = distinct_labels(name for name in declared if name) or merged_labels(names)
+    return checked_dataset(f"{root.name}/{split}", labels, images, report)
+
+
+def _written(root: Path, source: Path, path: Path, node: ET.Element) -> WrittenImage:
+    field = f"image {node.get('name')!r}"
+    relative = path.relative_to(root) if path.is_relative_to(root) else path
+    return WrittenImage(
+        relative.with_suffix("").as_posix(),
+        path,
+        source,
+        field,
+        tags=tuple(thing.get("label") or "" for thing in node.iterfind("tag")),
+        objects=tuple(_object(thing, f"{field}: {thing.tag}") for thing in node if thing.tag in SHAPES),
+        size_hw=_size_hw(node),
+    )
+
+
+def _size_hw(node: ET.Element) -> tuple[int, int] | None:
+    try:
+        height, width = int(node.get("height") or ""), int(node.get("width") or "")
+    except ValueError:
+        return None
+    return height, width
+
+
+def _object(node: ET.Element, field: str) -> WrittenObject:
+    name, fields = node.get("label") or "", (field, field, field)
+    polygon = _polygon(node) if node.tag == "polygon" else ()
+    if polygon:
+        xs, ys = polygon[::2], polygon[1::2]
+        return WrittenObject(name, fields, (min(xs), min(ys), max(xs), max(ys)), polygons=(polygon,))
+    return WrittenObject(name, fields, _box(node) if node.tag == "box" else None)
+
+
+def _box(node: ET.Element) -> Box | None:
+    try:
+        x0, y0, x1, y1, rotation = (float(node.get(name) or 0) for name in (*BOX_SIDES, "rotation"))
+    except ValueError:
+        return None
+    return (x0, y0, x1, y1) if rotation == 0 else None  # a turned box is a tag and nothing more
+
+
+def _polygon(node: ET.Element) -> Polygon:
+    try:
+        points = [pair.split(",") for pair in (node.get("points") or "").split(";")]
+        return [float(value) for x, y in points for value in (x, y)]
+    except ValueError:
+        return ()

@@ -1,0 +1,63 @@
+"""Open JSON and XML files of any quality: one that cannot be read is one sentence."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from training.data.locate import is_file
+from weaksam.files.image_files import IMAGE_SUFFIXES
+
+_XML_ENCODING = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["'][^>]*\?>""")
+
+
+class DocumentError(ValueError):
+    """A file that is no JSON or no XML; the message says why, without the file's name."""
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds.
+
+    Raises:
+        DocumentError: it cannot be read.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise DocumentError(f"is not JSON ({error})") from error
+
+
+def read_xml(path: Path) -> ET.Element:
+    """Return the root of an XML file in any encoding that Python knows.
+
+    Raises:
+        DocumentError: it cannot be read, or declares entities.
+    """
+    try:
+        data = path.read_bytes()
+        if b"<!ENTITY" in data or b"<!ENTITY".decode().encode("utf-16-le") in data:
+            raise DocumentError("declares entities, which annotations do not")
+        declared = _XML_ENCODING.match(data)
+        if declared is None:
+            return ET.fromstring(data)  # noqa: S314 - files that declare entities were refused above
+        # Decoded here, since expat refuses encodings such as GBK and Shift-JIS.
+        text = data[declared.end() :].decode(declared[1].decode())
+        return ET.fromstring(text)  # noqa: S314
+    except (OSError, ValueError, LookupError, ET.ParseError, RecursionError) as error:
+        if isinstance(error, DocumentError):
+            raise
+        raise DocumentError(f"is not well-formed ({error})") from error
+
+
+def root_documents(root: Path) -> Iterator[tuple[Path, Any]]:
+    """Yield the JSON files in the folder itself that are not about the one image of their name."""
+    for path in sorted(root.glob("*.json")):
+        if not any(is_file(path.with_suffix(suffix)) for suffix in (*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES))):
+            try:
+                yield path, read_json(path)
+            except DocumentError:
+                continue

@@ -1,0 +1,178 @@
+"""Reader for a plain folder of tagged images.
+
+Tags come from the first of these that the folder has:
+    ROOT/tags.csv         columns `file` and `tags`; several tags separated by `;` or `,`; rows of one file are joined
+    ROOT/_classes.csv     Roboflow's table of tags: a column for the file, and one with 0 or 1 for each class
+    sidecar files         beside x.jpg: x.txt (separated by lines, `,` or `;`) or x.json (a list, {"tags": [...]}, or
+                          what LabelMe and X-AnyLabeling write)
+    folder names          ROOT/wrench,bolt/x.jpg is tagged `wrench` and `bolt`
+
+An empty `tags` cell or an empty sidecar says that the image shows none of the classes: it is a negative.
+Folders named train, val and test (or valid) are splits, and hold the folders of classes, if there is nothing else.
+Hidden files and folders are left out. `weaksam label` reads the same forms.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from training.data.checks import Report, merged_labels, read_labels_txt
+from training.data.locate import entries, image_paths, is_file, report_unusable
+from training.data.splits import read_split, split_of_name
+from training.data.tagged import TaggedDataset
+from training.data.written import WrittenImage, checked_dataset
+from weaksam.files.file_names import ambiguous, match_names
+from weaksam.files.image_files import IMAGE_SUFFIXES, find_images
+from weaksam.files.tag_files import (
+    BOXES,
+    TagFileError,
+    joined_rows,
+    read_sidecar,
+    read_tag_table,
+    sidecar_of,
+    split_tags,
+)
+
+_TagsOfFile = dict[str, tuple[str, ...]]
+SPLITS = {"train", "val", "test"}
+TABLE, ROBOFLOW_CLASSES = "tags.csv", "_classes.csv"
+
+
+def read_folder(root: Path, split: str = "train") -> TaggedDataset:
+    """Read all images below `root` with their tags; ids are paths relative to it, without suffix.
+
+    Raises:
+        ValueError: the folder has no image at all or no tags for any of them, or there is no such split.
+    """
+    folders = _split_folders(root)
+    if not folders and split not in ("train", "val", "fit"):
+        raise ValueError(
+            f"split: {root} is a plain folder, which has train, val and fit, not {split!r}; give a VOC or COCO layout "
+            "for it, or train without it (--set data.test=none)"
+        )
+    folders = folders or {"train": root}
+    # The classes of all splits: of one split's alone, a rare class would be unknown in another.
+    names = [tag for folder in folders.values() for tags in _read_tags(folder, Report(root)).values() for tag in tags]
+    labels = read_labels_txt(root) or merged_labels(names)
+    return read_split(root.name, split, folders, lambda name: _read(root, folders[name], labels))
+
+
+def _split_folders(root: Path) -> dict[str, Path]:
+    """Return the folders of splits, if the folder holds nothing else."""
+    here = entries(root)
+    folders = {split_of_name(path.name): path for path in here if path.is_dir()}
+    loose = any(is_file(path) and path.suffix.lower() in (*IMAGE_SUFFIXES, ".csv") for path in here)
+    whole = "train" in folders and folders.keys() <= SPLITS and not loose
+    return folders if whole and (len(folders) > 1 or any(path.is_dir() for path in entries(folders["train"]))) else {}
+
+
+def _read(root: Path, folder: Path, labels: Sequence[str]) -> TaggedDataset:
+    report = Report(root)
+    written = _read_tags(folder, report)
+    if not any(written.values()):
+        reasons = "".join(f"; {problem.file}: {problem.message}" for problem in report.problems[:1])
+        raise ValueError(
+            f"{folder}: {len(image_paths(folder))} images and no tags; add tags.csv, x.txt beside x.jpg, or "
+            f"sub-folders{reasons}"
+        )
+    report_unusable(folder, report)
+    images = [_written_image(root, folder / path, tags) for path, tags in written.items()]
+    return checked_dataset(root.name, labels, images, report)
+
+
+def _written_image(root: Path, path: Path, tags: tuple[str, ...]) -> WrittenImage:
+    image_id = path.relative_to(root).with_suffix("").as_posix()
+    return WrittenImage(image_id, path, path, "tags", tags)
+
+
+def _read_tags(folder: Path, report: Report) -> _TagsOfFile:
+    """Return the tags of those images of which they are known; the others are reported.
+
+    Raises:
+        ValueError: there is no image.
+    """
+    paths = find_images(folder).paths
+    for name, read in ((TABLE, _rows_of_table), (ROBOFLOW_CLASSES, _rows_of_classes)):
+        if is_file(folder / name):
+            return _tags_from_csv(folder, folder / name, read(folder / name), paths, report)
+    sidecars = {path: sidecar for path in paths if (sidecar := sidecar_of(folder / path)) is not None}
+    tags, errors = _read_sidecars(sidecars)
+    if tags or any(error.field != BOXES for error in errors.values()):
+        return _tags_from_sidecars(folder, paths, sidecars, tags, errors, report)
+    named = {path: split_tags(PurePosixPath(path).parts[0]) for path in paths if "/" in path}
+    if errors and named:
+        first = sidecars[next(iter(errors))].relative_to(report.root)
+        report.notes.append(
+            f"{len(errors)} files, such as {first}, hold boxes in YOLO format, not tags: they are not read, tags come "
+            "from the folders' names"
+        )
+    for path in paths:
+        if path not in named:
+            error = errors.get(path)
+            reason = f"{sidecars[path].name} {error}" if error else "the image lies in no folder named after its tags"
+            report.add(folder / path, "tags", f"{reason}; it is left out")
+    return named
+
+
+def _rows_of_table(path: Path) -> _TagsOfFile:
+    return joined_rows(read_tag_table(path))
+
+
+def _rows_of_classes(path: Path) -> _TagsOfFile:
+    """Return the tags of Roboflow's table: a column for the file, and one with 0 or 1 for each class."""
+    header, *lines = csv.reader(path.read_text(encoding="utf-8-sig", errors="replace").splitlines())
+    return {
+        line[0].strip(): tuple(
+            name.strip() for name, value in zip(header[1:], line[1:], strict=False) if value.strip() == "1"
+        )
+        for line in lines
+        if line
+    }
+
+
+def _tags_from_csv(folder: Path, table: Path, listed: _TagsOfFile, paths: Sequence[str], report: Report) -> _TagsOfFile:
+    matched = match_names(listed, paths)
+    if matched.note is not None:
+        report.notes.append(f"{table.name}: {matched.note}")
+    tags = matched.tags_by_path(listed)
+    unusable = {problem.path for problem in find_images(folder).problems}
+    for name, candidates in matched.candidates_of.items():
+        if ".." in PurePosixPath(name).parts:
+            report.add(table, f"file {name!r}", "it is not below the folder; it is left out")
+        elif candidates:
+            report.add(table, f"file {name!r}", f"{ambiguous(candidates)}; the row is left out")
+        elif name not in unusable:
+            report.add(folder / name, "image", f"{table.name} names the image, but it is missing")
+    for path in paths:
+        if path not in tags:
+            report.add(folder / path, "tags", f"the image is not in {table.name}; it is left out")
+    return tags
+
+
+def _read_sidecars(sidecars: dict[str, Path]) -> tuple[_TagsOfFile, dict[str, TagFileError]]:
+    tags: _TagsOfFile = {}
+    errors: dict[str, TagFileError] = {}
+    for path, sidecar in sidecars.items():
+        try:
+            tags[path] = read_sidecar(sidecar)
+        except TagFileError as error:
+            errors[path] = error
+    return tags, errors
+
+
+def _tags_from_sidecars(
+    folder: Path,
+    paths: Sequence[str],
+    sidecars: dict[str, Path],
+    tags: _TagsOfFile,
+    errors: dict[str, TagFileError],
+    report: Report,
+) -> _TagsOfFile:
+    for path in paths:
+        if path in errors:
+            report.add(sidecars[path], errors[path].field, f"{errors[path]}; {path} is left out")
+        elif path not in tags:
+            report.add(folder / path, "tags", "there is no .txt or .json beside the image; it is left out")
+    return tags

@@ -1,0 +1,27 @@
+"""Layouts of other tools that are told by their files, and not read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+# The first of these patterns that is there names the layout.
+_FILES = (
+    ("*.tfrecord", "a TFRecord export"),
+    ("*/*.tfrecord", "a TFRecord export"),
+    ("_annotations.createml.json", "a CreateML export"),
+    ("*/_annotations.createml.json", "a CreateML export"),
+    ("_annotations.csv", "an export of boxes as a CSV"),
+    ("*/_annotations.csv", "an export of boxes as a CSV"),
+    ("_annotations.txt", "an export for YOLO v3 or v4 in Keras or PyTorch"),
+    ("*/_annotations.txt", "an export for YOLO v3 or v4 in Keras or PyTorch"),
+    ("obj.data", "a Darknet export (CVAT calls it YOLO 1.1)"),
+    ("*/*.parquet", "a data set of Parquet files"),
+    ("via_*.json", "a project of the VGG Image Annotator"),
+    ("ds*/ann", "a Supervisely project"),
+    ("gtFine", "Cityscapes"),
+)
+
+
+def foreign_layout(root: Path) -> str | None:
+    """Name the layout of a folder, if it is one that is not read; else return None."""
+    return next((name for pattern, name in _FILES if next(root.glob(pattern), None) is not None), None)

@@ -1,0 +1,182 @@
+"""Reader for YOLO trees: boxes and polygons.
+
+    ROOT/data.yaml              names of the classes; train, val and test are folders (or lists) of images
+    ROOT/images/train/x.jpg     ROOT/labels/train/x.txt       Ultralytics' layout, or
+    ROOT/train/images/x.jpg     ROOT/train/labels/x.txt       Roboflow's, with or without data.yaml's paths being right
+    ROOT/classes.txt            without data.yaml: names, one a line; images and labels in images/ and labels/, or
+                                together in ROOT (LabelImg, Label Studio); all are `train`
+
+A line of a label file is `class x y width height` (the box's middle, in shares of the sides; a score may follow) or
+`class x y x y x y ...` (a polygon, of which the box is made). An image without a label file, or with an empty one, is
+a negative, as it is for YOLO itself.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from training.data.checks import Report, distinct_labels, read_lines
+from training.data.locate import entries, image_paths, is_file, report_unusable
+from training.data.splits import read_split, split_of_name
+from training.data.tagged import TaggedDataset
+from training.data.written import WrittenImage, WrittenObject, checked_dataset
+
+SPLIT_KEYS = ("train", "val", "valid", "test")
+BOX_NUMBERS, BOX_AND_SCORE_NUMBERS, MIN_POLYGON_NUMBERS = 4, 5, 6
+
+
+def is_yolo(root: Path) -> bool:
+    return _yaml_path(root) is not None or (is_file(root / "classes.txt") and bool(_label_files(root)))
+
+
+def read_yolo(root: Path, split: str) -> TaggedDataset:
+    """Read the images of one split; see `read_split` for `val` and `fit`.
+
+    Raises:
+        ValueError: data.yaml cannot be used, or there is no such split.
+    """
+    config = _config(root)
+    names = _class_names(root, config)
+    folders = _image_folders(root, config)
+    return read_split(root.name, split, folders, lambda name: _read(root, folders[name], names, name))
+
+
+def _yaml_path(root: Path) -> Path | None:
+    """Return data.yaml, or the YAML file that names classes under another name."""
+    paths = [path for path in entries(root) if path.suffix in (".yaml", ".yml") and is_file(path)]
+    usual = [path for path in paths if path.stem in ("data", "dataset")]
+    return next(
+        iter((*usual, *(path for path in paths if re.search(rb"^names\s*:", path.read_bytes(), re.MULTILINE)))), None
+    )
+
+
+def _label_files(root: Path) -> list[Path]:
+    return [path for path in (*root.glob("labels/**/*.txt"), *root.glob("*.txt")) if path.name != "classes.txt"]
+
+
+def _config(root: Path) -> dict[str, Any]:
+    path = _yaml_path(root)
+    if path is None:
+        return {"names": read_lines(root / "classes.txt")}
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8-sig", errors="replace"))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ValueError(f"{path}: is not YAML ({' '.join(str(error).split())}); write it anew") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{path}: must hold names: and the folders of train: and val:")
+    return config
+
+
+def _class_names(root: Path, config: dict[str, Any]) -> dict[int, str]:
+    names = config.get("names")
+    rows = list(enumerate(names)) if isinstance(names, list) else list(names.items()) if isinstance(names, dict) else []
+    by_index = {int(index): str(name) for index, name in rows if str(index).isdecimal() and str(name).strip()}
+    if not by_index:
+        raise ValueError(f"{_yaml_path(root) or root / 'classes.txt'}: names: must list the classes")
+    return by_index
+
+
+def _image_folders(root: Path, config: dict[str, Any]) -> dict[str, list[Path]]:
+    """Return the folders, or the lists, of images by split."""
+    named = {split_of_name(key): config.get(key) for key in SPLIT_KEYS if config.get(key)}
+    found = {split: _existing(root, config.get("path"), entry) for split, entry in named.items()}
+    if any(found.values()):
+        return {split: paths for split, paths in found.items() if paths}
+    usual = {
+        split_of_name(path.parent.name if path.name == "images" else path.name): [path]
+        for key in SPLIT_KEYS
+        for path in (root / "images" / key, root / key / "images")
+        if path.is_dir()
+    }
+    return usual or {"train": [root / "images" if (root / "images").is_dir() else root]}
+
+
+def _existing(root: Path, base: Any, entry: Any) -> list[Path]:
+    """Return those paths of an entry that exist. Roboflow writes ../train/images for ROOT/train/images."""
+    texts = [text for text in (entry if isinstance(entry, list) else [entry]) if isinstance(text, str)]
+    found = []
+    for text in texts:
+        inside = [part for part in PurePosixPath(text.replace("\\", "/")).parts if part not in ("..", ".", "/")]
+        tails = (Path(*inside[first:]) for first in range(len(inside)))
+        possible = (root / str(base or ".") / text, root / text, *(root / tail for tail in tails))
+        found += [path for path in possible if path.is_dir() or is_file(path)][:1]
+    return found
+
+
+def _read(root: Path, places: list[Path], names: dict[int, str], split: str) -> TaggedDataset:
+    report = Report(root)
+    images = []
+    for path in _images(root, places, report):
+        label_path = _label_path(root, path)
+        objects = tuple(_objects(label_path, names, report)) if is_file(label_path) else ()
+        images.append(WrittenImage(_id_of(root, path), path, label_path, "image", objects=objects, in_shares=True))
+    return checked_dataset(f"{root.name}/{split}", distinct_labels(names[i] for i in sorted(names)), images, report)
+
+
+def _images(root: Path, places: Iterable[Path], report: Report) -> list[Path]:
+    found: list[Path] = []
+    for place in places:
+        if place.is_dir():
+            report_unusable(place, report)
+            found += [place / path for path in image_paths(place)]
+        else:  # a list of images, below the root or beside the list
+            lines = read_lines(place)
+            found += [
+                next((p for p in (root / line, place.parent / line) if is_file(p)), root / line) for line in lines
+            ]
+    return list(dict.fromkeys(found))
+
+
+def _id_of(root: Path, path: Path) -> str:
+    relative = path.relative_to(root) if path.is_relative_to(root) else path
+    return relative.with_suffix("").as_posix()
+
+
+def _label_path(root: Path, image: Path) -> Path:
+    """Return the label file: the last folder `images` becomes `labels`."""
+    relative = image.relative_to(root) if image.is_relative_to(root) else image
+    parts = list(relative.with_suffix(".txt").parts)
+    for place in range(len(parts) - 2, -1, -1):
+        if parts[place] == "images":
+            parts[place] = "labels"
+            break
+    return root / Path(*parts)
+
+
+def _objects(path: Path, names: dict[int, str], report: Report) -> Iterable[WrittenObject]:
+    for number, line in enumerate(read_lines(path), start=1):
+        field = f"line {number}"
+        numbers = _numbers(line)
+        thing = None if numbers is None else _object(names, numbers, field)
+        if thing is None:
+            report.add(path, field, f"{line[:60]!r} is neither a box nor a polygon in YOLO format; it is left out")
+            yield WrittenObject("", (field, field, field))  # something is there: the image is no negative
+        else:
+            yield thing
+
+
+def _numbers(line: str) -> list[float] | None:
+    try:
+        numbers = [float(text) for text in line.split()]
+    except ValueError:
+        return None
+    return numbers if numbers and all(map(math.isfinite, numbers)) else None
+
+
+def _object(names: dict[int, str], numbers: list[float], field: str) -> WrittenObject | None:
+    index, *values = numbers
+    name = names.get(int(index), f"number {index:g}")
+    fields = (field, field, field)
+    if len(values) in (BOX_NUMBERS, BOX_AND_SCORE_NUMBERS):
+        x, y, width, height = values[:4]
+        return WrittenObject(name, fields, (x - width / 2, y - height / 2, x + width / 2, y + height / 2))
+    if len(values) >= MIN_POLYGON_NUMBERS and len(values) % 2 == 0:
+        xs, ys = values[::2], values[1::2]
+        return WrittenObject(name, fields, (min(xs), min(ys), max(xs), max(ys)), polygons=(tuple(values),))
+    return None

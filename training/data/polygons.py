@@ -1,0 +1,93 @@
+"""Masks out of polygons and run lengths of a file that may be wrong in any way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco_mask
+
+from models.masks import Rle
+
+# A polygon may reach over the image by this many of its sides; what is farther away is a mistake, and would take
+# pycocotools minutes and gigabytes.
+MAX_SIDES_OUTSIDE = 4
+MIN_POLYGON_NUMBERS = 6
+
+
+class MaskError(ValueError):
+    """A mask that cannot be used; the message says why."""
+
+
+def polygons_rle(polygons: Sequence[Sequence[float]], size_hw: tuple[int, int]) -> Rle:
+    """Return the union of polygons x,y,x,y,... in pixels.
+
+    Raises:
+        MaskError: a polygon has fewer than three points, or lies far outside of the image.
+    """
+    for polygon in polygons:
+        if len(polygon) < MIN_POLYGON_NUMBERS or len(polygon) % 2:
+            raise MaskError(f"a polygon has {len(polygon)} numbers: give x and y of three points or more")
+        if not all(_is_number(value) and abs(value) <= MAX_SIDES_OUTSIDE * max(size_hw) for value in polygon):
+            raise MaskError("a polygon has points far outside of the image")
+    parts = [list(map(float, polygon)) for polygon in polygons]
+    return _as_text(coco_mask.merge(coco_mask.frPyObjects(parts, *size_hw)))
+
+
+def run_lengths_rle(counts: Any, size: Any) -> Rle:
+    """Return compressed run lengths from a list of counts or from COCO's text.
+
+    Raises:
+        MaskError: size or counts are none, or the runs do not fill the size.
+    """
+    if not isinstance(size, list | tuple) or len(size) != 2 or not all(_is_count(side) and side for side in size):
+        raise MaskError(f"size {size!r} must be height and width")
+    height, width = (int(side) for side in size)
+    runs = _runs_of_text(counts) if isinstance(counts, str | bytes) else _runs_of_list(counts)
+    if runs.sum() != height * width or (runs < 0).any():
+        raise MaskError(f"its run lengths add up to {runs.sum()}, not to {height} x {width} pixels")
+    if isinstance(counts, str | bytes):
+        return {"size": [height, width], "counts": counts if isinstance(counts, str) else counts.decode("ascii")}
+    return _as_text(coco_mask.frPyObjects({"size": [height, width], "counts": runs.tolist()}, height, width))
+
+
+def _runs_of_list(counts: Any) -> npt.NDArray[np.int64]:
+    if not isinstance(counts, list) or not all(_is_count(count) and count < 2**32 for count in counts):
+        raise MaskError("counts must be whole numbers or COCO's text")
+    return np.array(counts, np.int64)
+
+
+def _runs_of_text(counts: str | bytes) -> npt.NDArray[np.int64]:
+    """Return the run lengths behind COCO's text: numbers of five bits a letter, from the third on as differences."""
+    try:
+        text = counts.encode("ascii") if isinstance(counts, str) else counts
+    except UnicodeEncodeError as error:
+        raise MaskError("counts hold letters that no run lengths have") from error
+    letters = np.frombuffer(text, np.uint8).astype(np.int64) - 48
+    if len(letters) == 0 or letters.min() < 0 or letters.max() > 63 or letters[-1] & 32:
+        raise MaskError("counts are cut short or hold letters that no run lengths have")
+    ends = np.flatnonzero(letters & 32 == 0)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    place = np.arange(len(letters)) - np.repeat(starts, ends - starts + 1)
+    if place.max() > 6:  # more than any image holds
+        raise MaskError("counts hold a number beyond any image")
+    values = np.add.reduceat((letters & 31) << (5 * place), starts)
+    values -= np.where(letters[ends] & 16, 1 << (5 * (ends - starts + 1)), 0)
+    for first in (1, 2):
+        values[first::2] = np.cumsum(values[first::2])
+    return values
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _as_text(rle: Any) -> Rle:
+    return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}

@@ -1,0 +1,47 @@
+"""`weaksam evaluate-losses`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from training.evaluation.evaluate_losses import evaluate_losses as measure
+from training.evaluation.loss_sentences import loss_sentences
+
+
+def evaluate_losses(
+    bundle: Annotated[Path, typer.Option(help="Folder of the bundle.")],
+    data: Annotated[Path, typer.Option(help="Data set, best with boxes: VOC or COCO layout, or a folder with tags.")],
+    split: Annotated[str, typer.Option(help="train, val, fit or test.")] = "test",
+    pgt: Annotated[
+        Path | None, typer.Option(help="Folder of the finished `weaksam train pgt`, to count what its rule drops.")
+    ] = None,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Where the report goes.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Measure the first so many images.")] = None,
+    threads: Annotated[int, typer.Option(min=0, help="Threads within one operator; 0 is one per core.")] = 0,
+    device: Annotated[
+        Literal["cpu", "cuda"], typer.Option(help="cpu, or cuda with the package onnxruntime-gpu.")
+    ] = "cpu",
+    answers: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that keeps each image's results, of this bundle and data alone: a killed run goes on."
+        ),
+    ] = None,
+) -> None:
+    """Say where objects are lost: no proposal, tag not seen, pointed at elsewhere, another box chosen, and so on."""
+    with TemporaryDirectory() as passing:
+        report = measure(bundle, data, split, answers or Path(passing), pgt, limit, threads, device)
+    if json_out is not None:
+        json_out.parent.mkdir(parents=True, exist_ok=True)
+        json_out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    unit = "objects" if "objects" in report else "tags"
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{report['data']} {split}: {report['images']} images, {report[unit]} {unit}")
+    for sentence in loss_sentences(report):
+        console.print(sentence)
