@@ -6,6 +6,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 TRITON := .venv-triton
+RAY := .venv-ray
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 PYTHONS := $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14
 HOST ?= 127.0.0.1
@@ -19,7 +20,7 @@ MONITORING := deploy/monitoring
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help serve demo docs test test-triton triton-server check check-deploy docker up-cpu format bench install train-default clean
+.PHONY: help serve demo docs test test-triton triton-server ray check check-deploy docker up-cpu format bench install train-default clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -35,10 +36,13 @@ docs: $(VENV)/.all ## build docs/ into a site with a search, site/index.html
 
 test: $(VENV)/.all ## run the tests: make test PYTEST_ARGS="-k labels"
 	@$(MAKE) --no-print-directory triton-server || echo "There is no tritonserver: the tests that need it are skipped." >&2
+	@$(MAKE) --no-print-directory ray || echo "Ray cannot be installed: the tests that need it are skipped." >&2
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-triton: $(VENV)/.all triton-server ## run the tests against a real tritonserver
 	@$(BIN)/python -m pytest tests/contract tests/integration/test_triton_*.py $(PYTEST_ARGS)
+
+ray: $(RAY)/.installed ## install Ray for its tests, 520 MB, into an environment that stands on .venv
 
 triton-server: $(TRITON)/.installed ## install the tests' tritonserver, 450 MB, into an environment of its own
 
@@ -117,4 +121,14 @@ $(TRITON)/.installed: tests/support/triton-requirements.txt
 	  "$$python" -m venv --clear $(TRITON) && break; \
 	done
 	@$(TRITON)/bin/python -m pip install -qq --disable-pip-version-check -r $<
+	@touch $@
+
+# Ray is larger than all of serving, so it is kept out of .venv, whose packages this environment sees.
+$(RAY)/.installed: $(VENV)/.all
+	@echo "Installing Ray for the tests into $(RAY) ..." >&2
+	@$(BIN)/python -m venv --clear $(RAY)
+	@purelib='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+	  echo "import site; site.addsitedir('$$($(BIN)/python -c "$$purelib")')" \
+	    > "$$($(RAY)/bin/python -c "$$purelib")/project.pth"
+	@$(RAY)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt 'ray[data]'
 	@touch $@

@@ -10,13 +10,13 @@ Int64 = npt.NDArray[np.int64]
 
 
 def box_areas(boxes_xyxy: Float32) -> Float32:
-    """Areas [N] in square pixels of boxes [N,4]; an inverted box has area 0."""
+    """Return areas [N] in square pixels of boxes [N,4]; an inverted box has area 0."""
     sides_wh = np.clip(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 0, None)
     return np.asarray(sides_wh[:, 0] * sides_wh[:, 1], dtype=np.float32)
 
 
 def pairwise_intersection(first_xyxy: Float32, second_xyxy: Float32) -> Float32:
-    """Intersection areas [N,M] in square pixels of boxes [N,4] with boxes [M,4]."""
+    """Return intersection areas [N,M] in square pixels of boxes [N,4] with boxes [M,4]."""
     # Corner by corner: numpy is ten times slower over a last axis of two.
     left, top, right, bottom = np.ascontiguousarray(first_xyxy.T)[:, :, None]
     others_left, others_top, others_right, others_bottom = np.ascontiguousarray(second_xyxy.T)
@@ -26,7 +26,7 @@ def pairwise_intersection(first_xyxy: Float32, second_xyxy: Float32) -> Float32:
 
 
 def pairwise_iou(first_xyxy: Float32, second_xyxy: Float32) -> Float32:
-    """Intersection over union [N,M] of boxes [N,4] with boxes [M,4]; 0 where both are empty."""
+    """Return the intersection over union [N,M] of boxes [N,4] with boxes [M,4]; 0 if both are empty."""
     intersection = pairwise_intersection(first_xyxy, second_xyxy)
     union = box_areas(first_xyxy)[:, None] + box_areas(second_xyxy)[None, :] - intersection
     return np.asarray(intersection / np.maximum(union, 1e-9), dtype=np.float32)
@@ -60,6 +60,6 @@ def nms(boxes_xyxy: Float32, scores: Float32, iou_threshold: float) -> Int64:
 
 
 def clip_boxes(boxes_xyxy: Float32, size_hw: tuple[int, int]) -> Float32:
-    """Boxes [N,4] cut to a picture of ``size_hw`` pixels."""
+    """Return boxes [N,4] cut to an image of ``size_hw`` pixels."""
     height, width = size_hw
     return np.clip(boxes_xyxy, 0, np.array([width, height, width, height], np.float32)).astype(np.float32)

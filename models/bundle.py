@@ -15,6 +15,8 @@ from typing import Any
 from models.config import config_from_values
 from models.labels import Label, LabelSet
 from models.settings import PostSettings, PromptSettings
+from weaksam.errors import UserError
+from weaksam.files.atomic import write_text
 
 SCHEMA_VERSION = 1
 MANIFEST = "bundle.json"
@@ -23,7 +25,7 @@ PROPOSAL_GRAPHS = ("cam", "sam_encoder", "sam_decoder")
 SERVED_GRAPHS = (*PROPOSAL_GRAPHS, "wsod")
 SAM_GRAPHS = ("sam_encoder", "sam_decoder")
 DETECTOR = "detector"
-# `cam` averaged over scales and flips, for training's proposals; where a bundle's settings ask for it.
+# `cam` averaged over scales and flips, for training's proposals; if a bundle's settings ask for it.
 AVERAGED_CAM = "cam_averaged"
 PROMPT_MAP = "prompt_map"
 SAM_DECODER = "sam_decoder"
@@ -31,10 +33,12 @@ SAM_DECODER = "sam_decoder"
 SAM_BOXES = "sam_boxes"
 DECODERS = (SAM_DECODER, SAM_BOXES)
 CLASS_GRAPHS = ("cam", "wsod", DETECTOR)
+# What `sam_decoder` takes besides outputs of `sam_encoder`.
+PROMPT_INPUTS = ("coords", "labels", "valid_hw")
 KNOWN_KINDS = re.compile(r"coarse|fine|cross_\d+_\d+")  # the last: a block and a head
 
 
-class BundleError(ValueError):
+class BundleError(UserError):
     """A bundle that cannot be used; the message names the file, the field and the remedy."""
 
 
@@ -54,7 +58,7 @@ class GraphSpec:
     Attributes:
         file: name inside the bundle's folder.
         sha256: digest of the file.
-        side_px: side of the square picture that the graph works on, letterboxed at the top left.
+        side_px: side of the square image that the graph works on, letterboxed at the top left.
         fill_rgb: colour of the padding, zero after the graph's own normalisation.
         inputs: in the graph's order.
         outputs: in the graph's order.
@@ -75,8 +79,8 @@ class Thresholds:
     """Per class, in the order of the labels.
 
     Attributes:
-        classifier: least classifier score at which a tag counts as seen.
-        score: least score of a detection by `wsod` that is returned where the request gives none.
+        classifier: minimum classifier score at which a tag counts as seen.
+        score: minimum score of a detection by `wsod` that is returned if the request gives none.
         detector: the same of the graph `detector`; empty in a bundle without one.
     """
 
@@ -129,10 +133,15 @@ class Bundle:
         return self.graphs["sam_encoder"].side_px
 
     @cached_property
+    def decoder_features(self) -> tuple[str, ...]:
+        """Outputs of `sam_encoder` that `sam_decoder` takes: the embedding, and finer maps if it wants any."""
+        return tuple(t.name for t in self.graphs["sam_decoder"].inputs if t.name not in PROMPT_INPUTS)
+
+    @cached_property
     def encoder_outputs(self) -> tuple[str, ...]:
-        """Outputs of `sam_encoder` that proposals need: the embedding, and where to ask, if it has learnt that."""
-        names = [tensor.name for tensor in self.graphs["sam_encoder"].outputs]
-        return tuple(name for name in ("embedding", PROMPT_MAP) if name in names)
+        """Outputs of `sam_encoder` that proposals need: the decoder's, and where to ask, if it has learnt that."""
+        known = {tensor.name for tensor in self.graphs["sam_encoder"].outputs}
+        return (*self.decoder_features, *((PROMPT_MAP,) if PROMPT_MAP in known else ()))
 
     @cached_property
     def proposal_decoder(self) -> str:
@@ -197,7 +206,7 @@ def write_manifest(bundle: Bundle) -> None:
         "post": asdict(bundle.post),
         "provenance": dict(bundle.provenance),
     }
-    (bundle.folder / MANIFEST).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    write_text(bundle.folder / MANIFEST, json.dumps(values, indent=1) + "\n")
 
 
 def file_sha256(path: Path) -> str:
@@ -226,7 +235,7 @@ def _check(bundle: Bundle, required: Sequence[str]) -> None:
     missing = [name for name in required if name not in bundle.graphs]
     if missing:
         raise BundleError(f"{bundle.folder / MANIFEST}: graphs lacks {', '.join(missing)}: export the bundle again")
-    # One letterboxed picture goes to the segmenter's graphs, and one to those that know classes.
+    # One letterboxed image goes to the segmenter's graphs, and one to those that know classes.
     for together in ((*SAM_GRAPHS, SAM_BOXES), CLASS_GRAPHS):
         for name in ("side_px", "fill_rgb"):
             values = {getattr(bundle.graphs[graph], name) for graph in together if graph in bundle.graphs}
@@ -235,6 +244,7 @@ def _check(bundle: Bundle, required: Sequence[str]) -> None:
                     f"{bundle.folder / MANIFEST}: {' and '.join(together)} differ in {name} {sorted(values)}: "
                     "export them together"
                 )
+    _check_features(bundle)
     _check_map_kinds(bundle)
     for name in ("classifier", "score", *(("detector",) if DETECTOR in bundle.graphs else ())):
         values = getattr(bundle.thresholds, name)
@@ -250,6 +260,20 @@ def _check(bundle: Bundle, required: Sequence[str]) -> None:
         )
     for spec in bundle.graphs.values():
         _check_file(bundle.folder / spec.file, spec.sha256)
+
+
+def _check_features(bundle: Bundle) -> None:
+    """Check that `sam_encoder` gives, of one image, what `sam_decoder` takes."""
+    if any(graph not in bundle.graphs for graph in SAM_GRAPHS):
+        return
+    given = {t.name: (t.dtype, t.shape[1:]) for t in bundle.graphs["sam_encoder"].outputs}
+    taken = {t.name: (t.dtype, t.shape[1:]) for t in bundle.graphs["sam_decoder"].inputs}
+    for name in bundle.decoder_features:
+        if given.get(name) != taken[name]:
+            raise BundleError(
+                f"{bundle.folder / MANIFEST}: sam_decoder takes {name} {taken[name]}, sam_encoder gives "
+                f"{given.get(name, 'none')}: export them together"
+            )
 
 
 def _check_map_kinds(bundle: Bundle) -> None:

@@ -18,6 +18,8 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from weaksam.errors import UserError
+
 Config = TypeVar("Config")
 # TOML has no null: `--set section=none` leaves out a section, a path or a number.
 LEFT_OUT = "none"
@@ -37,7 +39,7 @@ RENAMED_KEYS = {
 }
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """A setting that cannot be used; the message names file, key and remedy."""
 
 
@@ -83,7 +85,7 @@ def _read_extended(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"{path}: {EXTENDS}: the file extends itself")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # of TOML, or of its encoding
         raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
     return _extended(values, path, (*extending, path.resolve()))
 

@@ -54,7 +54,7 @@ class Detections:
 
     @staticmethod
     def concat(parts: Sequence[Detections]) -> Detections:
-        """One container with the rows of all parts in their order."""
+        """Return one container with the rows of all parts in their order."""
         parts = [Detections.empty(), *parts]
         columns = ([getattr(part, field.name) for part in parts] for field in fields(Detections))
         return Detections(*(np.concatenate(column) for column in columns))

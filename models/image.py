@@ -1,4 +1,4 @@
-"""Pictures from bytes and files: upright RGB, with limits checked before any pixel is decoded."""
+"""Images from bytes and files: upright RGB, with limits checked before any pixel is decoded."""
 
 from __future__ import annotations
 
@@ -13,23 +13,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError, features
 
+from models.decoding.jpeg import complete_jpeg, is_tolerable, lost_rows, reduce_jpeg
+from models.decoding.pixels import Pixels, opencv_pixels, upright_rgb
+from weaksam.errors import UserError
 from weaksam.files.image_files import HEAD_BYTES, foreign_format
 
 ImageErrorCode = Literal["not_an_image", "image_too_large", "image_broken"]
 DEFAULT_MAX_PIXELS = 100_000_000
 # Others would be decoded by outside programs (EPS), or before their size can be looked at (ICO, ICNS).
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP", *(("AVIF",) if features.check("avif") else ()))
-STRIP_ROWS = 256
 EXIF_ORIENTATION = 0x0112
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 # What Pillow raises for damaged files, its parsers of TIFF and EXIF included.
 BROKEN = (
     OSError,
@@ -48,8 +41,8 @@ BROKEN = (
 Image.MAX_IMAGE_PIXELS = None
 
 
-class ImageError(ValueError):
-    """A picture that cannot be used; ``code`` is stable, the message says what to do."""
+class ImageError(UserError):
+    """An image that cannot be used; ``code`` is stable, the message says what to do."""
 
     def __init__(self, code: ImageErrorCode, message: str) -> None:
         super().__init__(message)
@@ -61,42 +54,65 @@ class ImageError(ValueError):
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """A picture upright in RGB: ``image_hwc_u8`` [H,W,3], the file format and the sha256 of size and pixels."""
+    """An image upright in RGB.
+
+    Attributes:
+        image_hwc_u8: [h,w,3], smaller than the image itself if the file was decoded at a reduced scale.
+        format: of the file.
+        sha256: of size and pixels.
+        full_hw: size of the image if it differs from that of the pixels.
+        warnings: sentences on what is wrong with the file.
+    """
 
     image_hwc_u8: npt.NDArray[np.uint8]
     format: str
     sha256: str
+    full_hw: tuple[int, int] | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def size_hw(self) -> tuple[int, int]:
+        """Height and width of the upright image, in pixels of the file."""
         height, width = self.image_hwc_u8.shape[:2]
-        return height, width
+        return self.full_hw or (height, width)
 
 
-def decode_image(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> DecodedImage:
-    """Decode a file in one of `FORMATS`: EXIF upright, first frame, alpha over white, 16-bit scaled to 8.
+def decode_image(
+    data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, max_declared_pixels: int | None = None
+) -> DecodedImage:
+    """Decode a file in one of `FORMATS`: EXIF upright, first frame, alpha over white, more than 8 bits stretched.
+
+    A JPEG of which the end is missing is accepted, with a warning, if that costs no more than its last rows.
+
+    Args:
+        max_pixels: bound on the pixels that are decoded.
+        max_declared_pixels: bound on the pixels of a file; None: the same. A baseline JPEG of more than ``max_pixels``
+            is decoded at a reduced scale.
 
     Raises:
         ImageError: ``not_an_image``, ``image_too_large`` (from the header, before decoding) or ``image_broken``.
     """
-    opened = _open(data, max_pixels)
+    opened, full_wh = _open(data, max_pixels, max_declared_pixels or max_pixels)
     try:
-        opened.load()
-        turn = TURNS.get(orientation_of(opened))
-        upright = opened if turn is None else opened.transpose(turn)
-        image_hwc_u8 = np.ascontiguousarray(_to_rgb(upright))
+        pixels, warnings = _load(opened, data, max_pixels)
+        orientation = orientation_of(opened)
+        image_hwc_u8 = upright_rgb(pixels, orientation)
     except BROKEN as error:
         raise ImageError("image_broken", f"image is damaged or cut short ({error}): send the whole file") from error
-    return DecodedImage(image_hwc_u8, opened.format or "unknown", pixels_sha256(image_hwc_u8))
+    full_hw = full_wh if orientation >= 5 else full_wh[::-1]
+    reduced = full_hw if full_hw != image_hwc_u8.shape[:2] else None
+    return DecodedImage(
+        image_hwc_u8, opened.format or "unknown", pixels_sha256(image_hwc_u8, reduced), reduced, warnings
+    )
 
 
 def read_image(path: Path) -> npt.NDArray[np.uint8]:
-    """The pixels of `decode_file`, [H,W,3] upright RGB."""
+    """Return the pixels of `decode_file`, [H,W,3] upright RGB."""
     return decode_file(path).image_hwc_u8
 
 
 def decode_file(path: Path) -> DecodedImage:
-    """Decode a picture on disk.
+    """Decode an image on disk.
 
     Raises:
         ImageError: as `decode_image` does, with the file's path before the message.
@@ -109,21 +125,23 @@ def decode_file(path: Path) -> DecodedImage:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """EXIF's orientation of an opened file, 1 to 8; 1, upright, where there is none or EXIF cannot be read."""
+    """Return EXIF's orientation of an opened file, 1 to 8; 1, upright, if there is none or EXIF cannot be read."""
     try:
-        return int(image.getexif().get(EXIF_ORIENTATION, 1))
+        orientation = int(image.getexif().get(EXIF_ORIENTATION, 1))
     except BROKEN:
         return 1
+    return orientation if 1 <= orientation <= 8 else 1
 
 
-def pixels_sha256(image_hwc_u8: npt.NDArray[np.uint8]) -> str:
-    """Digest of a picture's shape and pixels: equal pictures agree whatever file they came in."""
-    digest = hashlib.sha256(repr(image_hwc_u8.shape).encode())
+def pixels_sha256(image_hwc_u8: npt.NDArray[np.uint8], full_hw: tuple[int, int] | None = None) -> str:
+    """Return the digest of an image's size and pixels: equal images agree whatever file they came in."""
+    digest = hashlib.sha256(repr((image_hwc_u8.shape, full_hw) if full_hw else image_hwc_u8.shape).encode())
     digest.update(np.ascontiguousarray(image_hwc_u8).data)
     return digest.hexdigest()
 
 
-def _open(data: bytes, max_pixels: int) -> Image.Image:
+def _open(data: bytes, max_pixels: int, max_declared_pixels: int) -> tuple[Image.Image, tuple[int, int]]:
+    """Return an image that is ready to be loaded within the bounds, and the width and height of its file."""
     try:
         opened = Image.open(io.BytesIO(data), formats=FORMATS)
     except (UnidentifiedImageError, *BROKEN) as error:
@@ -131,39 +149,36 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
         known = "no image in a known format" if found is None else f"{found}, which is not supported"
         raise ImageError("not_an_image", f"the bytes are {known}: send JPEG, PNG or WebP") from error
     width, height = opened.size
-    if width * height > max_pixels:
+    if width * height <= max_declared_pixels:
+        reduce_jpeg(opened, max_pixels)
+    if opened.width * opened.height > max_pixels:
+        limit = max_declared_pixels if width * height > max_declared_pixels else max_pixels
+        hint = ", or save it as a JPEG that is not progressive" if limit < max_declared_pixels else ""
         raise ImageError(
             "image_too_large",
-            f"image is {width} x {height} = {width * height} pixels, the limit is {max_pixels}: send a smaller one",
+            f"image is {width} x {height} = {width * height} pixels, the limit is {limit}: send a smaller one{hint}",
         )
-    return opened
+    return opened, (width, height)
 
 
-def _to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
-    if image.mode.startswith("I") or image.mode == "F":
-        return _wide_grey_to_rgb(np.asarray(image))
-    if image.has_transparency_data:
-        seen = image if image.mode == "RGBA" else image.convert("RGBA")
-        image = Image.new("RGB", image.size, "white")
-        image.paste(seen, mask=seen)
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-
-
-def _wide_grey_to_rgb(grey_hw: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
-    # Pillow's own conversion clips values at 255, which turns such pictures white.
-    divisor = _divisor(grey_hw)
-    eight_bit = np.empty(grey_hw.shape, np.uint8)
-    for first in range(0, len(grey_hw), STRIP_ROWS):  # as a whole it would be eight bytes a pixel, three times over
-        rows = slice(first, first + STRIP_ROWS)
-        eight_bit[rows] = np.clip(np.nan_to_num(grey_hw[rows].astype(np.float64) / divisor), 0, 255)
-    return np.repeat(eight_bit[..., None], 3, axis=2)
-
-
-def _divisor(grey_hw: npt.NDArray[np.generic]) -> float:
-    """What brings values into 0..255: they may be shares, bytes, 16-bit numbers, or anything beyond."""
-    largest = float(np.nanmax(grey_hw, initial=0))
-    if np.issubdtype(grey_hw.dtype, np.floating) and largest <= 1:
-        return 1 / 255
-    if largest <= 255:
-        return 1.0
-    return 257.0 if largest <= 65535 else largest / 255
+def _load(opened: Image.Image, data: bytes, max_pixels: int) -> tuple[Pixels, tuple[str, ...]]:
+    """Return the pixels of an opened image, even of a JPEG that lacks its end, with warnings."""
+    decoded = opencv_pixels(opened, data)
+    if decoded is not None:
+        return decoded, ()
+    try:
+        opened.load()
+        return opened, ()
+    except OSError:
+        completed = complete_jpeg(data) if opened.format == "JPEG" else None
+        if completed is None:
+            raise
+        quiet, noisy = (Image.open(io.BytesIO(file), formats=["JPEG"]) for file in (completed.quiet, completed.noisy))
+        for image in (quiet, noisy):
+            reduce_jpeg(image, max_pixels)
+            image.load()
+        rows = lost_rows(quiet, noisy)
+        if not is_tolerable(rows, quiet.height):
+            raise
+    lost = f"the last {rows} of {quiet.height} rows are guessed" if rows else "all pixels are there"
+    return quiet, (f"the JPEG file lacks its end; {lost}",)

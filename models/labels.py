@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from weaksam.errors import UserError
+
 
 def fold_label(text: str) -> str:
     """Return the form in which names are compared: without regard to case, spaces, ``-`` and ``_``.
@@ -28,7 +30,7 @@ class Label:
 class LabelSet:
     """The classes of a bundle, in the order of its graphs' class axis.
 
-    Raises ValueError where two labels could not be told apart.
+    Raises UserError where two labels could not be told apart.
     """
 
     labels: tuple[Label, ...]
@@ -38,9 +40,9 @@ class LabelSet:
         seen: dict[str, str] = {}
         for folded, name in spellings:
             if seen.setdefault(folded, name) != name:
-                raise ValueError(f"labels {seen[folded]!r} and {name!r} share the spelling {folded!r}: rename one")
+                raise UserError(f"labels {seen[folded]!r} and {name!r} share the spelling {folded!r}: rename one")
         if len({label.name for label in self.labels}) != len(self.labels):
-            raise ValueError("labels must be distinct: a name stands twice")
+            raise UserError("labels must be distinct: a name stands twice")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -59,11 +61,11 @@ class LabelSet:
         }
 
     def index(self, tag: str) -> int | None:
-        """Class index of a tag as a user wrote it, or None where no label or alias matches."""
+        """Return the class index of a tag as a user wrote it, or None if no label or alias matches."""
         return self._index_of_folded.get(fold_label(tag))
 
     def nearest(self, tag: str, count: int = 3) -> list[str]:
-        """Names of the labels spelled most like ``tag``, best first; at least one where there are labels."""
+        """Return the labels spelled most like ``tag``, best first; at least one if there are labels."""
         folded = fold_label(tag)
         similarity = {text: difflib.SequenceMatcher(None, folded, text).ratio() for text in self._index_of_folded}
         ranked = sorted(similarity, key=lambda text: -similarity[text])

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from models.masks import draw_mask
+
 
 @dataclass(frozen=True)
 class Letterbox:
@@ -77,16 +79,7 @@ class Letterbox:
         first_xy, last_xy = self._window(logits_hw, step_xy)
         if (first_xy >= last_xy).any():
             return mask
-        # One warp instead of upsample, crop and resize: image pixel centres are looked up in the logits directly.
-        (step_x, step_y), (shift_x, shift_y) = step_xy, step_xy * (first_xy + 0.5) - 0.5
-        warped = cv2.warpAffine(
-            logits_hw.astype(np.float32),
-            np.array([[step_x, 0, shift_x], [0, step_y, shift_y]], np.float32),
-            tuple(map(int, last_xy - first_xy)),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        mask[first_xy[1] : last_xy[1], first_xy[0] : last_xy[0]] = warped > 0
+        draw_mask(mask, logits_hw, step_xy, np.zeros(2), first_xy, last_xy)
         return mask
 
     def _window(

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 Mask = npt.NDArray[np.bool_]
+# A mask is drawn in strips of so many pixels, since its logits take four bytes each.
+STRIP_PIXELS = 2**24
 
 
 class Rle(TypedDict):
@@ -21,7 +23,7 @@ class Rle(TypedDict):
 
 def encode_rle(mask_hw: Mask) -> Rle:
     """Mask [H,W] to COCO compressed run lengths (column-major, first run is background)."""
-    encoded = coco_mask.encode(np.asfortranarray(mask_hw, dtype=np.uint8))
+    encoded = coco_mask.encode(np.asfortranarray(mask_hw).view(np.uint8))
     return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
 
 
@@ -41,27 +43,47 @@ def encode_mask_png(mask_hw: Mask) -> bytes:
 def paste_mask(
     logits_hw: npt.NDArray[np.floating], box_xyxy: npt.NDArray[np.float32], size_hw: tuple[int, int]
 ) -> Mask:
-    """A mask [H,W], column-major, from logits [M,M] over a box [4] in its pixels (logit above 0).
+    """Return a mask [H,W], column-major, from logits [M,M] over a box [4] in its pixels (logit above 0).
 
-    The box may reach over the picture's edges; nothing outside it is in the mask.
+    The box may reach over the image's edges; nothing outside it is in the mask.
     """
     mask_hw = np.zeros(size_hw, np.bool_, order="F")
     corners_xy = box_xyxy.astype(np.float64).reshape(2, 2)
     # The pixels whose centres lie inside the box.
     first_xy, end_xy = np.clip(np.ceil(corners_xy - 0.5).astype(np.int64), 0, size_hw[::-1])
-    if (first_xy >= end_xy).any():
-        return mask_hw
-    step_xy = logits_hw.shape[0] / (corners_xy[1] - corners_xy[0])
-    (step_x, step_y), (shift_x, shift_y) = step_xy, step_xy * (first_xy + 0.5 - corners_xy[0]) - 0.5
-    warped = cv2.warpAffine(
-        logits_hw.astype(np.float32),
-        np.array([[step_x, 0, shift_x], [0, step_y, shift_y]]),
-        (int(end_xy[0] - first_xy[0]), int(end_xy[1] - first_xy[1])),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    mask_hw[first_xy[1] : end_xy[1], first_xy[0] : end_xy[0]] = warped > 0
+    if (first_xy < end_xy).all():
+        step_xy = logits_hw.shape[0] / (corners_xy[1] - corners_xy[0])
+        draw_mask(mask_hw, logits_hw, step_xy, -step_xy * corners_xy[0], first_xy, end_xy)
     return mask_hw
+
+
+def draw_mask(
+    mask_hw: Mask,
+    logits_hw: npt.NDArray[np.floating],
+    step_xy: npt.NDArray[np.float64],
+    shift_xy: npt.NDArray[np.float64],
+    first_xy: npt.NDArray[np.int64],
+    end_xy: npt.NDArray[np.int64],
+) -> None:
+    """Set the pixels of a mask, within a window, where the logits under them are above 0 (bilinear).
+
+    Args:
+        step_xy, shift_xy: a point at ``x`` in the mask lies at ``step * x + shift`` in the logits, cells being 1 wide.
+        first_xy, end_xy: the window, half-open.
+    """
+    rows = max(1, STRIP_PIXELS // int(end_xy[0] - first_xy[0]))
+    for top in range(int(first_xy[1]), int(end_xy[1]), rows):
+        bottom = min(top + rows, int(end_xy[1]))
+        # One warp instead of upsample, crop and resize: centres of pixels are looked up in the logits directly.
+        offset_x, offset_y = step_xy * (np.array([first_xy[0], top]) + 0.5) + shift_xy - 0.5
+        warped = cv2.warpAffine(
+            logits_hw.astype(np.float32),
+            np.array([[step_xy[0], 0, offset_x], [0, step_xy[1], offset_y]]),
+            (int(end_xy[0] - first_xy[0]), bottom - top),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        mask_hw[top:bottom, first_xy[0] : end_xy[0]] = warped > 0
 
 
 def mask_box(mask_hw: Mask) -> npt.NDArray[np.float32]:

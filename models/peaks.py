@@ -44,7 +44,7 @@ def find_peaks(
     settings: PromptSettings,
     map_kinds: Sequence[str],
 ) -> Peaks:
-    """Local maxima of the maps of the given classes, strongest first within a map.
+    """Return the local maxima of the maps of the given classes, strongest first within a map.
 
     The maps of single attention heads, whose names begin with ``cross_``, agree with each other more often than not:
     their peaks are merged by clustering, and follow those of the other maps.
@@ -53,7 +53,7 @@ def find_peaks(
         maps_kchw: activation maps [K,C,h,w] over the whole square input, K kinds of map.
         class_indices: the classes asked for.
         side_px: side of the square input in pixels.
-        valid_hw: part of the input that holds the picture, in pixels; padding has no peaks.
+        valid_hw: part of the input that holds the image, in pixels; padding has no peaks.
         map_kinds: names of the K kinds.
     """
     stride = side_px / maps_kchw.shape[-1]
@@ -77,7 +77,7 @@ def find_peaks(
 
 
 def merge_peaks(peaks: Sequence[Peak], clusters_share: float) -> list[Peak]:
-    """The centres of k-means clusters, each with the value of its strongest peak, strongest first.
+    """Return the centres of k-means clusters, each with the value of its strongest peak, strongest first.
 
     Args:
         peaks: of several maps of one class.

@@ -15,15 +15,15 @@ Float32 = npt.NDArray[np.float32]
 
 # Faster R-CNN's scaling of box deltas, and its bound on growth (arXiv 1506.01497 and its public code).
 DELTA_WEIGHTS = np.array([10.0, 10.0, 5.0, 5.0], np.float32)
-MOST_LOG_GROWTH = float(np.log(1000.0 / 16.0))
+MAX_LOG_GROWTH = float(np.log(1000.0 / 16.0))
 
 
 def apply_deltas(boxes_xyxy: Float32, deltas: Float32) -> Float32:
-    """Boxes [N,4] moved and scaled by deltas [N,4] (dx, dy, dw, dh as in R-CNN, times `DELTA_WEIGHTS`)."""
+    """Return boxes [N,4] moved and scaled by deltas [N,4] (dx, dy, dw, dh as in R-CNN, times `DELTA_WEIGHTS`)."""
     scaled = deltas / DELTA_WEIGHTS
     sides_wh = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
     centres_xy = boxes_xyxy[:, :2] + sides_wh / 2 + scaled[:, :2] * sides_wh
-    half_wh = sides_wh * np.exp(np.minimum(scaled[:, 2:], MOST_LOG_GROWTH)) / 2
+    half_wh = sides_wh * np.exp(np.minimum(scaled[:, 2:], MAX_LOG_GROWTH)) / 2
     return np.concatenate([centres_xy - half_wh, centres_xy + half_wh], axis=1).astype(np.float32)
 
 
@@ -36,19 +36,19 @@ def select_detections(
     valid_hw: tuple[int, int],
     settings: PostSettings,
 ) -> Detections:
-    """The detections of the allowed classes, best first; no other class can come back.
+    """Return the detections of the allowed classes, best first; no other class can come back.
 
     Args:
         boxes_xyxy: proposals [P,4] in pixels of the graph's input.
         scores: [P,C].
-        deltas: [P,C,4], or [P,1,4] where all classes share them.
+        deltas: [P,C,4], or [P,1,4] if all classes share them.
         predicted_iou: [P] the decoder's estimate of each mask, see `PostSettings.quality_power`.
         allowed: class indices.
-        valid_hw: part of the input that holds the picture, in pixels.
+        valid_hw: part of the input that holds the image, in pixels.
 
     Returns:
         Detections in pixels of the graph's input, ``sources`` the proposals they came from. No score threshold is
-        applied: the caller's ledger needs the best score of a class even where it is too low.
+        applied: the caller's ledger needs the best score of a class even if it is too low.
     """
     quality = np.clip(predicted_iou, 0, 1) ** settings.quality_power
     scores = (scores * quality[:, None]).astype(np.float32)
@@ -64,9 +64,9 @@ def select_detections(
 def detector_detections(
     boxes_xyxy: Float32, scores: Float32, labels: npt.NDArray[np.int64], valid_hw: tuple[int, int]
 ) -> Detections:
-    """The answer of the graph `detector` as detections, in its order and frame.
+    """Return the output of the graph `detector` as detections, in its order and frame.
 
-    Boxes [D,4] are cut to the part of the input that holds the picture; those that lie in the padding go.
+    Boxes [D,4] are cut to the part of the input that holds the image; those that lie in the padding go.
     """
     cut = clip_boxes(boxes_xyxy, valid_hw)
     inside = np.flatnonzero((cut[:, 2:] > cut[:, :2]).all(axis=1))
@@ -74,12 +74,12 @@ def detector_detections(
 
 
 def missed_classes(found: Detections, classes: Sequence[int], min_scores: Float32) -> tuple[int, ...]:
-    """Those of the classes of which no detection reaches its class's least score; ``min_scores`` is [C]."""
+    """Return those classes of which no detection reaches its minimum; ``min_scores`` is [C]."""
     seen = set(found.labels[found.scores >= min_scores[found.labels]].tolist())
     return tuple(label for label in classes if label not in seen)
 
 
 def best_first(parts: Sequence[Detections]) -> Detections:
-    """All parts in one, by falling score."""
+    """Return all parts in one, by falling score."""
     found = Detections.concat(parts)
     return found[np.argsort(-found.scores, kind="stable")]

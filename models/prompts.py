@@ -26,7 +26,7 @@ class PromptBatch:
 
 @dataclass(frozen=True)
 class DecodedBatch:
-    """Answers to P prompts at M mask levels: ``boxes`` [P,M,4] in pixels of the input, ``iou``, ``stability`` [P,M]."""
+    """Results of P prompts at M mask levels: ``boxes`` [P,M,4] in pixels of the input, ``iou``, ``stability`` [P,M]."""
 
     boxes: Float32
     iou: Float32
@@ -37,25 +37,25 @@ class DecodedBatch:
 
 
 def point_prompts(points_xy: Float32) -> PromptBatch:
-    """Each point [P,2] alone, padded to two rows as Segment Anything itself pads a lone point."""
+    """Return each point [P,2] alone, padded to two rows as Segment Anything itself pads a lone point."""
     coords = np.stack([points_xy, np.zeros_like(points_xy)], axis=1)
     labels = np.tile(np.array([FOREGROUND, PADDING], np.float32), (len(points_xy), 1))
     return PromptBatch(coords.astype(np.float32), labels)
 
 
 def group_prompt(points_xy: Float32) -> PromptBatch:
-    """All points [N,2] together as one prompt, at its exact N: padding would change the answer."""
+    """Return all points [N,2] together as one prompt, at its exact N: padding would change the result."""
     return PromptBatch(points_xy[None].astype(np.float32), np.full((1, len(points_xy)), FOREGROUND, np.float32))
 
 
 def box_prompts(boxes_xyxy: Float32) -> PromptBatch:
-    """Each box [P,4] as its two corners."""
+    """Return each box [P,4] as its two corners."""
     labels = np.tile(np.array([TOP_LEFT, BOTTOM_RIGHT], np.float32), (len(boxes_xyxy), 1))
     return PromptBatch(boxes_xyxy.reshape(-1, 2, 2).astype(np.float32), labels)
 
 
 def grid_points(side: int, valid_hw: tuple[int, int]) -> Float32:
-    """Centres [side*side,2] of an even grid over the picture's part of the input, x, y in pixels."""
+    """Return the centres [side*side,2] of an even grid over the image's part of the input, x, y in pixels."""
     centres = (np.arange(side, dtype=np.float32) + 0.5) / side
     ys, xs = np.meshgrid(centres * valid_hw[0], centres * valid_hw[1], indexing="ij")
     return np.stack([xs.ravel(), ys.ravel()], axis=1)
@@ -64,7 +64,7 @@ def grid_points(side: int, valid_hw: tuple[int, int]) -> Float32:
 def split_prompts(batch: PromptBatch, buckets: Sequence[int]) -> list[PromptBatch]:
     """Cut a batch into runs whose lengths are among ``buckets``, repeating the last prompt as padding.
 
-    Fixed sizes spare TensorRT a new plan and keep memory bounded; the caller drops the answers to the padding.
+    Fixed sizes spare TensorRT a new plan and keep memory bounded; the caller drops the results of the padding.
     """
     largest = max(buckets)
     starts = range(0, len(batch), largest)

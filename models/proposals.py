@@ -1,6 +1,6 @@
 """From prompts to proposals, written once for training and serving.
 
-`propose` does no inference itself: it yields the prompts it wants answered and is sent the answers, so that the
+`propose` does no inference itself: it yields prompts and is sent what the decoder made of them, so that the
 training loop drives it with a plain call and the service with an awaited one.
 """
 
@@ -87,12 +87,12 @@ def propose(
 
     Args:
         peaks: of all tags together, in pixels of the graph's input.
-        valid_hw: part of the input that holds the picture, in pixels.
+        valid_hw: part of the input that holds the image, in pixels.
         settings: of the bundle.
         map_points_xy: maxima [N,2] of the prompt map, highest first, in pixels of the graph's input; None takes grids.
 
     Yields:
-        Prompt batches of one length N each; send the answers back in the same order.
+        Prompt batches of one length N each; send the decoder's results back in the same order.
     """
     pool = [Proposals.empty()]
     prompts: list[PromptBatch] = []
@@ -125,7 +125,7 @@ def propose(
 
 
 def run_proposing(proposing: Proposing, decode: Decode, buckets: Sequence[int]) -> ProposalSet:
-    """Drive `propose` with a synchronous decoder that answers runs of the given sizes."""
+    """Drive `propose` with a synchronous decoder that takes runs of the given sizes."""
     try:
         batch = next(proposing)
         while True:
@@ -143,7 +143,7 @@ def join_decoded(runs: Sequence[DecodedBatch], count: int) -> DecodedBatch:
 
 
 def prompt_of(prompts: Sequence[PromptBatch], index: int) -> PromptBatch:
-    """The single prompt number ``index`` in the order of the decoder's runs."""
+    """Return the single prompt number ``index`` in the order of the decoder's runs."""
     for batch in prompts:
         if index < len(batch):
             return PromptBatch(batch.coords[index : index + 1], batch.labels[index : index + 1])
@@ -177,7 +177,7 @@ def _uncovered(
 
 
 def _promising(pool: Sequence[Proposals], valid_hw: tuple[int, int], settings: PromptSettings) -> Float32:
-    """Points of the finest grid in promising boxes and in no good mask's: in turn one of each box, its centre first."""
+    """Return points of the finest grid in promising boxes and in no good mask's, one of each box in turn."""
     points_xy = _uncovered(grid_points(settings.focus_side, valid_hw), pool, valid_hw, settings)
     things = _things(pool, valid_hw, settings, settings.focus_min_iou)
     boxes_xyxy = things.boxes_xyxy[nms(things.boxes_xyxy, things.predicted_iou, SAME_THING_IOU)]
@@ -192,18 +192,18 @@ def _promising(pool: Sequence[Proposals], valid_hw: tuple[int, int], settings: P
 
 
 def _things(
-    pool: Sequence[Proposals], valid_hw: tuple[int, int], settings: PromptSettings, least_iou: float
+    pool: Sequence[Proposals], valid_hw: tuple[int, int], settings: PromptSettings, min_iou: float
 ) -> Proposals:
-    """The masks so far of at least this predicted IoU whose boxes are not most of the picture."""
+    """Return the masks so far of at least this predicted IoU whose boxes are not most of the image."""
     masks = _concat(pool)
-    most_px = settings.cover_max_area_share * valid_hw[0] * valid_hw[1]
-    return masks[(masks.predicted_iou >= least_iou) & (box_areas(masks.boxes_xyxy) <= most_px)]
+    max_area_px = settings.cover_max_area_share * valid_hw[0] * valid_hw[1]
+    return masks[(masks.predicted_iou >= min_iou) & (box_areas(masks.boxes_xyxy) <= max_area_px)]
 
 
-def _strongest(peaks: Peaks, label: int, most: int) -> Float32:
-    """Points of a label's highest peaks: several kinds of maps together may have more than one prompt may hold."""
+def _strongest(peaks: Peaks, label: int, max_count: int) -> Float32:
+    """Return points of a label's highest peaks: kinds of maps together may exceed one prompt."""
     mine = np.flatnonzero(peaks.labels == label)
-    points_xy: Float32 = peaks.points_xy[np.sort(mine[np.argsort(-peaks.values[mine], kind="stable")[:most]])]
+    points_xy: Float32 = peaks.points_xy[np.sort(mine[np.argsort(-peaks.values[mine], kind="stable")[:max_count]])]
     return points_xy
 
 
@@ -220,20 +220,21 @@ def _in_turn(peaks: Peaks, max_count: int) -> Float32:
     return points_xy
 
 
-def _thinned(points_xy: Float32, most: int) -> Float32:
-    """At most so many of the points, evenly over their order: the first ones alone would leave out a picture's foot."""
-    if len(points_xy) <= most:
+def _thinned(points_xy: Float32, max_count: int) -> Float32:
+    """Return at most so many of the points, evenly over their order: the first ones would leave out an image's foot."""
+    if len(points_xy) <= max_count:
         return points_xy
-    chosen: Float32 = points_xy[np.linspace(0, len(points_xy) - 1, max(0, most)).round().astype(np.int64)]
-    return chosen
+    spread = np.linspace(0, len(points_xy) - 1, max(0, max_count)).round().astype(np.int64)
+    thinned: Float32 = points_xy[spread]
+    return thinned
 
 
 def _select(masks: Proposals, valid_hw: tuple[int, int], settings: PromptSettings) -> Proposals:
-    """Best first by predicted IoU, near-duplicates dropped, at most ``max_proposals``."""
+    """Return the best masks by predicted IoU, near-duplicates dropped, at most ``max_proposals``."""
     kept = nms(masks.boxes_xyxy, masks.predicted_iou, settings.duplicate_iou)[: settings.max_proposals]
-    chosen = masks[kept]
-    columns = [getattr(chosen, field.name) for field in fields(Proposals)]
-    columns[0] = clip_boxes(chosen.boxes_xyxy, valid_hw)
+    selected = masks[kept]
+    columns = [getattr(selected, field.name) for field in fields(Proposals)]
+    columns[0] = clip_boxes(selected.boxes_xyxy, valid_hw)
     return Proposals(*columns)
 
 

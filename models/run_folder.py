@@ -12,6 +12,7 @@ from typing import Any
 
 from models.labels import LabelSet
 from models.labels_file import read_labels
+from weaksam.errors import UserError
 
 CONFIG = "config.json"
 INPUTS = "inputs.json"
@@ -24,7 +25,7 @@ THRESHOLDS = "thresholds.json"
 SAMPLE_IMAGES = "pictures.npy"  # the export compares the traced detector with torch on them
 
 
-class RunError(ValueError):
+class RunError(UserError):
     """A run's folder that lacks a file; the message names it and the command that makes it."""
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from weaksam.errors import UserError
+
 MaskSource = Literal["proposal", "box", "detector"]
 Effort = Literal["fast", "full"]
 PeakGrid = Literal["map", "input"]
-# For bundles that name no sizes of their own for Triton: few for the masks of an answer, many for a grid on a GPU.
+# For bundles that name no sizes of their own for Triton: few for the masks of a response, many for a grid on a GPU.
 TRITON_BUCKETS = (4, 16, 64)
 
 
@@ -18,27 +20,27 @@ class PromptSettings:
 
     Attributes:
         peak_window_px: side of the window, in pixels of the graph's input, within which a peak is the highest.
-        peak_min_value: least value of a peak in its min-max normalised map.
-        peak_max_count: most peaks of one map of a class.
+        peak_min_value: minimum value of a peak in its min-max normalised map.
+        peak_max_count: maximum of peaks of one map of a class.
         peak_grid: ``input`` enlarges maps to the pixels of the graph's input before peaks are looked for, ``map``
             looks at their own cells.
         cross_peak_window_px: as ``peak_window_px``, for maps of single attention heads.
         cross_clusters_share: clusters that the peaks of these maps are merged into, as a share of their number.
         grid_sides: points per side of each grid round, coarse to fine.
-        max_prompts: most prompts spent on one picture, those of peaks, groups of peaks and grid together.
+        max_prompts: maximum of prompts spent on one image, those of peaks, groups of peaks and grid together.
         prompt_buckets: sizes that a run of `sam_decoder` is padded to, by backend; see `buckets_of`.
         proposal_bucket: multiple to which the number of proposals is padded for `wsod`.
         mask_levels: mask levels of the decoder that become proposals.
-        grid_min_iou: least predicted IoU of a grid prompt's mask.
-        grid_min_stability: least stability of a grid prompt's mask.
+        grid_min_iou: minimum predicted IoU of a grid prompt's mask.
+        grid_min_stability: minimum stability of a grid prompt's mask.
         cover_min_iou: a grid point inside the box of a mask with at least this predicted IoU is not asked.
-        cover_max_area_share: ... unless that box takes more than this share of the picture.
+        cover_max_area_share: ... unless that box takes more than this share of the image.
         focus_side: points per side of the last grid, of which only points inside promising masks are asked; 0 for none.
-        focus_min_iou: least predicted IoU of a promising mask; its box may take ``cover_max_area_share`` at most.
-        map_min_value: least value of a maximum of the prompt map that is asked about.
-        map_max_count: most maxima of the prompt map; 0 asks the grid although the segmenter has a map.
+        focus_min_iou: minimum predicted IoU of a promising mask; its box may take ``cover_max_area_share`` at most.
+        map_min_value: minimum value of a maximum of the prompt map that is asked about.
+        map_max_count: maximum number of maxima of the prompt map; 0 asks the grid although the segmenter has a map.
         duplicate_iou: of two boxes with a higher IoU, one goes.
-        max_proposals: most proposals of one picture.
+        max_proposals: maximum of proposals of one image.
     """
 
     peak_window_px: int = 17
@@ -67,17 +69,17 @@ class PromptSettings:
 
     def __post_init__(self) -> None:
         if not 0 < self.cross_clusters_share <= 1:
-            raise ValueError(f"cross_clusters_share: is {self.cross_clusters_share}, take a share above 0, at most 1")
+            raise UserError(f"cross_clusters_share: is {self.cross_clusters_share}, take a share above 0, at most 1")
 
     def buckets_of(self, backend: str) -> tuple[int, ...]:
-        """Sizes of runs for a kind of backend.
+        """Return the sizes of runs for a kind of backend.
 
         Raises:
-            ValueError: there are none for it.
+            UserError: there are none for it.
         """
         known = {"triton": TRITON_BUCKETS, **self.prompt_buckets}
         if backend not in known:
-            raise ValueError(f"prompt_buckets of the bundle names {', '.join(known)}, not {backend}: add it")
+            raise UserError(f"prompt_buckets of the bundle names {', '.join(known)}, not {backend}: add it")
         return known[backend]
 
 
@@ -107,11 +109,11 @@ class BundleConfig:
     """What a bundle holds beside its graphs.
 
     Attributes:
-        name, version: stated in every answer.
+        name, version: stated in every response.
         prompts, post: see there.
-        map_scales: factors of the picture's size over which the maps are averaged that training's proposals start
+        map_scales: factors of the image's size over which the maps are averaged that training's proposals start
             from. Only a bundle without detector has them, as the graph `cam_averaged`; one scale is served.
-        map_flip: whether these maps are averaged over the mirrored picture as well.
+        map_flip: whether these maps are averaged over the mirrored image as well.
         half_size_boxes: whether a compact SAM's proposals are boxed from logits at half the side, by a graph of their
             own, `sam_boxes`: a fifth less time for boxes that are a little less exact.
         licences: of the bundle and of what it was made from, by name; stated in its provenance.
@@ -128,7 +130,7 @@ class BundleConfig:
 
     def __post_init__(self) -> None:
         if not self.map_scales or min(self.map_scales) <= 0:
-            raise ValueError(f"map_scales: is {list(self.map_scales)}, take factors above 0, such as [1.0, 0.8, 1.2]")
+            raise UserError(f"map_scales: is {list(self.map_scales)}, take factors above 0, such as [1.0, 0.8, 1.2]")
 
     @property
     def averages_maps(self) -> bool:

@@ -22,12 +22,12 @@ TRITON_TYPES: Mapping[str, str] = {
     "uint8": "UINT8",
 }
 BATCH_AXIS = "B"
-LARGEST_VERSION = 2**63 - 1
+MAX_VERSION = 2**63 - 1
 PART_LIMIT = 1000
 
 
 def sequence_number(bundle: Bundle) -> int:
-    """The bundle's version as Triton wants it, a positive whole number that rises.
+    """Return the bundle's version as Triton wants it, a positive whole number that rises.
 
     A whole number is itself; ``a.b`` and ``a.b.c`` are ``a * 1000000 + b * 1000 + c``.
 
@@ -37,7 +37,7 @@ def sequence_number(bundle: Bundle) -> int:
     if re.fullmatch(r"[0-9]+(\.[0-9]+){0,2}", bundle.version):
         first, *rest = map(int, bundle.version.split("."))
         number = first if not rest else (first * PART_LIMIT + rest[0]) * PART_LIMIT + sum(rest[1:])
-        if 0 < number <= LARGEST_VERSION and max(rest, default=0) < PART_LIMIT:
+        if 0 < number <= MAX_VERSION and max(rest, default=0) < PART_LIMIT:
             return number
     raise BundleError(
         f"version of the bundle is {bundle.version!r}: for Triton it must be a whole number from 1, as 7, or two or "
@@ -46,7 +46,7 @@ def sequence_number(bundle: Bundle) -> int:
 
 
 def digest_parameter(version: int) -> str:
-    """Name of the model parameter that holds the digest of the bundle behind a version."""
+    """Return the name of the model parameter that holds the digest of the bundle behind a version."""
     return f"bundle_digest_{version}"
 
 
@@ -56,5 +56,5 @@ def has_batch_axis(graph: GraphSpec) -> bool:
 
 
 def triton_dims(tensor: TensorSpec, *, batched: bool) -> list[int]:
-    """Sizes of the axes as a model's configuration states them: -1 is dynamic, the batch axis is left out."""
+    """Return the sizes of the axes as a configuration states them: -1 is dynamic, the batch axis is left out."""
     return [size if isinstance(size, int) else -1 for size in tensor.shape[int(batched) :]]

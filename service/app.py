@@ -33,6 +33,7 @@ from service.runtime.lifecycle import Lifecycle
 from service.runtime.request_handler import RequestHandler
 from service.runtime.server import Server
 from service.settings import Settings
+from weaksam.errors import UserError
 
 API_VERSION = "1"
 
@@ -125,7 +126,7 @@ def _tracer(settings: Settings) -> Tracer | None:
     try:
         from service.observability.otlp import OtlpTracer  # noqa: PLC0415 - the base install does not have what it needs
     except ModuleNotFoundError as error:
-        raise ValueError(
+        raise UserError(
             f"WEAKSAM_OTLP_ENDPOINT is {settings.otlp_endpoint!r}, but {error.name} is not installed: "
             "pip install -e '.[otel]' in a checkout, or unset it"
         ) from error

@@ -4,7 +4,7 @@
     ├── RequestError: the request is at fault, and fails again if it is sent again
     │   ├── InvalidRequest, UnknownTag, TooManyTags
     │   ├── ImageBroken, NotAnImage, UnsupportedMediaType, ImageTooLarge, BodyTooLarge
-    │   ├── UploadTimeout, ClientGone
+    │   ├── UploadTimeout, ClientGone, ImageNotCached
     │   ├── Unauthorized, Forbidden, RateLimited
     │   └── NotFound, MethodNotAllowed: raised by routing
     ├── CapacityError: the service cannot respond now; another attempt may succeed
@@ -20,6 +20,8 @@ A new error is a new class here; `python -m service.http.error_table` prints the
 from __future__ import annotations
 
 from typing import Any, ClassVar
+
+from weaksam.errors import UserError
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 
@@ -86,7 +88,13 @@ class ImageBroken(RequestError):
 class NotAnImage(RequestError):
     code, status = "not_an_image", 415
     title = "The bytes are not an image"
-    remedy = "Send a JPEG, PNG, WebP, TIFF, BMP or GIF file."
+    remedy = "Send a JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF file."
+
+
+class ImageNotCached(RequestError):
+    code, status = "image_not_cached", 404
+    title = "The image is not cached"
+    remedy = "Send the image itself."
 
 
 class UnsupportedMediaType(RequestError):
@@ -195,5 +203,5 @@ class BackendFailure(InternalError):
     """The backend refused or failed to run a graph."""
 
 
-class BackendMismatch(ValueError):
+class BackendMismatch(UserError):
     """A backend that cannot serve the bundle; the message names the graph, the tensor or the device."""

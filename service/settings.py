@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.bundle import DEFAULT_BUNDLE
+from weaksam.errors import UserError
 
 ENV_PREFIX = "WEAKSAM_"
 
@@ -64,7 +65,7 @@ class Settings(BaseSettings):
     )
     device: Literal["cpu", "cuda"] = Field("cpu", description="Device on which onnxruntime runs the graphs.")
     intra_op_threads: int = Field(
-        0, ge=0, description="Threads of onnxruntime within one operator; 0 takes one per core."
+        0, ge=0, description="Threads of onnxruntime within one operator; 0: all cores for a run that is alone, else 1."
     )
     workers: int = Field(2, ge=1, description="Requests that run at the same time.")
     queue_size: int = Field(32, ge=0, description="Requests that may wait for a worker; more get 503.")
@@ -80,7 +81,10 @@ class Settings(BaseSettings):
         75, ge=1, description="How long an idle connection stays open; set it above the same time of a proxy in front."
     )
     max_body_bytes: int = Field(32 * 2**20, ge=1, description="Largest request body; more gets 413.")
-    max_pixels: int = Field(50_000_000, ge=1, description="Largest image, width times height; more gets 413.")
+    max_pixels: int = Field(50_000_000, ge=1, description="Most pixels of an image that are decoded; more get 413.")
+    max_declared_pixels: int = Field(
+        400_000_000, ge=1, description="Largest JPEG; above max_pixels it is decoded at 1/2, 1/4 or 1/8 of its size."
+    )
     max_tags: int = Field(100, ge=1, description="Largest number of different tags in a request; more get 422.")
     max_detections: int = Field(
         100,
@@ -138,7 +142,7 @@ def load_settings(**overrides: Any) -> Settings:
     """Read settings from the environment; `overrides` win.
 
     Raises:
-        ValueError: a variable is wrong or unknown; it names the variable, its value and what is allowed.
+        UserError: a variable is wrong or unknown; it names the variable, its value and what is allowed.
     """
     _check_names(os.environ)
     try:
@@ -148,7 +152,7 @@ def load_settings(**overrides: Any) -> Settings:
             f"{ENV_PREFIX}{'.'.join(map(str, row['loc'])).upper()} is {row['input']!r}: {row['msg']}"
             for row in error.errors()
         ]
-        raise ValueError("; ".join(messages)) from error
+        raise UserError("; ".join(messages)) from error
 
 
 def _check_names(environment: Iterable[str]) -> None:
@@ -157,4 +161,4 @@ def _check_names(environment: Iterable[str]) -> None:
     unknown = sorted({name.upper() for name in environment if name.upper().startswith(ENV_PREFIX)} - set(known))
     if unknown:
         nearest = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0] for name in unknown}
-        raise ValueError("; ".join(f"{name} is no setting: did you mean {nearest[name]}?" for name in unknown))
+        raise UserError("; ".join(f"{name} is no setting: did you mean {nearest[name]}?" for name in unknown))

@@ -23,12 +23,12 @@ ARROWS: dict[str, set[str]] = {
     "weaksam.formats": {"weaksam", "weaksam.files"},
     "weaksam.labelling": DATA_TYPES,
     # The command line may call everything, and nothing calls it.
-    "weaksam.cli": {"weaksam", "weaksam.labelling", "models", "service", "training", "deploy"},
+    "weaksam.cli": {*DATA_TYPES, "weaksam.labelling", "models", "service", "training", "deploy"},
     "weaksam.__main__": {"weaksam.cli"},
     "models": DATA_TYPES,
-    "models.nets": {"models"},
+    "models.nets": {"models", "weaksam"},
     "service": {"models", "weaksam"},  # settings, errors and deadlines, at the root
-    "service.auth": {"service", "weaksam.files"},
+    "service.auth": {"service", "weaksam", "weaksam.files"},
     "service.observability": {"service", "weaksam"},
     "service.backends": {"models", "service", "service.observability"},
     "service.inference": {
@@ -40,14 +40,14 @@ ARROWS: dict[str, set[str]] = {
         "service.observability",
     },
     "service.runtime": {"models", "weaksam", "service", "service.auth", "service.inference", "service.observability"},
-    "service.batch": {"models", "weaksam", "weaksam.labelling", "service", "service.inference"},
+    "service.batch": {"models", *DATA_TYPES, "weaksam.labelling", "service", "service.inference"},
     "service.http": {"weaksam", "service", "service.auth", "service.observability", "service.runtime"},
     "service.app": {"models", "weaksam", "service"},
     "training": set(),
     "training.data": {"models", "models.nets", *DATA_TYPES},
     "training.scenes": {"models", "training.data", *DATA_TYPES},
     "training.runs": {"models", "training.data", *DATA_TYPES},
-    "training.metrics": {"models", "training.data"},
+    "training.metrics": {"models", "training.data", *DATA_TYPES},
     "training.proposals": TRAINING_BASE,
     "training.classifier": {*TRAINING_BASE, "models.nets", "training.metrics"},
     "training.sam": {*TRAINING_BASE, "models.nets", "training.metrics", "training.scenes"},
@@ -245,3 +245,24 @@ def test_one_backend_does_not_need_the_library_of_the_other(
         [sys.executable, "-c", code], cwd=repository_dir, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stderr
+
+
+# Validators of pydantic, which turns it into an error of its own, and checks of what our own code passes.
+MAY_RAISE_VALUE_ERROR = {
+    "models/detections.py",
+    "models/proposals.py",
+    "service/settings.py",
+    "training/metrics/average_precision.py",
+    "weaksam/mask_schemas.py",
+    "weaksam/schemas.py",
+    "weaksam/segment_schemas.py",
+    "weaksam/tag_texts.py",
+}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_mistake_of_the_user_raises_a_user_error(repository_dir: Path, package: str) -> None:
+    """The command line tells a `UserError` in one sentence, and a `ValueError` with its traceback."""
+    names = {path.relative_to(repository_dir).as_posix(): path for path in files_of(repository_dir, package)}
+    raising = {name for name, path in names.items() if "raise ValueError(" in path.read_text(encoding="utf-8")}
+    assert raising - MAY_RAISE_VALUE_ERROR == set()

@@ -1,19 +1,11 @@
 """Labelled boxes and masks from image-level tags: the client of the service and its data types."""
 
 from weaksam.blocking_client import Client
-from weaksam.client import AsyncClient, ClientError, RequestRefused, RetryPolicy, ServerFailed, ServerUnreachable
-from weaksam.schemas import (
-    BundleInfo,
-    Detection,
-    DetectResult,
-    ImageInfo,
-    LabelRow,
-    LabelsResponse,
-    PngMask,
-    PolygonMask,
-    RleMask,
-    TagRow,
-)
+from weaksam.client import AsyncClient, ClientError, RequestRefused, ServerFailed, ServerUnreachable
+from weaksam.mask_schemas import PngMask, PolygonMask, RleMask
+from weaksam.retry import RetryPolicy
+from weaksam.schemas import BundleInfo, Detection, DetectResult, ImageInfo, LabelRow, LabelsResponse, TagRow
+from weaksam.segment_schemas import SegmentMask, SegmentResult
 
 __all__ = [
     "AsyncClient",
@@ -30,6 +22,8 @@ __all__ = [
     "RequestRefused",
     "RetryPolicy",
     "RleMask",
+    "SegmentMask",
+    "SegmentResult",
     "ServerFailed",
     "ServerUnreachable",
     "TagRow",

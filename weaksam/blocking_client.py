@@ -37,10 +37,10 @@ class Client:
 
     Args:
         base_url: address of the service, such as `http://127.0.0.1:8000`.
-        options: those of `AsyncClient`: `timeout_s`, `max_concurrent`, `retry` and `api_key`.
+        options: those of `AsyncClient`: `timeout_s`, `max_concurrent`, `retry`, `api_key` and `ca_file`.
 
     Raises:
-        ValueError: `base_url` is no URL, or `max_concurrent` is below 1.
+        UserError: `base_url` is no URL, or `max_concurrent` is below 1.
     """
 
     def __init__(self, base_url: str, **options: Any) -> None:
@@ -52,6 +52,9 @@ class Client:
 
     detect = _blocking(AsyncClient.detect)
     """Find the tagged things in one image: see `AsyncClient.detect`."""
+
+    segment = _blocking(AsyncClient.segment)
+    """Find the masks that points and a box of one object may mean: see `AsyncClient.segment`."""
 
     labels = _blocking(AsyncClient.labels)
     """Return the labels of the service's bundle: see `AsyncClient.labels`."""

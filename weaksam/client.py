@@ -2,7 +2,7 @@
 
 ClientError
 ├── RequestRefused (ValueError)          4xx: the request is wrong, or the key's rate is still used up
-├── ServerFailed                         5xx, or still busy after the last attempt
+├── ServerFailed                         5xx, a redirect, or still busy after the last attempt
 └── ServerUnreachable (ConnectionError)  no response at all after the last attempt
 """
 
@@ -10,11 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -23,13 +19,21 @@ import httpx
 from pydantic import BaseModel
 
 from weaksam.client_limit import AdaptiveLimit
-from weaksam.schemas import DetectResult, LabelsResponse, MaskFormat
+from weaksam.connection import code_and_cause, proxy_for, tls_context
+from weaksam.errors import UserError
+from weaksam.mask_schemas import MaskFormat
+from weaksam.retry import RetryPolicy, retry_after_s
+from weaksam.schemas import DetectResult, Effort, LabelsResponse
+from weaksam.segment_schemas import Box, Point, SegmentResult
+from weaksam.tag_texts import form_tags
 
 UnknownTags = Literal["error", "skip"]
 Document = TypeVar("Document", bound=BaseModel)
 
-# A slow line, key used up for now, restarting behind a proxy, busy, past its deadline: worth asking again later.
-WORTH_ANOTHER_ATTEMPT = frozenset({408, 429, 502, 503, 504})
+# The key's rate is used up, or the service is busy: nothing else would be accepted either.
+BUSY_FOR_ALL = frozenset({429, 503})
+# A slow line, a restart behind a proxy, a deadline: trouble of this request, the others go on.
+WORTH_ANOTHER_ATTEMPT = BUSY_FOR_ALL | {408, 502, 504}
 
 
 class ClientError(Exception):
@@ -49,34 +53,11 @@ class RequestRefused(ClientError, ValueError):
 
 
 class ServerFailed(ClientError):
-    """The service failed on this request (5xx), or something else responds at its address."""
+    """The service failed on this request (5xx), redirects it, or something else responds at its address."""
 
 
 class ServerUnreachable(ClientError, ConnectionError):
     """There is no connection, it was cut, or no response came in time."""
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How often and how soon a request is sent again.
-
-    Attributes:
-        attempts: how many times one request is sent at most.
-        first_wait_s: longest wait after the first failure; it doubles with each further one.
-        max_wait_s: no wait is longer, whatever Retry-After says.
-    """
-
-    attempts: int = 6
-    first_wait_s: float = 0.5
-    max_wait_s: float = 60.0
-
-    def wait_s(self, attempt: int, retry_after_s: float | None) -> float:
-        """Return the seconds to wait after attempt number `attempt`, counted from 1, has failed."""
-        # Jitter, so that clients that failed together do not come back together. The wait may exceed Retry-After:
-        # a service may say one second for minutes, and that must not use up all attempts.
-        doubled_s = self.first_wait_s * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)
-        asked_s = (retry_after_s or 0.0) * random.uniform(1.0, 1.5)
-        return float(min(max(doubled_s, asked_s), self.max_wait_s))
 
 
 class AsyncClient:
@@ -93,9 +74,10 @@ class AsyncClient:
         max_concurrent: requests in flight at once; halved whenever the service says that it is busy.
         retry: how often and how soon a request is sent again.
         api_key: key of a service that wants one.
+        ca_file: PEM file of the authorities to trust for https, in place of the usual ones.
 
     Raises:
-        ValueError: `base_url` is no URL, or `max_concurrent` is below 1.
+        ValueError: `base_url` is no URL, `max_concurrent` is below 1, or the proxy or certificates cannot be used.
     """
 
     def __init__(
@@ -106,9 +88,10 @@ class AsyncClient:
         max_concurrent: int = 4,
         retry: RetryPolicy | None = None,
         api_key: str | None = None,
+        ca_file: Path | None = None,
     ) -> None:
         if not base_url.startswith(("http://", "https://")):
-            raise ValueError(f"server must be a URL such as http://127.0.0.1:8000, got {base_url!r}")
+            raise UserError(f"server must be a URL such as http://127.0.0.1:8000, got {base_url!r}")
         self.base_url = base_url.rstrip("/")
         self._limit = AdaptiveLimit(max_concurrent)
         self._retry = retry or RetryPolicy()
@@ -116,6 +99,9 @@ class AsyncClient:
             base_url=self.base_url,
             headers={} if api_key is None else {"Authorization": f"Bearer {api_key}"},
             timeout=timeout_s,
+            verify=tls_context(ca_file),
+            proxy=proxy_for(httpx.URL(self.base_url)),
+            trust_env=False,  # it was read above: httpx raises errors of its own for a NO_PROXY that it cannot parse
             # One more than there are requests, so that `alive` never waits for one of them.
             limits=httpx.Limits(max_connections=max_concurrent + 1),
         )
@@ -141,6 +127,7 @@ class AsyncClient:
         min_fidelity: float | None = None,
         min_score: float | None = None,
         max_detections: int | None = None,
+        effort: Effort | None = None,
         explain: bool = False,
         unknown_tags: UnknownTags = "error",
     ) -> DetectResult:
@@ -153,6 +140,7 @@ class AsyncClient:
             min_fidelity: minimum IoU of polygons with their mask; None: the service's default.
             min_score: minimum score of a detection; None: the threshold calibrated for its class.
             max_detections: maximum number of detections; None: the service's limit.
+            effort: `fast` or `full`, which looks for every tag in both ways; None: the bundle's default.
             explain: also return the peaks and proposals behind the result.
             unknown_tags: `error` refuses a tag that is no label, `skip` lists it as unknown.
 
@@ -172,15 +160,49 @@ class AsyncClient:
             "min_fidelity": min_fidelity,
             "min_score": min_score,
             "max_detections": max_detections,
+            "effort": effort,
             "explain": str(explain).lower(),
             "unknown_tags": unknown_tags,
         }
         given = {option: str(value) for option, value in options.items() if value is not None}
         # A detection changes nothing on the server, so this POST may be sent twice.
         response = await self._send(
-            "POST", "/detect", data={"tags": _form_tags(tags), **given}, files={"image": (name, data)}
+            "POST", "/detect", data={"tags": form_tags(tags), **given}, files={"image": (name, data)}
         )
         return _document(response, DetectResult)
+
+    async def segment(
+        self,
+        image: Path | bytes | str,
+        *,
+        points: Sequence[Point] = (),
+        box: Box | None = None,
+        mask_format: MaskFormat = "rle",
+    ) -> SegmentResult:
+        """Find the masks that points and a box of one object may mean.
+
+        Args:
+            image: path of an image file, its bytes, or `image.sha256` of an earlier result, which is faster.
+            points: x, y in pixels of the upright image, and 1 on the object or 0 off it.
+            box: half-open x0, y0, x1, y1 in the same pixels.
+            mask_format: as in `detect`.
+
+        Returns:
+            One mask for each level of the mask decoder, by falling predicted IoU.
+
+        Raises:
+            ClientError: as `detect`; its code is `image_not_cached` if the digest is not known, or not any longer.
+        """
+        fields: dict[str, Any] = {"points": json.dumps(list(points)), "mask_format": mask_format}
+        if box is not None:
+            fields["box"] = json.dumps(box)
+        if isinstance(image, str):
+            # As a form with no file in it would be sent as another media type.
+            named = {"image_sha256": image, "points": list(points), "box": box, "mask_format": mask_format}
+            return _document(await self._send("POST", "/segment", json=named), SegmentResult)
+        name, data = await _content(image)
+        sent = await self._send("POST", "/segment", data=fields, files={"image": (name, data)})
+        return _document(sent, SegmentResult)
 
     async def labels(self) -> LabelsResponse:
         """Return the labels of the service's bundle, in its order, and which bundle it is.
@@ -193,10 +215,18 @@ class AsyncClient:
     async def alive(self) -> bool:
         """Tell if the service responds at all, asked once."""
         try:
-            response = await self._http.get("/livez")
-        except httpx.TransportError:
+            await self.reach()
+        except ClientError:
             return False
-        return response.is_success
+        return True
+
+    async def reach(self) -> None:
+        """Ask once if the service responds at all.
+
+        Raises:
+            ClientError: it does not; the message says what stands in between.
+        """
+        self._accepted(await self._attempt("GET", "/livez", {}))
 
     async def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
         for attempt in range(1, self._retry.attempts + 1):
@@ -205,8 +235,14 @@ class AsyncClient:
             if isinstance(outcome, httpx.Response) and outcome.status_code not in WORTH_ANOTHER_ATTEMPT:
                 self._limit.responded()
                 break
-            wait_s = self._retry.wait_s(attempt, _retry_after_s(outcome))
-            self._limit.busy(started_s, wait_s)
+            last = attempt == self._retry.attempts
+            wait_s = 0.0 if last else self._retry.wait_s(attempt, retry_after_s(outcome))
+            if isinstance(outcome, httpx.Response) and outcome.status_code in BUSY_FOR_ALL:
+                self._limit.busy(started_s, wait_s)
+            elif last or _is_lasting(outcome):
+                break
+            else:
+                await asyncio.sleep(wait_s)  # outside of the slot: the other requests go on
         return self._accepted(outcome)
 
     async def _attempt(self, method: str, path: str, content: dict[str, Any]) -> httpx.Response | httpx.TransportError:
@@ -217,18 +253,22 @@ class AsyncClient:
 
     def _accepted(self, outcome: httpx.Response | httpx.TransportError) -> httpx.Response:
         if isinstance(outcome, httpx.TransportError):
-            reason = str(outcome) or type(outcome).__name__
-            raise ServerUnreachable("unreachable", f"{self.base_url} gives no answer: {reason}") from outcome
+            code, cause = code_and_cause(outcome)
+            raise ServerUnreachable(code, f"{self.base_url} cannot be reached: {cause}") from outcome
         if outcome.is_success:
             return outcome
+        if outcome.has_redirect_location:
+            raise ServerFailed(
+                "redirected", f"{outcome.url} redirects to {outcome.headers['location']}: give that address"
+            )
         code, detail = _problem(outcome)
         kind = RequestRefused if outcome.is_client_error else ServerFailed
         raise kind(code, detail)
 
 
-def _form_tags(tags: Sequence[str]) -> list[str] | str:
-    """Return tags as form fields; as one JSON list if the service would split a tag at its comma."""
-    return json.dumps(list(tags)) if any("," in tag or tag.lstrip().startswith("[") for tag in tags) else list(tags)
+def _is_lasting(outcome: httpx.Response | httpx.TransportError) -> bool:
+    """Tell if another attempt would fail alike: a certificate does not become trusted meanwhile."""
+    return isinstance(outcome, httpx.TransportError) and code_and_cause(outcome)[0] == "tls_failed"
 
 
 async def _content(image: Path | bytes) -> tuple[str, bytes]:
@@ -257,16 +297,3 @@ def _problem(response: httpx.Response) -> tuple[str, str]:
             f"http_{response.status_code}",
             f"{response.url} responded {response.status_code} {response.reason_phrase}",
         )
-
-
-def _retry_after_s(outcome: httpx.Response | httpx.TransportError) -> float | None:
-    """Return the seconds of the Retry-After header, a number or a date; None if it is absent or neither."""
-    text = outcome.headers.get("retry-after") if isinstance(outcome, httpx.Response) else None
-    if text is None:
-        return None
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None

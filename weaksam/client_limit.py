@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from weaksam.errors import UserError
+
 
 class AdaptiveLimit:
     """Additive increase, multiplicative decrease, after TCP's congestion control.
@@ -16,7 +18,7 @@ class AdaptiveLimit:
 
     def __init__(self, maximum: int) -> None:
         if maximum < 1:
-            raise ValueError(f"max_concurrent must be at least 1, got {maximum}")
+            raise UserError(f"max_concurrent must be at least 1, got {maximum}")
         self._maximum = maximum
         self._allowed = float(maximum)
         self._in_flight = 0

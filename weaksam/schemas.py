@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -14,12 +12,11 @@ from pydantic import (
     FailFast,
     Field,
     WithJsonSchema,
-    model_validator,
 )
 
+from weaksam.mask_schemas import AnyMask, Document, MaskOptions, from_base64
 from weaksam.tag_texts import split_each, tidy_tags
 
-MaskFormat = Literal["rle", "polygon", "png", "none"]
 Effort = Literal["fast", "full"]
 TagStatus = Literal["found", "not_found", "unknown"]
 LossStage = Literal["classifier", "proposals", "score", "limit"]
@@ -28,23 +25,9 @@ TagText = Annotated[str, Field(max_length=MAX_TAG_CHARACTERS)]
 Score = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Document(BaseModel):
-    # Unknown members are refused: a misspelt option must not be ignored silently.
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DetectOptions(_Document):
+class DetectOptions(MaskOptions):
     """What to return; the same options for every kind of body."""
 
-    mask_format: MaskFormat = Field(
-        "rle", description="COCO compressed run lengths, polygons, PNG in base64, or no masks."
-    )
-    min_fidelity: float = Field(
-        0.98,
-        gt=0,
-        le=1,
-        description="Minimum IoU of polygons with their mask: less gives fewer corners, 1 loses no pixel.",
-    )
     min_score: Score | None = Field(None, description="Minimum score of a detection; default: calibrated per class.")
     max_detections: int | None = Field(
         None, ge=1, description="Maximum number of detections; default: the service's limit."
@@ -60,24 +43,6 @@ class DetectOptions(_Document):
     unknown_tags: Literal["error", "skip"] = Field(
         "error", description="Refuse a tag that is no label, or mark it `unknown` and go on with the others."
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_empty(cls, values: object) -> object:
-        # Browsers send the empty fields of a form, and some programs send null: both mean the default.
-        if not isinstance(values, dict):
-            return values
-        return {name: value for name, value in values.items() if name == "image" or (value is not None and value != "")}
-
-
-def _from_base64(value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError("must be a string in base64")
-    try:
-        # Line breaks are what the `base64` command writes.
-        return base64.b64decode("".join(value.split()), validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"is not base64 ({error})") from error
 
 
 class DetectParameters(DetectOptions):
@@ -109,14 +74,14 @@ class JsonDetectRequest(DetectParameters):
     """A whole request, as JSON."""
 
     image: Annotated[
-        bytes, BeforeValidator(_from_base64), WithJsonSchema({"type": "string", "contentEncoding": "base64"})
+        bytes, BeforeValidator(from_base64), WithJsonSchema({"type": "string", "contentEncoding": "base64"})
     ] = Field(description="The file's bytes in base64.")
 
 
 AnyRequest = DetectRequest | JsonDetectRequest
 
 
-class ImageInfo(_Document):
+class ImageInfo(Document):
     """The image as it was decoded: upright by its EXIF orientation."""
 
     width: int
@@ -124,32 +89,7 @@ class ImageInfo(_Document):
     sha256: str = Field(description="Digest of size and upright RGB pixels.")
 
 
-class RleMask(_Document):
-    """COCO compressed run lengths of the whole image, as pycocotools reads them."""
-
-    size: tuple[int, int] = Field(description="Height and width in pixels.")
-    counts: str
-
-
-class PngMask(_Document):
-    """One-channel PNG of the whole image, 255 inside the object."""
-
-    size: tuple[int, int] = Field(description="Height and width in pixels.")
-    png_base64: str
-
-
-class PolygonMask(_Document):
-    """Polygons, one for each part of the mask, as COCO writes them."""
-
-    size: tuple[int, int] = Field(description="Height and width in pixels.")
-    polygons: tuple[tuple[float, ...], ...] = Field(
-        description="x0, y0, x1, y1, ... in pixels of the upright image, not closed. A bridge of no width leads to a "
-        "hole: fill by the even-odd rule."
-    )
-    fidelity_iou: float = Field(description="IoU of the polygons with the mask.")
-
-
-class Detection(_Document):
+class Detection(Document):
     """One object that was found."""
 
     id: str = Field(description="Made from the image, label and box: equal results have equal ids.")
@@ -158,7 +98,7 @@ class Detection(_Document):
     box_xyxy: tuple[float, float, float, float] = Field(
         description="x0, y0, x1, y1, half-open, in pixels of the upright image."
     )
-    mask: RleMask | PolygonMask | PngMask | None = Field(description="null with mask_format=none.")
+    mask: AnyMask | None = Field(description="null with mask_format=none.")
     mask_score: float | None = Field(
         description="The mask decoder's own estimate of the mask's IoU; of a detector's own mask, the mean probability "
         "inside it."
@@ -168,7 +108,7 @@ class Detection(_Document):
     )
 
 
-class TagRow(_Document):
+class TagRow(Document):
     """What became of one tag: a row of the tag ledger."""
 
     tag: str = Field(description="As it was sent first.")
@@ -181,14 +121,14 @@ class TagRow(_Document):
     nearest: tuple[str, ...] = Field(description="Labels spelled most like it; empty unless `unknown`.")
 
 
-class PeakRow(_Document):
+class PeakRow(Document):
     """A peak of a class activation map."""
 
     point_xy: tuple[float, float] = Field(description="x, y in pixels of the upright image.")
     value: float = Field(description="Height in the map, which is normalised to 0..1.")
 
 
-class ProposalRow(_Document):
+class ProposalRow(Document):
     """A box that the segmenter proposed."""
 
     box_xyxy: tuple[float, float, float, float] = Field(
@@ -199,7 +139,7 @@ class ProposalRow(_Document):
     from_peak: bool = Field(description="True if a peak prompted it, false if the grid did.")
 
 
-class TagExplanation(_Document):
+class TagExplanation(Document):
     """What the classifier and the detector said about one label."""
 
     label: str
@@ -210,14 +150,14 @@ class TagExplanation(_Document):
     proposal_scores: tuple[float, ...] = Field(description="One for each of `proposals`.")
 
 
-class Explanation(_Document):
+class Explanation(Document):
     """The evidence behind a result."""
 
     proposals: tuple[ProposalRow, ...]
     tags: tuple[TagExplanation, ...]
 
 
-class BundleInfo(_Document):
+class BundleInfo(Document):
     """The bundle of models that made a result."""
 
     name: str
@@ -225,7 +165,7 @@ class BundleInfo(_Document):
     digest: str = Field(description="sha256 of bundle.json, which holds those of all graphs.")
 
 
-class DetectResult(_Document):
+class DetectResult(Document):
     """The result for one image."""
 
     image: ImageInfo
@@ -235,10 +175,11 @@ class DetectResult(_Document):
         description="Wall time by stage; a model that did not run because its result was at hand is absent."
     )
     bundle: BundleInfo
+    warnings: tuple[str, ...] = Field((), description="What is wrong with the file, such as a missing end.")
     explain: Explanation | None = Field(None, description="null unless asked for.")
 
 
-class LabelRow(_Document):
+class LabelRow(Document):
     """A label of the bundle and its thresholds."""
 
     name: str
@@ -247,20 +188,20 @@ class LabelRow(_Document):
     min_score: float = Field(description="Minimum score of a detection if the request gives none.")
 
 
-class LabelsResponse(_Document):
+class LabelsResponse(Document):
     """The labels of the bundle, in its order."""
 
     labels: tuple[LabelRow, ...]
     bundle: BundleInfo
 
 
-class StateResponse(_Document):
+class StateResponse(Document):
     """The state of the service."""
 
     status: Literal["alive", "ready"]
 
 
-class ReloadResponse(_Document):
+class ReloadResponse(Document):
     """The outcome of a reload."""
 
     outcome: Literal["swapped", "unchanged"] = Field(description="`swapped` if another bundle has taken over.")
@@ -268,14 +209,14 @@ class ReloadResponse(_Document):
     keys: int | None = Field(description="Number of API keys known now; null if the service has no keys.")
 
 
-class FieldError(_Document):
+class FieldError(Document):
     """What is wrong with one field of a request."""
 
     field: str
     message: str
 
 
-class UnknownTagRow(_Document):
+class UnknownTagRow(Document):
     """A tag that is no label, with the labels spelled most like it."""
 
     tag: str

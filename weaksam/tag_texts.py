@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 
 def split_tags(text: str) -> list[str]:
@@ -35,3 +36,8 @@ def split_each(value: object) -> object:
     if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
         return value
     return [tag for text in value for tag in split_tags(text)]
+
+
+def form_tags(tags: Sequence[str]) -> list[str] | str:
+    """Return tags as fields of a form; as one JSON list if the service would split a tag."""
+    return json.dumps(list(tags)) if any("," in tag or tag.lstrip().startswith("[") for tag in tags) else list(tags)

@@ -36,44 +36,65 @@ from models.config import config_from_values
 from models.labels import LabelSet
 from models.nets.cam_nets import AveragedCam, CamNet, build_cam_of_run
 from models.nets.compact_sam import CompactSam, build_compact_sam
+from models.nets.edge_tam import SIDE_PX, EdgeTam, is_edge_tam, load_edge_tam
 from models.nets.official_sam import OfficialSam, load_official_sam
+from models.nets.published import read_checkpoint
 from models.nets.rcnn import build_rcnn
 from models.nets.rcnn_parts import RcnnSettings
 from models.nets.wsod import build_wsod
 from models.run_folder import CONFIG, SAMPLE_IMAGES, Run, open_run
 from models.settings import BundleConfig
+from weaksam.errors import UserError
+from weaksam.files.atomic import replacing_files
 
 CHECK_SEED = 20240212
+EDGE_TAM = "edgetam"
+EDGE_TAM_LICENCE = {"edgetam": "EdgeTAM checkpoint, Apache-2.0"}
 OFFICIAL_SAM_LICENCE = {"segment_anything": "Segment Anything checkpoint, Apache-2.0"}
 
 
 @dataclass(frozen=True)
 class OfficialCheckpoint:
-    """A checkpoint as published with Segment Anything: ``vit_b``, ``vit_l`` or ``vit_h``, or one of their format."""
+    """A checkpoint as published: ``vit_b``, ``vit_l`` or ``vit_h``, one of their format, or ``edgetam``."""
 
     path: Path
     kind: str
-    net: OfficialSam
+    net: OfficialSam | EdgeTam
 
 
 SamSource = Run | Bundle | OfficialCheckpoint
 ClassSource = Run | Bundle
 
 
-def open_sam(path: Path | None) -> SamSource:
-    """The SAM to export: a training's folder, a bundle (the default one where none is given), or an official `.pth`.
+def open_sam(path: Path | None, side_px: int | None = None) -> SamSource:
+    """Open the SAM to export: a training's folder, a bundle (by default the default one), or a published checkpoint.
 
-    It knows no classes, so that every set of classes can be served with the same one.
+    It knows no classes, so that every set of classes can be served with the same one. ``side_px``, in place of the
+    published side of the input, is for networks whose weights do not depend on it.
+
+    Raises:
+        UserError: the file is no checkpoint of a known network, or the side does not suit it.
     """
     path = path or DEFAULT_BUNDLE
     if path.is_file():
-        net, sizes = load_official_sam(path)
-        return OfficialCheckpoint(path, sizes.name, net)
+        return _open_checkpoint(path, side_px)
+    if side_px is not None:
+        raise UserError(f"side_px: {path} has a side of its own, leave it out")
     return load_bundle(path, SAM_GRAPHS) if (path / MANIFEST).is_file() else open_run(path, "sam")
 
 
+def _open_checkpoint(path: Path, side_px: int | None) -> OfficialCheckpoint:
+    checkpoint = read_checkpoint(path)
+    if is_edge_tam(checkpoint):
+        return OfficialCheckpoint(path, EDGE_TAM, load_edge_tam(checkpoint, path, side_px or SIDE_PX))
+    net, sizes = load_official_sam(checkpoint, path)
+    if side_px not in (None, sizes.side_px):
+        raise UserError(f"side_px: is {side_px}, {path} is made for {sizes.side_px}: leave it out")
+    return OfficialCheckpoint(path, sizes.name, net)
+
+
 def open_classes(path: Path) -> ClassSource:
-    """The classifier to export: a training's folder, or a bundle, whose detectors come with it."""
+    """Open the classifier to export: a training's folder, or a bundle, whose detectors come with it."""
     return load_bundle(path) if (path / MANIFEST).is_file() else open_run(path, "cam")
 
 
@@ -91,35 +112,35 @@ class _Classes:
 def export_bundle(
     sam: SamSource, cam: ClassSource, wsod: Run | None, config: BundleConfig, out_dir: Path, detector: Run | None = None
 ) -> None:
-    """Write a bundle of the given runs.
+    """Write a bundle of the given runs: all of it, or nothing if that fails.
 
     Without ``wsod`` it can make proposals only: that is what `weaksam train wsod` learns from. With ``detector`` that
-    one answers, and ``wsod`` looks for what it missed. Where ``cam`` is a bundle, its classifier, detectors and
+    one is asked, and ``wsod`` looks for what it missed. If ``cam`` is a bundle, its classifier, detectors and
     thresholds are taken as they are, but for a ``detector`` that is given.
 
     Raises:
         ExportError: runs that do not fit together.
     """
-    out_dir.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(CHECK_SEED)
-    if isinstance(cam, Bundle):
-        classes = _classes_of_bundle(cam, wsod, detector, out_dir)
-    else:
-        classes = _classes_of_runs(cam, wsod, detector, config, out_dir, rng)
-    bundle = Bundle(
-        folder=out_dir,
-        name=config.name,
-        version=config.version,
-        digest="",
-        labels=classes.labels,
-        graphs={**classes.graphs, **_sam_graphs(sam, config.half_size_boxes, out_dir, rng)},
-        map_kinds=classes.map_kinds,
-        thresholds=classes.thresholds,
-        prompts=config.prompts,
-        post=config.post,
-        provenance=_provenance(sam, classes.records, config.licences),
-    )
-    write_manifest(bundle)
+    with replacing_files(out_dir, MANIFEST) as draft:
+        if isinstance(cam, Bundle):
+            classes = _classes_of_bundle(cam, wsod, detector, draft)
+        else:
+            classes = _classes_of_runs(cam, wsod, detector, config, draft, rng)
+        bundle = Bundle(
+            folder=draft,
+            name=config.name,
+            version=config.version,
+            digest="",
+            labels=classes.labels,
+            graphs={**classes.graphs, **_sam_graphs(sam, config.half_size_boxes, draft, rng)},
+            map_kinds=classes.map_kinds,
+            thresholds=classes.thresholds,
+            prompts=config.prompts,
+            post=config.post,
+            provenance=_provenance(sam, classes.records, config.licences),
+        )
+        write_manifest(bundle)
 
 
 def _classes_of_bundle(bundle: Bundle, wsod: Run | None, detector: Run | None, out_dir: Path) -> _Classes:
@@ -127,7 +148,7 @@ def _classes_of_bundle(bundle: Bundle, wsod: Run | None, detector: Run | None, o
         raise ExportError(f"wsod: {bundle.folder} brings its own, give the run of its classifier as cam instead")
     kept = [name for name in CLASS_GRAPHS if name in bundle.graphs and not (name == DETECTOR and detector)]
     graphs = _copied_graphs(bundle, kept, out_dir)
-    thresholds, records = bundle.thresholds, dict(bundle.provenance["runs"])
+    thresholds, records = bundle.thresholds, dict(bundle.provenance.get("runs", {}))
     if detector is not None:
         side_px = bundle.graphs["cam"].side_px
         _require_shared_side({bundle.folder.name: side_px, detector.folder.name: int(detector.config["side_px"])})
@@ -177,7 +198,7 @@ def _class_plans(
 
 
 def _require_labels(run: Run, labels: LabelSet) -> None:
-    """Scores of a class stand at its place in the list, so the order counts as well."""
+    """Require equal labels; scores of a class stand at its place in the list, so the order counts as well."""
     if run.labels != labels:
         raise ExportError(
             f"{run.folder} has other labels than the classifier, or in another order: train both on the same data, "
@@ -215,7 +236,7 @@ def _compact_sam(run: Run) -> CompactSam:
 
 
 def _load(net: nn.Module, run: Run) -> None:
-    net.eval()  # before anything runs it: in training mode each picture would move the statistics of its batch norms
+    net.eval()  # before anything runs it: in training mode each image would move the statistics of its batch norms
     try:
         net.load_state_dict(load_file(run.checkpoint))
     except RuntimeError as error:
@@ -244,8 +265,14 @@ def _provenance(sam: SamSource, of_classes: Mapping[str, Any], licences: dict[st
             "onnxruntime": onnxruntime.__version__,
             "python": platform.python_version(),
         },
-        "licences": licences | (OFFICIAL_SAM_LICENCE if "checkpoint" in records["sam"] else {}),
+        "licences": licences | _sam_licence(records["sam"]),
     }
+
+
+def _sam_licence(record: Mapping[str, Any]) -> dict[str, str]:
+    if "checkpoint" not in record:
+        return {}
+    return EDGE_TAM_LICENCE if record["kind"] == EDGE_TAM else OFFICIAL_SAM_LICENCE
 
 
 def _sam_record(sam: SamSource) -> dict[str, Any]:

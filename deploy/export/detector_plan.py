@@ -1,4 +1,4 @@
-"""The graph `detector`: what to trace it with, and how to compare answers whose number of rows may differ."""
+"""The graph `detector`: what to trace it with, and how to compare outputs whose number of rows may differ."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ STRIDE_PX = 32
 SAME_IOU = 0.5
 
 
-def detector_plan(net: Rcnn, pictures_bhwc_u8: npt.NDArray[np.uint8], classes: int) -> GraphPlan:
-    """What to export a trained R-CNN with.
+def detector_plan(net: Rcnn, images_bhwc_u8: npt.NDArray[np.uint8], classes: int) -> GraphPlan:
+    """Return what to export a trained R-CNN with.
 
     Args:
         net: trained; the scores of a random one are nearly equal, so that rounding decides what is kept.
-        pictures_bhwc_u8: three [3,S,S,3] of the kind that it was trained on: noise shows no object.
+        images_bhwc_u8: three [3,S,S,3] of the kind that it was trained on: noise shows no object.
         classes: C.
     """
     outputs = ("boxes", "labels", "scores", *(("masks",) if net.settings.mask_channels else ()))
-    half_px = pictures_bhwc_u8.shape[1] // 2 // STRIDE_PX * STRIDE_PX
+    half_px = images_bhwc_u8.shape[1] // 2 // STRIDE_PX * STRIDE_PX
     everything = np.ones(classes, np.float32)
     every_other = (np.arange(classes) % 2 == 0).astype(np.float32)
-    first, second, third = pictures_bhwc_u8[:, None]
+    first, second, third = images_bhwc_u8[:, None]
     return GraphPlan(
         name="detector",
         module=DetectorGraph(net),
@@ -48,7 +48,7 @@ def detector_plan(net: Rcnn, pictures_bhwc_u8: npt.NDArray[np.uint8], classes: i
 
 
 def pair_detections(expected: Rows, found: Rows) -> tuple[Rows, Rows]:
-    """The same detections in the same rows of both answers (boxes, labels, scores and perhaps masks).
+    """Put the same detections in the same rows of both outputs (boxes, labels, scores and perhaps masks).
 
     Detections are the same where labels agree and boxes overlap most, with an IoU of at least 0.5. One that only one
     side has stands on the other side with score 0, so that all of its score counts as difference: rounding may move a

@@ -12,12 +12,18 @@ import torch
 from deploy.export.onnx_graph import GraphPlan
 from models.nets.cam_nets import AveragedCam, CamNet
 from models.nets.compact_sam import CompactSam
-from models.nets.graphs import CamGraph, SamBoxesGraph, SamDecoderGraph, SamEncoderGraph, WsodGraph
-from models.nets.official_sam import OfficialSam
+from models.nets.graphs import (
+    CamGraph,
+    FineDecoderGraph,
+    Sam,
+    SamBoxesGraph,
+    SamDecoderGraph,
+    SamEncoderGraph,
+    WsodGraph,
+)
 from models.nets.wsod import Wsod
 
 Rng = np.random.Generator
-Sam = CompactSam | OfficialSam
 BOX_OUTPUTS = ("boxes", "iou", "stability")
 
 
@@ -26,29 +32,30 @@ def cam_plan(net: CamNet | AveragedCam, side_px: int, rng: Rng, name: str = "cam
         name=name,
         module=CamGraph(net),
         output_names=("scores", "maps"),
-        trace={"image": smooth_pictures(rng, 2, side_px)},
-        checks=[{"image": smooth_pictures(rng, count, side_px)} for count in (1, 3)],
+        trace={"image": smooth_images(rng, 2, side_px)},
+        checks=[{"image": smooth_images(rng, count, side_px)} for count in (1, 3)],
         axes={tensor: {0: "B"} for tensor in ("image", "scores", "maps")},
     )
 
 
 def sam_encoder_plan(net: Sam, rng: Rng) -> GraphPlan:
     module = SamEncoderGraph(net)
-    outputs = ("embedding", "prompt_map") if module.asks else ("embedding",)
-    # A picture of 1024 pixels takes ViT-B 10 s and gigabytes, so as few as tell a dynamic axis from a fixed one.
+    outputs = (*net.feature_names, "prompt_map") if module.asks else net.feature_names
+    # An image of 1024 pixels takes ViT-B 10 s and gigabytes, so as few as tell a dynamic axis from a fixed one.
     return GraphPlan(
         name="sam_encoder",
         module=module,
         output_names=outputs,
         fill_rgb=net.fill_rgb,
-        trace={"image": smooth_pictures(rng, 1, net.side_px)},
-        checks=[{"image": smooth_pictures(rng, count, net.side_px)} for count in (1, 2)],
+        trace={"image": smooth_images(rng, 1, net.side_px)},
+        checks=[{"image": smooth_images(rng, count, net.side_px)} for count in (1, 2)],
         axes={name: {0: "B"} for name in ("image", *outputs)},
     )
 
 
 def sam_decoder_plan(net: Sam, rng: Rng) -> GraphPlan:
-    module = SamDecoderGraph(net.prompt_encoder, net.mask_decoder, net.side_px)
+    graph = SamDecoderGraph if len(net.feature_names) == 1 else FineDecoderGraph
+    module = graph(net.prompt_encoder, net.mask_decoder, net.side_px)
     return _decoder_plan("sam_decoder", module, (*BOX_OUTPUTS, "logits"), net, rng)
 
 
@@ -59,16 +66,18 @@ def sam_boxes_plan(net: CompactSam, rng: Rng) -> GraphPlan:
 
 def _decoder_plan(name: str, module: SamDecoderGraph, outputs: tuple[str, ...], net: Sam, rng: Rng) -> GraphPlan:
     with torch.inference_mode():
-        embedding = net.encode(torch.from_numpy(smooth_pictures(rng, 1, net.side_px))).numpy()
+        encoded = net.encode(torch.from_numpy(smooth_images(rng, 1, net.side_px)))
+    tensors = encoded if isinstance(encoded, tuple) else (encoded,)
+    features = {name: tensor.numpy() for name, tensor in zip(net.feature_names, tensors, strict=True)}
     return GraphPlan(
         name=name,
         module=module,
         output_names=outputs,
         fill_rgb=net.fill_rgb,
-        trace=_prompts(embedding, net.side_px, rng, prompts=3, points=2),
+        trace=_prompts(features, net.side_px, rng, prompts=3, points=2),
         checks=[
-            _prompts(embedding, net.side_px, rng, prompts=1, points=5),
-            _prompts(embedding, net.side_px, rng, prompts=8, points=2),
+            _prompts(features, net.side_px, rng, prompts=1, points=5),
+            _prompts(features, net.side_px, rng, prompts=8, points=2),
         ],
         axes={name: {0: "P"} for name in outputs} | {name: {0: "P", 1: "N"} for name in ("coords", "labels")},
         # They step wherever a logit crosses a threshold; the logits themselves are held to the tolerance.
@@ -81,14 +90,14 @@ def wsod_plan(net: Wsod, side_px: int, rng: Rng) -> GraphPlan:
         name="wsod",
         module=WsodGraph(net),
         output_names=("scores", "deltas"),
-        trace=_boxes(rng, side_px, pictures=2, boxes=7),
-        checks=[_boxes(rng, side_px, pictures=1, boxes=32), _boxes(rng, side_px, pictures=3, boxes=5)],
+        trace=_boxes(rng, side_px, images=2, boxes=7),
+        checks=[_boxes(rng, side_px, images=1, boxes=32), _boxes(rng, side_px, images=3, boxes=5)],
         axes={"image": {0: "B"}} | {name: {0: "B", 1: "P"} for name in ("boxes", "valid", "scores", "deltas")},
     )
 
 
-def smooth_pictures(rng: Rng, count: int, side_px: int) -> npt.NDArray[np.uint8]:
-    """Random colour clouds [count,S,S,3]: noise pixel by pixel would be like no photograph."""
+def smooth_images(rng: Rng, count: int, side_px: int) -> npt.NDArray[np.uint8]:
+    """Return random colour clouds [count,S,S,3]: noise pixel by pixel would be like no photograph."""
     clouds = [
         cv2.resize(rng.random((9, 9, 3)), (side_px, side_px), interpolation=cv2.INTER_CUBIC) for _ in range(count)
     ]
@@ -97,22 +106,22 @@ def smooth_pictures(rng: Rng, count: int, side_px: int) -> npt.NDArray[np.uint8]
 
 
 def _prompts(
-    embedding: npt.NDArray[np.float32], side_px: int, rng: Rng, prompts: int, points: int
+    features: dict[str, npt.NDArray[np.generic]], side_px: int, rng: Rng, prompts: int, points: int
 ) -> dict[str, npt.NDArray[np.generic]]:
     return {
-        "embedding": embedding,
+        **features,
         "coords": (rng.random((prompts, points, 2)) * side_px).astype(np.float32),
         "labels": rng.integers(-1, 4, (prompts, points)).astype(np.float32),
         "valid_hw": np.array([side_px, round(side_px * 0.7)], np.float32),
     }
 
 
-def _boxes(rng: Rng, side_px: int, pictures: int, boxes: int) -> dict[str, npt.NDArray[np.generic]]:
-    corners = np.sort(rng.random((pictures, boxes, 2, 2)) * side_px, axis=2)
-    valid = np.ones((pictures, boxes), np.float32)
+def _boxes(rng: Rng, side_px: int, images: int, boxes: int) -> dict[str, npt.NDArray[np.generic]]:
+    corners = np.sort(rng.random((images, boxes, 2, 2)) * side_px, axis=2)
+    valid = np.ones((images, boxes), np.float32)
     valid[:, -1] = 0  # padding, which no softmax over proposals may see
     return {
-        "image": smooth_pictures(rng, pictures, side_px),
-        "boxes": corners.reshape(pictures, boxes, 4).astype(np.float32),
+        "image": smooth_images(rng, images, side_px),
+        "boxes": corners.reshape(images, boxes, 4).astype(np.float32),
         "valid": valid,
     }

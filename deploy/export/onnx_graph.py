@@ -19,6 +19,7 @@ from torch import nn
 
 from models.bundle import GraphSpec, TensorSpec, file_sha256
 from models.nets.backbone import MEAN_RGB
+from weaksam.errors import UserError
 
 OPSET = 17
 HALF_MIN_ELEMENTS = 256
@@ -36,7 +37,7 @@ Rows = Sequence[npt.NDArray[np.generic]]
 Pair = Callable[[Rows, Rows], tuple[Rows, Rows]]
 
 
-class ExportError(ValueError):
+class ExportError(UserError):
     """A run that cannot be exported; the message names the file and the remedy."""
 
 
@@ -121,7 +122,7 @@ def _stamp_values(graph: onnx.GraphProto) -> None:
     """Put a digest of the weights into the name of every value inside the graph.
 
     onnxruntime's cache of TensorRT engines knows a graph by the names of its file and values, not by its weights:
-    without this a bundle that was trained anew would be answered by the engines of the one before.
+    without this a bundle that was trained anew would be served by the engines of the one before.
     """
     digest = hashlib.sha256(b"".join(tensor.SerializeToString(deterministic=True) for tensor in graph.initializer))
     outputs = {value.name for value in graph.output}

@@ -14,7 +14,7 @@ def export_runs(runs: Mapping[str, Path], sam: Path | None, config: BundleConfig
     """Write a bundle.
 
     Args:
-        runs: folders of finished trainings: ``cam``, and ``wsod`` and ``detector`` where there are.
+        runs: folders of finished trainings: ``cam``, and ``wsod`` and ``detector`` if there are such runs.
         sam: as `open_sam` takes it.
         config: name, prompts and post-processing.
         out_dir: folder of the bundle.

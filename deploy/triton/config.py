@@ -21,7 +21,7 @@ BACKENDS: Mapping[Platform, dict[str, str]] = {
     "python": {"backend": "python"},
 }
 # Bound on what a request may ask for as its own time in the queue; without one Triton ignores what it asks for.
-LONGEST_QUEUE_US = 600 * 10**6
+MAX_QUEUE_US = 600 * 10**6
 WORKSPACE_BYTES = 2 * 2**30
 
 
@@ -37,9 +37,9 @@ class TritonOptions:
 
     Attributes:
         platform: what executes the graphs.
-        device: where; one instance group for each graph.
+        device: what they run on; one instance group for each graph.
         instances: copies of each graph on each device.
-        max_batch: most pictures of one run of a graph with a batch axis.
+        max_batch: maximum of images of one run of a graph with a batch axis.
         queue_delay_us: longest wait for more requests to join a batch.
         max_queue: requests of one graph that may wait in Triton; more are refused.
         threads: of onnxruntime on a CPU within one operator; 0 is one per core.
@@ -57,7 +57,7 @@ class TritonOptions:
 
 
 def graph_config(bundle: Bundle, graph: str, options: TritonOptions, digests: Mapping[int, str]) -> str:
-    """The text of ``config.pbtxt``.
+    """Return the text of ``config.pbtxt``.
 
     Args:
         digests: of the bundle behind each version in the repository.
@@ -76,7 +76,7 @@ def graph_config(bundle: Bundle, graph: str, options: TritonOptions, digests: Ma
             **({"max_queue_delay_microseconds": options.queue_delay_us} if batched else {}),
             "default_queue_policy": {
                 "timeout_action": Word("REJECT"),
-                "default_timeout_microseconds": LONGEST_QUEUE_US,
+                "default_timeout_microseconds": MAX_QUEUE_US,
                 "allow_timeout_override": True,
                 "max_queue_size": options.max_queue,
             },
@@ -87,7 +87,7 @@ def graph_config(bundle: Bundle, graph: str, options: TritonOptions, digests: Ma
         "parameters": [
             {"key": key, "value": {"string_value": value}} for key, value in _parameters(options, digests).items()
         ],
-        "model_warmup": [_warm_up(spec.inputs, chosen, batched=batched) for chosen in warm_up_sizes(sizes)],
+        "model_warmup": [_warm_up(spec.inputs, row, batched=batched) for row in warm_up_sizes(sizes)],
     }
     return "\n".join(_lines(config)) + "\n"
 
@@ -98,11 +98,11 @@ def _tensor(tensor: TensorSpec, *, batched: bool) -> dict[str, Any]:
 
 
 def _instances(options: TritonOptions, profiles: int) -> dict[str, Any]:
-    chosen = [str(index) for index in range(profiles)] if options.platform == "tensorrt" else []
+    indices = [str(index) for index in range(profiles)] if options.platform == "tensorrt" else []
     return {
         "kind": Word(f"KIND_{options.device.upper()}"),
         "count": options.instances,
-        **({"profile": chosen} if chosen else {}),
+        **({"profile": indices} if indices else {}),
     }
 
 
@@ -147,7 +147,7 @@ def _warm_up(inputs: Sequence[TensorSpec], sizes: Sizes, *, batched: bool) -> di
 
 
 def _lines(message: Mapping[str, Any], indent: str = "") -> list[str]:
-    """A message in protobuf's text format; a list of messages is a repeated field, scalars stand in brackets."""
+    """Return a message in protobuf's text format; a list of messages is a repeated field, scalars stand in brackets."""
     lines = []
     for field, value in message.items():
         for item in value if isinstance(value, list) and isinstance(value[0], dict) else [value]:

@@ -20,7 +20,7 @@ trtexec=$(command -v trtexec || echo /usr/src/tensorrt/bin/trtexec)
 
 
 def engine_script(bundle: Bundle, version: int, max_batch: int) -> str:
-    """The text of the script: one call of ``trtexec`` for each graph, an engine taking its place when it is whole."""
+    """Return the text of the script: one call of ``trtexec`` for each graph; an engine takes its place when whole."""
     calls = [_build(bundle, graph, version, max_batch) for graph in bundle.graphs]
     return "\n".join([HEAD.format(version=version, script=SCRIPT_NAME), *calls])
 
@@ -37,6 +37,6 @@ def _build(bundle: Bundle, graph: str, version: int, max_batch: int) -> str:
 
 
 def _shapes(bundle: Bundle, graph: str, sizes: Sizes) -> str:
-    """Shapes of the inputs with dynamic axes, as trtexec reads them."""
+    """Return the shapes of the inputs with dynamic axes, as trtexec reads them."""
     dynamic = [tensor for tensor in bundle.graphs[graph].inputs if any(isinstance(size, str) for size in tensor.shape)]
     return ",".join(f"{tensor.name}:{'x'.join(map(str, concrete_shape(tensor, sizes)))}" for tensor in dynamic)

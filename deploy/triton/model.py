@@ -37,11 +37,11 @@ class TritonPythonModel:
             raise pb_utils.TritonModelException("CUDAExecutionProvider did not start: install onnxruntime-gpu")
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Run all requests at once along the batch axis, or one by one where there is none."""
+        """Run all requests at once along the batch axis, or one by one if there is none."""
         groups = [requests] if self._batched else [[request] for request in requests]
-        return [response for group in groups for response in self._answer(group)]
+        return [response for group in groups for response in self._respond(group)]
 
-    def _answer(self, requests: list[Any]) -> list[Any]:
+    def _respond(self, requests: list[Any]) -> list[Any]:
         try:
             return self._run(requests)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong must be answered, or the callers wait for ever

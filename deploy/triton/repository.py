@@ -13,6 +13,7 @@ from deploy.triton.config import TritonOptions, graph_config
 from deploy.triton.engines import SCRIPT_NAME, engine_script
 from models.bundle import MANIFEST, Bundle
 from models.triton import sequence_number
+from weaksam.errors import UserError
 
 PYTHON_MODEL = Path(__file__).with_name("model.py")
 
@@ -28,7 +29,7 @@ def write_repository(bundle: Bundle, out: Path, options: TritonOptions) -> int:
 
     Raises:
         BundleError: the bundle's version is no sequence number.
-        ValueError: the repository holds something that does not go with the bundle.
+        UserError: the repository holds something that does not go with the bundle.
     """
     version = sequence_number(bundle)
     digests = {graph: _digests_with(bundle, graph, out / graph, version) for graph in bundle.graphs}
@@ -43,21 +44,21 @@ def write_repository(bundle: Bundle, out: Path, options: TritonOptions) -> int:
 
 
 def _digests_with(bundle: Bundle, graph: str, folder: Path, version: int) -> dict[int, str]:
-    """Digest of the bundle behind each version in a model's folder, the new one among them."""
+    """Return the digest of the bundle behind each version in a model's folder, the new one among them."""
     found = {int(path.name): path / MANIFEST for path in folder.glob("[1-9]*") if path.name.isdecimal()}
     digests = {number: _digest(path) for number, path in sorted(found.items())}
     if digests.get(version, bundle.digest) != bundle.digest:
-        raise ValueError(
+        raise UserError(
             f"{folder / str(version)} holds another bundle of version {bundle.version!r}: raise the bundle's version"
         )
     if digests and version < max(digests):
-        raise ValueError(
+        raise UserError(
             f"{folder} holds version {max(digests)}, and Triton serves the latest: raise the bundle's version, "
             f"now {bundle.version!r}, or remove the later folders from all models"
         )
     for path in found.values():
         if _signature(path, graph) != _signature(bundle.folder / MANIFEST, graph):
-            raise ValueError(
+            raise UserError(
                 f"{path.parent} has other inputs or outputs than the bundle, and Triton keeps one configuration for "
                 "all versions of a model: write the bundle into another repository"
             )
@@ -68,7 +69,7 @@ def _digest(manifest: Path) -> str:
     try:
         return hashlib.sha256(manifest.read_bytes()).hexdigest()
     except FileNotFoundError as error:
-        raise ValueError(f"{manifest.parent} was not written by `weaksam triton`: give another folder") from error
+        raise UserError(f"{manifest.parent} was not written by `weaksam triton`: give another folder") from error
 
 
 def _signature(manifest: Path, graph: str) -> Any:

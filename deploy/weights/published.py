@@ -1,4 +1,4 @@
-"""Published weights: where they lie, and how a file of gigabytes arrives whole or not at all."""
+"""Published weights: their addresses, and how a file of gigabytes arrives whole or not at all."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from typing import BinaryIO
 import httpx
 
 from models.bundle import file_sha256
+from weaksam.connection import code_and_cause, proxy_for, tls_context
+from weaksam.errors import UserError
 
 ATTEMPTS = 5
-FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
+FIRST_WAIT_S, MAX_WAIT_S = 1.0, 30.0
 TIMEOUT_S = 60.0
 CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
@@ -50,7 +52,7 @@ WEIGHTS = (
 )
 
 
-class WeightsError(ValueError):
+class WeightsError(UserError):
     """Weights that could not be had; the message names file or address and the remedy."""
 
 
@@ -59,7 +61,7 @@ class _Interrupted(Exception):
 
 
 def find_weights(name: str) -> WeightsFile:
-    """The published file of that name; raises WeightsError with the nearest one."""
+    """Return the published file of that name; raises WeightsError with the nearest one."""
     by_name = {weights.name: weights for weights in WEIGHTS}
     if name not in by_name:
         nearest = difflib.get_close_matches(name, by_name, n=1, cutoff=0.0)[0]
@@ -82,7 +84,7 @@ def pull_weights(
 
     Args:
         weights: what to get.
-        folder: where it goes.
+        folder: of the file.
         url: another address of the same file.
         on_bytes: told how much lies on disk.
         first_wait_s: wait before the second attempt.
@@ -116,12 +118,16 @@ def _check_existing(target: Path, weights: WeightsFile) -> Path:
 def _fetch(weights: WeightsFile, url: str, part: Path, on_bytes: OnBytes, first_wait_s: float) -> None:
     """Fill ``part`` up to the published size, over as many connections as it takes."""
     failures = 0
-    with httpx.Client(timeout=TIMEOUT_S, follow_redirects=True, headers={"Accept-Encoding": "identity"}) as client:
+    with _open_client(url) as client:
         while (before := _size(part)) != weights.size_bytes:
             try:
                 _fetch_once(client, weights, url, part, on_bytes)
-            except (_Interrupted, httpx.TransportError) as error:
-                reason = str(error) or type(error).__name__
+            except httpx.TransportError as error:
+                code, reason = code_and_cause(error)
+                if code == "tls_failed":
+                    raise WeightsError(f"{url} cannot be reached: {reason}") from error
+            except _Interrupted as error:
+                reason = str(error)
             else:
                 reason = "the connection ended early"
             failures = 0 if _size(part) > before else failures + 1
@@ -131,7 +137,18 @@ def _fetch(weights: WeightsFile, url: str, part: Path, on_bytes: OnBytes, first_
                     f"{part}, the same command goes on from there"
                 )
             if failures:
-                time.sleep(min(LONGEST_WAIT_S, first_wait_s * 2 ** (failures - 1)))
+                time.sleep(min(MAX_WAIT_S, first_wait_s * 2 ** (failures - 1)))
+
+
+def _open_client(url: str) -> httpx.Client:
+    return httpx.Client(
+        timeout=TIMEOUT_S,
+        follow_redirects=True,
+        headers={"Accept-Encoding": "identity"},
+        verify=tls_context(None),
+        proxy=proxy_for(httpx.URL(url)),
+        trust_env=False,
+    )
 
 
 def _fetch_once(client: httpx.Client, weights: WeightsFile, url: str, part: Path, on_bytes: OnBytes) -> None:
@@ -147,13 +164,13 @@ def _fetch_once(client: httpx.Client, weights: WeightsFile, url: str, part: Path
                 "it is another file; check the address"
             )
         if offset not in (0, have):
-            raise _Interrupted(f"it sent bytes from {offset} on where {have} were asked for")
+            raise _Interrupted(f"it sent bytes from {offset} on, but {have} were asked for")
         with part.open("ab" if offset else "wb") as file:
             _receive(response, file, weights, url, on_bytes)
 
 
 def _range_of(response: httpx.Response, url: str) -> tuple[int, int | None]:
-    """Where the answer's bytes begin, and the size of the whole file where the server says it."""
+    """Return where the response's bytes begin, and the size of the whole file if the server states it."""
     if response.status_code == httpx.codes.PARTIAL_CONTENT:
         stated = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if stated is None:

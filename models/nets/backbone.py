@@ -1,8 +1,9 @@
-"""Picture to features: a timm backbone whose strides are summed top-down to one map of stride 8."""
+"""Image to features: a timm backbone whose strides are summed top-down to one map of stride 8."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import timm
@@ -13,6 +14,8 @@ from segment_anything.modeling.common import LayerNorm2d
 from timm.models import FeatureInfo
 from torch import nn
 from torch.nn import functional
+
+from weaksam.errors import UserError
 
 STRIDE_PX = 8
 STRIDES_PX = (2, 4, 8, 16, 32)
@@ -27,12 +30,12 @@ Fine = tuple[torch.Tensor, torch.Tensor]
 
 
 def normalise_image(image_bhwc_u8: torch.Tensor) -> torch.Tensor:
-    """Pictures uint8 [B,H,W,3] to float [B,3,H,W] in [-1, 1], exactly 0 at `MEAN_RGB` so that padding vanishes."""
+    """Return images uint8 [B,H,W,3] as float [B,3,H,W] in [-1, 1]; `MEAN_RGB`, the padding, becomes exactly 0."""
     return (image_bhwc_u8.permute(0, 3, 1, 2).float() - float(MEAN_RGB[0])) * SCALE
 
 
 def create_backbone(name: str, weights: str = "none", *, with_stride_2: bool = False) -> nn.Module:
-    """timm feature extractor for strides 4, 8, 16 and 32.
+    """Return a timm feature extractor for strides 4, 8, 16 and 32.
 
     Args:
         name: a timm model.
@@ -41,17 +44,15 @@ def create_backbone(name: str, weights: str = "none", *, with_stride_2: bool = F
         with_stride_2: stride 2 comes before the others.
 
     Raises:
-        RuntimeError: the file's keys are not those of the network.
-        ValueError: the network has not these strides, or the file is no safetensors file.
+        UserError: timm does not know the name, the model has not these strides, or the file is not of this model.
     """
     padding: dict[str, Any] = {"pad_type": "same"} if name.startswith("mobilenetv2") else {}
     levels = _levels(name, STRIDES_PX if with_stride_2 else STRIDES_PX[1:])
-    features = timm.create_model(name, pretrained=weights == "hub", features_only=True, out_indices=levels, **padding)
+    features = create_timm_model(name, weights == "hub", features_only=True, out_indices=levels, **padding)
     if weights not in ("none", "hub"):
         # Through the whole network, so that a file of another one is refused and not half loaded.
         whole = timm.create_model(name, **padding)
-        tensors = {key: tensor.float() for key, tensor in read_weights(weights).items()}
-        whole.load_state_dict(_classifier_weights(whole) | tensors)
+        load_backbone_weights(whole, weights, name, _classifier_weights(whole))
         wanted = features.state_dict()
         features.load_state_dict({key: value for key, value in whole.state_dict().items() if key in wanted})
     if not name.startswith(WITHOUT_CONTRAST):
@@ -59,8 +60,18 @@ def create_backbone(name: str, weights: str = "none", *, with_stride_2: bool = F
     return features
 
 
+def create_timm_model(name: str, pretrained: bool, **options: Any) -> nn.Module:
+    """Create a timm model; raises UserError if its weights cannot be downloaded."""
+    try:
+        return timm.create_model(name, pretrained=pretrained, **options)
+    except OSError as error:
+        raise UserError(
+            f"backbone_weights: timm cannot download those of {name} ({error}): give the path of a safetensors file"
+        ) from error
+
+
 def backbone_maps(backbone: nn.Module, image: torch.Tensor) -> list[torch.Tensor]:
-    """Feature maps of `normalise_image`'s pictures [B,3,H,W], finest first, at the contrast that the backbone knows."""
+    """Return feature maps of `normalise_image`'s images [B,3,H,W], finest first, at the backbone's own contrast."""
     contrast = getattr(backbone, "contrast", None)
     maps: list[torch.Tensor] = backbone(image if contrast is None else image * contrast)
     return maps
@@ -79,33 +90,51 @@ def _classifier_weights(whole: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _levels(name: str, strides_px: Sequence[int]) -> tuple[int, ...]:
-    """Numbers of a timm model's feature maps that have these strides."""
+    """Return the numbers of a timm model's feature maps that have these strides."""
+    if not timm.is_model(name):
+        nearest = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.0)
+        raise UserError(f"backbone: timm knows no model {name!r} (nearest: {', '.join(nearest)})")
     with torch.device("meta"):  # without weights, and without random numbers that the real one is to have
         info = cast("FeatureInfo", timm.create_model(name, features_only=True).feature_info)
     found = info.reduction()
     if not set(strides_px) <= set(found):
-        raise ValueError(
+        raise UserError(
             f"backbone: {name} has feature maps of strides {', '.join(map(str, found))}, and "
             f"{', '.join(map(str, strides_px))} are needed: take a ResNet, MobileNet or EfficientNet, say"
         )
     return tuple(info.out_indices[found.index(stride_px)] for stride_px in strides_px)
 
 
-def read_weights(path: str) -> dict[str, torch.Tensor]:
-    """Tensors of a safetensors file by name; raises ValueError where it cannot be read as one."""
+def load_backbone_weights(
+    model: nn.Module, path: str, name: str, defaults: Mapping[str, torch.Tensor] | None = None
+) -> None:
+    """Load a safetensors file of a whole timm model; ``defaults`` stand in for tensors that the file lacks.
+
+    Raises:
+        UserError: the file cannot be read, or its tensors are not those of the model.
+    """
     try:
-        return load_file(path)
+        tensors = {**(defaults or {}), **load_file(path)}
     except (OSError, SafetensorError) as error:
-        raise ValueError(f"backbone_weights: {path} cannot be read as a safetensors file ({error})") from error
+        raise UserError(f"backbone_weights: {path} cannot be read as a safetensors file ({error})") from error
+    wanted = {key: tensor.shape for key, tensor in model.state_dict().items()}
+    given = {key: tensor.shape for key, tensor in tensors.items()}
+    wrong = [key for key in {**wanted, **given} if wanted.get(key) != given.get(key)]
+    if wrong:
+        raise UserError(
+            f"backbone_weights: {path} is not of the backbone {name}: {len(wrong)} tensors are missing, unknown or of "
+            f'another shape, {wrong[0]} first: give a file of timm\'s {name}, or "none"'
+        )
+    model.load_state_dict({key: tensor.float() for key, tensor in tensors.items()})
 
 
 def feature_widths(backbone: nn.Module) -> list[int]:
-    """Channels of a backbone's feature maps, finest first."""
+    """Return the channels of a backbone's feature maps, finest first."""
     return list(cast("FeatureInfo", backbone.feature_info).channels())
 
 
 class FeaturePyramid(nn.Module):
-    """Normalised pictures [B,3,S,S] to one feature map [B,D,S/8,S/8].
+    """Normalised images [B,3,S,S] to one feature map [B,D,S/8,S/8].
 
     Strides 8, 16 and 32 are summed top-down (Feature Pyramid Networks, arXiv 1612.03144). Stride 4 joins through a
     2x2 convolution, which keeps the fine edges that a mask decoder without skip connections would lose.
@@ -127,7 +156,7 @@ class FeaturePyramid(nn.Module):
         return self.merge(backbone_maps(self.backbone, image))
 
     def merge(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Feature maps of strides 4, 8, 16 and 32 to the one of stride 8."""
+        """Merge feature maps of strides 4, 8, 16 and 32 into the one of stride 8."""
         fine, *coarse = features
         merged = None
         for lateral, of_stride in zip(reversed(self.lateral), reversed(coarse), strict=True):
@@ -156,7 +185,7 @@ class FineMap(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, features: torch.Tensor, coarser: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features [B,width,2h,2w] and the coarser map [B,_,h,w] to [B,channels,2h,2w] and [B,hidden,2h,2w]."""
+        """Add the coarser map [B,_,h,w] to features [B,width,2h,2w]: [B,channels,2h,2w] and [B,hidden,2h,2w]."""
         mixed = self.mix(self.lateral(features) + functional.interpolate(self.coarser(coarser), scale_factor=2.0))
         return self.out(mixed), mixed
 
@@ -166,7 +195,7 @@ class FinePyramid(FeaturePyramid):
 
     A mask decoder that draws at stride 2 from stride 8 alone must guess thin things and holes. As in SAM 2 (arXiv
     2408.00714, section 4) finer maps are added where it enlarges: D/4 channels of stride 4, D/8 of stride 2. They are
-    made once a picture and travel in the embedding, whose first D channels are the embedding proper.
+    made once an image and travel in the embedding, whose first D channels are the embedding proper.
     """
 
     def __init__(self, backbone: nn.Module, channels: int) -> None:
@@ -180,14 +209,19 @@ class FinePyramid(FeaturePyramid):
         embedding = self.merge(features)
         fine_4, mixed = self.stride_4(features[0], embedding)
         fine_2, _ = self.stride_2(finest, mixed)
-        packed = [functional.pixel_unshuffle(fine_4, 2), functional.pixel_unshuffle(fine_2, 4)]
-        return torch.cat([embedding, *packed], dim=1)
+        return pack_embedding(embedding, fine_4, fine_2)
+
+
+def pack_embedding(embedding: torch.Tensor, fine_4: torch.Tensor, fine_2: torch.Tensor) -> torch.Tensor:
+    """Pack [B,D,e,e] and maps of twice and four times its side, [B,D/4,2e,2e] and [B,D/8,4e,4e], to [B,4D,e,e]."""
+    packed = [functional.pixel_unshuffle(fine_4, 2), functional.pixel_unshuffle(fine_2, 4)]
+    return torch.cat([embedding, *packed], dim=1)
 
 
 def split_embedding(packed: torch.Tensor, channels: int) -> tuple[torch.Tensor, Fine | None]:
-    """What `FinePyramid` packed: the embedding [B,D,e,e], and the unshuffled maps [B,D,e,e] and [B,2D,e,e].
+    """Return what `pack_embedding` packed: the embedding [B,D,e,e], and the unshuffled maps [B,D,e,e] and [B,2D,e,e].
 
-    The maps are None where there is nothing but the embedding, as Segment Anything's own encoder gives it.
+    The maps are None if there is nothing but the embedding, as Segment Anything's own encoder gives it.
     """
     if packed.shape[1] == channels:
         return packed, None

@@ -16,7 +16,7 @@ class CnnCam(nn.Module):
 
     Attributes:
         stride_px: of the maps.
-        side_multiple_px: pictures' sides must be a multiple of this, the coarsest stride, for strides to be summed.
+        side_multiple_px: sides of images must be a multiple of this, the coarsest stride, for strides to be summed.
     """
 
     stride_px = STRIDE_PX
@@ -39,16 +39,16 @@ class CnnCam(nn.Module):
         return ("coarse",)
 
     def backbone_parameters(self) -> list[nn.Parameter]:
-        """What may come from pre-training."""
+        """Return what may come from pre-training."""
         return list(self.features.backbone.parameters())
 
     def forward(self, image_bhwc_u8: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pictures uint8 [B,S,S,3] to tag logits [B,C] and activation maps (logits) [B,C,S/8,S/8]."""
+        """Return tag logits [B,C] and activation maps (logits) [B,C,S/8,S/8] of images uint8 [B,S,S,3]."""
         maps = self.classifier(self.features(normalise_image(image_bhwc_u8)))
         return smooth_max(maps, self.inverse_temperature), maps
 
     def tag_maps(self, image_bhwc_u8: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pictures uint8 [B,S,S,3] to tag logits [B,C] and maps [B,K,C,h,w] in the order of `map_kinds`."""
+        """Return tag logits [B,C] and maps [B,K,C,h,w] of images uint8 [B,S,S,3], in the order of `map_kinds`."""
         pooled, maps = self(image_bhwc_u8)
         return pooled, maps[:, None]
 
@@ -56,7 +56,7 @@ class CnnCam(nn.Module):
 def smooth_max(maps: torch.Tensor, inverse_temperature: float) -> torch.Tensor:
     """Pool maps [B,C,h,w] to [B,C]: positions weighted by the softmax of their own logits.
 
-    A plain average follows whatever covers most of the picture, here the pavement; a hard maximum trains one cell.
+    A plain average follows whatever covers most of the image, here the pavement; a hard maximum trains one cell.
     """
     flat = maps.flatten(2).float()
     return ((flat * inverse_temperature).softmax(dim=2) * flat).sum(dim=2)

@@ -25,26 +25,26 @@ def build_cam(
     weaktr: WeakTrSettings,
     weights: str = "none",
 ) -> CamNet:
-    """The network of a classifier's settings; raises ValueError where they do not fit together."""
+    """Build the network of a classifier's settings; raises UserError if they do not fit together."""
     if architecture == "weaktr":
         return build_weaktr(backbone, classes, side_px, weaktr, weights)
     return build_cnn_cam(backbone, classes, weights)
 
 
 def build_cam_of_run(config: Mapping[str, Any], classes: int) -> CamNet:
-    """The network of a run's ``config.json``; runs made before there was WeakTr name no architecture."""
+    """Build the network of a run's ``config.json``; runs made before there was WeakTr name no architecture."""
     weaktr = config_from_values(WeakTrSettings, config.get("weaktr", {}), "weaktr")
     return build_cam(config.get("architecture", "cnn"), config["backbone"], classes, config["side_px"], weaktr)
 
 
 class AveragedCam(nn.Module):
-    """A classifier whose logits and maps are the mean over scales and left-right flips of the picture.
+    """A classifier whose logits and maps are the mean over scales and left-right flips of the image.
 
     For training's proposals alone: each view costs a forward pass.
 
     Args:
         net: the classifier.
-        side_px: side of the square pictures.
+        side_px: side of the square images.
         scales: factors of ``side_px``, rounded to what the network takes.
         flip: whether each scale is seen mirrored as well.
     """
@@ -63,7 +63,7 @@ class AveragedCam(nn.Module):
         return self.net.map_kinds
 
     def tag_maps(self, image_bhwc_u8: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pictures uint8 [B,S,S,3] to tag logits [B,C] and maps [B,K,C,h,w], at the size of the unscaled picture's."""
+        """Return tag logits [B,C] and maps [B,K,C,h,w] of images uint8 [B,S,S,3], at the unscaled size."""
         views = [self._view(image_bhwc_u8, side_px, flip) for side_px in self.sides_px for flip in self.flips]
         logits, maps = zip(*views, strict=True)
         return torch.stack(logits).mean(dim=0), torch.stack(maps).mean(dim=0)

@@ -26,7 +26,8 @@ class CompactSam(nn.Module):
     Attributes:
         side_px: side S of the square input, a multiple of 32.
         fill_rgb: colour of the padding.
-        image_encoder: pictures float [B,3,S,S] to embeddings [B,4D,e,e] with fine maps packed in, e = S / 8.
+        feature_names: names of what `encode` returns.
+        image_encoder: images float [B,3,S,S] to embeddings [B,4D,e,e] with fine maps packed in, e = S / 8.
         prompt_map: embeddings [B,D,e,e] to logits [B,1,e,e] of where a point gives a good mask of a thing; None in a
             network that has not learnt where to ask.
     """
@@ -37,6 +38,7 @@ class CompactSam(nn.Module):
         super().__init__()
         self.side_px, self.fill_rgb = side_px, MEAN_RGB
         self.channels = channels
+        self.feature_names = ("embedding",)
         self.embedding_side = side_px // STRIDE_PX
         self.image_encoder = FinePyramid(backbone, channels)
         self.prompt_encoder = PromptEncoder(
@@ -61,7 +63,7 @@ class CompactSam(nn.Module):
         self.prompt_encoder.input_image_size = (side_px, side_px)
 
     def encode(self, image_bhwc_u8: torch.Tensor) -> torch.Tensor:
-        """Pictures uint8 [B,S,S,3] to embeddings [B,4D,e,e]."""
+        """Return embeddings [B,4D,e,e] of images uint8 [B,S,S,3]."""
         embedding: torch.Tensor = self.image_encoder(normalise_image(image_bhwc_u8))
         return embedding
 
@@ -90,7 +92,7 @@ def has_prompt_map(weights: Mapping[str, torch.Tensor]) -> bool:
 
 
 def embed_points(prompt_encoder: PromptEncoder, coords: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Points and box corners [P,N,2] with labels [P,N] to tokens [P,N,D], as `PromptEncoder` embeds them.
+    """Return tokens [P,N,D] of points and box corners [P,N,2] with labels [P,N], as `PromptEncoder` embeds them.
 
     Written without boolean indexing, so that one traced graph serves every mixture of labels.
     """

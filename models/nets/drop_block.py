@@ -34,7 +34,7 @@ class ConcreteDropBlock(nn.Module):
     Args:
         channels: of the RoI features.
         share: bound on the expected share of dropped cells. Each cell's probability is scaled to at most
-            share / BLOCK_CELLS^2, where the paper cuts it off: a cut leaves the network without a gradient.
+            share / BLOCK_CELLS^2. The paper cuts it off; a cut leaves the network without a gradient.
     """
 
     def __init__(self, channels: int, share: float) -> None:
@@ -47,7 +47,7 @@ class ConcreteDropBlock(nn.Module):
         )
 
     def forward(self, pooled: torch.Tensor) -> torch.Tensor:
-        """RoI features [R,D,h,w]; what is kept of each RoI is scaled up by the share that was dropped."""
+        """Drop blocks of RoI features [R,D,h,w]; the rest is scaled up by the share dropped."""
         if not self.training or self.share == 0:
             return pooled
         kept: torch.Tensor = ReversedGradient.apply(self.draw_kept(pooled.detach()))
@@ -55,7 +55,7 @@ class ConcreteDropBlock(nn.Module):
         return pooled * kept * (cells / kept.sum(dim=(2, 3), keepdim=True).clamp(min=1))
 
     def draw_kept(self, pooled: torch.Tensor) -> torch.Tensor:
-        """Ones and zeros [R,1,h,w], with the gradient of the relaxed coins that they were drawn with."""
+        """Draw ones and zeros [R,1,h,w], with the gradient of the relaxed coins that they were drawn with."""
         centre = self.hides(pooled).float().sigmoid() * (self.share / BLOCK_CELLS**2)
         noise = torch.rand_like(centre).clamp(1e-6, 1 - 1e-6)
         relaxed = ((centre.logit(eps=1e-6) + noise.logit()) / TEMPERATURE).sigmoid()

@@ -8,13 +8,16 @@ import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder
 from torch import nn
 
+from models.nets.backbone import pack_embedding
 from models.nets.cam_nets import AveragedCam, CamNet
 from models.nets.compact_sam import CompactSam
+from models.nets.edge_tam import EdgeTam
 from models.nets.many_prompts import decode_many
 from models.nets.official_sam import OfficialSam
 from models.nets.rcnn import Rcnn
 from models.nets.wsod import Wsod
 
+Sam = CompactSam | OfficialSam | EdgeTam
 STABILITY_OFFSET = 1.0  # as SamAutomaticMaskGenerator's default
 OUTSIDE_LOGIT = -32.0
 
@@ -32,23 +35,27 @@ class CamGraph(nn.Module):
 
 
 class SamEncoderGraph(nn.Module):
-    """``image`` uint8 [B,S,S,3] to ``embedding`` [B,D,e,e], and ``prompt_map`` [B,1,e,e] in 0..1 where it is learnt."""
+    """``image`` uint8 [B,S,S,3] to ``embedding`` [B,D,e,e], and to finer maps if the network has them.
 
-    def __init__(self, net: CompactSam | OfficialSam) -> None:
+    A network that has learnt where to ask gives ``prompt_map`` [B,1,e,e] in 0 to 1 as well.
+    """
+
+    def __init__(self, net: Sam) -> None:
         super().__init__()
         self.net = net
 
     @property
     def asks(self) -> bool:
         """Whether the network has learnt where to ask."""
-        return getattr(self.net, "prompt_map", None) is not None
+        return isinstance(self.net, CompactSam) and self.net.prompt_map is not None
 
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        embedding = self.net.encode(image)
+    def forward(self, image: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        features = self.net.encode(image)
         if not self.asks:
-            return (embedding,)
+            return features
         assert isinstance(self.net, CompactSam)
-        return embedding, self.net.prompt_logits(embedding).sigmoid()
+        assert isinstance(features, torch.Tensor)
+        return features, self.net.prompt_logits(features).sigmoid()
 
 
 class SamDecoderGraph(nn.Module):
@@ -84,6 +91,21 @@ class SamBoxesGraph(SamDecoderGraph):
         logits, iou = decode_many(self.prompt_encoder, self.mask_decoder, embedding, coords, labels, half=True)
         boxes, stability = extents(logits, self.side_px / logits.shape[-1], valid_hw, centre=0.25)
         return boxes, iou, stability
+
+
+class FineDecoderGraph(SamDecoderGraph):
+    """`SamDecoderGraph` with two more inputs of the encoder: ``fine_4`` [1,D/8,4e,4e] and ``fine_8`` [1,D/4,2e,2e]."""
+
+    def forward(  # type: ignore[override]  # a graph has the inputs that its network needs
+        self,
+        embedding: torch.Tensor,
+        fine_4: torch.Tensor,
+        fine_8: torch.Tensor,
+        coords: torch.Tensor,
+        labels: torch.Tensor,
+        valid_hw: torch.Tensor,
+    ) -> tuple[torch.Tensor, ...]:
+        return super().forward(pack_embedding(embedding, fine_8, fine_4), coords, labels, valid_hw)
 
 
 def extents(
@@ -143,14 +165,14 @@ def _pixels_above(logits: torch.Tensor, threshold: float) -> torch.Tensor:
 def profile_extent(
     profile: torch.Tensor, cell_px: float, valid_px: torch.Tensor, centre: float = 0.5
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """First and last position [...] in pixels of the run above 0 around a profile's peak.
+    """Return the first and last position [...] in pixels of the run above 0 around a profile's peak.
 
     A speck apart from the rest on either axis is no part of the object: one cell of it would move the box.
     Profiles [...,h] hold the highest logit of each column or row, taken at ``centre`` of each cell.
 
     An edge is put where the logits cross 0 between two cell centres, as bilinear enlargement would put it: whole
     cells are too coarse for small objects. At the border of the valid area the object goes on to the border.
-    Where nothing is above 0 the extent is empty (first >= last).
+    If nothing is above 0 the extent is empty (first >= last).
     """
     count = profile.shape[-1]
     index = torch.arange(count, device=profile.device)
@@ -168,7 +190,7 @@ def profile_extent(
 
 
 def _overshoot(profile: torch.Tensor, inner: torch.Tensor, outer: torch.Tensor) -> torch.Tensor:
-    """Share of a cell, 0 to 1, from the centre ``inner`` (above 0) to where the logit crosses 0 towards ``outer``."""
+    """Return the share of a cell from centre ``inner`` (above 0) to the zero of the logit towards ``outer``."""
     inside = profile.gather(-1, inner[..., None])[..., 0]
     outside = profile.gather(-1, outer.clamp(0, profile.shape[-1] - 1)[..., None])[..., 0]
     return (inside / (inside - outside).clamp(min=1e-6)).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""The compact SAM's mask decoder arranged for serving: many prompts on one picture, nothing approximated.
+"""The compact SAM's mask decoder arranged for serving: many prompts on one image, nothing approximated.
 
 `decode_many` gives what the published decoder gives, up to rounding, in less time. An image has a thousand
 pixels of embedding and a prompt seven tokens, so whatever can be done to tokens must not be done to pixels:
@@ -24,8 +24,8 @@ from torch.nn import functional
 from models.nets.backbone import Fine, split_embedding
 from models.nets.compact_sam import MASK_LEVELS, embed_points
 
-# Token 0 answers for IoU, token 1 is the single mask that several prompts share; 2.. are the three levels.
-ANSWERING = (0, 2, 3, 4)
+# Token 0 gives the IoU, token 1 is the single mask that several prompts share; 2.. are the three levels.
+OUTPUT_TOKENS = (0, 2, 3, 4)
 # onnxruntime adds a bias run by run of the last axis; runs of 16 channels would take longer than the products.
 BIAS_RUN = 1024
 
@@ -54,70 +54,76 @@ def decode_many(
         Mask logits [P,3,4e,4e], or [P,3,2e,2e], and predicted IoU [P,3].
     """
     embedding, fine = split_embedding(embedding, mask_decoder.transformer_dim)
-    output_tokens = torch.cat([mask_decoder.iou_token.weight, mask_decoder.mask_tokens.weight])
+    output_tokens = _output_tokens(mask_decoder)
     sizes = (coords.shape[0], coords.shape[1] + len(output_tokens))
     sparse = embed_points(prompt_encoder, coords, labels)
     tokens = torch.cat([output_tokens[None].expand(sizes[0], -1, -1), sparse], dim=1)
     tokens = tokens.reshape(-1, output_tokens.shape[1])  # [PT,D]
     pixels = _rows(embedding + prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1))  # [1,L,D]
     places = _rows(prompt_encoder.get_dense_pe())
-    answers = tokens
+    states = tokens
     for layer in mask_decoder.transformer.layers:
-        answers, pixels = _two_way(layer, answers, tokens, pixels, places, sizes)
-    answers, tokens = _answering(answers, sizes), _answering(tokens, sizes)
+        states, pixels = _two_way(layer, states, tokens, pixels, places, sizes)
+    states, tokens = _output_rows(states, sizes), _output_rows(tokens, sizes)
     last, norm = mask_decoder.transformer.final_attn_token_to_image, mask_decoder.transformer.norm_final_attn
-    read = _read_pixels(last, answers + tokens, pixels + places, pixels, (sizes[0], len(ANSWERING)))
-    answers = norm(answers + read).reshape(sizes[0], len(ANSWERING), -1)
-    weights = [mask_decoder.output_hypernetworks_mlps[1 + level](answers[:, 1 + level]) for level in range(MASK_LEVELS)]
+    read = _read_pixels(last, states + tokens, pixels + places, pixels, (sizes[0], len(OUTPUT_TOKENS)))
+    states = norm(states + read).reshape(sizes[0], len(OUTPUT_TOKENS), -1)
+    weights = [mask_decoder.output_hypernetworks_mlps[1 + level](states[:, 1 + level]) for level in range(MASK_LEVELS)]
     draw = _draw_half if half else _draw
     logits = draw(mask_decoder.output_upscaling, pixels, torch.stack(weights, dim=1), fine, embedding.shape[-1])
-    return logits, mask_decoder.iou_prediction_head(answers[:, 0])[:, 1:]
+    return logits, mask_decoder.iou_prediction_head(states[:, 0])[:, 1:]
+
+
+def _output_tokens(mask_decoder: MaskDecoder) -> torch.Tensor:
+    """Return the decoder's own tokens [T,D]; SAM 2's has one more, whose place does not matter."""
+    more = [mask_decoder.obj_score_token.weight] if hasattr(mask_decoder, "obj_score_token") else []
+    return torch.cat([mask_decoder.iou_token.weight, mask_decoder.mask_tokens.weight, *more])
 
 
 def _two_way(
     layer: TwoWayAttentionBlock,
-    answers: torch.Tensor,
+    states: torch.Tensor,
     tokens: torch.Tensor,
     pixels: torch.Tensor,
     places: torch.Tensor,
     sizes: Sizes,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """One block of the transformer; pixels [1 or P,L,D] are those of the picture until tokens have written to them."""
+    """Run one block of the transformer; pixels [1 or P,L,D] are the image's until tokens have written to them."""
     if layer.skip_first_layer_pe:
-        answers = _attend(layer.self_attn, answers, answers, answers, sizes, sizes)
+        states = _attend(layer.self_attn, states, states, states, sizes, sizes)
     else:
-        own = answers + tokens
-        answers = answers + _attend(layer.self_attn, own, own, answers, sizes, sizes)
-    answers = layer.norm1(answers)
+        own = states + tokens
+        states = states + _attend(layer.self_attn, own, own, states, sizes, sizes)
+    states = layer.norm1(states)
     located = pixels + places
     # Pixels that all prompts share are cheaper to project themselves, once.
     shared = pixels.shape[0] == 1
     into = layer.cross_attn_token_to_image
     if shared:
-        read = _attend(into, answers + tokens, located, pixels, sizes, (1, pixels.shape[1]))
+        read = _attend(into, states + tokens, located, pixels, sizes, (1, pixels.shape[1]))
     else:
-        read = _read_pixels(into, answers + tokens, located, pixels, sizes)
-    answers = layer.norm2(answers + read)
-    answers = layer.norm3(answers + layer.mlp(answers))
-    written = _write_pixels(layer.cross_attn_image_to_token, located, answers + tokens, answers, sizes, shared=shared)
-    return answers, layer.norm4(pixels + written)
+        read = _read_pixels(into, states + tokens, located, pixels, sizes)
+    states = layer.norm2(states + read)
+    states = layer.norm3(states + layer.mlp(states))
+    written = _write_pixels(layer.cross_attn_image_to_token, located, states + tokens, states, sizes, shared=shared)
+    return states, layer.norm4(pixels + written)
 
 
 def _attend(
     attention: Attention, asking: torch.Tensor, located: torch.Tensor, values: torch.Tensor, sizes: Sizes, of: Sizes
 ) -> torch.Tensor:
-    """The published attention, from rows [PT,D] of ``sizes`` to rows of sizes ``of``."""
+    """Run the published attention, from rows [PT,D] of ``sizes`` to rows of sizes ``of``."""
     queries = _by_head(attention, attention.q_proj(asking), sizes) * _scale(attention)
     keys = _by_head(attention, attention.k_proj(located), of)
     read = (queries @ keys.transpose(2, 3)).softmax(dim=-1) @ _by_head(attention, attention.v_proj(values), of)
-    answer: torch.Tensor = attention.out_proj(read.transpose(1, 2).reshape(-1, attention.internal_dim))
-    return answer
+    attended: torch.Tensor = attention.out_proj(read.transpose(1, 2).reshape(-1, attention.internal_dim))
+    return attended
 
 
 def _read_pixels(
     attention: Attention, asking: torch.Tensor, located: torch.Tensor, pixels: torch.Tensor, sizes: Sizes
 ) -> torch.Tensor:
-    """Attention of tokens [PT,D] to pixels [P,L,D]. A bias of the keys is the same for all pixels: softmax drops it."""
+    """Return what tokens [PT,D] read from pixels [P,L,D]. Softmax drops a bias of the keys: all pixels share it."""
     prompts, channels = sizes[0], pixels.shape[-1]
     queries = _by_head(attention, attention.q_proj(asking), sizes) * _scale(attention)
     asked = (queries @ _weights(attention, attention.k_proj)).reshape(prompts, -1, channels)  # [P,HT,D]
@@ -125,8 +131,8 @@ def _read_pixels(
     seen = seen.reshape(prompts, attention.num_heads, -1, channels)
     read = seen @ _weights(attention, attention.v_proj).transpose(1, 2)  # [P,H,T,c]
     read = read.transpose(1, 2).reshape(-1, attention.internal_dim) + attention.v_proj.bias
-    answer: torch.Tensor = attention.out_proj(read)
-    return answer
+    attended: torch.Tensor = attention.out_proj(read)
+    return attended
 
 
 def _write_pixels(
@@ -138,7 +144,7 @@ def _write_pixels(
     *,
     shared: bool,
 ) -> torch.Tensor:
-    """Attention of pixels [1 or P,L,D] to tokens [PT,D]: what is written to the pixels, [P,L,D]."""
+    """Return what tokens [PT,D] write to pixels [1 or P,L,D], as [P,L,D]."""
     prompts, heads, length = sizes[0], attention.num_heads, located.shape[1]
     keys = _by_head(attention, attention.k_proj(tokens), sizes) * _scale(attention)
     if shared:
@@ -155,7 +161,7 @@ def _write_pixels(
 
 
 def _softmax_over_tokens(scores: torch.Tensor) -> torch.Tensor:
-    """Softmax of [P,H,T,L] over T, spelled out: onnxruntime's own would transpose L away, or do rows of seven."""
+    """Take the softmax of [P,H,T,L] over T, spelled out: onnxruntime's own would transpose, or do rows of seven."""
     grown = (scores - scores.amax(dim=2, keepdim=True)).exp()
     return grown / grown.sum(dim=2, keepdim=True)
 
@@ -163,7 +169,7 @@ def _softmax_over_tokens(scores: torch.Tensor) -> torch.Tensor:
 def _draw(
     upscaling: nn.Sequential, pixels: torch.Tensor, weights: torch.Tensor, fine: Fine | None, side: int
 ) -> torch.Tensor:
-    """Pixels [P,L,D] upscaled twice, times the mask weights [P,3,D/8]: logits [P,3,4e,4e]."""
+    """Draw logits [P,3,4e,4e]: pixels [P,L,D] upscaled twice, times the mask weights [P,3,D/8]."""
     second, bias = _second(upscaling)
     wide, narrow = second.in_channels, second.out_channels
     # Kernels by row of the 2x2 patch, so that each product's rows are runs of pixels along x.
@@ -182,7 +188,7 @@ def _draw(
 def _draw_half(
     upscaling: nn.Sequential, pixels: torch.Tensor, weights: torch.Tensor, fine: Fine | None, side: int
 ) -> torch.Tensor:
-    """What `_draw` gives in every second row and column, [P,3,2e,2e], at a quarter of the work."""
+    """Draw what `_draw` gives in every second row and column, [P,3,2e,2e], at a quarter of the work."""
     second, bias = _second(upscaling)
     narrow = second.out_channels
     rows = _upscale_once(upscaling, pixels, fine, side) @ second.weight[:, :, 0, 0]  # [dy,P,(y,x,dx),narrow]
@@ -195,7 +201,7 @@ def _draw_half(
 
 
 def _upscale_once(upscaling: nn.Sequential, pixels: torch.Tensor, fine: Fine | None, side: int) -> torch.Tensor:
-    """Pixels [P,L,D] at twice the side, by the row of the 2x2 patch they lie in: [2,P,2L,D/4]."""
+    """Return pixels [P,L,D] at twice the side, by the row of the 2x2 patch they lie in: [2,P,2L,D/4]."""
     first, norm = upscaling[0], upscaling[1]
     assert isinstance(first, nn.ConvTranspose2d)
     assert isinstance(norm, LayerNorm2d)
@@ -230,22 +236,22 @@ def _add_bias(rows: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
 
 
 def _rows(maps: torch.Tensor) -> torch.Tensor:
-    """Maps [B,D,e,e] to pixels [B,L,D]."""
+    """Return maps [B,D,e,e] as pixels [B,L,D]."""
     return maps.flatten(2).transpose(1, 2)
 
 
-def _answering(rows: torch.Tensor, sizes: Sizes) -> torch.Tensor:
-    """Of rows [PT,D] those of the tokens that are looked at in the end."""
-    return rows.reshape(*sizes, -1)[:, torch.tensor(ANSWERING)].reshape(-1, rows.shape[-1])
+def _output_rows(rows: torch.Tensor, sizes: Sizes) -> torch.Tensor:
+    """Return those of rows [PT,D] whose tokens become outputs."""
+    return rows.reshape(*sizes, -1)[:, torch.tensor(OUTPUT_TOKENS)].reshape(-1, rows.shape[-1])
 
 
 def _by_head(attention: Attention, rows: torch.Tensor, sizes: Sizes) -> torch.Tensor:
-    """Projected rows of ``sizes`` [P,T], flattened or not, to [P,H,T,c]."""
+    """Return projected rows of ``sizes`` [P,T], flattened or not, as [P,H,T,c]."""
     return rows.reshape(*sizes, attention.num_heads, -1).transpose(1, 2)
 
 
 def _weights(attention: Attention, projection: nn.Linear) -> torch.Tensor:
-    """Weights of a projection by head, [H,c,D]."""
+    """Return the weights of a projection by head, [H,c,D]."""
     return projection.weight.reshape(attention.num_heads, -1, attention.embedding_dim)
 
 

@@ -5,30 +5,21 @@ The sizes of a network are read from the shapes in its file, so that the name of
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import torch
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, TwoWayTransformer
+from segment_anything.modeling import ImageEncoderViT
 from torch import nn
 
-from models.nets.compact_sam import MASK_LEVELS
+from models.nets.published import FILL_RGB, CheckpointError, PublishedPixels, build_heads, load_exactly
 
-# https://github.com/facebookresearch/segment-anything/blob/dca509fe/segment_anything/build_sam.py#L103
-PIXEL_MEAN = (123.675, 116.28, 103.53)
-PIXEL_STD = (58.395, 57.12, 57.375)
-FILL_RGB = (124, 116, 104)
-DECODER_HEADS = 8
 NAMES = {(768, 12): "vit_b", (1024, 24): "vit_l", (1280, 32): "vit_h"}
 
 State = Mapping[str, torch.Tensor]
-
-
-class CheckpointError(ValueError):
-    """A file that is no Segment Anything checkpoint; the message names it and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +33,7 @@ class SamSizes:
         depth: blocks.
         heads: attention heads of a block.
         window: side of the window of blocks with local attention, in patches.
-        global_blocks: blocks that attend to the whole picture.
+        global_blocks: blocks that attend to the whole image.
         channels: D of the embedding.
         decoder_mlp: hidden channels of the mask decoder's transformer.
         mask_channels: hidden channels of the mask prompt's encoder, which serving does not use.
@@ -70,16 +61,14 @@ class OfficialSam(nn.Module):
     Attributes:
         side_px: side S of the square input.
         fill_rgb: colour of the padding.
-        image_encoder: pictures float [B,3,S,S] to embeddings [B,D,e,e].
+        feature_names: names of what `encode` returns.
+        image_encoder: images float [B,3,S,S] to embeddings [B,D,e,e].
     """
-
-    mean: torch.Tensor
-    std: torch.Tensor
-    fill: torch.Tensor
 
     def __init__(self, sizes: SamSizes) -> None:
         super().__init__()
         self.side_px, self.fill_rgb = sizes.side_px, FILL_RGB
+        self.feature_names = ("embedding",)
         grid = sizes.side_px // sizes.patch_px
         self.image_encoder = ImageEncoderViT(
             img_size=sizes.side_px,
@@ -93,68 +82,35 @@ class OfficialSam(nn.Module):
             window_size=sizes.window,
             global_attn_indexes=sizes.global_blocks,
         )
-        self.prompt_encoder = PromptEncoder(
-            embed_dim=sizes.channels,
-            image_embedding_size=(grid, grid),
-            input_image_size=(sizes.side_px, sizes.side_px),
-            mask_in_chans=sizes.mask_channels,
+        self.normalise = PublishedPixels()
+        self.prompt_encoder, self.mask_decoder = build_heads(
+            sizes.channels, grid, sizes.side_px, sizes.decoder_mlp, sizes.mask_channels
         )
-        self.mask_decoder = MaskDecoder(
-            transformer_dim=sizes.channels,
-            transformer=TwoWayTransformer(
-                depth=2, embedding_dim=sizes.channels, mlp_dim=sizes.decoder_mlp, num_heads=DECODER_HEADS
-            ),
-            num_multimask_outputs=MASK_LEVELS,
-            iou_head_depth=3,
-            iou_head_hidden_dim=sizes.channels,
-        )
-        for name, values in (("mean", PIXEL_MEAN), ("std", PIXEL_STD), ("fill", FILL_RGB)):
-            self.register_buffer(name, torch.tensor(values).reshape(1, 3, 1, 1), persistent=False)
 
     def encode(self, image_bhwc_u8: torch.Tensor) -> torch.Tensor:
-        """Pictures uint8 [B,S,S,3] to embeddings [B,D,e,e]."""
+        """Return embeddings [B,D,e,e] of images uint8 [B,S,S,3]."""
         embedding: torch.Tensor = self.image_encoder(self.normalise(image_bhwc_u8))
         return embedding
 
-    def normalise(self, image_bhwc_u8: torch.Tensor) -> torch.Tensor:
-        """Pictures uint8 [B,S,S,3] to float [B,3,S,S] as published, the fill colour to exactly 0.
 
-        Segment Anything pads after normalising, with zeros. The mean is no whole colour, so padding in the nearest
-        one is sent to zero here; a pixel of the picture that has this very colour moves by less than 0.01.
-        """
-        pixels = image_bhwc_u8.permute(0, 3, 1, 2).float()
-        is_fill = (pixels == self.fill).all(dim=1, keepdim=True)
-        return torch.where(is_fill, torch.zeros_like(pixels), (pixels - self.mean) / self.std)
+def load_official_sam(state: object, path: Path) -> tuple[OfficialSam, SamSizes]:
+    """Return the network of an official checkpoint, in evaluation mode, and its sizes.
 
-
-def load_official_sam(path: Path) -> tuple[OfficialSam, SamSizes]:
-    """Read a checkpoint in the official format, tensors only: nothing in the file is executed.
+    Args:
+        state: as `read_checkpoint` gives it.
+        path: of the checkpoint, for messages.
 
     Raises:
         CheckpointError: the file is of another format, or keys are missing or too many.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise CheckpointError(
-            f"{path} cannot be read as a PyTorch checkpoint of plain tensors ({reason}): "
-            "give a file such as `weaksam weights pull sam-vit-b` brings"
-        ) from error
     sizes = sizes_of(state, path)
     net = OfficialSam(sizes)
-    try:
-        # The file's tensors become the network's own: ViT-H alone is 2.5 GB.
-        net.load_state_dict(state, assign=True)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{path} differs from Segment Anything's {sizes.name} ({_one_line(error)}): give an unchanged checkpoint"
-        ) from error
+    load_exactly(net, cast(State, state), path, f"Segment Anything's {sizes.name}")
     return net.float().eval(), sizes
 
 
 def sizes_of(state: object, path: Path) -> SamSizes:
-    """Sizes of the network that a checkpoint's tensors belong to; raises CheckpointError where they fit none."""
+    """Return the sizes of a checkpoint's network; raises CheckpointError if its tensors fit none."""
     try:
         return _read_sizes(state)  # type: ignore[arg-type]  # whatever the file held; what does not fit is caught
     except (KeyError, AttributeError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
@@ -185,8 +141,3 @@ def _read_sizes(state: State) -> SamSizes:
         decoder_mlp=state["mask_decoder.transformer.layers.0.mlp.lin1.weight"].shape[0],
         mask_channels=state["prompt_encoder.mask_downscaling.3.weight"].shape[0],
     )
-
-
-def _one_line(error: Exception) -> str:
-    """Torch's list of misfits, which runs over hundreds of lines, cut to its beginning."""
-    return " ".join(str(error).split())[:200]

@@ -36,7 +36,7 @@ MIN_SIDE_PX = 1.0
 
 
 class Rcnn(nn.Module):
-    """The retrained detector, and with a mask head the instance segmenter; sides of pictures are multiples of 32.
+    """The retrained detector, and with a mask head the instance segmenter; sides of images are multiples of 32.
 
     Attributes:
         drop_rule: RoI drop in the next forward passes; None drops nothing. It is no argument of `forward`, because
@@ -75,7 +75,7 @@ class Rcnn(nn.Module):
     def forward(
         self, image_bhwc_u8: torch.Tensor, targets: Sequence[Target]
     ) -> tuple[dict[str, torch.Tensor], Foreground]:
-        """Losses of a batch [B,S,S,3]."""
+        """Return the losses of a batch [B,S,S,3], and its foreground RoIs."""
         features = self.pyramid(image_bhwc_u8)
         wanted = [{"boxes": target.boxes_xyxy, "labels": target.labels} for target in targets]
         images = as_image_list(image_bhwc_u8)
@@ -84,17 +84,17 @@ class Rcnn(nn.Module):
         logits, found_deltas = self.box_head(self.rois.box_roi_pool(features, boxes, images.image_sizes))
         found = box_losses(logits, found_deltas, torch.cat(labels), torch.cat(deltas), self.drop_rule)
         losses |= {"loss_class": found.classification, "loss_box": found.regression}
-        chosen = [rows > 0 for rows in labels]
-        boxes = [rows[mine] for rows, mine in zip(boxes, chosen, strict=True)]
+        foreground_rows = [rows > 0 for rows in labels]
+        boxes = [rows[mine] for rows, mine in zip(boxes, foreground_rows, strict=True)]
         if self.settings.mask_channels:
-            matched = [rows[mine] for rows, mine in zip(matched, chosen, strict=True)]
+            matched = [rows[mine] for rows, mine in zip(matched, foreground_rows, strict=True)]
             masks = [target.masks for target in targets]
             losses["loss_mask"] = self._mask_loss(features, boxes, matched, masks, images, found.dropped)
         counts = torch.tensor([len(rows) for rows in boxes], device=image_bhwc_u8.device)
         foreground = Foreground(
-            pictures=torch.repeat_interleave(counts),
+            images=torch.repeat_interleave(counts),
             boxes_xyxy=torch.cat(boxes),
-            labels=torch.cat([rows[mine] for rows, mine in zip(labels, chosen, strict=True)]),
+            labels=torch.cat([rows[mine] for rows, mine in zip(labels, foreground_rows, strict=True)]),
             losses=found.of_foreground,
             dropped=found.dropped,
             dropped_anchors=dropped_anchors,
@@ -102,7 +102,7 @@ class Rcnn(nn.Module):
         return losses, foreground
 
     def detect(self, image_bhwc_u8: torch.Tensor, allowed: torch.Tensor) -> RcnnOutput:
-        """Detections of the allowed classes in one picture uint8 [1,H,W,3]; no other class takes part in anything.
+        """Detect the allowed classes in one image uint8 [1,H,W,3]; no other class takes part in anything.
 
         ``allowed`` [C] is above 0.5 where a class is allowed. The others leave the logits before the softmax, so that
         they take no score from an allowed class, before suppression and before the bound on numbers.
@@ -121,7 +121,7 @@ class Rcnn(nn.Module):
     def _best(
         self, boxes: torch.Tensor, scores: torch.Tensor, shape: Sequence[int]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Boxes [R,4] with scores [R,C] to the rows that are returned: suppression by class, then the best."""
+        """Return the best of boxes [R,4] with scores [R,C], after suppression by class."""
         large = ((boxes[:, 2:] - boxes[:, :2]) >= MIN_SIDE_PX).all(dim=1)
         row, label = torch.where((scores > self.settings.min_score) & large[:, None])
         boxes, scores = boxes[row], scores[row, label]
@@ -139,9 +139,9 @@ class Rcnn(nn.Module):
     def _propose(
         self, images: ImageList, features: dict[str, torch.Tensor], wanted: list[dict[str, torch.Tensor]]
     ) -> tuple[list[torch.Tensor], dict[str, torch.Tensor], torch.Tensor]:
-        """Proposals of each picture, the RPN's losses and the number of anchors dropped from them."""
+        """Return proposals of each image, the RPN's losses and the number of anchors dropped from them."""
         rpn, levels = self.rpn, list(features.values())
-        # Anchors and boxes in single precision: half has steps of a pixel and more at the far side of a picture.
+        # Anchors and boxes in single precision: half has steps of a pixel and more at the far side of an image.
         objectness, deltas = ([found.float() for found in part] for part in rpn.head(levels))
         anchors = rpn.anchor_generator(images, objectness)
         counts = [math.prod(scores[0].shape) for scores in objectness]
@@ -177,7 +177,7 @@ class Rcnn(nn.Module):
 
 
 def build_rcnn(settings: RcnnSettings, classes: int, weights: str = "none") -> Rcnn:
-    """An R-CNN with fresh heads on a backbone with ``weights`` as `create_backbone` takes them."""
+    """Build an R-CNN with fresh heads on a backbone with ``weights`` as `create_backbone` takes them."""
     backbone = create_backbone(settings.backbone, weights)
     if settings.frozen_norm:
         for module in backbone.modules():

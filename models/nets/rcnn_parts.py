@@ -16,6 +16,7 @@ from torchvision.ops import FeaturePyramidNetwork, roi_align
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from models.nets.backbone import backbone_maps, normalise_image
+from weaksam.errors import UserError
 
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 POOLED_SIDE = 7
@@ -35,11 +36,11 @@ class RcnnSettings:
         mask_channels: of the mask head, which is left out at 0.
         mask_layers: 3x3 convolutions of the mask head.
         frozen_norm: keep the backbone's batch normalisation as it was loaded, for batches too small to measure it.
-        rois: RoIs of each picture that the box head learns from; a quarter at most is foreground.
-        proposals: most proposals of a picture at test; twice as many in training.
-        min_score: least score of a detection.
+        rois: RoIs of each image that the box head learns from; a quarter at most is foreground.
+        proposals: maximum of proposals of an image at test; twice as many in training.
+        min_score: minimum score of a detection.
         nms_iou: of two detections of one class with a higher IoU, the lower score goes.
-        max_detections: most detections of a picture.
+        max_detections: maximum of detections of an image.
     """
 
     backbone: str
@@ -58,7 +59,7 @@ class RcnnSettings:
 
 
 class Target(NamedTuple):
-    """What is to be found in one picture: boxes [N,4] in input pixels, labels [N] from 1, masks uint8 [N or 0,H,W]."""
+    """What is to be found in one image: boxes [N,4] in input pixels, labels [N] from 1, masks uint8 [N or 0,H,W]."""
 
     boxes_xyxy: torch.Tensor
     labels: torch.Tensor
@@ -69,7 +70,7 @@ class Foreground(NamedTuple):
     """The foreground RoIs of one step, for the log: F of them.
 
     Attributes:
-        pictures: [F] index in the batch.
+        images: [F] index in the batch.
         boxes_xyxy: [F,4] in input pixels.
         labels: [F] from 1, as the targets have it.
         losses: [F,2] classification and regression.
@@ -77,7 +78,7 @@ class Foreground(NamedTuple):
         dropped_anchors: scalar, of the RPN.
     """
 
-    pictures: torch.Tensor
+    images: torch.Tensor
     boxes_xyxy: torch.Tensor
     labels: torch.Tensor
     losses: torch.Tensor
@@ -86,7 +87,7 @@ class Foreground(NamedTuple):
 
 
 class RcnnOutput(NamedTuple):
-    """D detections of one picture, best first: boxes [D,4] in input pixels, labels [D] from 0, scores [D], mask logits.
+    """D detections of one image, best first: boxes [D,4] in input pixels, labels [D] from 0, scores [D], mask logits.
 
     ``masks`` is [D,28,28] over each box, or [D,0,0] without a mask head.
     """
@@ -112,7 +113,7 @@ class BoxHead(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """Pictures uint8 [B,H,W,3] to feature maps [B,D,h,w] by level, the finest first."""
+    """Images uint8 [B,H,W,3] to feature maps [B,D,h,w] by level, the finest first."""
 
     def __init__(self, backbone: nn.Module, settings: RcnnSettings) -> None:
         super().__init__()
@@ -129,7 +130,7 @@ class Pyramid(nn.Module):
 
 
 def mask_targets(masks: torch.Tensor, boxes: torch.Tensor, matched: torch.Tensor, side: int) -> torch.Tensor:
-    """What is to be drawn in boxes [R,4]: each one's part of its mask, of masks [K,H,W] by ``matched`` [R], as [R,M,M].
+    """Return what is to be drawn in boxes [R,4], as [R,M,M]: each one's part of masks [K,H,W] by ``matched`` [R].
 
     torchvision's own `project_masks_on_boxes` takes pixel centres for whole numbers; here boxes are half-open, and
     every learnt mask would lie half a pixel off.
@@ -142,14 +143,14 @@ def mask_targets(masks: torch.Tensor, boxes: torch.Tensor, matched: torch.Tensor
 def build_rpn(settings: RcnnSettings) -> RegionProposalNetwork:
     sides = settings.anchor_sides_px
     if len({len(level) for level in sides}) != 1 or not 3 <= len(sides) <= 5:
-        raise ValueError(f"anchor_sides_px must have 3 to 5 levels of equally many sides, got {sides}")
+        raise UserError(f"anchor_sides_px must have 3 to 5 levels of equally many sides, got {sides}")
     anchors = AnchorGenerator(sides, (ASPECT_RATIOS,) * len(sides))
     head = RPNHead(settings.channels, anchors.num_anchors_per_location()[0])
-    most = {"training": 2 * settings.proposals, "testing": settings.proposals}
-    return RegionProposalNetwork(anchors, head, 0.7, 0.3, 256, 0.5, most, most, nms_thresh=0.7)
+    max_counts = {"training": 2 * settings.proposals, "testing": settings.proposals}
+    return RegionProposalNetwork(anchors, head, 0.7, 0.3, 256, 0.5, max_counts, max_counts, nms_thresh=0.7)
 
 
 def as_image_list(image_bhwc_u8: torch.Tensor) -> ImageList:
-    """The form in which torchvision's parts take sizes; they look at nothing else of the pictures."""
+    """Return the form in which torchvision's parts take sizes; they look at nothing else of the images."""
     batch, height, width, _ = image_bhwc_u8.shape
     return ImageList(image_bhwc_u8.permute(0, 3, 1, 2), [(height, width)] * batch)

@@ -13,6 +13,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch.nn import functional
 
+from weaksam.errors import UserError
+
 
 @dataclass(frozen=True)
 class DropRule:
@@ -32,7 +34,7 @@ class DropRule:
 
     def __post_init__(self) -> None:
         if self.unit == "quantile" and not all(0 <= q <= 1 for q in (self.classification, self.regression, self.rpn)):
-            raise ValueError(f"quantiles must be in 0..1, got {self}")
+            raise UserError(f"quantiles must be in 0..1, got {self}")
 
 
 class BoxLosses(NamedTuple):
@@ -53,7 +55,7 @@ class BoxLosses(NamedTuple):
 def box_losses(
     logits: torch.Tensor, deltas: torch.Tensor, labels: torch.Tensor, targets: torch.Tensor, rule: DropRule | None
 ) -> BoxLosses:
-    """Losses of the box head.
+    """Return the losses of the box head.
 
     Args:
         logits: [R,1+C], background first.
@@ -82,7 +84,7 @@ def box_losses(
 def rpn_losses(
     objectness: torch.Tensor, deltas: torch.Tensor, labels: torch.Tensor, targets: torch.Tensor, rule: DropRule | None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Objectness and regression loss of A sampled anchors, and how many foreground anchors were dropped.
+    """Return objectness and regression loss of A sampled anchors, and how many foreground anchors were dropped.
 
     Args:
         objectness: [A] logits.
@@ -101,13 +103,13 @@ def rpn_losses(
 
 
 def mask_loss(logits: torch.Tensor, targets: torch.Tensor, dropped: torch.Tensor) -> torch.Tensor:
-    """Binary cross entropy of mask logits [F,M,M] with ``targets`` [F,M,M] in 0..1; ``dropped`` [F] have no weight."""
+    """Return the cross entropy of mask logits [F,M,M] with ``targets`` in 0..1; ``dropped`` [F] have no weight."""
     entropy = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=(1, 2))
     return (entropy * ~dropped).sum() / max(len(dropped), 1)
 
 
 def _exceeds_both(losses: torch.Tensor, rule: DropRule | None) -> torch.Tensor:
-    """Which of [F,2] losses, classification and regression, exceed both thresholds."""
+    """Return which of [F,2] losses, classification and regression, exceed both thresholds."""
     if rule is None:
         return torch.zeros(len(losses), dtype=torch.bool, device=losses.device)
     classification, regression = losses.unbind(dim=1)

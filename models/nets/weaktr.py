@@ -1,6 +1,6 @@
 """WeakTr: class activation maps from a plain vision transformer trained on tags alone (arXiv 2304.01184).
 
-Written from the paper. Two things differ from it and are said where they do: positions are resized to the picture's
+Written from the paper. Two things differ from it and are said where they do: positions are resized to the image's
 size, so that any side that is a multiple of the patch works, and the pooling may be sharper than an average.
 """
 
@@ -16,8 +16,9 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import nn
 from torch.nn import functional
 
-from models.nets.backbone import normalise_image, read_weights
+from models.nets.backbone import create_timm_model, load_backbone_weights, normalise_image
 from models.nets.cam import smooth_max
+from weaksam.errors import UserError
 
 Vit = Any  # a timm `VisionTransformer`: torch gives the parts of a network no types of their own
 NORMALISED_STD = 0.5  # `normalise_image` divides by this, with pixels in 0..1
@@ -49,10 +50,10 @@ class WeakTrOutput(NamedTuple):
 
 
 class AttentionFusion(nn.Module):
-    """Adaptive attention fusion: weights 0..1 of all heads of all blocks, estimated for each picture.
+    """Adaptive attention fusion: weights 0..1 of all heads of all blocks, estimated for each image.
 
     Squeeze and excitation (arXiv 1709.01507) over the heads. What is squeezed are the features that each head found:
-    its attention would not do, for the rows of a softmax sum to one whatever the picture shows.
+    its attention would not do, for the rows of a softmax sum to one whatever the image shows.
     """
 
     def __init__(self, heads: int, reduction: int) -> None:
@@ -61,7 +62,7 @@ class AttentionFusion(nn.Module):
         self.excite = nn.Sequential(nn.Linear(heads, hidden), nn.ReLU(), nn.Linear(hidden, heads), nn.Sigmoid())
 
     def forward(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Head features [B,T,H,d] of each of L blocks to weights [B,L*H]."""
+        """Return weights [B,L*H] of head features [B,T,H,d] of each of L blocks."""
         squeezed = torch.cat([block.float().mean(dim=(1, 3)) for block in features], dim=1)
         weights: torch.Tensor = self.excite(squeezed)
         return weights
@@ -73,12 +74,12 @@ class WeakTr(nn.Module):
     Args:
         vit: a timm ViT with one class token, built with ``dynamic_img_size=True``.
         classes: number of labels C.
-        side_px: side of the square pictures that positions are laid out for; other sides resize them.
+        side_px: side of the square images that positions are laid out for; other sides resize them.
         settings: see `WeakTrSettings`.
 
     Attributes:
         stride_px: of the maps: the ViT's patch.
-        side_multiple_px: pictures' sides must be a multiple of this.
+        side_multiple_px: sides of images must be a multiple of this.
     """
 
     contrast: torch.Tensor
@@ -115,7 +116,7 @@ class WeakTr(nn.Module):
         return ("coarse", "fine", *cross)
 
     def forward(self, image_bhwc_u8: torch.Tensor) -> WeakTrOutput:
-        """Pictures uint8 [B,S,S,3] to class logits and maps of stride ``stride_px``."""
+        """Return class logits and maps of images uint8 [B,S,S,3], of stride ``stride_px``."""
         patches = self.patch_embed(normalise_image(image_bhwc_u8) * self.contrast)
         batch, rows, columns, width = patches.shape
         positions = resize_positions(self.positions, rows, columns).flatten(2).transpose(1, 2)
@@ -132,7 +133,7 @@ class WeakTr(nn.Module):
         return WeakTrOutput(tokens[:, :classes].mean(dim=2), coarse, fine, cross)
 
     def tag_maps(self, image_bhwc_u8: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pictures uint8 [B,S,S,3] to tag logits [B,C] and maps [B,K,C,h,w] in the order of `map_kinds`.
+        """Return tag logits [B,C] and maps [B,K,C,h,w] of images uint8 [B,S,S,3], in the order of `map_kinds`.
 
         A tag's logit is the mean of its class token's and of its pooled coarse map's.
         """
@@ -141,12 +142,12 @@ class WeakTr(nn.Module):
         return logits, torch.cat([output.coarse[:, None], output.fine[:, None], *output.cross], dim=1)
 
     def backbone_parameters(self) -> list[nn.Parameter]:
-        """What may come from pre-training."""
+        """Return what may come from pre-training."""
         parts = (self.patch_embed, self.norm_pre, self.blocks)
         return [self.positions, *(parameter for part in parts for parameter in part.parameters())]
 
     def _attend(self, tokens: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
-        """Tokens [B,T,D] after all blocks, with each block's attention [B,H,T,T] and head features [B,T,H,d]."""
+        """Return tokens [B,T,D] after all blocks, with each block's attention [B,H,T,T] and head features [B,T,H,d]."""
         tokens = self.blocks(self.norm_pre(tokens)).float()
         attention, features = list(self._attention), list(self._features)
         self._attention.clear()
@@ -156,7 +157,7 @@ class WeakTr(nn.Module):
     def _fine_maps(
         self, coarse: torch.Tensor, attention: Sequence[torch.Tensor], features: Sequence[torch.Tensor]
     ) -> torch.Tensor:
-        """Coarse maps [B,C,h,w] refined by the attention of this forward pass.
+        """Return coarse maps [B,C,h,w] refined by the attention of this forward pass.
 
         The fused class-to-patch attention picks, the fused patch-to-patch attention spreads. Attention and
         coarse maps are taken as they are: this branch teaches the fusion which heads to listen to.
@@ -185,48 +186,47 @@ class WeakTr(nn.Module):
 
 
 def resize_positions(positions: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
-    """Position embeddings [1,D,g,g] on a grid of another size; unchanged where the size is the same."""
+    """Return position embeddings [1,D,g,g] on a grid of another size; unchanged if the size is the same."""
     if (rows, columns) == tuple(positions.shape[2:]):
         return positions
     return functional.interpolate(positions, (int(rows), int(columns)), mode="bicubic", align_corners=False)
 
 
 def build_weaktr(backbone: str, classes: int, side_px: int, settings: WeakTrSettings, weights: str = "none") -> WeakTr:
-    """WeakTr over a timm ViT.
+    """Build WeakTr over a timm ViT.
 
     Args:
         backbone: a timm ViT with one class token, such as ``deit_small_patch16_224``.
         classes: number of labels.
-        side_px: side of the square pictures; a multiple of the ViT's patch.
+        side_px: side of the square images; a multiple of the ViT's patch.
         settings: see `WeakTrSettings`.
         weights: ``none`` (random), ``hub`` (timm downloads its own) or the path of a safetensors file of ``backbone``.
 
     Raises:
-        ValueError: a setting that does not fit the backbone, or the file is no safetensors file.
-        RuntimeError: the file's keys are not those of the network.
+        UserError: a setting does not fit the backbone, or the file is not of this backbone.
     """
     vit = _create_vit(backbone, weights == "hub")
     if weights not in ("none", "hub"):
-        vit.load_state_dict({key: tensor.float() for key, tensor in read_weights(weights).items()})
+        load_backbone_weights(vit, weights, backbone)
     patch_px, blocks = int(vit.patch_embed.patch_size[0]), len(vit.blocks)
     if side_px % patch_px:
-        raise ValueError(f"side_px is {side_px}: {backbone} takes multiples of {patch_px}")
+        raise UserError(f"side_px is {side_px}: {backbone} takes multiples of {patch_px}")
     if not all(0 <= block < blocks for block in settings.cross_blocks):
         named = list(settings.cross_blocks)
-        raise ValueError(f"weaktr.cross_blocks is {named}: {backbone} has blocks 0 to {blocks - 1}")
+        raise UserError(f"weaktr.cross_blocks is {named}: {backbone} has blocks 0 to {blocks - 1}")
     return WeakTr(vit, classes, side_px, settings)
 
 
 def _create_vit(backbone: str, pretrained: bool) -> Vit:
     remedy = "take a timm ViT with one class token, such as deit_small_patch16_224"
     if not timm.is_model(backbone):
-        raise ValueError(f"backbone {backbone!r} is not known to timm: {remedy}")
+        raise UserError(f"backbone {backbone!r} is not known to timm: {remedy}")
     try:
-        vit = timm.create_model(backbone, pretrained=pretrained, dynamic_img_size=True)
+        vit = create_timm_model(backbone, pretrained, dynamic_img_size=True)
     except TypeError as error:  # only vision transformers know the argument
-        raise ValueError(f"backbone {backbone!r} is no plain vision transformer: {remedy}") from error
+        raise UserError(f"backbone {backbone!r} is no plain vision transformer: {remedy}") from error
     if not _is_plain(vit):
-        raise ValueError(f"backbone {backbone!r} is no plain vision transformer: {remedy}")
+        raise UserError(f"backbone {backbone!r} is no plain vision transformer: {remedy}")
     return vit
 
 
@@ -241,7 +241,7 @@ def _is_plain(vit: Vit) -> bool:
 
 
 def _split_positions(vit: Vit) -> tuple[torch.Tensor, torch.Tensor]:
-    """The class token's position [1,1,D], zero where the ViT has none, and the patches' as a grid [1,D,g,g]."""
+    """Return the class token's position [1,1,D], zero if the ViT has none, and the patches' as a grid [1,D,g,g]."""
     embedded = vit.pos_embed.detach()
     prefix = 0 if vit.no_embed_class else 1
     class_position = embedded[:, :1] if prefix else torch.zeros_like(embedded[:, :1])

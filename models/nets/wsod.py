@@ -19,10 +19,10 @@ NO_PROPOSAL_LOGIT = -1e4
 
 
 class WsodOutput(NamedTuple):
-    """Of P proposals in one picture, C classes.
+    """Scores of P proposals in one image, C classes.
 
     Attributes:
-        wsddn: [P,C] softmax over classes times softmax over proposals; its sum over P is the picture's tag score.
+        wsddn: [P,C] softmax over classes times softmax over proposals; its sum over P is the image's tag score.
         refined: logits [P,1+C] of each refinement, background first.
         deltas: [P,K,4] class-agnostic box deltas as in R-CNN, of K regressors: OICR has one, on the last refinement's
             seeds, MIST one for each refinement.
@@ -67,12 +67,12 @@ class RoiHead(nn.Module):
         self.drop_block = ConcreteDropBlock(pooled_channels, drop_share) if method == "mist" else None
 
     def embed(self, features: torch.Tensor, rois: torch.Tensor) -> torch.Tensor:
-        """Features [B,D,e,e] and RoIs [R,5] (picture index, box in input pixels) to vectors [R,hidden]."""
+        """Return vectors [R,hidden] of features [B,D,e,e] in RoIs [R,5] (image index, box in input pixels)."""
         vectors: torch.Tensor = self.layers(pool_rois(self.reduce(features), rois))
         return vectors
 
     def embed_pooled(self, pooled: torch.Tensor) -> torch.Tensor:
-        """`embed` for RoIs pooled beforehand [R,D,7,7]: pooling and the 1x1 reduction are linear and commute."""
+        """Do as `embed` for RoIs pooled beforehand [R,D,7,7]: pooling and the 1x1 reduction are linear and commute."""
         reduced = self.reduce(pooled)
         if self.drop_block is not None:
             reduced = self.drop_block(reduced)
@@ -80,13 +80,13 @@ class RoiHead(nn.Module):
         return vectors
 
     def forward(self, vectors: torch.Tensor) -> WsodOutput:
-        """Vectors [P,hidden] of all proposals of one picture."""
+        """Score vectors [P,hidden] of all proposals of one image."""
         wsddn = self.of_classes(vectors).softmax(dim=1) * self.of_proposals(vectors).softmax(dim=0)
         refined = [refinement(vectors) for refinement in self.refinements]
         return WsodOutput(wsddn, refined, self.regress(vectors))
 
     def regress(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Deltas [P,K,4] of vectors [P,hidden]."""
+        """Return deltas [P,K,4] of vectors [P,hidden]."""
         if self.deltas is None:
             return vectors.new_zeros(len(vectors), 0, 4)
         deltas: torch.Tensor = self.deltas(vectors).unflatten(-1, (-1, 4))
@@ -95,21 +95,21 @@ class RoiHead(nn.Module):
     def scores(self, vectors: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:
         """Test scores [...,P,C] of vectors [...,P,hidden]: the mean of the refinements' softmaxes, without background.
 
-        Without refinements WSDDN's own; its softmax over a picture's proposals leaves out those that ``valid`` [...,P]
+        Without refinements WSDDN's own; its softmax over an image's proposals leaves out those that ``valid`` [...,P]
         has as 0.
         """
         if self.refinements:
             softmaxes = [refinement(vectors).softmax(dim=-1)[..., 1:] for refinement in self.refinements]
             return torch.stack(softmaxes).mean(dim=0)
-        chosen = self.of_proposals(vectors)
+        of_proposals = self.of_proposals(vectors)
         if valid is not None:
-            chosen = torch.where(valid[..., None] > 0, chosen, torch.full_like(chosen, NO_PROPOSAL_LOGIT))
-        wsddn: torch.Tensor = self.of_classes(vectors).softmax(dim=-1) * chosen.softmax(dim=-2)
+            of_proposals = of_proposals.masked_fill(valid[..., None] <= 0, NO_PROPOSAL_LOGIT)
+        wsddn: torch.Tensor = self.of_classes(vectors).softmax(dim=-1) * of_proposals.softmax(dim=-2)
         return wsddn
 
 
 def pool_rois(features: torch.Tensor, rois: torch.Tensor) -> torch.Tensor:
-    """RoIAlign of features [B,D,e,e] in RoIs [R,5] (picture index, box in input pixels) to [R,D,7,7]."""
+    """Pool features [B,D,e,e] in RoIs [R,5] (image index, box in input pixels) to [R,D,7,7] (RoIAlign)."""
     pooled: torch.Tensor = roi_align(features, rois, POOLED_SIDE, 1 / STRIDE_PX, sampling_ratio=2, aligned=True)
     return pooled
 
@@ -123,7 +123,7 @@ class Wsod(nn.Module):
         self.head = RoiHead(channels, classes, method=method, drop_share=drop_share)
 
     def encode(self, image_bhwc_u8: torch.Tensor) -> torch.Tensor:
-        """Pictures uint8 [B,S,S,3] to features [B,D,S/8,S/8]."""
+        """Return features [B,D,S/8,S/8] of images uint8 [B,S,S,3]."""
         features: torch.Tensor = self.features(normalise_image(image_bhwc_u8))
         return features
 

@@ -17,6 +17,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.auth.token_bucket import RateLimit, TokenBucket
+from weaksam.errors import UserError
 from weaksam.files.atomic import replacing
 
 KEY_PREFIX = "weaksam_"
@@ -56,7 +57,7 @@ class KeyFile(_Document):
         names = [key.name for key in self.keys]
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
-            raise ValueError(f"several keys are named {doubled[0]!r}: give each a name of its own")
+            raise UserError(f"several keys are named {doubled[0]!r}: give each a name of its own")
         return self
 
 
@@ -74,17 +75,17 @@ def read_key_file(path: Path) -> KeyFile:
     """Return the keys of a file.
 
     Raises:
-        ValueError: the file cannot be read or is no keys file; it names the field.
+        UserError: the file cannot be read or is no keys file; it names the field.
     """
     try:
         return KeyFile.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror}): make it with `weaksam keys add`") from error
+        raise UserError(f"{path} cannot be read ({error.strerror}): make it with `weaksam keys add`") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         # The value is not shown: it may be a key instead of its hash.
-        raise ValueError(f"{path} is not a keys file: {where}: {first['msg']}") from error
+        raise UserError(f"{path} is not a keys file: {where}: {first['msg']}") from error
 
 
 def write_key_file(path: Path, keys: KeyFile) -> None:
@@ -102,7 +103,7 @@ class KeyRing:
         clock_s: seconds of a steady clock.
 
     Raises:
-        ValueError: as `read_key_file`.
+        UserError: as `read_key_file`.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class KeyRing:
         """Read the file again and keep the state of unchanged rates. If the file is damaged, the keys stay.
 
         Raises:
-            ValueError: as `read_key_file`.
+            UserError: as `read_key_file`.
         """
         keys = read_key_file(self._path).keys
         limits = {key.name: limit for key in keys if (limit := self._limit(key)) is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -46,13 +47,16 @@ LASTING_ERRORS: tuple[type[Exception], ...] = (
 
 
 class OrtBackend:
-    """Opens one session per graph, and runs them in a thread pool, since a run releases the interpreter's lock.
+    """Opens sessions for each graph, and runs them in a thread pool, since a run releases the interpreter's lock.
+
+    A run that is alone takes all cores. Runs that are together take one core each: their threads would only wait for
+    each other. Hence two sessions for each graph on a CPU, unless the number of threads is given.
 
     Args:
         bundle: the graphs to run; their inputs and outputs must be those that it states.
         device: where all graphs run.
         device_index: number of the GPU.
-        intra_op_threads: threads within one operator; 0 is one per core.
+        intra_op_threads: threads within one operator; 0 is one per core for a run that is alone, else 1.
         concurrent_runs: maximum number of runs at the same time.
 
     Raises:
@@ -70,9 +74,10 @@ class OrtBackend:
         intra_op_threads: int = 0,
         concurrent_runs: int = 2,
     ) -> None:
-        self._sessions = {
-            name: _open_session(bundle, name, device, device_index, intra_op_threads) for name in bundle.graphs
-        }
+        self._alone = _open_sessions(bundle, device, device_index, intra_op_threads)
+        fixed = intra_op_threads or device != "cpu" or os.cpu_count() == 1
+        self._together = self._alone if fixed else _open_sessions(bundle, device, device_index, 1)
+        self._pending = 0
         self._output_counts = {name: len(spec.outputs) for name, spec in bundle.graphs.items()}
         self._pool = ThreadPoolExecutor(concurrent_runs, thread_name_prefix="onnxruntime")
         self._closed = False
@@ -80,7 +85,11 @@ class OrtBackend:
     async def infer(self, model: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Tensors:
         if self._closed:
             raise BackendUnavailable("the onnxruntime backend is closed: the service is stopping", retry_after_s=1)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, model, inputs, outputs)
+        self._pending += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, model, inputs, outputs)
+        finally:
+            self._pending -= 1
 
     async def ready(self) -> bool:
         return not self._closed
@@ -91,9 +100,10 @@ class OrtBackend:
 
     def _run(self, model: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Tensors:
         with mapped_errors(model):
-            session = self._sessions.get(model)
+            sessions = self._alone if self._pending == 1 else self._together
+            session = sessions.get(model)
             if session is None:
-                raise BackendFailure(f"there is no graph {model!r} in the bundle, only {', '.join(self._sessions)}")
+                raise BackendFailure(f"there is no graph {model!r} in the bundle, only {', '.join(sessions)}")
             options = onnxruntime.RunOptions()
             # Without this, outputs that nobody wants are computed all the same.
             options.only_execute_path_to_fetches = len(outputs) < self._output_counts[model]
@@ -113,6 +123,12 @@ def mapped_errors(model: str) -> Iterator[None]:
         if OUT_OF_MEMORY in str(error):
             raise BackendUnavailable(f"graph {model} has no memory at the moment", retry_after_s=1) from error
         raise BackendFailure(f"graph {model}: {error}") from error
+
+
+def _open_sessions(
+    bundle: Bundle, device: Device, device_index: int, intra_op_threads: int
+) -> dict[str, onnxruntime.InferenceSession]:
+    return {name: _open_session(bundle, name, device, device_index, intra_op_threads) for name in bundle.graphs}
 
 
 def _open_session(

@@ -19,6 +19,7 @@ from service.errors import ServiceError
 from service.inference.decoding import decode
 from service.inference.open_pipeline import create_pipeline
 from service.settings import Settings
+from weaksam.files.full_disk import writing_into
 from weaksam.labelling.journal import Journal, Stamp, open_journal, stamp_of
 from weaksam.labelling.outputs import JOURNAL
 from weaksam.labelling.run import LabelJob, LabelSummary, OnDone, finish
@@ -54,15 +55,16 @@ class LabelWorker:
     """
 
     def __init__(self, settings: Settings, folder: Path, options: DetectOptions) -> None:
+        # One event loop for the worker's life: connections to Triton belong to the loop that opened them.
+        self._loop = asyncio.Runner()
         self._pipeline = create_pipeline(settings)
-        self._max_pixels = settings.max_pixels
+        self._bounds = settings.max_pixels, settings.max_declared_pixels
         self._folder = folder
         self._options = options
 
     def __call__(self, batch: Batch) -> Batch:
         """Take images with their tags; return the same images with a result or a failure each, as JSON."""
-        # One event loop for each batch: the pipeline keeps nothing of a loop that has ended.
-        rows = asyncio.run(self._label_all(zip(batch["image"], batch["tags"], strict=True)))
+        rows = self._loop.run(self._label_all(zip(batch["image"], batch["tags"], strict=True)))
         return {
             "image": batch["image"],
             "result": np.array([result for result, _ in rows], object),
@@ -74,7 +76,7 @@ class LabelWorker:
 
     async def _label(self, image: str, tags: list[str]) -> tuple[str, str]:
         try:
-            decoded = decode((self._folder / image).read_bytes(), self._max_pixels)
+            decoded = decode((self._folder / image).read_bytes(), *self._bounds)
             result = await self._pipeline.detect(decoded, tags, self._options)
         except OSError as error:
             return "", json.dumps(["unreadable", f"the file cannot be read: {error.strerror}"])
@@ -93,8 +95,7 @@ def label_with_ray(job: LabelJob, settings: Settings, plan: RayPlan, on_done: On
     bundle = load_bundle(settings.bundle.resolve())
     info = BundleInfo(name=bundle.name, version=bundle.version, digest=bundle.digest)
     identity = job.identity(info, bundle.labels.names)
-    job.out.mkdir(parents=True, exist_ok=True)
-    with open_journal(job.out / JOURNAL, identity) as journal:
+    with writing_into(job.out), open_journal(job.out / JOURNAL, identity) as journal:
         todo, finished, failures = _plan(job, journal)
         resumed = len(finished)
         for outcome in (*[None] * resumed, *failures):
@@ -138,7 +139,7 @@ def _run(job: LabelJob, settings: Settings, plan: RayPlan, todo: Iterable[str]) 
         fn_constructor_args=(settings, job.folder.resolve(), options),
         batch_size=plan.batch_size,
         batch_format="numpy",
-        concurrency=plan.workers,
+        compute=ray.data.ActorPoolStrategy(size=plan.workers),
         num_cpus=plan.cpus_per_worker,
         num_gpus=plan.gpus_per_worker,
     )

@@ -10,9 +10,16 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from weaksam.schemas import DetectRequest, JsonDetectRequest, Problem
+from weaksam.segment_schemas import JsonSegmentRequest, SegmentRequest
 
 REF_TEMPLATE = "#/components/schemas/{model}"
-UNDECLARED: tuple[type[BaseModel], ...] = (DetectRequest, JsonDetectRequest, Problem)
+UNDECLARED: tuple[type[BaseModel], ...] = (
+    DetectRequest,
+    JsonDetectRequest,
+    SegmentRequest,
+    JsonSegmentRequest,
+    Problem,
+)
 
 
 def reference(model: type[BaseModel]) -> dict[str, str]:

@@ -8,19 +8,21 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 import pydantic_core
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
 from service.errors import ClientGone, InvalidRequest, UnsupportedMediaType, UploadTimeout
 from service.http.validation import MAX_FINDINGS, invalid_request
 from weaksam.schemas import AnyRequest, DetectFields, DetectRequest, JsonDetectRequest
+from weaksam.segment_schemas import AnySegmentRequest, JsonSegmentRequest, SegmentRequest
 
 # PHP and some form libraries mark a list by brackets.
 TAG_FIELDS = ("tags", "tags[]")
+GONE = "the client closed the connection while it was sending the body"
 
 Body = TypeVar("Body")
-Schema = TypeVar("Schema", DetectRequest, JsonDetectRequest)
+Schema = TypeVar("Schema", bound=BaseModel)
 
 
 async def read_request(request: Request, query: DetectFields, upload_s: float) -> AnyRequest:
@@ -40,17 +42,39 @@ async def read_request(request: Request, query: DetectFields, upload_s: float) -
     return body.model_copy(update={name: getattr(query, name) for name in missing})
 
 
+async def read_segment_request(request: Request, upload_s: float) -> AnySegmentRequest:
+    """Read the form or the JSON of `POST /segment`; errors as `read_request`."""
+    media_type = _media_type(request)
+    try:
+        if media_type == "multipart/form-data":
+            return await asyncio.to_thread(_validated, SegmentRequest, await _arrived(_read_form(request), upload_s))
+        if media_type == "application/json":
+            body = await _arrived(request.body(), upload_s)
+            return await asyncio.to_thread(_read_json, JsonSegmentRequest, body)
+    except ClientDisconnect as error:
+        raise ClientGone(GONE) from error
+    raise UnsupportedMediaType(
+        f"Content-Type is {media_type!r}: send multipart/form-data with a file `image`, or application/json with "
+        "`image` in base64"
+    )
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 async def _read_body(request: Request, upload_s: float) -> AnyRequest:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = _media_type(request)
     try:
         if media_type == "multipart/form-data":
             return await asyncio.to_thread(_validated, DetectRequest, await _arrived(_read_form(request), upload_s))
         if media_type == "application/json":
-            return await asyncio.to_thread(_read_json, await _arrived(request.body(), upload_s))
+            body = await _arrived(request.body(), upload_s)
+            return await asyncio.to_thread(_read_json, JsonDetectRequest, body)
         if media_type.startswith("image/") or media_type == "application/octet-stream":
             return _validated(DetectRequest, {"image": await _arrived(request.body(), upload_s)})
     except ClientDisconnect as error:
-        raise ClientGone("the client closed the connection while it was sending the body") from error
+        raise ClientGone(GONE) from error
     raise UnsupportedMediaType(
         f"Content-Type is {media_type!r}: send multipart/form-data with a file `image`, the file itself as image/*, "
         "or application/json with `image` in base64"
@@ -85,17 +109,18 @@ async def _read_form(request: Request) -> dict[str, Any]:
         raise InvalidRequest(f"the form cannot be read: {detail}") from error
 
 
-def _read_json(body: bytes) -> JsonDetectRequest:
+def _read_json(schema: type[Schema], body: bytes) -> Schema:
     try:
         document = pydantic_core.from_json(body)
     except ValueError as error:
         raise InvalidRequest(f"the body is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise InvalidRequest("the body must be a JSON object with `image` in base64")
-    known = JsonDetectRequest.model_fields.keys()
+    known = schema.model_fields.keys()
     # Pydantic reports each unknown member, and there may be millions.
     unknown = itertools.islice((name for name in document if name not in known), MAX_FINDINGS)
-    return _validated(JsonDetectRequest, {name: document[name] for name in (*(known & document.keys()), *unknown)})
+    members: dict[str, Any] = {name: document[name] for name in (*(known & document.keys()), *unknown)}
+    return _validated(schema, members)
 
 
 def _validated(schema: type[Schema], values: Mapping[str, Any]) -> Schema:

@@ -11,7 +11,7 @@ from service import errors
 from service.errors import PROBLEM_MEDIA_TYPE, ServiceError
 from service.http.key_guard import require_admin
 from service.http.openapi import reference
-from service.http.request_body import read_request
+from service.http.request_body import read_request, read_segment_request
 from service.observability.metrics import MEDIA_TYPE as METRICS_MEDIA_TYPE
 from service.runtime.admission import while_connected
 from service.runtime.lifecycle import Lifecycle
@@ -27,6 +27,7 @@ from weaksam.schemas import (
     ReloadResponse,
     StateResponse,
 )
+from weaksam.segment_schemas import JsonSegmentRequest, SegmentRequest, SegmentResult
 
 PNG, JSON = "image/png", "application/json"
 BINARY = {"type": "string", "format": "binary"}
@@ -42,6 +43,7 @@ REQUEST_ERRORS = (
     errors.BodyTooLarge,
     errors.UploadTimeout,
 )
+TAG_ERRORS = (errors.UnknownTag, errors.TooManyTags)
 CAPACITY_ERRORS = (errors.Busy, errors.BackendUnavailable, errors.DeadlineExceeded, errors.InternalError)
 REQUEST_BODY = {
     "required": True,
@@ -50,6 +52,13 @@ REQUEST_BODY = {
         "image/*": {"schema": BINARY},
         "application/octet-stream": {"schema": BINARY},
         JSON: {"schema": reference(JsonDetectRequest)},
+    },
+}
+SEGMENT_BODY = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {"schema": reference(SegmentRequest)},
+        JSON: {"schema": reference(JsonSegmentRequest)},
     },
 }
 
@@ -92,6 +101,30 @@ async def detect(request: Request, query: Annotated[DetectFields, Query()]) -> R
     detect_request = await read_request(request, query, handler.upload_s)
     content = await while_connected(request.receive, handler.detect(detect_request, overlay=overlay))
     return Response(content, media_type=PNG if overlay else JSON)
+
+
+@router.post(
+    "/segment",
+    summary="Masks of the thing that points or a box show",
+    response_model=SegmentResult,
+    responses=_problems(
+        *(error for error in REQUEST_ERRORS if error not in TAG_ERRORS),
+        errors.ImageNotCached,
+        errors.Unauthorized,
+        errors.RateLimited,
+        *CAPACITY_ERRORS,
+    ),
+    openapi_extra={"requestBody": SEGMENT_BODY},
+)
+async def segment(request: Request) -> Response:
+    """Send an image with points or a box of one object. The masks that they may mean come back, the surest first.
+
+    The image is encoded once: send `image.sha256` of the response with the next points, and not the image again.
+    """
+    handler = _handler(request)
+    segment_request = await read_segment_request(request, handler.upload_s)
+    content = await while_connected(request.receive, handler.segment(segment_request))
+    return Response(content, media_type=JSON)
 
 
 @router.get("/labels", summary="The labels that a tag can mean", response_model=LabelsResponse)

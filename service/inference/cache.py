@@ -73,6 +73,12 @@ class ResultCache:
             flight = self._flights[key] = self._start(key, compute)
         return cast(Value, await self._join(key, flight))
 
+    def peek(self, key: Key) -> Sized | None:
+        """Return the kept result for `key`, or None."""
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
     def _start(self, key: Key, compute: Callable[[], Coroutine[None, None, Sized]]) -> _Flight:
         # A deadline of its own: `_join` moves it to that of the last request that waits.
         deadline = Deadline(-math.inf)

@@ -12,9 +12,9 @@ ERRORS_BY_CODE: Mapping[str, type[RequestError]] = {
 }
 
 
-def decode(data: bytes, max_pixels: int) -> DecodedImage:
+def decode(data: bytes, max_pixels: int, max_declared_pixels: int) -> DecodedImage:
     """Return what `decode_image` returns; raise its errors as the service's own."""
     try:
-        return decode_image(data, max_pixels=max_pixels)
+        return decode_image(data, max_pixels=max_pixels, max_declared_pixels=max_declared_pixels)
     except ImageError as error:
         raise ERRORS_BY_CODE[error.code](str(error)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from functools import partial
 
 from models.image import DecodedImage
@@ -11,6 +12,14 @@ from service.inference.cache import Key, ResultCache, Value
 from service.inference.stage_results import ClassMaps, GraphInputs, SegmenterFeatures
 from service.inference.stages import Stages
 from service.observability.timings import Timings
+
+
+@dataclass(frozen=True)
+class CachedImage:
+    """An image that an earlier request sent: its digest, and the graphs' inputs made from it."""
+
+    sha256: str
+    inputs: GraphInputs
 
 
 class ImageFeatures:
@@ -23,7 +32,7 @@ class ImageFeatures:
         stages: runs the graphs.
         cache: shared by all requests.
         bundle_digest: of the bundle that `stages` runs.
-        image: upright RGB.
+        source: the image, upright RGB, or one whose inputs are still cached.
         letterbox: of the segmenter's input.
         timings: the request's clock.
     """
@@ -33,14 +42,14 @@ class ImageFeatures:
         stages: Stages,
         cache: ResultCache,
         bundle_digest: str,
-        image: DecodedImage,
+        source: DecodedImage | CachedImage,
         letterbox: Letterbox,
         timings: Timings,
     ) -> None:
         self._stages = stages
         self._cache = cache
         self._bundle_digest = bundle_digest
-        self._image = image
+        self._source = source
         self._letterbox = letterbox
         self._timings = timings
         self._inputs: GraphInputs | None = None
@@ -49,8 +58,10 @@ class ImageFeatures:
 
     async def inputs(self) -> GraphInputs:
         """Return the image as the graphs take it."""
+        if isinstance(self._source, CachedImage):
+            return self._source.inputs
         if self._inputs is None:
-            work = partial(self._stages.letterbox, self._image, self._letterbox, self._timings)
+            work = partial(self._stages.letterbox, self._source, self._letterbox, self._timings)
             self._inputs = await self._shared("inputs", work)
         return self._inputs
 
@@ -73,4 +84,4 @@ class ImageFeatures:
         return await self._stages.segmenter_features(await self.inputs(), self._timings)
 
     async def _shared(self, kind: str, work: Callable[[], Coroutine[None, None, Value]]) -> Value:
-        return await self._cache.get(Key(kind, self._image.sha256, self._bundle_digest), work)
+        return await self._cache.get(Key(kind, self._source.sha256, self._bundle_digest), work)

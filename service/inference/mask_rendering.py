@@ -21,10 +21,10 @@ from service.inference.image_features import ImageFeatures
 from service.inference.stage_results import DetectorOutput, ScoredProposals
 from service.inference.stages import Stages
 from weaksam.formats.polygons import mask_to_polygons
-from weaksam.schemas import DetectOptions, PngMask, PolygonMask, RleMask
+from weaksam.mask_schemas import AnyMask, MaskOptions, PngMask, PolygonMask, RleMask
+from weaksam.schemas import DetectOptions
 
 Float32 = npt.NDArray[np.float32]
-AnyMask = RleMask | PolygonMask | PngMask
 RenderedMask = tuple[AnyMask | None, float | None]
 NO_MASK: RenderedMask = (None, None)
 
@@ -100,7 +100,7 @@ class MaskRenderer:
         return self._letterbox.mask_to_image(logits[level]), float(iou[level])
 
 
-def encode_mask(mask_hw: Mask, options: DetectOptions) -> AnyMask:
+def encode_mask(mask_hw: Mask, options: MaskOptions) -> AnyMask:
     """Return a mask [H,W] in the format that the request asks for."""
     size_hw = (mask_hw.shape[0], mask_hw.shape[1])
     if options.mask_format == "polygon":

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from models.masks import Mask, Rle, decode_rle
-from weaksam.schemas import Detection, DetectResult, RleMask
+from service.inference.label_text import label_text
+from weaksam.mask_schemas import RleMask
+from weaksam.schemas import Detection, DetectResult
 
 Image8 = npt.NDArray[np.uint8]
 Rgb = tuple[int, int, int]
@@ -20,6 +22,7 @@ Rgb = tuple[int, int, int]
 FILL_OPACITY = 0.42
 GOLDEN_ANGLE = 0.381966
 FIRST_HUE = 0.93
+MAX_CHIP_EMS = 20
 MIN_FONT_PX, FONT_SHARE = 11, 0.024
 PNG_COMPRESSION = 3
 
@@ -111,12 +114,11 @@ def _draw_mask(image_hwc_u8: Image8, mask_hw: Mask, colour: Rgb, thickness: int)
 
 def _draw_chips(image_hwc_u8: Image8, detections: Sequence[Detection], colours: Mapping[str, Rgb]) -> Image8:
     image_hw = image_hwc_u8.shape[0], image_hwc_u8.shape[1]
-    font: Any = ImageFont.load_default(max(MIN_FONT_PX, round(FONT_SHARE * max(image_hw))))
-    padding = max(2, round(font.size / 4))
-    texts = [f"{detection.label} {detection.score:.0%}" for detection in detections]
-    extents = [font.getbbox(text, anchor="ls") for text in texts]
-    ascent, descent = font.getmetrics()
-    sizes_wh = [(round(right) + 2 * padding, ascent + descent + padding) for _, _, right, _ in extents]
+    size_px = max(MIN_FONT_PX, round(FONT_SHARE * max(image_hw)))
+    padding = max(2, round(size_px / 4))
+    max_width_px = min(image_hw[1] - 2 * padding, MAX_CHIP_EMS * size_px)
+    texts = [label_text(detection.label, detection.score, size_px, max_width_px) for detection in detections]
+    sizes_wh = [(text.width_px + 2 * padding, text.height_px) for text in texts]
     image = Image.fromarray(image_hwc_u8)
     draw = ImageDraw.Draw(image)
     chips = place_chips([_rect(detection) for detection in detections], sizes_wh, image_hw)
@@ -124,8 +126,7 @@ def _draw_chips(image_hwc_u8: Image8, detections: Sequence[Detection], colours: 
         if chip is not None:
             colour = colours[detection.label]
             draw.rounded_rectangle((chip.x0, chip.y0, chip.x1 - 1, chip.y1 - 1), padding, fill=colour)
-            baseline = (chip.x0 + padding, chip.y0 + padding // 2 + ascent)
-            draw.text(baseline, text, fill=_ink(colour), font=font, anchor="ls")
+            text.draw(draw, (chip.x0 + padding, chip.y0), _ink(colour))
     return np.asarray(image)
 
 

@@ -17,13 +17,15 @@ from models.detections import Detections
 from models.image import DecodedImage
 from models.letterbox import Letterbox
 from service.backends.base import Backend
+from service.errors import ImageNotCached
 from service.inference.cache import Key, ResultCache
 from service.inference.explain import explain
-from service.inference.image_features import ImageFeatures
+from service.inference.image_features import CachedImage, ImageFeatures
 from service.inference.ledger import Evidence, collect_evidence, tag_row
 from service.inference.mask_rendering import MaskRenderer, RenderedMask
+from service.inference.segment import render_levels, segment_prompt
 from service.inference.selection import missed_by_detector, select
-from service.inference.stage_results import Classes, DetectorOutput, ScoredProposals
+from service.inference.stage_results import Classes, DetectorOutput, GraphInputs, ScoredProposals
 from service.inference.stages import Stages
 from service.inference.tags import Tag, known_classes, predict_tags, resolve_tags
 from service.observability.metrics import Metrics
@@ -36,6 +38,7 @@ from weaksam.schemas import (
     ImageInfo,
     TagRow,
 )
+from weaksam.segment_schemas import SegmentParameters, SegmentResult
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,49 @@ class Pipeline:
             timing_ms=timings.as_ms(),
             bundle=self.info,
             explain=explanation,
+            warnings=image.warnings,
         )
+
+    async def segment(
+        self, image: DecodedImage | None, request: SegmentParameters, timings: Timings | None = None
+    ) -> SegmentResult:
+        """Return the masks that points and a box of one object may mean.
+
+        Args:
+            image: upright RGB; None for the cached one that `request.image_sha256` names.
+            request: the prompt, in pixels of the upright image, and the form of the masks.
+            timings: as in `detect`.
+
+        Raises:
+            ImageNotCached: nothing is kept of that image, or not any longer.
+            BackendFailure, BackendUnavailable: a graph could not be run.
+        """
+        timings = timings or Timings(self.metrics)
+        source = image or self._cached_image(request.image_sha256 or "")
+        image_hw = source.size_hw if isinstance(source, DecodedImage) else source.inputs.image_hw
+        letterbox = Letterbox(image_hw, self.bundle.side_px)
+        features = ImageFeatures(self._stages, self._cache, self.bundle.digest, source, letterbox, timings)
+        await features.inputs()  # kept, so that the next click need not send the image again
+        segmenter = await features.segmenter()
+        with timings.stage("sam_decoder"):
+            [(logits, iou)] = await self._stages.decode_masks(
+                segmenter, [segment_prompt(request, letterbox)], letterbox
+            )
+        with timings.stage("masks"):
+            masks = await render_levels(logits, iou, letterbox, request)
+        return SegmentResult(
+            image=ImageInfo(width=image_hw[1], height=image_hw[0], sha256=source.sha256),
+            masks=masks,
+            timing_ms=timings.as_ms(),
+            bundle=self.info,
+            warnings=image.warnings if image is not None else (),
+        )
+
+    def _cached_image(self, sha256: str) -> CachedImage:
+        inputs = self._cache.peek(Key("inputs", sha256, self.bundle.digest))
+        if not isinstance(inputs, GraphInputs):
+            raise ImageNotCached(f"image_sha256 {sha256} is not cached, or not any longer: send the image itself")
+        return CachedImage(sha256, inputs)
 
     def _resolve(self, tags: Iterable[str], options: DetectOptions) -> list[Tag]:
         skip_unknown = options.unknown_tags == "skip"

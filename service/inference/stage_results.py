@@ -11,6 +11,7 @@ import numpy.typing as npt
 from models.detections import Detections
 from models.peaks import Peaks
 from models.proposals import Proposals, ProposalSet
+from service.backends.base import Array, Tensors
 
 Float32 = npt.NDArray[np.float32]
 Classes = tuple[int, ...]
@@ -23,14 +24,16 @@ class GraphInputs:
     Attributes:
         classes_bhwc_u8: [1,S,S,3], the input of `cam`, `wsod` and `detector`.
         segmenter_bhwc_u8: [1,S,S,3], the input of `sam_encoder`; often the same array.
+        image_hw: size of the upright image in pixels.
     """
 
     classes_bhwc_u8: npt.NDArray[np.uint8]
     segmenter_bhwc_u8: npt.NDArray[np.uint8]
+    image_hw: tuple[int, int]
 
     @property
     def nbytes(self) -> int:
-        return _nbytes(self)
+        return self.classes_bhwc_u8.nbytes + self.segmenter_bhwc_u8.nbytes
 
 
 @dataclass(frozen=True)
@@ -55,16 +58,17 @@ class SegmenterFeatures:
     """The output of `sam_encoder`.
 
     Attributes:
-        embedding: [1,D,e,e].
+        tensors: of one image, by the names that `sam_decoder` takes them by.
         prompt_map_b1hw: [1,1,e,e]; None for a segmenter that has not learnt where to ask.
     """
 
-    embedding: Float32
-    prompt_map_b1hw: Float32 | None = None
+    tensors: Tensors
+    prompt_map_b1hw: Array | None = None
 
     @property
     def nbytes(self) -> int:
-        return _nbytes(self)
+        of_map = 0 if self.prompt_map_b1hw is None else self.prompt_map_b1hw.nbytes
+        return of_map + sum(tensor.nbytes for tensor in self.tensors.values())
 
 
 @dataclass(frozen=True)

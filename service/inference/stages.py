@@ -53,8 +53,10 @@ class Stages:
 
     async def segmenter_features(self, inputs: GraphInputs, timings: Timings) -> SegmenterFeatures:
         """Run `sam_encoder`."""
-        output = await self._encode("sam_encoder", inputs.segmenter_bhwc_u8, self._bundle.encoder_outputs, timings)
-        return SegmenterFeatures(output["embedding"], output.get(PROMPT_MAP))
+        names = self._bundle.encoder_outputs
+        tensors = await self._encode("sam_encoder", inputs.segmenter_bhwc_u8, names, timings)
+        of_decoder = {name: tensors[name] for name in self._bundle.decoder_features}
+        return SegmenterFeatures(of_decoder, tensors.get(PROMPT_MAP))
 
     async def detect(
         self, inputs: GraphInputs, classes: Sequence[int], letterbox: Letterbox, timings: Timings
@@ -119,9 +121,9 @@ class Stages:
         seen, segmented = self._bundle.graphs["cam"], self._bundle.graphs["sam_encoder"]
         square = letterbox.apply(image.image_hwc_u8, segmented.fill_rgb)[None]
         if (seen.side_px, seen.fill_rgb) == (segmented.side_px, segmented.fill_rgb):
-            return GraphInputs(square, square)
+            return GraphInputs(square, square, image.size_hw)
         classes_hwc_u8 = Letterbox(image.size_hw, seen.side_px).apply(image.image_hwc_u8, seen.fill_rgb)
-        return GraphInputs(classes_hwc_u8[None], square)
+        return GraphInputs(classes_hwc_u8[None], square, image.size_hw)
 
     async def _encode(
         self, model: str, image_bhwc_u8: npt.NDArray[np.uint8], outputs: Sequence[str], timings: Timings
@@ -159,12 +161,7 @@ class Stages:
             *(
                 self._backend.infer(
                     decoder,
-                    {
-                        "embedding": segmenter.embedding,
-                        "coords": run.coords,
-                        "labels": run.labels,
-                        "valid_hw": valid_hw,
-                    },
+                    {**segmenter.tensors, "coords": run.coords, "labels": run.labels, "valid_hw": valid_hw},
                     outputs,
                 )
                 for run in runs

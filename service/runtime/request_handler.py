@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
+from models.image import DecodedImage
+from service.errors import InvalidRequest
 from service.inference.decoding import decode
 from service.inference.overlay import draw_overlay
 from service.inference.pipeline import Pipeline
@@ -11,7 +14,8 @@ from service.observability.timings import Timings
 from service.runtime.active_bundle import ActiveBundle
 from service.runtime.admission import Admission, deadline
 from service.settings import Settings
-from weaksam.schemas import AnyRequest
+from weaksam.schemas import AnyRequest, DetectOptions
+from weaksam.segment_schemas import AnySegmentRequest
 
 
 class RequestHandler:
@@ -40,11 +44,32 @@ class RequestHandler:
         """
         timings = Timings(self.pipeline.metrics)
         async with deadline(self._settings.deadline_s), self._admission.worker(timings):
-            with timings.stage("decode"):
-                image = await asyncio.to_thread(decode, request.image, self._settings.max_pixels)
-            options = request.model_copy(update={"mask_format": "rle"}) if overlay else request
+            image = await self._decode(request.image, timings)
+            options: DetectOptions = request
+            if overlay:
+                # Drawn at the size of its pixels, if the image was decoded at a reduced scale.
+                image, options = replace(image, full_hw=None), request.model_copy(update={"mask_format": "rle"})
             with self._active.lease() as pipeline:
                 result = await pipeline.detect(image, request.tags, options, timings)
             if not overlay:
                 return result.model_dump_json().encode()
             return await asyncio.to_thread(draw_overlay, image.image_hwc_u8, result)
+
+    async def segment(self, request: AnySegmentRequest) -> bytes:
+        """Return the masks that a prompt may mean, as JSON.
+
+        Raises:
+            ServiceError: any of them.
+        """
+        if (request.image is None) == (request.image_sha256 is None):
+            raise InvalidRequest("image, image_sha256: send one of the two")
+        timings = Timings(self.pipeline.metrics)
+        async with deadline(self._settings.deadline_s), self._admission.worker(timings):
+            image = None if request.image is None else await self._decode(request.image, timings)
+            with self._active.lease() as pipeline:
+                result = await pipeline.segment(image, request, timings)
+            return result.model_dump_json().encode()
+
+    async def _decode(self, data: bytes, timings: Timings) -> DecodedImage:
+        with timings.stage("decode"):
+            return await asyncio.to_thread(decode, data, self._settings.max_pixels, self._settings.max_declared_pixels)

@@ -23,10 +23,12 @@ from tests.bench.overload import measure_overload
 from tests.bench.proposals import measure_proposals
 from tests.bench.repeat import measure_repeat
 from tests.bench.report import tables
+from tests.bench.throughput import measure_throughput
 from tests.bench.triton import measure_triton
 from tests.support.triton_server import INSTALLED as TRITON_INSTALLED
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+THROUGHPUT_ROUNDS = 5
 FOD_A = REPOSITORY.parent / "shared" / "data" / "fod-a"
 
 
@@ -39,6 +41,7 @@ class Part(StrEnum):
     PROPOSALS = "proposals"
     CAPACITY = "capacity"
     OVERLOAD = "overload"
+    THROUGHPUT = "throughput"
     TRITON = "triton"
 
 
@@ -56,6 +59,11 @@ def main(
     minutes: Annotated[
         float, typer.Option(min=0.1, help="Length of the overload, which is measured with --only.")
     ] = 10.0,
+    clients: Annotated[int, typer.Option(min=1, help="Clients at once, for throughput.")] = 4,
+    other: Annotated[
+        list[str] | None,
+        typer.Option(help="Command of another service for throughput, with {port} in place of its port; repeatable."),
+    ] = None,
     only: Annotated[list[Part] | None, typer.Option(help="Measure this part; may be repeated.")] = None,
 ) -> None:
     """Measure, print tables and write the report."""
@@ -75,6 +83,7 @@ def main(
         Part.DECODER_RUNS: lambda: measure_decoder_runs(bundle, threads, rounds),
         Part.CAPACITY: lambda: measure_capacity(bundle, threads, requests),
         Part.OVERLOAD: lambda: measure_overload(bundle, threads, minutes),
+        Part.THROUGHPUT: lambda: measure_throughput(bundle, data, other or (), clients, requests, THROUGHPUT_ROUNDS),
         Part.TRITON: lambda: measure_triton(bundle, threads, max(1, requests // 2)),
         Part.PROPOSALS: lambda: measure_proposals(bundle, threads, _data_sets(data, images), timed),
     }

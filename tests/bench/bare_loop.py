@@ -49,7 +49,7 @@ class BareLoop:
     """
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
-        self._sessions = OrtBackend(bundle, intra_op_threads=threads)._sessions
+        self._sessions = OrtBackend(bundle, intra_op_threads=threads)._alone
         self._output_counts = {name: len(spec.outputs) for name, spec in bundle.graphs.items()}
 
     def run(self, call: Call) -> list[Array]:

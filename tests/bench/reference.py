@@ -131,8 +131,9 @@ def decode_by_predictor(predictor: SamPredictor, letterbox: Letterbox) -> Decode
 def decode_by_graphs(bundle: Bundle, graphs: BareLoop, image_hwc_u8: ImageU8, letterbox: Letterbox) -> Decode:
     """Return a decoder that runs the bundle's own graphs, which hold its trained weights."""
     square = letterbox.apply(image_hwc_u8, bundle.graphs["sam_encoder"].fill_rgb)
-    (embedding,) = graphs.run(Call("sam_encoder", {"image": square[None]}, ("embedding",)))
-    fixed = {"embedding": embedding, "valid_hw": np.array(letterbox.valid_hw, np.float32)}
+    features = graphs.run(Call("sam_encoder", {"image": square[None]}, bundle.decoder_features))
+    fixed = dict(zip(bundle.decoder_features, features, strict=True))
+    fixed["valid_hw"] = np.array(letterbox.valid_hw, np.float32)
 
     def decode(batch: PromptBatch) -> DecodedBatch:
         inputs = {**fixed, "coords": batch.coords, "labels": batch.labels}

@@ -25,12 +25,22 @@ def tables(report: dict[str, Any]) -> Iterator[Table]:
     if "triton" in report:
         yield _pairs("POST /detect with Triton, medians", "way", report["triton"]["p50_ms"])
         yield _pairs("One embedding to Triton, medians", "way", report["triton"]["transfer"]["p50_ms"])
+    if "throughput" in report:
+        yield _services(report["throughput"])
     if "overload" in report:
         yield _overload(report["overload"])
     if "proposals" in report:
         yield _recall(report["proposals"]["by_data"])
     if "decoder_runs" in report:
         yield _pairs("sam_decoder, time of one prompt", "prompts in a run", report["decoder_runs"]["ms_per_prompt"])
+
+
+def _services(throughput: dict[str, Any]) -> Table:
+    figures = ("per_s", "own_rate_to_this", "p50_ms", "p95_ms")
+    table = Table("service", *figures, title=f"POST /detect, {throughput['clients']} clients at once")
+    for name, found in throughput["services"].items():
+        table.add_row(name, *(f"{found[figure]:g}" for figure in figures))
+    return table
 
 
 def _targets(report: dict[str, Any]) -> Table:

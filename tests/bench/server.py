@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from tests.bench.images import Sample
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 120.0
 RESPONSE_TIMEOUT_S = 300.0
+PORT = "{port}"
 PROMPTS_METRIC = "weaksam_prompts_total"
 
 
@@ -49,12 +50,20 @@ def served(bundle_dir: Path, threads: int) -> Iterator[httpx.Client]:
 @contextmanager
 def started(bundle_dir: Path, threads: int, *options: str) -> Iterator[Started]:
     """Yield a server with further options of `weaksam serve`; raise RuntimeError if it does not start."""
-    port = _free_port()
-    command = [sys.executable, "-m", "weaksam", "serve", "--port", str(port), "--bundle", str(bundle_dir.resolve())]
+    command = [sys.executable, "-m", "weaksam", "serve", "--port", PORT, "--bundle", str(bundle_dir.resolve())]
     command += ["--intra-op-threads", str(threads), "--deadline-s", str(RESPONSE_TIMEOUT_S), "--log-level", "warning"]
+    with started_by([*command, *options]) as server:
+        yield server
+
+
+@contextmanager
+def started_by(command: Sequence[str]) -> Iterator[Started]:
+    """Yield the server that a command starts, which holds `PORT` in place of a free port."""
+    port = str(_free_port())
     url = f"http://127.0.0.1:{port}"
+    arguments = [port if word == PORT else word for word in command]
     with tempfile.TemporaryFile() as log, httpx.Client(base_url=url, timeout=RESPONSE_TIMEOUT_S) as client:
-        process = subprocess.Popen([*command, *options], cwd=REPOSITORY, stdout=log, stderr=log, env=_environment())
+        process = subprocess.Popen(arguments, cwd=REPOSITORY, stdout=log, stderr=log, env=_environment())
         try:
             if not _becomes_ready(client, process):
                 log.seek(0)

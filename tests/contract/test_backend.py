@@ -71,9 +71,9 @@ async def test_answers_with_the_shapes_and_types_of_the_spec(backend: Backend) -
 
 
 async def test_decodes_many_prompts_in_one_run(backend: Backend) -> None:
-    embedding = (await backend.infer("sam_encoder", IMAGE, ("embedding",)))["embedding"]
+    features = await backend.infer("sam_encoder", IMAGE, ("embedding", "rest"))
     inputs: Tensors = {
-        "embedding": embedding,
+        **features,
         "coords": np.array([[[10, 10], [0, 0]], [[40, 40], [0, 0]]], np.float32),
         "labels": np.array([[1, -1], [1, -1]], np.float32),
         "valid_hw": np.array([64, 64], np.float32),

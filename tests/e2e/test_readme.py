@@ -95,6 +95,9 @@ def test_the_samples_are_labelled(port: int, workplace: Path, readme: str) -> No
     shell(f"{sys.executable} -m {command}", workplace)
     assert len(json.loads((workplace / "labelled" / "dataset.json").read_text())["images"]) == 5
     assert (workplace / "labelled" / "failures.csv").read_text().count("\n") == 1
+    [command] = commands(readme, "weaksam convert ", port)
+    shell(f"{sys.executable} -m {command}", workplace)
+    assert len(list((workplace / "yolo" / "labels").iterdir())) == 5
 
 
 def test_the_demo_draws_what_it_found(workplace: Path, repository_dir: Path, default_bundle_dir: Path) -> None:

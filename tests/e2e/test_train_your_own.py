@@ -54,11 +54,11 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, repository_dir: Path) ->
     """The page's folder of tagged pictures, a data set with boxes, and the repository's configs."""
     folder = tmp_path_factory.mktemp("own")
     list(generate_scenes(folder / "measured", 24, 5, (96, 128)))
-    shutil.copytree(folder / "measured" / "JPEGImages", folder / "pictures")
+    shutil.copytree(folder / "measured" / "JPEGImages", folder / "photos")
     rows = (folder / "measured" / "tags.csv").read_text().replace("JPEGImages/", "")
     first = rows.splitlines()[1].partition(",")[0]
-    (folder / "pictures" / first).rename(folder / "pictures" / "bench-001.jpg")
-    (folder / "pictures" / "tags.csv").write_text(rows.replace(first, "bench-001.jpg"))
+    (folder / "photos" / first).rename(folder / "photos" / "bench-001.jpg")
+    (folder / "photos" / "tags.csv").write_text(rows.replace(first, "bench-001.jpg"))
     for name in ("training", "deploy"):
         (folder / name).symlink_to(repository_dir / name)
     return folder
@@ -86,7 +86,7 @@ def _run(line: str) -> str:
 
 
 def _tags_of(picture: str) -> str:
-    rows = Path("pictures", "tags.csv").read_text().splitlines()
+    rows = Path("photos", "tags.csv").read_text().splitlines()
     return next(row.partition(",")[2] for row in rows if row.startswith(f"{picture},")).replace(";", ",")
 
 
@@ -99,11 +99,11 @@ def _output(outputs: dict[str, str], beginning: str) -> str:
 
 
 def test_the_folder_is_read_whole(outputs: dict[str, str]) -> None:
-    assert "pictures: 24 images" in _output(outputs, "weaksam data check")
+    assert "photos: 24 images" in _output(outputs, "weaksam data check")
 
 
 def test_the_bundle_holds_the_users_classes_and_their_thresholds(outputs: dict[str, str], workplace: Path) -> None:
-    tags = (workplace / "pictures" / "tags.csv").read_text().splitlines()[1:]
+    tags = (workplace / "photos" / "tags.csv").read_text().splitlines()[1:]
     classes = {tag for row in tags for tag in row.partition(",")[2].split(";")}
     manifest = json.loads((workplace / "bundles" / "1" / "bundle.json").read_text())
     assert {label["name"] for label in manifest["labels"]} == classes
@@ -127,10 +127,10 @@ def test_one_command_ends_with_a_bundle_and_pictures_of_the_way(outputs: dict[st
     assert titles == [
         "Figures",
         *(f"Training: {stage}" for stage in ("cam", "wsod", "pgt", "detector")),
-        "Pictures of val",
+        "Images of val",
         "Settings and environment",
     ]
-    shown = page.partition("<h2>Pictures of val</h2>")[2]
+    shown = page.partition("<h2>Images of val</h2>")[2]
     assert shown.count("<img ") == 2 * 5, "two pictures, each with maps, prompts, proposals, PGT and prediction"
     assert "instances_per_image" in page
     assert json.loads((run / "metrics.json").read_text()) == {}, "there are no boxes to measure on"

@@ -13,7 +13,8 @@ import pytest
 
 from tests.support.fake_service import BUSY, CUT, FakeService, Reply
 from tests.support.live_server import live_server
-from weaksam.client import AsyncClient, ClientError, RequestRefused, RetryPolicy, ServerFailed, ServerUnreachable
+from weaksam.client import AsyncClient, ClientError, RequestRefused, ServerFailed, ServerUnreachable
+from weaksam.retry import RetryPolicy
 
 FAST = RetryPolicy(attempts=3, first_wait_s=0.01)
 
@@ -100,10 +101,40 @@ async def test_concurrency_falls_to_what_the_server_can_take(url: str, fake: Fak
     assert refused < 40, f"{refused} of {len(fake.seen)} requests were sent in vain"
 
 
+@pytest.mark.parametrize("reply", [Reply(504, "deadline_exceeded"), CUT], ids=["deadline", "cut"])
+async def test_trouble_of_one_image_does_not_hold_up_the_others(
+    url: str, fake: FakeService, tmp_path: Path, reply: Reply
+) -> None:
+    slow_image = tmp_path / "slow.jpg"
+    slow_image.write_bytes(b"slow")
+    fake.replies["slow.jpg"] = [reply] * 2
+    fake.delay_s = 0.02
+    patient = RetryPolicy(attempts=4, first_wait_s=1.0)
+    async with AsyncClient(url, max_concurrent=4, retry=patient) as client:
+        started_s = time.monotonic()
+        slow = asyncio.create_task(client.detect(slow_image, ["Bolt"]))
+        await asyncio.gather(*(client.detect(b"%d" % number, ["Bolt"]) for number in range(40)))
+        others_s = time.monotonic() - started_s
+        assert not slow.done()
+        assert client._limit.allowed == 4
+        await slow
+    assert others_s < (time.monotonic() - started_s) / 2
+
+
+async def test_nobody_waits_after_the_last_attempt(url: str, fake: FakeService) -> None:
+    fake.replies["image"] = [Reply(503, "busy", {"Retry-After": "30"})]
+    async with AsyncClient(url, retry=RetryPolicy(attempts=1)) as client:
+        started_s = time.monotonic()
+        with pytest.raises(ServerFailed):
+            await client.detect(b"x", ["Bolt"])
+        await client.detect(b"x", ["Bolt"])
+        assert time.monotonic() - started_s < 2
+
+
 async def test_no_server_is_one_sentence() -> None:
     async with AsyncClient("http://127.0.0.1:9", retry=FAST) as client:
         assert not await client.alive()
-        with pytest.raises(ServerUnreachable, match=r"^http://127.0.0.1:9 gives no answer: "):
+        with pytest.raises(ServerUnreachable, match=r"^http://127.0.0.1:9 cannot be reached: "):
             await client.labels()
 
 

@@ -17,7 +17,8 @@ from tests.support.live_server import live_server
 from tests.support.service_parts import TWO_BOLTS_AND_A_NUT, tiny_settings
 from tests.support.tiny_bundle import encoded
 from weaksam.cli.label import label
-from weaksam.client import AsyncClient, RequestRefused, RetryPolicy
+from weaksam.client import AsyncClient, RequestRefused
+from weaksam.retry import RetryPolicy
 
 PICTURE = encoded(TWO_BOLTS_AND_A_NUT)
 ORIGIN, STRANGER = "https://label.example", "https://elsewhere.example"

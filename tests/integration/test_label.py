@@ -11,15 +11,20 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
+import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
 from tests.support.fake_service import BUSY, CUT, LABELS, FakeService, Reply, fake_app
 from tests.support.live_server import live_server
-from weaksam.client import AsyncClient, RetryPolicy
+from tests.support.service_parts import RED
+from tests.support.tiny_bundle import encoded, picture
+from weaksam.client import AsyncClient
 from weaksam.labelling.journal import JournalError
 from weaksam.labelling.run import LabelJob, LabelSummary, OnDone, label_folder
 from weaksam.labelling.worklist import Failure, worklist_from_names
+from weaksam.retry import RetryPolicy
 
 DONE, TOO_MANY_FAILED, REFUSED = 0, 1, 2
 WRITTEN = ("dataset.json", "failures.csv", "ledger.csv", "results.json")
@@ -27,7 +32,7 @@ WRITTEN = ("dataset.json", "failures.csv", "ledger.csv", "results.json")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Sixty pictures in three folders named after their tag; the same file names in each."""
+    """Sixty images in three folders named after their tag; the same file names in each."""
     for label in LABELS:
         (tmp_path / "in" / label).mkdir(parents=True)
         for number in range(20):
@@ -46,7 +51,7 @@ def run(command: list[str], *more: str) -> subprocess.CompletedProcess[str]:
 
 
 def journaled(out: Path) -> list[str]:
-    """Pictures of the whole lines of the journal, in their order."""
+    """Images of the whole lines of the journal, in their order."""
     journal = out / "journal.jsonl"
     if not journal.exists():
         return []
@@ -68,7 +73,7 @@ def kill_after(command: list[str], out: Path, answers: int) -> list[str]:
 
 
 def failures(out: Path) -> list[tuple[str, str]]:
-    with (out / "failures.csv").open(encoding="utf-8") as file:
+    with (out / "failures.csv").open(encoding="utf-8-sig") as file:
         return [(row["image"], row["code"]) for row in csv.DictReader(file)]
 
 
@@ -107,7 +112,7 @@ def test_the_files_are_coco(command: list[str], tmp_path: Path, capsys: pytest.C
     capsys.readouterr()
     assert len(results.anns) == 60
     for row in results.anns.values():
-        # The folder that a picture lies in is its only tag, so nothing else may have been found in it.
+        # The folder that an image lies in is its only tag, so nothing else may have been found in it.
         assert dataset.imgs[row["image_id"]]["file_name"].startswith(dataset.cats[row["category_id"]]["name"])
         assert int(results.annToMask(row).sum()) == dataset.anns[row["id"]]["area"]
     assert list(dataset.cats) == [1, 2, 3]
@@ -156,7 +161,7 @@ def test_failures_are_tried_again_and_ids_stay(command: list[str], fake: FakeSer
     assert failures(out) == []
 
 
-def test_changed_tags_and_pictures_are_sent_again(
+def test_changed_tags_and_images_are_sent_again(
     command: list[str], fake: FakeService, folder: Path, tmp_path: Path
 ) -> None:
     assert run(command).returncode == DONE
@@ -211,7 +216,11 @@ def test_options_reach_the_service(command: list[str], fake: FakeService) -> Non
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        pytest.param(("--server", "http://127.0.0.1:9"), "127.0.0.1:9 gives no answer: start it", id="no server"),
+        pytest.param(
+            ("--server", "http://127.0.0.1:9"),
+            "127.0.0.1:9 cannot be reached: All connection attempts failed: start it with `weaksam serve`",
+            id="no server",
+        ),
         pytest.param(("--server", "localhost"), "server must be a URL", id="no URL"),
         pytest.param(("--tags", "absent.csv"), "give either --tags FILE.csv or --tags-from", id="two places of tags"),
         pytest.param(("--out", "/dev/null/x"), "Not a directory", id="no place to write"),
@@ -250,7 +259,7 @@ async def test_a_server_that_goes_away_does_not_hold_the_run_up(folder: Path, ur
     assert (resumed.labelled, resumed.resumed, resumed.failures) == (60, 10, ())
 
 
-async def test_a_picture_that_breaks_the_connection_does_not_stop_the_others(
+async def test_an_image_that_breaks_the_connection_does_not_stop_the_others(
     folder: Path, url: str, fake: FakeService, tmp_path: Path
 ) -> None:
     fake.replies = {"03.jpg": [CUT] * 100}
@@ -268,3 +277,28 @@ async def test_a_bundle_that_changes_during_the_run_stops_it(
     with pytest.raises(JournalError, match="the server has changed its bundle during the run"):
         await label_impatiently(folder, tmp_path / "out", url, change_bundle)
     assert len(journaled(tmp_path / "out")) == 1
+
+
+def test_shrunk_images_get_results_in_their_own_pixels(tiny_service: httpx.Client, tmp_path: Path) -> None:
+    patches = (((32, 32, 96, 96), RED), ((160, 144, 224, 224), RED))
+    folder = tmp_path / "in" / "red-bolt"
+    folder.mkdir(parents=True)
+    quarter_size = [((x0 // 4, y0 // 4, x1 // 4, y1 // 4), rgb) for (x0, y0, x1, y1), rgb in patches]
+    image_hwc_u8 = np.kron(picture(*quarter_size), np.ones((4, 4, 1), np.uint8))
+    (folder / "large.png").write_bytes(encoded(image_hwc_u8))
+    command = [sys.executable, "-m", "weaksam", "label", str(tmp_path / "in"), "--tags-from", "folder"]
+    command += ["--server", str(tiny_service.base_url), "--out", str(tmp_path / "out")]
+    ended = run(command, "--max-side", "64")
+    assert ended.returncode == DONE, ended.stderr
+    dataset = COCO(str(tmp_path / "out" / "dataset.json"))
+    assert [(row["width"], row["height"]) for row in dataset.dataset["images"]] == [(256, 256)]
+    found = sorted(row["bbox"] for row in dataset.dataset["annotations"])
+    wanted = [[x0, y0, x1 - x0, y1 - y0] for (x0, y0, x1, y1), _ in patches]
+    assert np.abs(np.array(found) - np.array(wanted)).max() <= 4
+    for row in dataset.dataset["annotations"]:
+        assert dataset.annToMask(row).shape == (256, 256)
+        assert row["area"] == pytest.approx(row["bbox"][2] * row["bbox"][3], rel=0.05)
+
+    ended = run(command, "--max-side", "128")
+    assert ended.returncode == REFUSED
+    assert "'max_side': 64}, now they are" in ended.stderr

@@ -16,7 +16,7 @@ from models.config import load_config
 from models.labels import Label, LabelSet
 from models.letterbox import Letterbox
 from models.masks import decode_rle
-from models.nets.official_sam import FILL_RGB
+from models.nets.published import FILL_RGB
 from models.run_folder import open_run
 from models.settings import BundleConfig
 from service.app import create_app

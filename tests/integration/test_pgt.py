@@ -35,7 +35,7 @@ ADAPTIVE = PseudoLabelConfig(mode="adaptive", keep_share=0.5)
 def tagged(
     folder: Path, name: str, patches: Sequence[tuple[tuple[int, int, int, int], tuple[int, int, int]]], *tags: str
 ) -> TaggedImage:
-    """A picture of patches; each is a true object, red ones bolts and green ones nuts."""
+    """An image of patches; each is a true object, red ones bolts and green ones nuts."""
     path = folder / f"{name}.png"
     path.write_bytes(encoded(picture(*patches)))
     objects = [TrueObject("red-bolt" if rgb == RED else "green-nut", box) for box, rgb in patches]
@@ -230,7 +230,7 @@ def test_a_second_box_of_an_unsure_tag_goes(images: list[TaggedImage], tiny_bund
     assert json.loads((tmp_path / "out" / "report.json").read_text())["min_score"] == 1.5
 
 
-def test_a_picture_that_changes_is_looked_at_again(
+def test_an_image_that_changes_is_looked_at_again(
     images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     make_pseudo_labels(ADAPTIVE, tiny_bundle.folder, images, LABELS, tmp_path / "out")
@@ -248,12 +248,12 @@ def test_where_the_segmenter_sees_nothing_the_box_is_the_mask(images: list[Tagge
     assert mask_hw[8:16, 4:20].all()
 
 
-def test_every_second_picture_is_labelled(images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_every_second_image_is_labelled(images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path) -> None:
     make_pseudo_labels(PseudoLabelConfig(mode="top1", subsample=2), tiny_bundle.folder, images, LABELS, tmp_path)
     assert [image.id for image in open_dataset(tmp_path, "train").images] == [image.id for image in images[::2]]
 
 
-def test_copies_do_not_overwrite_other_pictures(images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_copies_do_not_overwrite_other_images(images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path) -> None:
     config = PseudoLabelConfig(mode="top1", image_files="copy")
     for _ in range(2):
         make_pseudo_labels(config, tiny_bundle.folder, images, LABELS, tmp_path / "out")
@@ -266,7 +266,7 @@ def test_copies_do_not_overwrite_other_pictures(images: list[TaggedImage], tiny_
     assert copied.read_bytes() == b"someone's own picture"
 
 
-def test_pictures_of_one_id_get_names_of_their_own(
+def test_images_of_one_id_get_names_of_their_own(
     images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"

@@ -99,7 +99,7 @@ def test_the_report_is_one_file_with_everything_in_it(unbroken: Path) -> None:
         "Training: cam",
         "Training: wsod",
         "Training: detector",
-        "Pictures of scenes",
+        "Images of scenes",
     ):
         assert f"<h2>{title}</h2>" in page
     assert "of 100 objects have no proposal that covers them" in page

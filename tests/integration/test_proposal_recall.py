@@ -21,7 +21,7 @@ BOXES = {"red-bolt": (4.0, 8.0, 20.0, 24.0), "blue-wrench": (36.0, 40.0, 52.0, 5
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Two pictures of a red and a blue patch; only the red one is tagged in the second."""
+    """Two images of a red and a blue patch; only the red one is tagged in the second."""
     root = tmp_path / "voc"
     for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (root / name).mkdir(parents=True)
@@ -43,7 +43,7 @@ def interpreter(path: Path, code: str) -> Path:
     return path
 
 
-def test_every_kind_of_prompt_is_measured_on_the_same_pictures(tiny_bundle: Bundle, data: Path) -> None:
+def test_every_kind_of_prompt_is_measured_on_the_same_images(tiny_bundle: Bundle, data: Path) -> None:
     report = evaluate_proposals(tiny_bundle.folder, data, "test", threads=1)
     assert (report["images"], report["objects"], report["max_proposals"]) == (2, 3, 50)
     ways = report["ways"]
@@ -86,9 +86,9 @@ def test_selective_search_itself(tiny_bundle: Bundle, data: Path) -> None:
     assert 1 <= ways["selective_search"]["proposals_per_image"] <= 50
 
 
-def test_pictures_without_boxes_are_refused(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_images_without_boxes_are_refused(tiny_bundle: Bundle, tmp_path: Path) -> None:
     folder = tmp_path / "red-bolt"
     folder.mkdir()
     Image.fromarray(picture()).save(folder / "x.png")
-    with pytest.raises(ValueError, match="no picture with boxes in split 'train'"):
+    with pytest.raises(ValueError, match="no image with boxes in split 'train'"):
         evaluate_proposals(tiny_bundle.folder, tmp_path, "train", threads=1)

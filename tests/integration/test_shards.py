@@ -13,13 +13,14 @@ import typer
 
 from tests.support.fake_service import LABELS, FakeService, Reply
 from weaksam.cli.label import label, label_merge
-from weaksam.client import AsyncClient, RetryPolicy
+from weaksam.client import AsyncClient
 from weaksam.labelling.journal import JournalError
 from weaksam.labelling.merge import merge_shards
 from weaksam.labelling.outputs import DATASET, FAILURES, LEDGER, RESULTS
 from weaksam.labelling.run import LabelJob, label_folder
 from weaksam.labelling.shard import Shard, shard_worklist
 from weaksam.labelling.worklist import worklist_from_csv
+from weaksam.retry import RetryPolicy
 
 FILES = (DATASET, RESULTS, LEDGER, FAILURES)
 SHARDS = 4
@@ -27,7 +28,7 @@ SHARDS = 4
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Forty pictures; three without tags, and four rows without a picture."""
+    """Forty images; three without tags, and four rows without an image."""
     (tmp_path / "in" / "day1").mkdir(parents=True)
     rows = ["file,tags"]
     for number in range(40):
@@ -97,7 +98,7 @@ def test_a_name_that_is_not_text_takes_no_id(folder: Path, url: str, tmp_path: P
         assert (tmp_path / "merged" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
-def test_a_picture_that_is_gone_since_is_not_merged(folder: Path, url: str, tmp_path: Path) -> None:
+def test_an_image_that_is_gone_since_is_not_merged(folder: Path, url: str, tmp_path: Path) -> None:
     run_shards(folder, tmp_path / "shards", url)
     (folder / "day1" / "05.jpg").unlink()
     shards = run_shards(folder, tmp_path / "shards", url)
@@ -157,7 +158,7 @@ def test_the_command_line_does_the_same(
         assert (tmp_path / "merged" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
-def test_more_shards_than_pictures(folder: Path, url: str, tmp_path: Path) -> None:
+def test_more_shards_than_images(folder: Path, url: str, tmp_path: Path) -> None:
     for path in sorted((folder / "day1").iterdir())[2:]:
         path.unlink()
     run(folder, tmp_path / "whole", url)

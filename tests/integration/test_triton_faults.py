@@ -27,7 +27,7 @@ CLIENTS = 8
 # Enough answers of one kind to say that it lasts.
 ENOUGH = 24
 DEADLINE_S = 4.0
-MOST_GROWTH_BYTES = 64 * 2**20
+MAX_GROWTH_BYTES = 64 * 2**20
 
 
 @dataclass
@@ -142,7 +142,7 @@ async def test_frozen(tiny_bundle: Bundle, tmp_path: Path) -> None:
             await until_readyz(load.client, 503)
             await load.until(503, 10 * ENOUGH)
             assert await gauge(load.client, "weaksam_queue_depth") <= CLIENTS
-            assert resident_bytes() - before < MOST_GROWTH_BYTES
+            assert resident_bytes() - before < MAX_GROWTH_BYTES
             while_frozen = load.answers[frozen:]
             triton.thaw()
             await until_readyz(load.client, 200)

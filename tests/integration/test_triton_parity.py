@@ -17,7 +17,8 @@ from service.settings import load_settings
 from tests.support.triton_fixtures import tiny_repository
 from tests.support.triton_server import running_triton
 from training.data.open_dataset import open_dataset
-from weaksam.schemas import DetectResult, RleMask
+from weaksam.mask_schemas import RleMask
+from weaksam.schemas import DetectResult
 
 PHOTOGRAPHS = 50
 

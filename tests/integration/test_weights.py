@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from deploy.weights.published import ATTEMPTS, WEIGHTS, WeightsError, WeightsFile, find_weights, pull_weights
+from weaksam.errors import UserError
 
 CONTENT = bytes(range(256)) * 1200
 CUT_AFTER = 100_000
@@ -171,7 +172,7 @@ def test_a_part_that_is_too_long_is_not_used(weights: WeightsFile, tmp_path: Pat
 def test_bytes_from_elsewhere_are_not_taken(weights: WeightsFile, server: FileServer, tmp_path: Path) -> None:
     (tmp_path / "net.pth.part").write_bytes(CONTENT[:1000])
     server.shift = 7
-    with pytest.raises(WeightsError, match="it sent bytes from 1007 on where 1000 were asked for"):
+    with pytest.raises(WeightsError, match="it sent bytes from 1007 on, but 1000 were asked for"):
         pull(weights, tmp_path)
 
 
@@ -198,6 +199,25 @@ def test_trouble_that_stays_is_one_sentence(
 def test_no_server_is_one_sentence(weights: WeightsFile, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"^http://127.0.0.1:9/x could not be read \("):
         pull_weights(weights, tmp_path, url="http://127.0.0.1:9/x", first_wait_s=0.001)
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        pytest.param(
+            {"ALL_PROXY": "socks5://127.0.0.1:9", "NO_PROXY": "[::1"}, "could not be read", id="no proxy there"
+        ),
+        pytest.param({"ALL_PROXY": "ftp://proxy"}, "ALL_PROXY is 'ftp://proxy' and no proxy", id="not a proxy"),
+        pytest.param({"SSL_CERT_FILE": "absent.pem"}, "SSL_CERT_FILE cannot be read", id="no certificates"),
+    ],
+)
+def test_proxies_and_certificates_that_cannot_be_used_are_one_sentence(
+    weights: WeightsFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], sentence: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=sentence):
+        pull_weights(weights, tmp_path, url="http://weights.test/file", first_wait_s=0.001)
 
 
 def test_a_file_of_that_name_is_not_overwritten(weights: WeightsFile, tmp_path: Path) -> None:

@@ -14,15 +14,15 @@ START_TIMEOUT_S = 60.0
 
 
 @contextmanager
-def live_server(app: Any) -> Iterator[str]:
-    """Serve an ASGI application on a free port of this machine; yields its address."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, ws="none"))
+def live_server(app: Any, **options: Any) -> Iterator[str]:
+    """Serve an ASGI application on a free port of this machine and yield its address; `options` are uvicorn's."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, ws="none", **options))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     _wait_until_started(server, thread)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"{'https' if 'ssl_certfile' in options else 'http'}://127.0.0.1:{port}"
     finally:
         server.should_exit = True
         thread.join()

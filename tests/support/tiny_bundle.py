@@ -4,7 +4,7 @@ Labels are colours: a pixel speaks for `red-bolt`, `green-nut` or `blue-wrench` 
 exceeds the sum of the other two, so that grey speaks for nothing.
 
     cam          scores: strongest 8 px cell of each colour; maps: these cells
-    sam_encoder  the evidence in cells of 4 px
+    sam_encoder  the evidence in cells of 4 px, three quarters of it in one output and the rest in another
     sam_decoder  level 0: connected cells over `INK_LEAST` under the prompt; levels 1 and 2: grown by 1 and 2 cells
     wsod         mean evidence inside the box, 1 for a tight box around a pure colour; no deltas
     detector     optional: one box around all ink of a colour whose strongest pixel has over `DETECTOR_LEAST`, its mask
@@ -59,11 +59,13 @@ cam (uint8[B,64,64,3] image) => (float[B,3] scores, float[B,1,3,8,8] maps)
 """
 
 SAM_ENCODER = f"""
-sam_encoder (uint8[B,64,64,3] image) => (float[B,3,16,16] embedding)
-<{EVIDENCE_CONSTANTS}>
+sam_encoder (uint8[B,64,64,3] image) => (float[B,3,16,16] embedding, float[B,3,16,16] rest)
+<{EVIDENCE_CONSTANTS}, float share = {{0.75}}>
 {{
     {EVIDENCE}
-    embedding = AveragePool <kernel_shape=[4,4], strides=[4,4]> (evidence)
+    cells = AveragePool <kernel_shape=[4,4], strides=[4,4]> (evidence)
+    embedding = Mul (cells, share)
+    rest = Sub (cells, embedding)
 }}
 """
 
@@ -80,7 +82,8 @@ def _flood() -> str:
 
 
 SAM_DECODER = f"""
-sam_decoder (float[1,3,16,16] embedding, float[P,N,2] coords, float[P,N] labels, float[2] valid_hw)
+sam_decoder (float[1,3,16,16] embedding, float[1,3,16,16] rest, float[P,N,2] coords, float[P,N] labels,
+             float[2] valid_hw)
     => (float[P,3,4] boxes, float[P,3] iou, float[P,3] stability, float16[P,3,64,64] logits)
 <float ink_least = {{{INK_LEAST}}}, float zero = {{0.0}}, float one = {{1.0}}, float two = {{2.0}},
  float three = {{3.0}}, float far = {{64.0}}, float span = {{16.0}}, float offset = {{8.0}}, float shown = {{0.99}},
@@ -89,7 +92,8 @@ sam_decoder (float[1,3,16,16] embedding, float[P,N,2] coords, float[P,N] labels,
  float[3] iou_of_level = {{0.95,0.7,0.5}},
  int64 at_x = {{0}}, int64 at_y = {{1}}, int64[1] axis_1 = {{1}}, int64[1] last = {{-1}}>
 {{
-    is_ink = Greater (embedding, ink_least)
+    evidence = Add (embedding, rest)
+    is_ink = Greater (evidence, ink_least)
     inked = Cast <to=1> (is_ink)
     x = Gather <axis=2> (coords, at_x)
     y = Gather <axis=2> (coords, at_y)

@@ -12,6 +12,7 @@ from models.nets.cam_nets import AveragedCam, CamNet, build_cam_of_run
 from models.run_folder import Run, open_run
 from training.classifier.report import measure_cam
 from training.data.tagged import TaggedImage
+from weaksam.errors import UserError
 
 
 def compare_cams(
@@ -25,10 +26,10 @@ def compare_cams(
         scales, flip: views that maps are averaged over, as for proposals in training.
 
     Raises:
-        ValueError: a folder holds no finished run, two have one name, or an image has a tag that a run never saw.
+        UserError: a folder holds no finished run, two have one name, or an image has a tag that a run never saw.
     """
     if len({run.name for run in runs}) < len(runs):
-        raise ValueError(f"run: folders need names of their own, got {', '.join(run.name for run in runs)}")
+        raise UserError(f"run: folders need names of their own, got {', '.join(run.name for run in runs)}")
     return {run.name: _measure(run, images, scales, flip) for run in runs}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from models.nets.cam_nets import Architecture
 from models.nets.weaktr import WeakTrSettings
 from training.runs.devices import Precision
+from weaksam.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -46,4 +47,4 @@ class CamConfig:
 
     def __post_init__(self) -> None:
         if not 0 < self.background_share <= 1:
-            raise ValueError(f"background_share: must be above 0, at most 1, got {self.background_share}")
+            raise UserError(f"background_share: must be above 0, at most 1, got {self.background_share}")

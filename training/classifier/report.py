@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from rich.progress import track
 
 from models.boxes import points_in_boxes
 from models.image import read_image
@@ -24,6 +23,7 @@ from training.data.tagged import TaggedImage
 from training.data.tiles import tag_vector
 from training.metrics.average_precision import average_precision
 from training.metrics.hits import HIT, MISS
+from training.runs.ranks import track_first
 from training.runs.run_folder import write_json
 
 PEAKS = PromptSettings(peak_grid="input")  # as in the paper
@@ -60,7 +60,7 @@ def measure_cam(
     logits = np.zeros((len(images), len(labels)), np.float32)
     hits: list[list[bool]] = [[] for _ in net.map_kinds]
     count = PeakCount()
-    for row, image in enumerate(track(images, "CAM report")):
+    for row, image in enumerate(track_first(images, "CAM report")):
         letterbox = Letterbox(image.size_hw, side_px)
         logits[row], maps_kchw = _run(net, letterbox.apply(read_image(image.path), MEAN_RGB))
         for kind, maps_chw in enumerate(maps_kchw):

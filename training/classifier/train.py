@@ -25,6 +25,7 @@ from training.runs.fit import StepOutput, Task, fit
 from training.runs.inputs import images_digest
 from training.runs.ranks import is_first_rank, share_of_batch, wait_for_ranks
 from training.runs.run_folder import prepare_run
+from weaksam.errors import UserError
 
 MAX_GRADIENT_NORM = 5.0
 LOG_STEPS = 20
@@ -39,10 +40,10 @@ def train_cam(
     of every batch.
 
     Raises:
-        ValueError: settings that do not fit together, or a single class that every image has.
+        UserError: settings that do not fit together, or a single class that every image has.
     """
     if len(labels) < 2 and all(image.tags for image in images):
-        raise ValueError(
+        raise UserError(
             f"labels: {', '.join(labels.names)} is the only one, and every image has it: nothing tells the object from "
             "its background. Add images without it (an empty tags cell, or a label named in data.background)"
         )
@@ -85,7 +86,7 @@ def _build(config: CamConfig, classes: int) -> CamNet:
     )
     tiles_px = 2 * net.stride_px
     if config.mosaic_prob > 0 and config.side_px % tiles_px:
-        raise ValueError(f"side_px is {config.side_px}: 2x2 mosaics (mosaic_prob) need a multiple of {tiles_px}")
+        raise UserError(f"side_px is {config.side_px}: 2x2 mosaics (mosaic_prob) need a multiple of {tiles_px}")
     if isinstance(net, CnnCam):
         net.features.to(memory_format=torch.channels_last)
     return net

@@ -10,13 +10,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from weaksam.errors import UserError
+
 JPEG_QUALITY = 92
 
 
 def require_new_folder(out_dir: Path) -> None:
-    """Raise ValueError if `out_dir` holds anything already."""
+    """Raise UserError if `out_dir` holds anything already."""
     if out_dir.exists() and any(out_dir.iterdir()):
-        raise ValueError(f"out: {out_dir} is not empty; give a new folder, so that old and new images do not mix")
+        raise UserError(f"out: {out_dir} is not empty; give a new folder, so that old and new images do not mix")
 
 
 def write_tags_csv(path: Path, tags_of_file: Mapping[str, Sequence[str]]) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from models.image import BROKEN, DEFAULT_MAX_PIXELS, FORMATS, orientation_of
+from weaksam.errors import UserError
 from weaksam.files.image_files import CONVERT, HEAD_BYTES, foreign_format
 
 _QUARTER_TURNS = (5, 6, 7, 8)
 
 
-class UnusableImageError(ValueError):
+class UnusableImageError(UserError):
     """The message says what is wrong with the file."""
 
 

@@ -33,12 +33,12 @@ def locate(root: Path, names: Iterable[str], folders: Sequence[str], source: Pat
     return found
 
 
-def report_unnamed(below: Path, named: Iterable[Path], what: str, report: Report) -> None:
-    """Report the images and unusable files in the folder `below` that nothing names."""
+def report_unnamed(below: Path, named: Iterable[Path], what: str, report: Report, besides: Sequence[str] = ()) -> None:
+    """Report images and unusable files of the folder `below` that nothing names; folders `besides` hold others."""
     known = set(named)
     report_unusable(below, report)
     for path in image_paths(below):
-        if below / path not in known:
+        if below / path not in known and path.partition("/")[0] not in besides:
             report.add(below / path, "tags", f"{what}; the image is left out")
 
 
@@ -51,6 +51,12 @@ def report_unusable(folder: Path, report: Report) -> None:
 def image_paths(folder: Path) -> tuple[str, ...]:
     """Return the images below a folder, with `/`, sorted."""
     return find_images(folder, empty_ok=True).paths
+
+
+def image_id(root: Path, path: Path) -> str:
+    """Return the path below the root without suffix, by which an image is known."""
+    relative = (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+    return relative.removesuffix(path.suffix)
 
 
 def entries(folder: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from models.image import read_image
 from training.data.compose import cell_offsets_xy, compose
 from training.data.dataset_writer import require_new_folder, write_jpeg, write_lines, write_tags_csv
 from training.data.tagged import TaggedDataset, TaggedImage
+from weaksam.errors import UserError
 from weaksam.formats.voc import VocObject, write_voc_annotation
 
 TILES = 4
@@ -27,7 +28,7 @@ _MOSAIC_JPEG_QUALITY = 95
 def make_mosaics(source: TaggedDataset, split: str, out_dir: Path, count: int, seed: int) -> Iterator[str]:
     """Write `count` mosaics of `source` as split `split` of a VOC data set, and yield each id once it is written.
 
-    Exhaust the iterator: lists are written at its end. Raises ValueError where `source` has too few kinds or
+    Exhaust the iterator: lists are written at its end. Raises UserError where `source` has too few kinds or
     photographs, or `out_dir` is not empty.
     """
     require_new_folder(out_dir)
@@ -86,9 +87,7 @@ class _Deck:
         fits[taken] = False
         if not fits.any():
             kinds = ", ".join("+".join(kind) for kind in self._kinds)
-            raise ValueError(
-                f"source: mosaics need four kinds with no tag in common, two photographs each; has {kinds}"
-            )
+            raise UserError(f"source: mosaics need four kinds with no tag in common, two photographs each; has {kinds}")
         # a random number below one breaks ties between equally used photographs
         rank = np.where(fits, self._used + self._rng.random(len(fits)), np.inf)
         chosen = int(rank.argmin())

@@ -12,6 +12,7 @@ from training.data.formats.label_studio import is_label_studio, read_label_studi
 from training.data.formats.voc import is_voc, read_voc
 from training.data.formats.yolo import is_yolo, read_yolo
 from training.data.tagged import TaggedDataset
+from weaksam.errors import UserError
 
 # A folder that has COCO and VOC files reads faster as COCO; COCO's and VOC's layouts are told by names alone.
 LAYOUTS = (
@@ -30,10 +31,10 @@ def open_dataset(root: Path, split: str) -> TaggedDataset:
     from `train` as `training.data.splits` says.
 
     Raises:
-        ValueError: there is no such folder or split, or the layout is one that is not read.
+        UserError: there is no such folder or split, or the layout is one that is not read.
     """
     if not root.is_dir():
-        raise ValueError(f"data: {root} is not a folder; give the folder that holds the data set")
+        raise UserError(f"data: {root} is not a folder; give the folder that holds the data set")
     official = (root / "Annotations").is_dir() or any((root / "annotations").glob("instances_*.json"))
     if (root / "tags.csv").is_file() and not official:  # what a person wrote goes before what a tool left there
         return read_folder(root, split)
@@ -42,5 +43,5 @@ def open_dataset(root: Path, split: str) -> TaggedDataset:
             return read(root, split)
     foreign = foreign_layout(root)
     if foreign is not None:
-        raise ValueError(f"data: {root} is {foreign}, which is not read: export it as COCO, YOLO or VOC")
+        raise UserError(f"data: {root} is {foreign}, which is not read: export it as COCO, YOLO or VOC")
     return read_folder(root, split)

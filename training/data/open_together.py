@@ -9,6 +9,7 @@ from pathlib import Path
 from models.labels import Label, LabelSet, fold_label
 from training.data.open_dataset import open_dataset
 from training.data.tagged import Problem, TaggedDataset, TaggedImage
+from weaksam.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def open_splits(parts: Sequence[tuple[Path, str]], background: Sequence[str] = (
         background: labels that say "none of the classes": they are no labels, their images are negatives.
 
     Raises:
-        ValueError: no usable image with a tag is left, or a name in `background` is no label.
+        UserError: no usable image with a tag is left, or a name in `background` is no label.
     """
     data_sets = [open_dataset(folder, split) for folder, split in parts]
     _check_background(background, data_sets)
@@ -41,7 +42,7 @@ def open_splits(parts: Sequence[tuple[Path, str]], background: Sequence[str] = (
     images = [image for data_set in data_sets for image in data_set.images]
     if not any(image.tags for image in images):
         names = ", ".join(f"{folder} (split {split})" for folder, split in parts)
-        raise ValueError(f"data: no usable image with tags in {names}")
+        raise UserError(f"data: no usable image with tags in {names}")
     spelling: dict[str, str] = {}  # of spellings that differ in case, spaces, - or _ the first one
     for name in (name for data_set in data_sets for name in data_set.labels):
         spelling.setdefault(fold_label(name), name)
@@ -68,4 +69,4 @@ def _check_background(background: Sequence[str], data_sets: Sequence[TaggedDatas
     missing = [name for name in background if fold_label(name) not in labels]
     if missing:
         known = ", ".join(labels.values())
-        raise ValueError(f"data.background: {', '.join(missing)} is no label of the data sets, which have {known}")
+        raise UserError(f"data.background: {', '.join(missing)} is no label of the data sets, which have {known}")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from models.masks import Rle
+from weaksam.errors import UserError
 
 # A polygon may reach over the image by this many of its sides; what is farther away is a mistake, and would take
 # pycocotools minutes and gigabytes.
@@ -18,7 +19,7 @@ MAX_SIDES_OUTSIDE = 4
 MIN_POLYGON_NUMBERS = 6
 
 
-class MaskError(ValueError):
+class MaskError(UserError):
     """A mask that cannot be used; the message says why."""
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from training.data.tagged import TaggedDataset
+from weaksam.errors import UserError
 
 SHORTEST_MEAN_RUN = 5
 VAL_SHARE = 0.1
@@ -39,12 +40,12 @@ def read_split(
         read: reads one of them.
 
     Raises:
-        ValueError: there is no such split; the message names those there are.
+        UserError: there is no such split; the message names those there are.
     """
     if split in names:
         return read(split)
     if split not in ("val", "fit") or "train" not in names:
-        raise ValueError(f"split: {root_name} has no {split!r}; it has {', '.join(sorted(names)) or 'no splits'}")
+        raise UserError(f"split: {root_name} has no {split!r}; it has {', '.join(sorted(names)) or 'no splits'}")
     train = read("train")
     if "val" in names:  # `fit` beside validation images of the data set's own
         return train

@@ -17,6 +17,7 @@ from models.letterbox import Letterbox
 from models.nets.backbone import MEAN_RGB
 from training.data.compose import ImageU8, compose
 from training.data.tagged import TaggedImage
+from weaksam.errors import UserError
 
 JPEG_SHARE = 0.3
 
@@ -57,12 +58,12 @@ class TiledImages(Dataset[dict[str, torch.Tensor]]):
 
 
 def tag_vector(tags: Sequence[str], labels: LabelSet) -> npt.NDArray[np.float32]:
-    """Return tags as a vector [C] of zeros and ones; raise ValueError for a tag that is no label."""
+    """Return tags as a vector [C] of zeros and ones; raise UserError for a tag that is no label."""
     vector = np.zeros(len(labels), np.float32)
     for tag in tags:
         index = labels.index(tag)
         if index is None:
-            raise ValueError(f"tag {tag!r} is no label of the data set; nearest: {', '.join(labels.nearest(tag))}")
+            raise UserError(f"tag {tag!r} is no label of the data set; nearest: {', '.join(labels.nearest(tag))}")
         vector[index] = 1
     return vector
 

@@ -9,6 +9,7 @@ from typing import Literal
 from models.nets.rcnn_parts import RcnnSettings
 from models.nets.roi_drop import DropRule
 from training.runs.devices import Precision
+from weaksam.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class DetectorConfig:
 
     def __post_init__(self) -> None:
         if not self.train_sides_px:
-            raise ValueError("train_sides_px: give at least one side")
+            raise UserError("train_sides_px: give at least one side")
         for name, sides in (("side_px", (self.side_px,)), ("train_sides_px", self.train_sides_px)):
             if any(side < 64 or side % 32 for side in sides):
-                raise ValueError(f"{name}: must be multiples of 32 from 64 on, got {list(sides)}")
+                raise UserError(f"{name}: must be multiples of 32 from 64 on, got {list(sides)}")

@@ -22,6 +22,7 @@ from training.data.compose import ImageU8, cell_offsets_xy, compose
 from training.data.formats.coco import read_coco
 from training.data.tagged import TaggedImage, TrueObject
 from training.data.tiles import jitter_camera, jitter_colours
+from weaksam.errors import UserError
 
 Float32 = npt.NDArray[np.float32]
 MIN_SIDE_PX = 2.0
@@ -83,7 +84,7 @@ def labelled_images(
         true_objects: take the images that the files name, with their own true objects.
 
     Raises:
-        ValueError: a file has another name, has none of ``images``, or lacks masks.
+        UserError: a file has another name, has none of ``images``, or lacks masks.
     """
     found = [row for path in annotation_files for row in _paired(images, path)]
     if not annotation_files:
@@ -94,7 +95,7 @@ def labelled_images(
     usable = [row for row in usable if row.objects]
     source = ", ".join(map(str, annotation_files)) or "data"
     if not usable:
-        raise ValueError(f"{source}: none of the {len(images)} images has an object to learn from")
+        raise UserError(f"{source}: none of the {len(images)} images has an object to learn from")
     if masks:
         _require_masks(usable, source)
     return usable
@@ -103,13 +104,13 @@ def labelled_images(
 def _require_masks(rows: Sequence[LabelledImage], source: str) -> None:
     bare = next((row.image.id for row in rows if any(o.mask_rle is None for o in row.objects)), None)
     if bare is not None:
-        raise ValueError(f"{source}: an object of image {bare!r} has no mask: make them, or set net.mask_channels=0")
+        raise UserError(f"{source}: an object of image {bare!r} has no mask: make them, or set net.mask_channels=0")
 
 
 def _paired(images: Sequence[TaggedImage], annotations_json: Path) -> Iterator[LabelledImage]:
     split = annotations_json.stem.removeprefix("instances_")
     if annotations_json.parent.name != "annotations" or annotations_json.stem == split:
-        raise ValueError(f"{annotations_json}: give a file FOLDER/annotations/instances_SPLIT.json")
+        raise UserError(f"{annotations_json}: give a file FOLDER/annotations/instances_SPLIT.json")
     labelled = read_coco(annotations_json.parent.parent, split).images
     of_file = {image.path.resolve(): image for image in labelled}
     of_id = {image.id: image for image in labelled}
@@ -225,7 +226,7 @@ def _class_indices(objects: Sequence[TrueObject], labels: LabelSet) -> npt.NDArr
     indices = [labels.index(item.label) for item in objects]
     unknown = next((item.label for item, index in zip(objects, indices, strict=True) if index is None), None)
     if unknown is not None:
-        raise ValueError(f"label {unknown!r} is none of the data set's; nearest: {', '.join(labels.nearest(unknown))}")
+        raise UserError(f"label {unknown!r} is none of the data set's; nearest: {', '.join(labels.nearest(unknown))}")
     return np.array(indices, np.int64)
 
 

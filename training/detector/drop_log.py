@@ -55,7 +55,7 @@ def judge_rois(
     judged = torch.zeros(len(foreground.labels), dtype=torch.bool, device=foreground.labels.device)
     right = torch.zeros_like(judged)
     for image, (boxes, labels) in enumerate(zip(true_boxes, true_labels, strict=True)):
-        mine = foreground.pictures == image
+        mine = foreground.images == image
         judged |= mine & (len(labels) > 0)
         same = foreground.labels[mine][:, None] == labels[None]
         hits = (box_iou(foreground.boxes_xyxy[mine], boxes) >= HIT_IOU) & same

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from rich.progress import track
 
 from models.boxes import nms
 from models.config import config_from_values
@@ -29,6 +28,7 @@ from training.detector.config import DetectorConfig
 from training.detector.train import load_rcnn
 from training.metrics.score_thresholds import MAX_DETECTOR_THRESHOLD, tag_recall_threshold, thresholds_by_class
 from training.metrics.scorecard import PrecisionTally, Predictions, box_overlaps
+from training.runs.ranks import track_first
 from training.runs.run_folder import write_json
 
 ImageU8 = npt.NDArray[np.uint8]
@@ -52,7 +52,7 @@ def report_detector(run_dir: Path, images: Sequence[TaggedImage]) -> Path:
     tallies: defaultdict[str, PrecisionTally] = defaultdict(lambda: PrecisionTally(box_overlaps))
     best_scores = np.zeros((len(images), len(run.labels)), np.float32)
     tags = np.stack([tag_vector(image.tags, run.labels) for image in images])
-    for row, image in enumerate(track(images, "detector report")):
+    for row, image in enumerate(track_first(images, "detector report")):
         image_hwc_u8 = read_image(image.path)
         tagged = detect_image(net, image_hwc_u8, config.side_px, tags[row])
         np.maximum.at(best_scores[row], tagged.labels, tagged.scores)

@@ -30,6 +30,7 @@ from training.runs.fit import StepOutput, Task, fit
 from training.runs.inputs import files_digest, images_digest
 from training.runs.ranks import is_first_rank, rank, share_of_batch, wait_for_ranks
 from training.runs.run_folder import prepare_run
+from weaksam.errors import UserError
 
 MOMENTUM = 0.9
 MAX_GRADIENT_NORM = 10.0
@@ -55,10 +56,10 @@ def train_detector(
         out_dir: the run's folder.
 
     Raises:
-        ValueError: settings or annotations that cannot be used.
+        UserError: settings or annotations that cannot be used.
     """
     if not annotation_files and config.supervision != "boxes":
-        raise ValueError(
+        raise UserError(
             "annotations: there is no pseudo ground truth to learn from: give --annotations, or train the fully "
             "supervised twin with --set supervision=boxes"
         )

@@ -24,7 +24,9 @@ from training.data.tagged import TaggedImage
 from training.evaluation.stored_results import read_results, results_path, write_results
 from training.metrics.scorecard import NO_PREDICTIONS, ImageProposals, Predictions, Scorecard
 from training.runs.ranks import local_rank, my_share, threads_of_rank, track_first, wait_for_ranks
-from weaksam.schemas import DetectOptions, DetectResult, RleMask
+from weaksam.errors import UserError
+from weaksam.mask_schemas import RleMask
+from weaksam.schemas import DetectOptions, DetectResult
 
 # enough for the features of the image at hand, so that its second run (without tags) encodes nothing anew
 _CACHE_BYTES = 64 * 2**20
@@ -63,12 +65,12 @@ def evaluate(
         device: that onnxruntime runs on.
 
     Raises:
-        BundleError, ValueError: the bundle or the data set cannot be used.
+        UserError: the bundle or the data set cannot be used.
     """
     dataset = open_dataset(data_dir, split)
     images = dataset.images[:limit]
     if not images:
-        raise ValueError(f"data: {data_dir} has no usable image in split {split!r}; see `weaksam data check`")
+        raise UserError(f"data: {data_dir} has no usable image in split {split!r}; see `weaksam data check`")
     bundle = load_bundle(bundle_dir)
     if results_dir is not None:
         results_dir.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ from training.evaluation.evaluate import store_results
 from training.evaluation.lost_objects import Chain, ImageResults, count_lost_objects, count_lost_tags
 from training.evaluation.stored_results import read_tagged
 from training.pseudo_labels.selection import PseudoLabelConfig
+from weaksam.errors import UserError
 
 
 def evaluate_losses(
@@ -46,11 +47,11 @@ def evaluate_losses(
         device: that onnxruntime runs on.
 
     Raises:
-        BundleError, ValueError: bundle, data set or folder of pseudo ground truth cannot be used.
+        UserError: bundle, data set or folder of pseudo ground truth cannot be used.
     """
     images = open_dataset(data_dir, split).images[:limit]
     if not images:
-        raise ValueError(f"data: {data_dir} has no usable image in split {split!r}; see `weaksam data check`")
+        raise UserError(f"data: {data_dir} has no usable image in split {split!r}; see `weaksam data check`")
     bundle = load_bundle(bundle_dir)
     chain = Chain(bundle, settled_rule(pgt_dir) if pgt_dir is not None else None)
     results = _results(bundle, images, results_dir, threads, device)
@@ -69,7 +70,7 @@ def settled_rule(pgt_dir: Path) -> PseudoLabelConfig:
     try:
         values, report = (json.loads((pgt_dir / name).read_text(encoding="utf-8")) for name in (CONFIG, REPORT))
     except OSError as error:
-        raise ValueError(f"pgt: {pgt_dir} is no folder of a finished `weaksam train pgt` ({error})") from error
+        raise UserError(f"pgt: {pgt_dir} is no folder of a finished `weaksam train pgt` ({error})") from error
     rule = config_from_values(PseudoLabelConfig, values, str(pgt_dir / CONFIG))
     return replace(rule, min_score=report["min_score"])
 

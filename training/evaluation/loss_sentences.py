@@ -34,7 +34,10 @@ REMEDIES = {
     "unknown_class": "Train on images of this class, or give its name as an alias.",
     "no_proposal": "Take a segmenter that was trained on such images (sam), or finer bundle.prompts.grid_sides.",
     "tag_not_seen": "Train the classifier longer (cam.steps), or tag more images of this class.",
-    "no_peak": "Point at more objects of a tag: lower bundle.prompts.peak_min_value, or a larger cam.side_px.",
+    "no_peak": (
+        "Look at the maps in a run's report. If they fire on the background, raise cam.background_share towards 1. If "
+        "they fire on other objects of the tag, lower bundle.prompts.peak_min_value."
+    ),
     "other_box": "Let the weak detector learn from more boxes of a tag (wsod.method = mist), or train it longer.",
     "low_score": "Calibrate on more validation images, or ask with a lower min_score.",
     "no_pseudo_label": "Keep more boxes: lower pgt.further_quantile or pgt.keep_share.",

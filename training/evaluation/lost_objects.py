@@ -22,6 +22,7 @@ from training.evaluation.stored_results import is_shown
 from training.metrics.hits import HIT_IOU, true_boxes
 from training.pseudo_labels.selection import PseudoLabelConfig, label_image
 from training.pseudo_labels.store import Detected
+from weaksam.errors import UserError
 
 Json = dict[str, Any]
 Float32 = npt.NDArray[np.float32]
@@ -63,11 +64,11 @@ def count_lost_objects(chain: Chain, results: Sequence[ImageResults]) -> Json:
     without objects are there too. Difficult objects are left out.
 
     Raises:
-        ValueError: no image has a true object.
+        UserError: no image has a true object.
     """
     lost = [pair for one in results for pair in _lost_objects(chain, one)]
     if not lost:
-        raise ValueError("data: no image has a true object: give a data set with boxes beside the tags")
+        raise UserError("data: no image has a true object: give a data set with boxes beside the tags")
     counts = Counter(stage for _, stage in lost)
     per_class = {
         label: dict(Counter(stage for name, stage in lost if name == label))

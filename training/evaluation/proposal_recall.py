@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from rich.progress import track
 
 from models.boxes import pairwise_iou
 from models.bundle import PROPOSAL_GRAPHS, Bundle, load_bundle
@@ -21,6 +20,8 @@ from training.data.tagged import TaggedImage
 from training.metrics.average_precision import recall_at
 from training.metrics.hits import true_boxes
 from training.proposals.graph_runner import GraphRunner
+from training.runs.ranks import track_first
+from weaksam.errors import UserError
 
 SearchMode = Literal["fast", "quality"]
 Float32 = npt.NDArray[np.float32]
@@ -53,12 +54,12 @@ def evaluate_proposals(
         search_mode: `fast` takes a second an image, `quality` several for a few more boxes.
 
     Raises:
-        ValueError: no image has boxes, or selective search could not be run.
+        UserError: no image has boxes, or selective search could not be run.
     """
     bundle = load_bundle(bundle_dir, PROPOSAL_GRAPHS)
     images = _spread([image for image in open_dataset(data_dir, split).images if image.objects], limit)
     if not images:
-        raise ValueError(f"data: {data_dir} has no image with boxes in split {split!r}; recall needs true boxes")
+        raise UserError(f"data: {data_dir} has no image with boxes in split {split!r}; recall needs true boxes")
     boxes = _propose_all(bundle, images, threads)
     if search_python is not None:
         found = _search_all(search_python, images, bundle.prompts.max_proposals, search_mode)
@@ -88,7 +89,7 @@ def _propose_all(bundle: Bundle, images: Sequence[TaggedImage], threads: int) ->
     """Return boxes [P,4] of each image by each kind of prompt, in pixels of the upright image."""
     runner = GraphRunner(bundle, threads)
     boxes: dict[str, list[Float32]] = {way: [] for way in WAYS}
-    for image in track(images, "proposals"):
+    for image in track_first(images, "proposals"):
         letterbox = Letterbox(image.size_hw, bundle.side_px)
         known = [index for tag in image.tags if (index := bundle.labels.index(tag)) is not None]
         for way in WAYS:
@@ -108,7 +109,7 @@ def _search_all(python: Path, images: Sequence[TaggedImage], max_boxes: int, mod
     )
     if ended.returncode:
         reason = (ended.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise ValueError(f"selective search by {python} failed: {reason}")
+        raise UserError(f"selective search by {python} failed: {reason}")
     return [np.array(boxes, np.float32).reshape(-1, 4) for boxes in json.loads(ended.stdout)]
 
 

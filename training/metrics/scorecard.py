@@ -26,6 +26,7 @@ from training.metrics.hits import (
     match_as_voc,
     true_boxes,
 )
+from weaksam.errors import UserError
 
 Float32 = npt.NDArray[np.float32]
 Report = dict[str, Any]
@@ -229,10 +230,10 @@ class Scorecard:
         masks are with tags, and are there only if there are true masks.
 
         Raises:
-            ValueError: no image had a true object.
+            UserError: no image had a true object.
         """
         if not self._best_ious:
-            raise ValueError("data: no image has a true object: give a data set with boxes beside the tags")
+            raise UserError("data: no image has a true object: give a data set with boxes beside the tags")
         tallies = self._precision | ({"mask_ap50": self._masks} if self._masks.by_class() else {})
         eleven = {f"{name}_11_point": _mean(tally.by_class("11_point").values()) for name, tally in tallies.items()}
         return {

@@ -13,6 +13,7 @@ from training.runs.image_digests import ImageDigests
 from training.runs.problems import print_problems
 from training.runs.ranks import is_first_rank, track_first
 from training.runs.stage import run_stage
+from weaksam.errors import UserError
 from weaksam.files.atomic import write_text
 
 FOUND_JSON = "undecodable.json"
@@ -25,7 +26,7 @@ def without_bad_images(
     """Return the images that can be decoded; the others are reported. Each list is decoded once in a run's life.
 
     Raises:
-        ValueError: an image cannot be decoded and `on_bad_image` is "stop", or more than 1 % of them cannot.
+        UserError: an image cannot be decoded and `on_bad_image` is "stop", or more than 1 % of them cannot.
     """
 
     def find(folder: Path) -> None:
@@ -52,9 +53,9 @@ def _check(images: Sequence[TaggedImage], bad: dict[int, str], on_bad_image: Lit
     number, error = next(iter(bad.items()))
     first = f"{images[number].path} cannot be decoded ({error})"
     if on_bad_image == "stop":
-        raise ValueError(f"data: {first}, and so {len(bad)} of {len(images)} images: replace or remove them")
+        raise UserError(f"data: {first}, and so {len(bad)} of {len(images)} images: replace or remove them")
     if len(bad) > max(1, MAX_BAD_SHARE * len(images)):
-        raise ValueError(
+        raise UserError(
             f"data: {len(bad)} of {len(images)} images cannot be decoded, more than {MAX_BAD_SHARE:.0%}, the first is "
             f"{first}: run `weaksam data check`"
         )

@@ -20,6 +20,7 @@ from training.runs.problems import print_problems
 from training.runs.ranks import is_first_rank, track_first
 from training.runs.stage import run_stage
 from training.scenes.generate import generate_scenes
+from weaksam.errors import UserError
 
 
 class TestSplit(NamedTuple):
@@ -46,7 +47,7 @@ def open_data(
 ) -> RunData:
     """Open the data sets of a run, generating first what is to be generated; ``test_limit`` is of each test set.
 
-    Raises ValueError where something is missing, test pictures included: a run of hours must not end with that.
+    Raises UserError where something is missing, test pictures included: a run of hours must not end with that.
     """
     split_of = {"fit": config.fit, "val": config.val, "test": config.test}
     if config.test == NO_TEST:
@@ -81,7 +82,7 @@ def _open_tests(tests: Sequence[tuple[Path, str]], limit: int | None) -> list[Te
         same = sum(test.folder.name == folder.name for test in opened)
         images = open_dataset(folder, split).images[:limit]
         if not any(image.objects for image in images):
-            raise ValueError(
+            raise UserError(
                 f"data.test: {folder} has no boxes in split {split!r} to measure on: name another, or set it to "
                 f"{NO_TEST!r}"
             )

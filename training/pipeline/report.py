@@ -1,4 +1,4 @@
-"""The run's report: one HTML file with figures, curves and pictures, for reading without anything else."""
+"""The run's report: one HTML file with figures, curves and images, for reading without anything else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from training.data.tagged import TaggedImage
 from training.evaluation.stored_results import is_shown, read_tagged
 from training.pipeline.config import PipelineConfig, ReportConfig
 from training.pipeline.losses import losses_html
-from training.pipeline.report_images import encode_jpeg, path_panels, picture_score
+from training.pipeline.report_images import encode_jpeg, image_score, path_panels
 from training.pipeline.report_plots import dropped_by_step, loss_against_error, loss_curves, read_log
 from training.proposals.graph_runner import GraphRunner
 from training.pseudo_labels.selection import PseudoLabelConfig
@@ -38,9 +38,9 @@ REPORT = "report.json"
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A bundle's evaluation on one data set: its name, the data's, the pictures, their answers and the figures.
+    """A bundle's evaluation on one data set: its name, the data's, the images, their results and the figures.
 
-    Without figures where there was nothing to measure; the pictures are then all to be shown.
+    Without figures if there was nothing to measure; the images are then all to be shown.
     """
 
     bundle: str
@@ -60,7 +60,7 @@ class ReportInputs:
         stages: folders of the trainings by name, in their order.
         weak_bundle: folder of the bundle that pseudo ground truth is made with.
         evaluated: evaluations of every bundle, the final one last.
-        pgt_rule: rule of pseudo ground truth, shown on the weak detector's answers.
+        pgt_rule: rule of pseudo ground truth, shown on the weak detector's results.
         losses: where objects or tags are lost, by the data set's name, see `training.pipeline.losses`.
     """
 
@@ -82,7 +82,7 @@ def write_report(inputs: ReportInputs, path: Path) -> None:
         _section("Figures", _figures(measured)),
         _section("Where objects are lost", losses_html(inputs.losses)),
         *(_section(f"Training: {stage}", _stage(folder)) for stage, folder in inputs.stages.items()),
-        *(_section(f"Pictures of {data}", _pictures(inputs, data)) for data in _data_names(inputs.evaluated)),
+        *(_section(f"Images of {data}", _images(inputs, data)) for data in _data_names(inputs.evaluated)),
         *(_section(f"Classes of {row.data}, {row.bundle}", _class_table(row.metrics)) for row in measured),
         _section("Settings and environment", _settings(inputs)),
     ]
@@ -99,9 +99,9 @@ def _data_names(evaluated: Sequence[Evaluated]) -> list[str]:
 
 
 def _figures(evaluated: Sequence[Evaluated]) -> str:
-    """One table for each data set: a column for each bundle."""
+    """Draw one table for each data set: a column for each bundle."""
     if not evaluated:
-        return "<p>Nothing was measured: the run had no test pictures.</p>"
+        return "<p>Nothing was measured: the run had no test images.</p>"
     tables = []
     for data in _data_names(evaluated):
         mine = [row for row in evaluated if row.data == data]
@@ -114,7 +114,7 @@ def _figures(evaluated: Sequence[Evaluated]) -> str:
 
 
 def _flat(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Numbers of a report by name; those in one more level as ``name at key``."""
+    """Return the numbers of a report by name; those in one more level as ``name at key``."""
     flat: dict[str, float] = {}
     for name, value in metrics.items():
         if isinstance(value, int | float) and name not in DESCRIPTIONS:
@@ -132,7 +132,7 @@ def _class_table(metrics: Mapping[str, Any]) -> str:
 
 
 def _stage(folder: Path) -> str:
-    """How long a stage took, what its own report measured, and its curves."""
+    """Show how long a stage took, what its own report measured, and its curves."""
     seconds = json.loads((folder / DONE).read_text(encoding="utf-8"))["elapsed_s"]
     body = f"<p>The session that finished it took {seconds:g} s.</p>"
     if (folder / REPORT).is_file():
@@ -144,7 +144,7 @@ def _stage(folder: Path) -> str:
 
 
 def _rules(compared: Mapping[str, Any]) -> str:
-    """How many true objects each rule of pseudo ground truth finds, where true boxes are known."""
+    """Show how many true objects each rule of pseudo ground truth finds, if true boxes are known."""
     names = ("precision", "recall", "instances_per_image")
     rows = [["top1", *(_number(compared["top1"][name]) for name in names)]]
     for rule, setting in (("adaptive", "keep_share"), ("threshold", "min_score")):
@@ -167,14 +167,14 @@ def _curves(folder: Path) -> str:
     return body
 
 
-def _pictures(inputs: ReportInputs, data: str) -> str:
-    """The path of chosen, best and worst pictures of one data set."""
+def _images(inputs: ReportInputs, data: str) -> str:
+    """Show the path of the best, the worst and the named images of one data set."""
     mine = [row for row in inputs.evaluated if row.data == data]
     weak, final = mine[0], mine[-1]
     bundle = load_bundle(inputs.run_dir / "bundle")
     runner = GraphRunner(load_bundle(inputs.weak_bundle))
     parts = []
-    for image, score in choose_pictures(inputs.config.report, final, bundle):
+    for image, score in select_images(inputs.config.report, final, bundle):
         of_weak, of_final = (read_tagged(row.results_dir, image.id) for row in (weak, final))
         panels = path_panels(runner, image, of_weak, of_final, inputs.pgt_rule, bundle)
         shown = [_figure(encode_jpeg(panel.image_hwc_u8), panel.title, "jpeg") for panel in panels]
@@ -182,22 +182,22 @@ def _pictures(inputs: ReportInputs, data: str) -> str:
         parts.append(f"<h3>{html.escape(title)}</h3>{''.join(shown)}")
     legend = (
         "<p>Proposals: orange from peaks, blue from the grid. Boxes: green true, red found. The PGT rule is shown on "
-        "the weak detector's answer to this picture, from which nothing was learnt."
+        "the weak detector's result for this image, from which nothing was learnt."
         f"{' Ordered by F1 at IoU 0.5, best first.' if final.metrics else ''}</p>"
     )
     return legend + "".join(parts)
 
 
-def choose_pictures(config: ReportConfig, final: Evaluated, bundle: Bundle) -> list[tuple[TaggedImage, float]]:
-    """The pictures asked for by id, the best and the worst, each once, with their scores, best first."""
+def select_images(config: ReportConfig, final: Evaluated, bundle: Bundle) -> list[tuple[TaggedImage, float]]:
+    """Return the images asked for by id, the best and the worst, each once, with their scores, best first."""
     wanted = partial(is_shown, bundle=bundle)
     scored = [
-        (image, picture_score(image, read_tagged(final.results_dir, image.id), wanted))
+        (image, image_score(image, read_tagged(final.results_dir, image.id), wanted))
         for image in final.images
         if image.tags
     ]
     if not final.metrics:
-        shown = {image.id for image in shown_pictures(config, final.images)}
+        shown = {image.id for image in shown_images(config, final.images)}
         return [row for row in scored if row[0].id in shown]
     scored.sort(key=lambda row: (-row[1], row[0].id))
     ends = scored[: config.best] + scored[len(scored) - min(config.worst, len(scored)) :]
@@ -205,8 +205,8 @@ def choose_pictures(config: ReportConfig, final: Evaluated, bundle: Bundle) -> l
     return [row for row in scored if row[0].id in ids]
 
 
-def shown_pictures(config: ReportConfig, images: Sequence[TaggedImage]) -> list[TaggedImage]:
-    """Of pictures that nothing can be measured on: those asked for by id, and as many as would be best and worst."""
+def shown_images(config: ReportConfig, images: Sequence[TaggedImage]) -> list[TaggedImage]:
+    """Return, if nothing can be measured, the images asked for by id and as many as would be best and worst."""
     every = max(1, len(images) // max(1, config.best + config.worst))
     spread = images[::every][: config.best + config.worst]
     ids = {image.id for image in spread} | set(config.chosen)

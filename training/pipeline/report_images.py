@@ -1,4 +1,4 @@
-"""The report's pictures: how one test picture went through the path, from class activation maps to the prediction."""
+"""The report's images: how one test image went through the path, from class activation maps to the prediction."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ FROM_PEAK, FROM_GRID, TRUE, FOUND, PEAK = (255, 170, 0), (120, 160, 255), (60, 2
 
 @dataclass(frozen=True)
 class Panel:
-    """One step of the path on one picture."""
+    """One step of the path on one image."""
 
     title: str
     image_hwc_u8: ImageU8
 
 
 class Shown(NamedTuple):
-    """A labelled box in pixels of the picture, with its mask where there is one."""
+    """A labelled box in pixels of the image, with its mask if there is one."""
 
     box_xyxy: Sequence[float]
     text: str
     mask: Rle | None
 
 
-def picture_score(image: TaggedImage, answer: Json, wanted: Callable[[Json], bool]) -> float:
-    """F1 of the wanted detections: twice the hits at IoU 0.5 over detections and true objects together, 0 to 1.
+def image_score(image: TaggedImage, result: Json, wanted: Callable[[Json], bool]) -> float:
+    """Return the F1 of the wanted detections, 0 to 1: twice the hits at IoU 0.5 over detections and true objects.
 
     Difficult objects, and what was found of them, count neither way.
     """
-    shown = [row for row in answer["detections"] if wanted(row)]
+    shown = [row for row in result["detections"] if wanted(row)]
     hits = misses = 0
     for label in {row["label"] for row in shown}:
         mine = [row for row in shown if row["label"] == label]
@@ -63,19 +63,19 @@ def picture_score(image: TaggedImage, answer: Json, wanted: Callable[[Json], boo
 def path_panels(
     runner: GraphRunner, image: TaggedImage, weak: Json, final: Json, pgt: PseudoLabelConfig, labels_bundle: Bundle
 ) -> list[Panel]:
-    """Panels of one picture: maps, prompts, proposals, what would be its pseudo ground truth, prediction with truth.
+    """Draw the panels of one image: maps, prompts, proposals, pseudo ground truth to be, prediction with truth.
 
     Args:
         runner: of the weak bundle.
-        image: a test picture, with its true objects.
-        weak: the weak detector's answer to the picture and its tags, with explanation.
+        image: a test image, with its true objects.
+        weak: the weak detector's result for the image and its tags, with explanation.
         final: the final bundle's.
         pgt: rule of pseudo ground truth.
         labels_bundle: the final bundle, whose thresholds decide what is shown as predicted.
     """
-    picture = read_image(image.path)
+    image_hwc_u8 = read_image(image.path)
     scale = PANEL_PX / max(image.size_hw)
-    small = _resized(picture, scale)
+    small = _resized(image_hwc_u8, scale)
     explained = weak["explain"] or {"proposals": [], "tags": []}
     prompts, proposals = _faded(small), _faded(small)
     for peak in (peak for tag in explained["tags"] for peak in tag["peaks"]):
@@ -93,7 +93,7 @@ def path_panels(
 
 
 def _heat(runner: GraphRunner, image: TaggedImage, small: ImageU8) -> ImageU8:
-    """The strongest of the tagged classes' maps at each place, averaged over kinds, over the picture."""
+    """Draw the strongest of the tagged classes' maps at each place, averaged over kinds, over the image."""
     letterbox, square = runner.letterboxed(image)
     (maps,) = runner.run("cam", {"image": square}, ("maps",))
     indices = [index for tag in image.tags if (index := runner.bundle.labels.index(tag)) is not None]
@@ -109,8 +109,8 @@ def _heat(runner: GraphRunner, image: TaggedImage, small: ImageU8) -> ImageU8:
 
 
 def _pseudo_objects(bundle: Bundle, image: TaggedImage, weak: Json, pgt: PseudoLabelConfig) -> list[Shown]:
-    picture = label_image(pgt, bundle, image, detected_of(weak, bundle), bundle.labels)
-    return [Shown(thing.box_xyxy, bundle.labels.names[thing.label], None) for thing in picture.objects]
+    labelled = label_image(pgt, bundle, image, detected_of(weak, bundle), bundle.labels)
+    return [Shown(thing.box_xyxy, bundle.labels.names[thing.label], None) for thing in labelled.objects]
 
 
 def _predicted(final: Json, bundle: Bundle) -> list[Shown]:
@@ -123,45 +123,45 @@ def _predicted(final: Json, bundle: Bundle) -> list[Shown]:
 
 
 def _labelled(small: ImageU8, scale: float, shown: Sequence[Shown], image: TaggedImage) -> ImageU8:
-    canvas = _faded(small)
+    panel = _faded(small)
     for thing in shown:
         if thing.mask is not None:
             mask_u8 = decode_rle(thing.mask).astype(np.uint8)
             inside = cv2.resize(mask_u8, small.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
-            canvas[inside] = (canvas[inside] * 0.6 + np.array(FOUND) * 0.4).astype(np.uint8)
+            panel[inside] = (panel[inside] * 0.6 + np.array(FOUND) * 0.4).astype(np.uint8)
     for true in image.objects:
-        _rectangle(canvas, true.box_xyxy, scale, TRUE)
+        _rectangle(panel, true.box_xyxy, scale, TRUE)
     for thing in shown:
-        _rectangle(canvas, thing.box_xyxy, scale, FOUND)
+        _rectangle(panel, thing.box_xyxy, scale, FOUND)
         place = (round(thing.box_xyxy[0] * scale), max(11, round(thing.box_xyxy[1] * scale) - 3))
-        cv2.putText(canvas, thing.text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.38, (255, 255, 255), 1, cv2.LINE_AA)
-    return canvas
+        cv2.putText(panel, thing.text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.38, (255, 255, 255), 1, cv2.LINE_AA)
+    return panel
 
 
 def _faded(small: ImageU8) -> ImageU8:
     return np.asarray(small * 0.75, np.uint8)
 
 
-def _rectangle(canvas: ImageU8, box_xyxy: Sequence[float], scale: float, colour: tuple[int, int, int]) -> None:
+def _rectangle(panel: ImageU8, box_xyxy: Sequence[float], scale: float, colour: tuple[int, int, int]) -> None:
     x0, y0, x1, y1 = (round(edge * scale) for edge in box_xyxy)
-    cv2.rectangle(canvas, (x0, y0), (x1 - 1, y1 - 1), colour, 1)
+    cv2.rectangle(panel, (x0, y0), (x1 - 1, y1 - 1), colour, 1)
 
 
-def _cross(canvas: ImageU8, point_xy: Sequence[float], scale: float) -> None:
+def _cross(panel: ImageU8, point_xy: Sequence[float], scale: float) -> None:
     place = (round(point_xy[0] * scale), round(point_xy[1] * scale))
-    cv2.drawMarker(canvas, place, PEAK, cv2.MARKER_CROSS, 13, 2)
+    cv2.drawMarker(panel, place, PEAK, cv2.MARKER_CROSS, 13, 2)
 
 
-def _resized(picture: ImageU8, scale: float) -> ImageU8:
-    size_wh = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+def _resized(image_hwc_u8: ImageU8, scale: float) -> ImageU8:
+    size_wh = (max(1, round(image_hwc_u8.shape[1] * scale)), max(1, round(image_hwc_u8.shape[0] * scale)))
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(picture, size_wh, interpolation=interpolation), np.uint8)
+    return np.asarray(cv2.resize(image_hwc_u8, size_wh, interpolation=interpolation), np.uint8)
 
 
 def encode_jpeg(image_hwc_u8: ImageU8) -> bytes:
-    """RGB [H,W,3] to a JPEG file's bytes."""
+    """Encode RGB [H,W,3] as a JPEG file's bytes."""
     done, jpeg = cv2.imencode(".jpg", image_hwc_u8[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
-    assert done, "OpenCV writes any 8-bit picture"
+    assert done, "OpenCV writes any 8-bit image"
     return bytes(jpeg)
 
 

@@ -18,14 +18,14 @@ SMOOTHED_STEPS = 25
 
 
 def read_log(path: Path) -> list[LogRow]:
-    """A training's rows in the order of their steps; of a step that a resumed run took twice, the later row."""
+    """Return a training's rows in the order of their steps; of a step that a resumed run took twice, the later row."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     rows = {row["step"]: row for row in map(json.loads, lines) if "step" in row}
     return [rows[step] for step in sorted(rows)]
 
 
 def loss_curves(rows: Sequence[LogRow]) -> bytes:
-    """Every loss over the steps, on a logarithmic axis, each row faint and their running mean in full."""
+    """Plot every loss over the steps, on a logarithmic axis, each row faint and their running mean in full."""
     figure, axes = _figure()
     for name in sorted({name for row in rows for name in row if name.startswith("loss_")}):
         known = [(row["step"], row[name]) for row in rows if isinstance(row.get(name), int | float) and row[name] > 0]
@@ -40,7 +40,7 @@ def loss_curves(rows: Sequence[LogRow]) -> bytes:
 
 
 def loss_against_error(rows: Sequence[LogRow]) -> bytes:
-    """WeakSAM's figure 3 (arXiv 2402.14812): foreground RoIs and share of wrong ones by normalised loss.
+    """Plot WeakSAM's figure 3 (arXiv 2402.14812): foreground RoIs and share of wrong ones by normalised loss.
 
     ``rows`` are a detector's log with the histograms of `training.detector.drop_log.drop_figures`, added up over all
     steps.
@@ -59,7 +59,7 @@ def loss_against_error(rows: Sequence[LogRow]) -> bytes:
 
 
 def dropped_by_step(rows: Sequence[LogRow]) -> bytes:
-    """How many foreground RoIs each step dropped, and what share of dropped and of kept ones was wrong."""
+    """Plot how many foreground RoIs each step dropped, and what share of dropped and of kept ones was wrong."""
     steps = np.array([row["step"] for row in rows], np.float64)
     figure, axes = _figure()
     axes.plot(steps, _running_mean(_column(rows, "dropped")), color="#6b8fb8", label="dropped RoIs")
@@ -90,7 +90,7 @@ def _png(figure: Figure) -> bytes:
 
 
 def _running_mean(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Mean over up to SMOOTHED_STEPS rows before and with each."""
+    """Return the mean over up to SMOOTHED_STEPS rows before and with each."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(0, ends - SMOOTHED_STEPS)

@@ -1,7 +1,7 @@
 """The whole path in one run: classifier, proposals, weak detector, pseudo ground truth, retraining, evaluation, bundle.
 
 Every stage has a folder named by its settings and inputs (`training.runs.stage`); a finished one is skipped, an
-unfinished one goes on where it was.
+unfinished one goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from training.runs.ranks import is_first_rank, wait_for_ranks
 from training.runs.run_folder import prepare_run, write_json
 from training.runs.stage import DONE, Done, digest_of, run_stage
 from training.wsod.train import train_wsod
+from weaksam.errors import UserError
 
 WEAK = "wsod"
 SEGMENTER = "segmenter"
@@ -94,16 +95,16 @@ def run_pipeline(config: PipelineConfig, out_dir: Path) -> Path:
                 bundles[name] = _bundle(run, f"bundle-{name}", parts | {"detector": stages[name]})
     evaluated = [_evaluate(run, name, bundle, test) for test in data.tests for name, bundle in bundles.items()]
     if not data.tests:
-        evaluated = [_answer(run, name, bundle, checked) for name, bundle in bundles.items()]
+        evaluated = [_show(run, name, bundle, checked) for name, bundle in bundles.items()]
     return _finish(run, stages, bundles, evaluated, rule)
 
 
-def _require_known(chosen: Sequence[str], images: Sequence[TaggedImage]) -> None:
+def _require_known(named: Sequence[str], images: Sequence[TaggedImage]) -> None:
     ids = {image.id for image in images}
-    for name in chosen:
+    for name in named:
         if name not in ids:
             nearest = ", ".join(difflib.get_close_matches(name, ids, n=3, cutoff=0.0))
-            raise ValueError(f"report.chosen: no picture that can be shown has the id {name!r} (nearest: {nearest})")
+            raise UserError(f"report.chosen: no image that can be shown has the id {name!r} (nearest: {nearest})")
 
 
 def _cam(run: _Run, name: str, config: CamConfig) -> Done:
@@ -128,7 +129,7 @@ def _bundle(run: _Run, name: str, parts: Mapping[str, Done]) -> Done:
 
 
 def _inference_digest(bundle: Done) -> str:
-    """What stages take from a bundle: another name or version of it does not make them anew."""
+    """Return what stages take from a bundle: another name or version of it does not make them anew."""
     return load_bundle(bundle.folder, PROPOSAL_GRAPHS).inference_digest
 
 
@@ -137,12 +138,12 @@ def _sam_digest(sam: Path | None) -> str:
     candidates = (path, path / MANIFEST, path / "sam.safetensors")
     found = next((candidate for candidate in candidates if candidate.is_file()), None)
     if found is None:
-        raise ValueError(f"sam: {path} is no checkpoint, bundle or finished run of `weaksam train sam`")
+        raise UserError(f"sam: {path} is no checkpoint, bundle or finished run of `weaksam train sam`")
     return file_sha256(found)
 
 
 def _proposals(run: _Run, proposer: Done) -> Done:
-    """Proposals of the pictures that the weak detector uses; under several ranks, each makes its part."""
+    """Make proposals of the images that the weak detector uses; under several ranks, each makes its part."""
     subsample = run.config.wsod.subsample
 
     def make(folder: Path) -> None:
@@ -184,7 +185,7 @@ def _pgt(run: _Run, bundle: Done) -> Done:
 
 
 def _settled(config: PseudoLabelConfig, pgt: Done) -> PseudoLabelConfig:
-    """The rule with the least score that it came to, for other pictures than those it was settled on."""
+    """Return the rule with the minimum score that it came to, for other images than those it was settled on."""
     report = json.loads((pgt.folder / PGT_REPORT).read_text(encoding="utf-8"))
     return replace(config, min_score=report["min_score"])
 
@@ -218,8 +219,8 @@ def _evaluate(run: _Run, name: str, bundle: Done, test: TestSplit) -> Evaluated:
     return Evaluated(name, test.name, test.images, done.folder / "answers", metrics)
 
 
-def _answer(run: _Run, name: str, bundle: Done, images: Sequence[TaggedImage]) -> Evaluated:
-    """Answers to pictures for the report alone, where there are none to measure on."""
+def _show(run: _Run, name: str, bundle: Done, images: Sequence[TaggedImage]) -> Evaluated:
+    """Store results of images for the report alone, if there is nothing to measure on."""
 
     def make(folder: Path) -> None:
         store_results(load_bundle(bundle.folder), images, folder / "answers", device=inference_device())

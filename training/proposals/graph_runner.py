@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import torch
-from rich.console import Console
 
-from models.bundle import AVERAGED_CAM, PROMPT_MAP, Bundle
+from models.bundle import AVERAGED_CAM, PROMPT_MAP, SAM_DECODER, Bundle
 from models.image import read_image
 from models.letterbox import Letterbox
 from models.peaks import find_peaks
@@ -22,12 +21,12 @@ from models.prompts import DecodedBatch, PromptBatch
 from models.proposals import ProposalSet, propose, run_proposing
 from models.settings import PromptSettings
 from training.data.tagged import TaggedImage
+from training.runs.console import console
 from training.runs.ranks import is_first_rank, local_rank, threads_of_rank
+from weaksam.errors import UserError
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 CUDA = "CUDAExecutionProvider"
-
-console = Console(stderr=True, markup=False)
 
 
 class GraphRunner:
@@ -45,7 +44,7 @@ class GraphRunner:
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
         # of the last image: its proposals, scores and masks are asked for one after the other
         self._square: tuple[Path, int, tuple[int, int, int], npt.NDArray[np.uint8]] | None = None
-        self._encoded: tuple[Path, dict[str, npt.NDArray[np.float32]]] | None = None
+        self._features: tuple[Path, dict[str, npt.NDArray[np.float32]]] | None = None
 
     def run(self, graph: str, inputs: Arrays, outputs: Sequence[str]) -> list[npt.NDArray[np.float32]]:
         """Return the outputs of one graph in the order of ``outputs``."""
@@ -64,16 +63,23 @@ class GraphRunner:
             self._square = image.path, side_px, fill_rgb, square
         return letterbox, self._square[3]
 
-    def embedding(self, image: TaggedImage) -> npt.NDArray[np.float32]:
-        """Return the segmenter's embedding [1,D,e,e] of an image."""
-        return self._encode(image)["embedding"]
+    def decode(self, image: TaggedImage, prompts: PromptBatch, outputs: Sequence[str]) -> list[npt.NDArray[np.float32]]:
+        """Return outputs for one image and one run of prompts, in the order of ``outputs``.
 
-    def _encode(self, image: TaggedImage) -> dict[str, npt.NDArray[np.float32]]:
-        if self._encoded is None or self._encoded[0] != image.path:
-            names = self.bundle.encoder_outputs
-            outputs = self.run("sam_encoder", {"image": self.letterboxed(image, "sam_encoder")[1]}, names)
-            self._encoded = image.path, dict(zip(names, outputs, strict=True))
-        return self._encoded[1]
+        Without ``logits`` among them, a graph that draws no masks may answer.
+        """
+        valid_hw = np.array(Letterbox(image.size_hw, self.bundle.side_px).valid_hw, np.float32)
+        inputs = {"coords": prompts.coords, "labels": prompts.labels, "valid_hw": valid_hw}
+        features = {name: self._encoded(image)[name] for name in self.bundle.decoder_features}
+        decoder = SAM_DECODER if "logits" in outputs else self.bundle.proposal_decoder
+        return self.run(decoder, {**features, **inputs}, outputs)
+
+    def _encoded(self, image: TaggedImage) -> dict[str, npt.NDArray[np.float32]]:
+        if self._features is None or self._features[0] != image.path:
+            names, square = self.bundle.encoder_outputs, self.letterboxed(image, "sam_encoder")[1]
+            tensors = self.run("sam_encoder", {"image": square}, names)
+            self._features = image.path, dict(zip(names, tensors, strict=True))
+        return self._features[1]
 
     def propose(
         self,
@@ -95,23 +101,15 @@ class GraphRunner:
         letterbox, square = Letterbox(image.size_hw, self.bundle.side_px), self.letterboxed(image)[1]
         graph = AVERAGED_CAM if averaged and AVERAGED_CAM in self.bundle.graphs else "cam"
         tag_scores, maps = self.run(graph, {"image": square}, ("scores", "maps"))
-        encoded = self._encode(image)
         settings = settings or self.bundle.prompts
         peaks = find_peaks(
             maps[0], class_indices, letterbox.side_px, letterbox.valid_hw, settings, self.bundle.map_kinds
         )
-        valid_hw = np.array(letterbox.valid_hw, np.float32)
 
         def decode(batch: PromptBatch) -> DecodedBatch:
-            inputs = {
-                "embedding": encoded["embedding"],
-                "coords": batch.coords,
-                "labels": batch.labels,
-                "valid_hw": valid_hw,
-            }
-            return DecodedBatch(*self.run(self.bundle.proposal_decoder, inputs, ("boxes", "iou", "stability")))
+            return DecodedBatch(*self.decode(image, batch, ("boxes", "iou", "stability")))
 
-        points_xy = prompt_map_points(encoded.get(PROMPT_MAP), letterbox, settings)
+        points_xy = prompt_map_points(self._encoded(image).get(PROMPT_MAP), letterbox, settings)
         proposing = propose(peaks, letterbox.valid_hw, settings, points_xy)
         return run_proposing(proposing, decode, settings.prompt_buckets["onnxruntime"]), tag_scores[0]
 
@@ -142,5 +140,5 @@ def _open_session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntim
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     session = onnxruntime.InferenceSession(path, options, providers=[(CUDA, {"device_id": local_rank()})])
     if session.get_providers()[0] != CUDA:  # a provider that fails to start is replaced by the CPU in silence
-        raise ValueError(f"device: {CUDA} did not start: check driver and CUDA libraries")
+        raise UserError(f"device: {CUDA} did not start: check driver and CUDA libraries")
     return session

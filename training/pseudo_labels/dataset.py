@@ -13,6 +13,7 @@ from typing import Literal
 from models.labels import LabelSet, fold_label
 from training.data.tagged import TaggedImage
 from training.pseudo_labels.masks import PseudoMask
+from weaksam.errors import UserError
 from weaksam.formats.coco import Row, annotation_row, category_rows, image_row, write_dataset
 
 # Edges are rounded to a power of two: x + width is then exactly the right edge, also where that is the image's.
@@ -77,7 +78,7 @@ def category_ids(labels: LabelSet, coco_json: Path | None) -> list[int]:
     """Return a category id for each label: those of a COCO file, or 1 to C without a file.
 
     Raises:
-        ValueError: the file cannot be read, or lacks a label.
+        UserError: the file cannot be read, or lacks a label.
     """
     if coco_json is None:
         return list(range(1, len(labels) + 1))
@@ -85,12 +86,10 @@ def category_ids(labels: LabelSet, coco_json: Path | None) -> list[int]:
         rows = json.loads(coco_json.read_bytes())["categories"]
         ids = {fold_label(row["name"]): int(row["id"]) for row in rows}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"categories: {coco_json} has no COCO categories ({error})") from error
+        raise UserError(f"categories: {coco_json} has no COCO categories ({error})") from error
     missing = [name for name in labels.names if fold_label(name) not in ids]
     if missing:
-        raise ValueError(
-            f"categories: {coco_json} has none for {', '.join(missing)}: give the file of the same classes"
-        )
+        raise UserError(f"categories: {coco_json} has none for {', '.join(missing)}: give the file of the same classes")
     return [ids[fold_label(name)] for name in labels.names]
 
 
@@ -115,7 +114,7 @@ def _place(source: Path, target: Path, place: Literal["link", "copy"]) -> None:
         target.unlink()
     if target.exists():
         if not filecmp.cmp(source, target, shallow=False):
-            raise ValueError(f"out: {target} is there already and is another image than {source}: give a new folder")
+            raise UserError(f"out: {target} is there already and is another image than {source}: give a new folder")
     elif place == "link":
         target.symlink_to(source)
     else:

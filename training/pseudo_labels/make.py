@@ -19,6 +19,7 @@ from training.pseudo_labels.selection import PseudoLabelConfig, label_image, wit
 from training.pseudo_labels.store import Detected, DetectionStore
 from training.runs.ranks import is_first_rank, my_share, rank_count, track_first, wait_for_ranks
 from training.runs.run_folder import prepare_run
+from weaksam.errors import UserError
 
 
 def make_pseudo_labels(
@@ -44,7 +45,7 @@ def make_pseudo_labels(
 
     Raises:
         BundleError: the bundle cannot be used.
-        ValueError: a tag is unknown, or ``out_dir`` holds another data set.
+        UserError: a tag is unknown, or ``out_dir`` holds another data set.
     """
     _require_free(out_dir)
     bundle = load_bundle(bundle_dir)
@@ -112,7 +113,7 @@ def label_images(
 def _require_free(out_dir: Path) -> None:
     """Refuse to replace annotations that someone drew."""
     if (out_dir / "annotations").exists() and not (out_dir / "report.json").exists():
-        raise ValueError(f"out: {out_dir} holds another data set: give a new folder for the pseudo ground truth")
+        raise UserError(f"out: {out_dir} holds another data set: give a new folder for the pseudo ground truth")
 
 
 def _require_known_tags(images: Sequence[TaggedImage], labels: LabelSet, bundle: Bundle) -> None:
@@ -120,6 +121,4 @@ def _require_known_tags(images: Sequence[TaggedImage], labels: LabelSet, bundle:
         for owner, known in (("the data set", labels), (f"the bundle {bundle.name}", bundle.labels)):
             if known.index(tag) is None:
                 nearest = ", ".join(known.nearest(tag))
-                raise ValueError(
-                    f"tags: {tag!r} is no label of {owner} (nearest: {nearest}): train on these tags first"
-                )
+                raise UserError(f"tags: {tag!r} is no label of {owner} (nearest: {nearest}): train on these tags first")

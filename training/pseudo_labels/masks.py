@@ -34,13 +34,7 @@ def draw_masks(runner: GraphRunner, image: TaggedImage, boxes_xyxy: Float32) -> 
     prompts = box_prompts(letterbox.boxes_to_input(boxes_xyxy))
     masks: list[PseudoMask] = []
     for run in split_prompts(prompts, runner.bundle.prompts.prompt_buckets["onnxruntime"]):
-        inputs = {
-            "embedding": runner.embedding(image),
-            "coords": run.coords,
-            "labels": run.labels,
-            "valid_hw": np.array(letterbox.valid_hw, np.float32),
-        }
-        logits, iou = runner.run("sam_decoder", inputs, ("logits", "iou"))
+        logits, iou = runner.decode(image, run, ("logits", "iou"))
         # one mask at a time: all masks of a large photograph at full size would take gigabytes
         masks += [
             _mask_of(letterbox.mask_to_image(levels[best]), float(estimates[best]), box_xyxy)

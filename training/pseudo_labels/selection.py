@@ -16,6 +16,7 @@ from training.data.tagged import TaggedImage
 from training.pseudo_labels.dataset import PseudoLabelledImage, PseudoObject
 from training.pseudo_labels.rules import adaptive_rule, threshold_rule, top1_rule
 from training.pseudo_labels.store import Detected
+from weaksam.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class PseudoLabelConfig:
 
     def __post_init__(self) -> None:
         if not 0 <= self.further_quantile < 1:
-            raise ValueError(f"further_quantile: must be from 0 to below 1, got {self.further_quantile}")
+            raise UserError(f"further_quantile: must be from 0 to below 1, got {self.further_quantile}")
 
 
 def with_min_score(config: PseudoLabelConfig, detected: Sequence[Detected]) -> PseudoLabelConfig:

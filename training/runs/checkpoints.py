@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import torch
@@ -17,8 +18,11 @@ def save_checkpoint(out_dir: Path, net: nn.Module, optimizer: torch.optim.Optimi
     """Write ``resume.pt`` after ``step`` steps, whole or not at all, on the first rank alone."""
     if not is_first_rank():
         return
+    # Through memory: written straight to a full disk, torch ends in an error that does not say so.
+    whole = io.BytesIO()
+    torch.save({"model": net.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, whole)
     with replacing_bytes(out_dir / RESUME) as file:
-        torch.save({"model": net.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, file)
+        file.write(whole.getbuffer())
 
 
 def resume_checkpoint(out_dir: Path, net: nn.Module, optimizer: torch.optim.Optimizer) -> int:

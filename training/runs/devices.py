@@ -11,6 +11,8 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import MixedPrecision
 from lightning_fabric.strategies.ddp import DDPStrategy
 
+from weaksam.errors import UserError
+
 Precision = Literal["32-true", "bf16-mixed"]
 MAX_WAIT = timedelta(hours=12)
 
@@ -49,7 +51,7 @@ def _launched_ranks() -> tuple[int, int]:
     """Return how many machines, and processes on each, ``torchrun`` or SLURM has started; 1 and 1 without either.
 
     Raises:
-        ValueError: SLURM has started several tasks, but does not say how many on each machine.
+        UserError: SLURM has started several tasks, but does not say how many on each machine.
     """
     variables = os.environ
     if "LOCAL_WORLD_SIZE" in variables:
@@ -57,7 +59,7 @@ def _launched_ranks() -> tuple[int, int]:
     if "SLURM_PROCID" in variables and "SLURM_NTASKS_PER_NODE" in variables:
         return int(variables.get("SLURM_NNODES", "1")), int(variables["SLURM_NTASKS_PER_NODE"])
     if "SLURM_PROCID" in variables and int(variables.get("SLURM_NTASKS", "1")) > 1:
-        raise ValueError(
+        raise UserError(
             f"SLURM has started {variables['SLURM_NTASKS']} tasks and not said how many on each machine, so each would "
             "train alone in one folder: give srun --ntasks-per-node, or --ntasks=1"
         )

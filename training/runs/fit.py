@@ -16,6 +16,7 @@ from training.runs.checkpoints import resume_checkpoint, save_checkpoint
 from training.runs.log import JsonlLog
 from training.runs.ranks import track_first
 from training.runs.schedule import scheduled_lr, set_lr
+from weaksam.errors import UserError
 
 Losses = Mapping[str, torch.Tensor]
 
@@ -74,11 +75,11 @@ def fit(fabric: Any, task: Task, schedule: Schedule, out_dir: Path) -> None:
 
     Raises:
         FloatingPointError: a loss term is not finite; the message has all terms.
-        ValueError: a weight belongs to no term.
+        UserError: a weight belongs to no term.
     """
     model, optimizer = fabric.setup(task.module, task.optimizer)
     done = resume_checkpoint(out_dir, task.net, task.optimizer)
-    log = JsonlLog(out_dir / LOG)
+    log = JsonlLog(out_dir / LOG, done)
     model.train()
     for step, batch in zip(track_first(range(done, task.steps), task.name), task.batches(done), strict=True):
         set_lr(optimizer, scheduled_lr(schedule.lr, step, task.steps, schedule.warmup_steps))
@@ -99,11 +100,11 @@ def weighted_sum(losses: Losses, weights: Mapping[str, float]) -> torch.Tensor:
     """Return the sum of the terms, each by its weight; a term without one counts 1.
 
     Raises:
-        ValueError: a weight belongs to no term.
+        UserError: a weight belongs to no term.
     """
     unknown = sorted(weights.keys() - losses.keys())
     if unknown:
-        raise ValueError(f"loss_weights: there is no term {unknown[0]!r}, the terms are {', '.join(losses)}")
+        raise UserError(f"loss_weights: there is no term {unknown[0]!r}, the terms are {', '.join(losses)}")
     return torch.stack([weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
 
 

@@ -10,19 +10,27 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 
 from training.runs.ranks import is_first_rank
+from weaksam.files.atomic import write_text
 
 
 class JsonlLog:
     """One JSON object a line, appended and closed each time, so that a killed run keeps its history.
 
     Numbers of a step go to TensorBoard as well, into a folder ``tensorboard`` beside the file. Only the first rank
-    writes.
+    writes. What a killed run logged after its last checkpoint goes: those steps come again.
+
+    Args:
+        path: of the file.
+        done: number of finished steps that the training goes on from.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, done: int = 0) -> None:
         self._path = path
         self._started_s = time.monotonic()
-        self._board = SummaryWriter(str(path.parent / "tensorboard")) if is_first_rank() else None
+        self._board: SummaryWriter | None = None
+        if is_first_rank():
+            _keep_rows_before(path, done)
+            self._board = SummaryWriter(str(path.parent / "tensorboard"), purge_step=done or None)
 
     def write(self, step: int, **values: Any) -> None:
         """Append a step's values."""
@@ -36,3 +44,11 @@ class JsonlLog:
         elapsed_s = round(time.monotonic() - self._started_s, 1)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **rounded, "elapsed_s": elapsed_s}) + "\n")
+
+
+def _keep_rows_before(path: Path, done: int) -> None:
+    """Leave out the rows of later steps, and a last line that a kill has torn."""
+    if not path.is_file():
+        return
+    whole = path.read_text(encoding="utf-8").rpartition("\n")[0].splitlines()
+    write_text(path, "".join(f"{line}\n" for line in whole if json.loads(line)["step"] < done))

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.console import Console
-
 from training.data.tagged import Problem
+from training.runs.console import console
 from training.runs.ranks import is_first_rank
-
-console = Console(stderr=True, markup=False)
 
 
 def print_problems(problems: Iterable[Problem]) -> None:
@@ -17,4 +14,4 @@ def print_problems(problems: Iterable[Problem]) -> None:
     if not is_first_rank():
         return
     for problem in problems:
-        console.print(f"{problem.file}: {problem.field}: {problem.message}", style="yellow", highlight=False)
+        console.print(f"{problem.file}: {problem.field}: {problem.message}", style="yellow")

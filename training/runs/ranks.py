@@ -13,6 +13,9 @@ from typing import Any, TypeVar
 
 from rich.progress import track
 
+from training.runs.console import console
+from weaksam.errors import UserError
+
 Item = TypeVar("Item")
 
 
@@ -63,12 +66,12 @@ def my_share(items: Sequence[Item]) -> Sequence[Item]:
 
 
 def share_of_batch(batch: int, name: str) -> int:
-    """Return a rank's part of a global batch; raises ValueError if the ranks cannot share it evenly."""
+    """Return a rank's part of a global batch; raises UserError if the ranks cannot share it evenly."""
     if batch % rank_count():
-        raise ValueError(f"{name} is {batch}: take a multiple of the {rank_count()} ranks")
+        raise UserError(f"{name} is {batch}: take a multiple of the {rank_count()} ranks")
     return batch // rank_count()
 
 
 def track_first(items: Iterable[Item], description: str) -> Iterable[Item]:
     """Yield the items under a progress bar; only the first rank shows it."""
-    return track(items, description, disable=not is_first_rank())
+    return track(items, description, console=console, disable=not is_first_rank())

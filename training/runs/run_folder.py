@@ -14,6 +14,7 @@ from models.run_folder import CONFIG, ENVIRONMENT, INPUTS, LABELS, RESUME
 from training.runs.environment import environment
 from training.runs.ranks import is_first_rank
 from training.runs.stage import WITHOUT_EFFECT, digest_of, settings_values
+from weaksam.errors import UserError
 from weaksam.files.atomic import write_text
 
 START_ANEW = f"give another --out, or remove its {RESUME} to start anew"
@@ -34,7 +35,7 @@ def prepare_run(
         labels: classes, in the order of the network's outputs.
 
     Raises:
-        ValueError: the folder holds a checkpoint of other settings or inputs, which would go on under these.
+        UserError: the folder holds a checkpoint of other settings or inputs, which would go on under these.
     """
     if not is_first_rank():
         return
@@ -60,14 +61,14 @@ def _require_same_run(settings: dict[str, Any], digests: dict[str, str], out_dir
         _require_same_settings(settings, out_dir)
     for name, digest in digests.items():
         if {SETTINGS: digests[SETTINGS], **before}.get(name) != digest:
-            raise ValueError(f"{out_dir} holds a run whose {name} were others: {START_ANEW}")
+            raise UserError(f"{out_dir} holds a run whose {name} were others: {START_ANEW}")
 
 
 def _require_same_settings(settings: dict[str, Any], out_dir: Path) -> None:
     before = _recorded(out_dir / CONFIG, settings)
     for name in sorted((before.keys() | settings.keys()) - set(WITHOUT_EFFECT)):
         if before.get(name) != settings.get(name):
-            raise ValueError(
+            raise UserError(
                 f"{out_dir} holds a run whose {name} was {before.get(name)!r}, and not {settings.get(name)!r}: "
                 f"{START_ANEW}"
             )

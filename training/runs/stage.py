@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from models.bundle import file_sha256
 from models.config import config_values
+from training.runs.console import console
 from training.runs.ranks import is_first_rank, wait_for_ranks
 from weaksam.files.atomic import write_text
 
@@ -22,8 +21,6 @@ KEY_CHARACTERS = 12
 # They change how long a stage takes or how much a kill costs, and never the result.
 WITHOUT_EFFECT = ("loader_workers", "checkpoint_steps")
 WEIGHT_SUFFIXES = (".safetensors", ".pth")
-
-console = Console(stderr=True, markup=False)
 
 
 @dataclass(frozen=True)
@@ -109,4 +106,4 @@ def _write_done(folder: Path, record: dict[str, Any], products: Sequence[str], e
 
 def _say(text: str) -> None:
     if is_first_rank():
-        console.print(text, highlight=False)
+        console.print(text)

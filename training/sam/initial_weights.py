@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from models.bundle import MANIFEST, SAM_GRAPHS, load_bundle
 from models.nets.compact_sam import CompactSam
+from weaksam.errors import UserError
 
 # What no graph has, since no answer depends on it; the biases are the same for all pixels, and softmax drops them.
 NOT_SERVED = (
@@ -28,7 +29,7 @@ def load_initial_weights(net: CompactSam, source: Path) -> None:
     """Copy the weights of ``source``, a ``sam.safetensors`` or a bundle's folder, into ``net``.
 
     Raises:
-        ValueError: they are of another network, or of a bundle whose graphs do not name their parameters.
+        UserError: they are of another network, or of a bundle whose graphs do not name their parameters.
     """
     wanted = net.state_dict()
     if not (source / MANIFEST).is_file():
@@ -42,7 +43,7 @@ def load_initial_weights(net: CompactSam, source: Path) -> None:
     served = [key for key in wanted if not key.startswith(not_needed) and not key.endswith("num_batches_tracked")]
     missing = [key for key in served if key not in state or state[key].shape != wanted[key].shape]
     if missing:
-        raise ValueError(
+        raise UserError(
             f"initial: {source} has no {missing[0]} of this size ({len(missing)} of {len(served)} parameters): "
             "its compact SAM is of another release, give a checkpoint of this one"
         )

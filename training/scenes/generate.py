@@ -22,6 +22,7 @@ from training.data.dataset_writer import require_new_folder, write_jpeg, write_l
 from training.scenes.compose import SceneImage
 from training.scenes.objects.catalogue import CATEGORY_NAMES
 from training.scenes.scene import draw_scene
+from weaksam.errors import UserError
 from weaksam.formats.coco import Row, annotation_row, category_rows, image_row, write_dataset
 from weaksam.formats.voc import VocObject, voc_palette, write_voc_annotation
 
@@ -48,7 +49,7 @@ def generate_scenes(
         splits: shares that add up to 1; the first split gets the first images.
 
     Raises:
-        ValueError: count, shares or the folder's state forbid it.
+        UserError: count, shares or the folder's state forbid it.
     """
     _check(out_dir, count, splits)
     for folder in FOLDERS:
@@ -74,9 +75,9 @@ def generate_scenes(
 
 def _check(out_dir: Path, count: int, splits: Mapping[str, float]) -> None:
     if count < 1:
-        raise ValueError(f"count must be at least 1, got {count}")
+        raise UserError(f"count must be at least 1, got {count}")
     if abs(sum(splits.values()) - 1.0) > 1e-6:
-        raise ValueError(f"splits must add up to 1, got {dict(splits)}")
+        raise UserError(f"splits must add up to 1, got {dict(splits)}")
     require_new_folder(out_dir)
 
 

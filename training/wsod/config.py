@@ -8,6 +8,7 @@ from typing import Literal
 from models.nets.wsod import Method
 from training.runs.devices import Precision
 from training.wsod.mist import MistSettings
+from weaksam.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class WsodConfig:
         loss_weights: of loss terms by their names in the log; they win over those of ``mist``.
 
     Raises:
-        ValueError: ``wsddn`` from boxes, because it has nothing that could learn from them.
+        UserError: ``wsddn`` from boxes, because it has nothing that could learn from them.
     """
 
     backbone: str
@@ -48,4 +49,4 @@ class WsodConfig:
 
     def __post_init__(self) -> None:
         if self.method == "wsddn" and self.supervision == "boxes":
-            raise ValueError("supervision: WSDDN learns from tags alone; the twin takes method=oicr or method=mist")
+            raise UserError("supervision: WSDDN learns from tags alone; the twin takes method=oicr or method=mist")

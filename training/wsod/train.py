@@ -30,6 +30,7 @@ from training.wsod.losses import RoiBatch, WsodLosses, loss_weights
 from training.wsod.report import report_wsod
 from training.wsod.roi_store import ExampleFile, pool_images, pool_quarters
 from training.wsod.thresholds import choose_thresholds
+from weaksam.errors import UserError
 
 FEATURES = "roi_features"  # in a run's folder, until it is finished
 MAX_GRADIENT_NORM = 5.0
@@ -52,7 +53,7 @@ def train_wsod(
     on ``held_out`` (`training.wsod.report`). Over several ranks each takes its share of every batch.
 
     Raises:
-        ValueError: inputs that do not fit together, or too few proposals to learn from.
+        UserError: inputs that do not fit together, or too few proposals to learn from.
     """
     fabric = start_fabric(config.precision, config.seed)
     bundle = load_bundle(proposal_bundle, PROPOSAL_GRAPHS)
@@ -98,21 +99,21 @@ def _require_fitting(bundle: Bundle, config: WsodConfig, labels: LabelSet) -> No
     # Stored proposals are in pixels of the bundle's classifier, and its tag scores in the order of its labels.
     side_px = bundle.graphs["cam"].side_px
     if side_px != config.side_px:
-        raise ValueError(f"side_px: is {config.side_px}, but the proposals' bundle has {side_px}: take one for both")
+        raise UserError(f"side_px: is {config.side_px}, but the proposals' bundle has {side_px}: take one for both")
     if bundle.labels.names != labels.names:
-        raise ValueError(
+        raise UserError(
             f"data: its labels are not those of the proposals' bundle {bundle.name}, or in another order: train both "
             "on the same folders, given in the same order"
         )
 
 
 def cam_features(checkpoint: Path) -> dict[str, torch.Tensor]:
-    """Return the feature pyramid of a CNN CAM's checkpoint; raises ValueError if it has none, as WeakTr's."""
+    """Return the feature pyramid of a CNN CAM's checkpoint; raises UserError if it has none, as WeakTr's."""
     prefix = "features."
     state = load_file(checkpoint)
     features = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     if not features:
-        raise ValueError(
+        raise UserError(
             f"{checkpoint} has no feature pyramid, as WeakTr's has none: give a classifier trained with "
             'architecture = "cnn" for the features; WeakTr gives the proposals'
         )
@@ -123,7 +124,7 @@ def _train_head(fabric: Any, head: RoiHead, examples: Sequence[ExampleFile], con
     usable = [example for example in examples if example.proposals]
     steps = config.epochs * len(usable) // config.batch
     if not steps:
-        raise ValueError(
+        raise UserError(
             f"data: {len(usable)} of {len(examples)} examples have a proposal, too few for a step of batch = "
             f"{config.batch}: give more images, or lower grid_min_iou and grid_min_stability of the proposals' bundle"
         )

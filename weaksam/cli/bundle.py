@@ -1,4 +1,4 @@
-"""`weaksam bundle`: look into a bundle, check that it is whole."""
+"""`weaksam bundle`: look into a bundle, check that it is whole, give it another segmenter."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from models.bundle import DEFAULT_BUNDLE, PROPOSAL_GRAPHS, SERVED_GRAPHS, Bundle, GraphSpec, TensorSpec, load_bundle
+from weaksam.files.full_disk import writing_into
 
-bundle_app = typer.Typer(help="Show or check a bundle of exported models.", no_args_is_help=True)
+bundle_app = typer.Typer(
+    help="Show or check a bundle of exported models, or give it another segmenter.", no_args_is_help=True
+)
 
 FolderArgument = Annotated[Path, typer.Argument(help="Folder of the bundle.", show_default="the one installed")]
 
@@ -36,6 +39,32 @@ def show(folder: FolderArgument = DEFAULT_BUNDLE) -> None:
     console.print(f"{bundle.name} {bundle.version}, digest {bundle.digest}", soft_wrap=True, highlight=False)
     for table in (_graphs(bundle), _labels(bundle), _settings(bundle)):
         console.print(table)
+
+
+@bundle_app.command()
+def with_sam(
+    sam: Annotated[Path, typer.Argument(help="A published checkpoint, a bundle, or a finished `weaksam train sam`.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new bundle.")],
+    bundle: Annotated[
+        Path, typer.Option(help="Bundle whose classes are taken.", show_default="the one installed")
+    ] = DEFAULT_BUNDLE,
+    name: Annotated[str | None, typer.Option(help="Name of the new bundle.", show_default="the bundle's")] = None,
+    version: Annotated[str | None, typer.Option(help="Its version.", show_default="the bundle's")] = None,
+    side_px: Annotated[
+        int | None, typer.Option(help="Side of the segmenter's input, for EdgeTAM.", show_default="as published")
+    ] = None,
+) -> None:
+    """Write a bundle with the same classes and another segmenter; settings in pixels are scaled to its side."""
+    from deploy.export.bundle import open_sam
+    from deploy.export.other_sam import export_with_sam
+
+    classes = load_bundle(bundle)
+    with writing_into(out):
+        export_with_sam(classes, open_sam(sam, side_px), out, name or classes.name, version or classes.version)
+    typer.echo(
+        f"wrote {out}. wsod and its thresholds were learnt from the other segmenter's proposals: they work, and "
+        "`weaksam train` with sam set to this segmenter makes them fit"
+    )
 
 
 def _open_graphs(bundle: Bundle) -> None:

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from weaksam.errors import UserError
+
 if TYPE_CHECKING:
     from training.data.tagged import TaggedDataset
 
@@ -111,7 +113,7 @@ def _parse_size(text: str) -> tuple[int, int]:
     try:
         height, width = (int(side) for side in text.lower().split("x"))
     except ValueError as error:
-        raise ValueError(f"--size must be HEIGHTxWIDTH such as 480x640, got {text!r}") from error
+        raise UserError(f"--size must be HEIGHTxWIDTH such as 480x640, got {text!r}") from error
     if min(height, width) < 64:
-        raise ValueError(f"--size must be at least 64x64, got {text!r}")
+        raise UserError(f"--size must be at least 64x64, got {text!r}")
     return height, width

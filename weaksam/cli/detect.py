@@ -13,11 +13,12 @@ from rich.table import Table
 from models.image import DecodedImage, decode_image
 from service.errors import ServiceError
 from service.settings import Settings, load_settings
+from weaksam.errors import UserError
 from weaksam.schemas import DetectOptions, DetectResult, TagRow
 
 
 def detect(
-    image: Annotated[Path, typer.Argument(help="The image: JPEG, PNG, WebP, TIFF, BMP or GIF.")],
+    image: Annotated[Path, typer.Argument(help="The image: JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF.")],
     tags: Annotated[str, typer.Option(help="What is in it, a,b,c. None: the classifier proposes tags.")] = "",
     overlay: Annotated[Path | None, typer.Option(help="Where to write the image with what was found, PNG.")] = None,
     json_out: Annotated[
@@ -38,7 +39,7 @@ def detect(
     try:
         result = asyncio.run(_detect(settings, decoded, tags.split(","), options))
     except ServiceError as error:
-        raise ValueError(error.detail) from error
+        raise UserError(error.detail) from error
     _write(decoded, result, overlay, json_out)
     _print(Console(markup=False), result)
 

@@ -11,6 +11,7 @@ from deploy.export.bundle import export_bundle, open_classes, open_sam
 from models.config import load_config
 from models.run_folder import open_run
 from models.settings import BundleConfig
+from weaksam.files.full_disk import writing_into
 
 
 def export_command(
@@ -31,5 +32,6 @@ def export_command(
     of_proposals = None if wsod is None else open_run(wsod, "wsod")
     retrained = None if detector is None else open_run(detector, "detector")
     settings = load_config(BundleConfig, config, override or ())
-    export_bundle(open_sam(sam), open_classes(cam), of_proposals, settings, out, retrained)
+    with writing_into(out):
+        export_bundle(open_sam(sam), open_classes(cam), of_proposals, settings, out, retrained)
     typer.echo(f"wrote {out}")

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, read_key_file, write_key_file
+from weaksam.errors import UserError
 
 keys_app = typer.Typer(help="Make, list and remove the API keys of a service.", no_args_is_help=True)
 
@@ -32,15 +33,15 @@ def add(
 ) -> None:
     """Make a key, print it once and store its hash; the file is made if there is none."""
     if burst is not None and rate_per_s is None:
-        raise ValueError(f"--burst is {burst}, but the key has no rate: give --rate-per-s too, or leave --burst out")
+        raise UserError(f"--burst is {burst}, but the key has no rate: give --rate-per-s too, or leave --burst out")
     known = read_key_file(file) if file.exists() else KeyFile()
     if any(key.name == name for key in known.keys):
-        raise ValueError(f"{file} has a key named {name!r}: remove that one first, or give another name")
+        raise UserError(f"{file} has a key named {name!r}: remove that one first, or give another name")
     secret = new_key()
     try:
         key = ApiKey(name=name, sha256=key_sha256(secret), admin=admin, rate_per_s=rate_per_s, burst=burst)
     except ValidationError as error:
-        raise ValueError(f"name is {name!r}: use 1 to 64 letters, digits, dots, dashes and underscores") from error
+        raise UserError(f"name is {name!r}: use 1 to 64 letters, digits, dots, dashes and underscores") from error
     write_key_file(file, KeyFile(keys=(*known.keys, key)))
     # Alone on stdout, so that it can be piped into a secret store.
     typer.echo(secret)
@@ -63,6 +64,6 @@ def remove(name: NameArgument, file: FileOption) -> None:
     known = read_key_file(file)
     kept = tuple(key for key in known.keys if key.name != name)
     if len(kept) == len(known.keys):
-        raise ValueError(f"{file} has no key named {name!r}: `weaksam keys list --file {file}` shows all")
+        raise UserError(f"{file} has no key named {name!r}: `weaksam keys list --file {file}` shows all")
     write_key_file(file, KeyFile(keys=kept))
     typer.echo(f"Removed {name!r} from {file}; a running service needs a SIGHUP.", err=True)

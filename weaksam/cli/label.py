@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from service.settings import API_KEY_VARIABLE
-from weaksam.client import AsyncClient, ClientError, RetryPolicy
+from weaksam.cli.progress import progress
+from weaksam.client import AsyncClient, ClientError
+from weaksam.errors import UserError
 from weaksam.labelling.merge import merge_shards
-from weaksam.labelling.run import LabelJob, LabelSummary, OnDone, label_folder
+from weaksam.labelling.run import LabelJob, LabelSummary, label_folder
 from weaksam.labelling.shard import Shard, parse_shard, shard_worklist
-from weaksam.labelling.worklist import Failure, TagPlace, Worklist, worklist_from_csv, worklist_from_names
+from weaksam.labelling.worklist import TagPlace, Worklist, worklist_from_csv, worklist_from_names
+from weaksam.retry import RetryPolicy
 
 # A batch can wait: a server that restarts or is busy with others costs time, not results.
 BATCH_RETRY = RetryPolicy(attempts=10)
@@ -65,19 +65,33 @@ def label(
         Path | None,
         typer.Option(help="File with the API key of the server, if it wants one; or in WEAKSAM_API_KEY."),
     ] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option(help="PEM file of the authority that signed the server's https certificate.")
+    ] = None,
+    max_side: Annotated[
+        int | None,
+        typer.Option(min=32, help="Shrink images with a longer side to this many pixels before sending them."),
+    ] = None,
     max_error_rate: MaxErrorRateOption = 0.0,
 ) -> None:
     """Label a folder of tagged images through a server. A killed run goes on where it was: give the same command."""
     part = None if shard is None else parse_shard(shard)
     worklist = read_worklist(folder, tags, tags_from, part)
-    job = LabelJob(folder, out, worklist, min_score, unknown_tags, part)
-    api_key = _api_key(api_key_file)
+    job = LabelJob(folder, out, worklist, min_score, unknown_tags, part, max_side)
+    client = AsyncClient(
+        server,
+        timeout_s=timeout_s,
+        max_concurrent=concurrency,
+        retry=BATCH_RETRY,
+        api_key=_api_key(api_key_file),
+        ca_file=ca_file,
+    )
     console = Console(markup=False)
     print_notes(console, worklist)
     try:
-        summary = asyncio.run(_run(job, server, concurrency, timeout_s, api_key))
+        summary = asyncio.run(_run(job, client, concurrency))
     except ClientError as error:
-        raise ValueError(str(error)) from error
+        raise UserError(str(error)) from error
     except KeyboardInterrupt:
         console.print("Stopped. The same command goes on from here.")
         raise typer.Exit(INTERRUPTED_STATUS) from None
@@ -86,13 +100,13 @@ def label(
 
 
 def read_worklist(folder: Path, tags: Path | None, tags_from: TagPlace | None, shard: Shard | None) -> Worklist:
-    """Return what the options name; raise ValueError if they name nothing or two things."""
+    """Return what the options name; raise UserError if they name nothing or two things."""
     if tags is not None and tags_from is None:
         worklist = worklist_from_csv(folder, tags)
     elif tags is None and tags_from is not None:
         worklist = worklist_from_names(folder, tags_from)
     else:
-        raise ValueError("give either --tags FILE.csv or --tags-from folder|sidecar")
+        raise UserError("give either --tags FILE.csv or --tags-from folder|sidecar")
     return worklist if shard is None else shard_worklist(worklist, shard)
 
 
@@ -105,39 +119,14 @@ def _api_key(file: Path | None) -> str | None:
     else:
         return None
     if not _KEY.fullmatch(key):
-        raise ValueError(f"{place} holds no API key: put the one line there that `weaksam keys add` printed")
+        raise UserError(f"{place} holds no API key: put the one line there that `weaksam keys add` printed")
     return key
 
 
-async def _run(job: LabelJob, server: str, concurrency: int, timeout_s: float, api_key: str | None) -> LabelSummary:
-    client = AsyncClient(server, timeout_s=timeout_s, max_concurrent=concurrency, retry=BATCH_RETRY, api_key=api_key)
+async def _run(job: LabelJob, client: AsyncClient, concurrency: int) -> LabelSummary:
     async with client:
         with progress(len(job.worklist.tags)) as on_done:
             return await label_folder(job, client, workers=concurrency, on_done=on_done)
-
-
-@contextmanager
-def progress(total: int) -> Iterator[OnDone]:
-    """Show a bar on the terminal, if there is one; yield what is to be called after each image."""
-    columns = (
-        TextColumn("labelling"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[failed]} failed"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True, markup=False)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=total, failed=0)
-        failed = 0
-
-        def on_done(failure: Failure | None) -> None:
-            nonlocal failed
-            failed += failure is not None
-            bar.update(task, advance=1, failed=failed)
-
-        yield on_done
 
 
 def print_notes(console: Console, worklist: Worklist) -> None:

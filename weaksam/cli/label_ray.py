@@ -19,9 +19,9 @@ from weaksam.cli.label import (
     UnknownTagsOption,
     print_notes,
     print_summary,
-    progress,
     read_worklist,
 )
+from weaksam.cli.progress import progress
 from weaksam.labelling.run import LabelJob
 
 

@@ -9,6 +9,8 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperGroup
 
+from weaksam.errors import UserError
+
 USAGE_STATUS = 2
 TRACEBACK = "--traceback"
 
@@ -27,6 +29,7 @@ SUB_COMMANDS = {
     "label": SubCommand("weaksam.cli.label", "label", "Label a folder of tagged images through a server."),
     "label-merge": SubCommand("weaksam.cli.label", "label_merge", "Put the shards of a labelling run together."),
     "label-ray": SubCommand("weaksam.cli.label_ray", "label_ray", "Label a folder on a Ray cluster, without a server."),
+    "convert": SubCommand("weaksam.cli.convert", "convert", "Write a labelling run as COCO, YOLO, VOC, CVAT, ..."),
     "keys": SubCommand("weaksam.cli.keys", "keys_app", "Make, list and remove the API keys of a service."),
     "bundle": SubCommand("weaksam.cli.bundle", "bundle_app", "Show or check a bundle of exported models."),
     "train": SubCommand("weaksam.cli.train", "train_app", "Train from tagged images, the whole path or a stage."),
@@ -86,13 +89,13 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; bad input ends in one sentence on stderr and exit status 2."""
+    """Run the command line; a user's mistake ends in one sentence on stderr and exit status 2."""
     try:
         app()
     except ModuleNotFoundError as error:
         _stop(_missing_extra(error), error)
-    except (ValueError, OSError) as error:
-        # The project's rule: ValueError is the caller's input, and its message says what to do about it.
+    except (UserError, OSError) as error:
+        # A ValueError that is no UserError is a fault of ours: it shows where it arose.
         _stop(str(error), error)
 
 

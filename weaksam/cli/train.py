@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
 from models.config import load_config
 from training.data.open_dataset import open_dataset
 from training.data.open_together import OpenedData, open_together
+from training.runs.console import console
+from weaksam.files.full_disk import writing_into
 
 WHOLE_PATH = "run"
 
@@ -21,16 +22,25 @@ class PathOrStage(TyperGroup):
     """Runs the whole path for `weaksam train CONFIG.toml`, or a stage for `weaksam train STAGE`."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
-        given = [WHOLE_PATH, *args] if args[0].endswith(".toml") else args
-        return super().resolve_command(ctx, given)
+        return super().resolve_command(ctx, command_first(args))
+
+
+def command_first(words: list[str]) -> list[str]:
+    """Return the words with the stage's name first; options may stand before it, or before a config."""
+    for index, word in enumerate(words):
+        is_value = index > 0 and words[index - 1].startswith("-") and "=" not in words[index - 1]
+        if word.startswith("-") or is_value:
+            continue
+        return [WHOLE_PATH, *words] if word.endswith(".toml") else [word, *words[:index], *words[index + 1 :]]
+    return words
 
 
 train_app = typer.Typer(
     cls=PathOrStage,
     help="Train from tagged images: the whole path with `weaksam train CONFIG.toml --out RUN`, or a single stage.",
     no_args_is_help=True,
+    context_settings={"ignore_unknown_options": True},  # options before the stage are the stage's
 )
-console = Console(stderr=True, markup=False)
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="TOML file with the stage's settings.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the run; a killed run in it is resumed.")]
@@ -49,7 +59,9 @@ def run_command(
     from training.pipeline.run import run_pipeline
     from training.runs.ranks import is_first_rank
 
-    report = run_pipeline(load_pipeline(config, override or ()), out)
+    settings = load_pipeline(config, override or ())
+    with writing_into(out):
+        report = run_pipeline(settings, out)
     if is_first_rank():
         console.print(f"wrote {report}")
 
@@ -60,7 +72,10 @@ def sam_command(config: ConfigOption, out: OutOption, override: SetOption = None
     from training.sam.config import SamConfig
     from training.sam.train import train_sam
 
-    console.print(f"wrote {train_sam(load_config(SamConfig, config, override or ()), out)}")
+    settings = load_config(SamConfig, config, override or ())
+    with writing_into(out):
+        checkpoint = train_sam(settings, out)
+    console.print(f"wrote {checkpoint}")
 
 
 @train_app.command("sam-report")
@@ -91,7 +106,9 @@ def cam_command(config: ConfigOption, data: DataOption, out: OutOption, override
 
     fit, held_out = _open(data, "fit"), _open(data, "val")
     settings = load_config(CamConfig, config, override or ())
-    console.print(f"wrote {train_cam(settings, fit.images, held_out.images, fit.labels, out)}")
+    with writing_into(out):
+        checkpoint = train_cam(settings, fit.images, held_out.images, fit.labels, out)
+    console.print(f"wrote {checkpoint}")
 
 
 @train_app.command("cam-compare")
@@ -130,7 +147,8 @@ def wsod_command(
     fit, held_out = _open(data, "fit"), _open(data, "val")
     settings = load_config(WsodConfig, config, override or ())
     weights = cam / "cam.safetensors"
-    checkpoint = train_wsod(settings, weights, proposals, fit.images, held_out.images, fit.labels, store, out)
+    with writing_into(out):
+        checkpoint = train_wsod(settings, weights, proposals, fit.images, held_out.images, fit.labels, store, out)
     console.print(f"wrote {checkpoint}")
 
 
@@ -156,7 +174,8 @@ def pgt_command(
     settings = load_config(PseudoLabelConfig, config, override or ())
     start_fabric("32-true", seed=0)  # joins the ranks; nothing is drawn at random
     opened = _open(data, split)
-    make_pseudo_labels_together(settings, bundle, opened.images, opened.labels, out, store)
+    with writing_into(out):
+        make_pseudo_labels_together(settings, bundle, opened.images, opened.labels, out, store)
     if is_first_rank():
         console.print(f"wrote {out / ANNOTATIONS_JSON}")
 
@@ -182,9 +201,11 @@ def detector_command(
 
     fit, held_out = _open(data, "fit"), _open(data, "val")
     settings = load_config(DetectorConfig, config, override or ())
-    console.print(f"wrote {train_detector(settings, fit.images, fit.labels, annotations or (), out)}")
-    if is_first_rank():
-        console.print(f"wrote {report_detector(out, held_out.images)}")
+    with writing_into(out):
+        checkpoint = train_detector(settings, fit.images, fit.labels, annotations or (), out)
+        if is_first_rank():
+            report_detector(out, held_out.images)
+    console.print(f"wrote {checkpoint}")
 
 
 def _open(folders: list[Path], split: str) -> OpenedData:

@@ -11,6 +11,7 @@ from deploy.triton.config import Device, Platform, TritonOptions
 from deploy.triton.engines import SCRIPT_NAME
 from deploy.triton.repository import write_repository
 from models.bundle import DEFAULT_BUNDLE, load_bundle
+from weaksam.errors import UserError
 
 DEFAULTS = TritonOptions("onnxruntime", "gpu")
 
@@ -25,7 +26,7 @@ def triton_command(
         Device | None, typer.Option(help="Where.", show_default="cpu for platform python, gpu for the others")
     ] = None,
     instances: Annotated[int, typer.Option(min=1, help="Copies of each graph on a device.")] = DEFAULTS.instances,
-    max_batch: Annotated[int, typer.Option(min=1, help="Most pictures in one run.")] = DEFAULTS.max_batch,
+    max_batch: Annotated[int, typer.Option(min=1, help="Maximum of images in one run.")] = DEFAULTS.max_batch,
     queue_delay_us: Annotated[
         int, typer.Option(min=0, help="Longest wait for others to join a batch.")
     ] = DEFAULTS.queue_delay_us,
@@ -42,7 +43,7 @@ def triton_command(
     """Write a bundle as a Triton model repository, or as a new version into one."""
     device = device or ("cpu" if platform == "python" else "gpu")
     if device == "cpu" and platform in {"tensorrt", "ort-trt"}:
-        raise ValueError(f"--platform {platform} runs on GPUs only: leave --device cpu out, or take onnxruntime")
+        raise UserError(f"--platform {platform} runs on GPUs only: leave --device cpu out, or take onnxruntime")
     options = TritonOptions(
         platform=platform,
         device=device,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,3 +43,22 @@ def write_text(path: Path, text: str) -> None:
     """Write all of a text file at once."""
     with replacing(path) as file:
         file.write(text)
+
+
+@contextmanager
+def replacing_files(folder: Path, last: str) -> Iterator[Path]:
+    """Yield an empty folder whose files go into `folder` when the block ends well, and leave no trace otherwise.
+
+    The file `last` says what the others are: it is away while they are moved. A kill at any moment leaves the old
+    files whole, the new ones whole, or no `last`.
+    """
+    draft = folder / ".draft"
+    shutil.rmtree(draft, ignore_errors=True)  # of a killed process
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        (folder / last).unlink(missing_ok=True)
+        for path in sorted(draft.iterdir(), key=lambda path: path.name == last):
+            path.replace(folder / path.name)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)

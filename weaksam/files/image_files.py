@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from weaksam.errors import UserError
+
 IMAGE_SUFFIXES = (
     ".jpg",
     ".jpeg",
@@ -82,15 +84,15 @@ def find_images(folder: Path, *, empty_ok: bool = False) -> ImageFiles:
     """Return the images below `folder`. Links are followed; hidden files and folders are left out.
 
     Raises:
-        ValueError: the folder does not exist or, unless `empty_ok`, holds no image.
+        UserError: the folder does not exist or, unless `empty_ok`, holds no image.
     """
     if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder: give the folder that holds the images")
+        raise UserError(f"{folder} is not a folder: give the folder that holds the images")
     walk = _Walk()
     found = sorted(walk.images(folder, PurePosixPath(), ()))
     if not found and not empty_ok:
         reasons = "".join(f"; {problem.path}: {problem.message}" for problem in walk.problems[:1])
-        raise ValueError(f"{folder} holds no image: looked for {', '.join(IMAGE_SUFFIXES)}{reasons}")
+        raise UserError(f"{folder} holds no image: looked for {', '.join(IMAGE_SUFFIXES)}{reasons}")
     # No CSV or JSON could name these.
     nameless = (
         FileProblem(ascii(path)[1:-1], NAME_NOT_UTF8, "its name is not UTF-8: rename it")

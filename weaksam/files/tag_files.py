@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from weaksam.errors import UserError
+
 TAG_COLUMNS = ("file", "tags")
 DELIMITERS = (",", ";", "\t")
 BOXES = "boxes"
@@ -19,7 +21,7 @@ BOXES = "boxes"
 _YOLO_LINE = re.compile(r"\s*\d+(?:\s+[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?){4,}\s*")
 
 
-class TagFileError(ValueError):
+class TagFileError(UserError):
     """A file of tags that cannot be used; ``field`` is the part of it that is at fault."""
 
     def __init__(self, field: str, message: str) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, TextIO
 
 from pycocotools import mask as coco_mask
@@ -47,23 +51,65 @@ def annotation_row(
     return row | {"area": int(coco_mask.area(dict(rle))), "segmentation": dict(rle)} | more
 
 
+class RowArray:
+    """A JSON array in a file that grows by rows, one a line."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self.count = 0
+
+    def add(self, row: Row) -> None:
+        """Write the next row."""
+        self._file.write(f"{',' if self.count else '['}\n{json.dumps(row, separators=(',', ':'))}")
+        self.count += 1
+
+    def end(self) -> None:
+        """Close the array."""
+        self._file.write("\n]" if self.count else "[]")
+
+
+@dataclass(frozen=True)
+class DatasetFile:
+    """A data set that is being written: images and annotations in any order."""
+
+    images: RowArray
+    annotations: RowArray
+
+    def add_annotation(self, row: Row) -> None:
+        """Write an annotation; ids count from 1."""
+        self.annotations.add({"id": self.annotations.count + 1, **row})
+
+
+@contextmanager
+def array_file(path: Path) -> Iterator[RowArray]:
+    """Open a file of one array; it takes the place of `path` when the block ends well."""
+    with replacing(path) as file:
+        array = RowArray(file)
+        yield array
+        array.end()
+
+
+@contextmanager
+def dataset_file(path: Path, info: Mapping[str, Any], categories: Sequence[Row]) -> Iterator[DatasetFile]:
+    """Open a data set that need not fit into memory; it takes the place of `path` when the block ends well."""
+    with replacing(path) as file, TemporaryFile("w+", encoding="utf-8", newline="", dir=path.parent) as spool:
+        file.write(f'{{"info":{json.dumps(info)},"licenses":[],"categories":{json.dumps(categories)},"images":')
+        document = DatasetFile(RowArray(file), RowArray(spool))
+        yield document
+        document.images.end()
+        document.annotations.end()
+        spool.seek(0)
+        file.write(',"annotations":')
+        shutil.copyfileobj(spool, file)
+        file.write("}\n")
+
+
 def write_dataset(
     path: Path, info: Mapping[str, Any], categories: Sequence[Row], images: Iterable[Row], annotations: Iterable[Row]
 ) -> None:
     """Write a data set, row by row, so that iterators need not fit into memory. Annotations are numbered from 1."""
-    with replacing(path) as file:
-        file.write(f'{{"info":{json.dumps(info)},"licenses":[],"categories":{json.dumps(categories)},"images":')
-        write_rows(images, file)
-        file.write(',"annotations":')
-        write_rows(({"id": id_, **row} for id_, row in enumerate(annotations, start=1)), file)
-        file.write("}\n")
-
-
-def write_rows(rows: Iterable[Row], file: TextIO) -> int:
-    """Write a JSON array, one row a line, and return the number of rows."""
-    count = 0
-    for row in rows:
-        file.write(f"{',' if count else '['}\n{json.dumps(row, separators=(',', ':'))}")
-        count += 1
-    file.write("\n]" if count else "[]")
-    return count
+    with dataset_file(path, info, categories) as document:
+        for row in images:
+            document.images.add(row)
+        for row in annotations:
+            document.add_annotation(row)

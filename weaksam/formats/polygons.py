@@ -1,13 +1,11 @@
 """Masks as polygons, and back.
 
 A polygon's coordinates are pixels of the image: pixel (row i, column j) covers x in [j, j+1] and y in [i, i+1].
-A pixel belongs to a polygon if its centre lies inside by the even-odd rule. pycocotools reads whole-number
-polygons alike.
+Corners are whole numbers. Which pixels a slanted edge leaves inside is decided as pycocotools decides it.
 """
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
+from pycocotools import mask as coco_mask
 
 Mask = npt.NDArray[np.bool_]
 Ring = npt.NDArray[np.int64]
@@ -52,12 +51,12 @@ def mask_to_polygons(mask_hw: Mask, min_fidelity: float = 1.0) -> Polygons:
     crop_hw = mask_hw[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     parts = _parts(crop_hw)
     best = Polygons(_rings(parts, 0.0), 1.0)
-    # Slanted edges would be read otherwise by other programs: nothing is simplified if no pixel may be lost.
+    # Programs read slanted edges in different ways: nothing is simplified if no pixel may be lost.
     low, high = 0, len(TOLERANCES_PX) if min_fidelity < 1 else 0
     while low < high:
         middle = (low + high) // 2
         rings = _rings(parts, TOLERANCES_PX[middle])
-        tried = Polygons(rings, _iou(polygons_to_mask(rings, crop_hw.shape), crop_hw))
+        tried = Polygons(rings, mask_iou(polygons_to_mask(rings, crop_hw.shape), crop_hw))
         if tried.fidelity_iou >= min_fidelity:
             best, low = min(best, tried, key=_corner_count), middle + 1
         else:
@@ -67,36 +66,26 @@ def mask_to_polygons(mask_hw: Mask, min_fidelity: float = 1.0) -> Polygons:
 
 
 def polygons_to_mask(rings_xy: Sequence[npt.NDArray[np.number]], size_hw: tuple[int, ...]) -> Mask:
-    """Return the mask [H,W] of all pixels whose centres lie in any of the rings, each by the even-odd rule."""
-    mask_hw = np.zeros(size_hw, np.bool_)
-    for ring in rings_xy:
-        mask_hw |= _fill(np.asarray(ring, np.float64), size_hw)
-    return mask_hw
+    """Return the mask [H,W] of all pixels that lie in any of the rings, each by the even-odd rule."""
+    if not rings_xy:
+        return np.zeros(size_hw, np.bool_)
+    height, width = size_hw
+    flat = [np.asarray(ring, np.float64).ravel().tolist() for ring in rings_xy]
+    rle = coco_mask.merge(coco_mask.frPyObjects(flat, height, width))
+    return np.ascontiguousarray(coco_mask.decode(rle).astype(np.bool_))
 
 
 def _corner_count(polygons: Polygons) -> int:
     return sum(map(len, polygons.rings_xy))
 
 
-def _iou(first_hw: Mask, second_hw: Mask) -> float:
+def mask_iou(first_hw: Mask, second_hw: Mask) -> float:
+    """Return the IoU of two masks of which one is not empty."""
     return float(np.count_nonzero(first_hw & second_hw) / np.count_nonzero(first_hw | second_hw))
 
 
-def _fill(ring_xy: npt.NDArray[np.float64], size_hw: tuple[int, ...]) -> Mask:
-    height, width = size_hw
-    crossings = np.zeros((height, width + 1), np.int32)
-    for edge in zip(ring_xy.tolist(), np.roll(ring_xy, -1, axis=0).tolist(), strict=True):
-        # Both directions of a bridge must cross at the very same places.
-        (x0, y0), (x1, y1) = sorted(edge, key=lambda point_xy: point_xy[1])
-        rows = np.arange(max(0, math.floor(y0 + 0.5)), min(height, math.floor(y1 + 0.5)))
-        if len(rows):
-            x = x0 + (rows + 0.5 - y0) * (x1 - x0) / (y1 - y0)
-            crossings[rows, np.clip(np.floor(x + 0.5), 0, width).astype(np.int64)] += 1
-    return (crossings[:, :width].cumsum(axis=1) % 2).astype(np.bool_)
-
-
 def _rings(parts: Sequence[Sequence[Ring]], tolerance_px: float) -> tuple[Ring, ...]:
-    return tuple(_bridged([_simplified(ring, tolerance_px) for ring in part]) for part in parts)
+    return tuple(join_rings([_simplified(ring, tolerance_px) for ring in part]) for part in parts)
 
 
 def _simplified(ring: Ring, tolerance_px: float) -> Ring:
@@ -110,15 +99,14 @@ def _simplified(ring: Ring, tolerance_px: float) -> Ring:
     return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
 
 
-def _bridged(rings: Sequence[Ring]) -> Ring:
-    """Return the outer ring with each hole joined to it, there and back, between the corners that lie closest."""
-    outer, *holes = rings
-    for hole in holes:
-        distances = np.abs(outer[:, None] - hole[None]).sum(axis=2)
+def join_rings(rings: Sequence[Ring]) -> Ring:
+    """Return one ring: each further one is joined to those before, there and back, between the closest corners."""
+    joined, *others = rings
+    for ring in others:
+        distances = np.abs(joined[:, None] - ring[None]).sum(axis=2)
         near, start = np.unravel_index(distances.argmin(), distances.shape)
-        way = np.concatenate([hole[start:], hole[: start + 1]])
-        outer = np.concatenate([outer[: near + 1], way, outer[near:]])
-    return outer
+        joined = np.concatenate([joined[: near + 1], ring[start:], ring[: start + 1], joined[near:]])
+    return joined
 
 
 def _parts(mask_hw: Mask) -> list[list[Ring]]:

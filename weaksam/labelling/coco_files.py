@@ -2,59 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from weaksam.files.atomic import replacing
-from weaksam.formats.coco import Row, annotation_row, category_rows, image_row, write_dataset, write_rows
-from weaksam.schemas import BundleInfo, DetectResult, RleMask
+from weaksam.formats.coco import (
+    DatasetFile,
+    RowArray,
+    annotation_row,
+    array_file,
+    category_rows,
+    dataset_file,
+    image_row,
+)
+from weaksam.mask_schemas import RleMask
+from weaksam.schemas import BundleInfo, DetectResult
 
 RESULT_FIELDS = ("image_id", "category_id", "bbox", "score", "segmentation")
 
 
 @dataclass(frozen=True)
-class CocoSource:
-    """What the files are written from.
+class CocoFiles:
+    """Both files while they are written."""
 
-    Attributes:
+    dataset: DatasetFile
+    results: RowArray
+    category_ids: dict[str, int]
+
+    def add(self, path: str, image_id: int, result: DetectResult) -> None:
+        """Write one image with its detections, in both files."""
+        self.dataset.images.add(image_row(image_id, path, (result.image.height, result.image.width)))
+        for found in result.detections:
+            assert isinstance(found.mask, RleMask), "the run asks for mask_format=rle"
+            mask = found.mask.model_dump(mode="json")
+            category_id = self.category_ids[found.label]
+            row = annotation_row(image_id, category_id, found.box_xyxy, mask, score=found.score)
+            self.dataset.add_annotation(row)
+            self.results.add({field: row[field] for field in RESULT_FIELDS})
+
+
+@contextmanager
+def coco_files(labels: Sequence[str], bundle: BundleInfo, dataset: Path, results: Path) -> Iterator[CocoFiles]:
+    """Open both files. The data set has `iscrowd` 0, area in mask pixels, RLE masks, and scores for review.
+
+    Args:
         labels: the bundle's labels in its order; category ids count them from 1.
         bundle: the bundle that found them, written into `info`.
-        image_ids: id of each finished image by its path, in the order of the files.
-        result: reads the result for an image of `image_ids`, anew each time: a folder's masks may exceed memory.
+        dataset: path of the data set.
+        results: path of the array with one object for each detection.
     """
-
-    labels: Sequence[str]
-    bundle: BundleInfo
-    image_ids: Mapping[str, int]
-    result: Callable[[str], DetectResult]
-
-
-def write_coco_results(source: CocoSource, path: Path) -> int:
-    """Write an array with one object for each detection: image and category id, box x,y,w,h in px, score, RLE mask.
-
-    Returns the number of detections.
-    """
-    with replacing(path) as file:
-        return write_rows(({field: row[field] for field in RESULT_FIELDS} for row in _annotations(source)), file)
-
-
-def write_coco_dataset(source: CocoSource, path: Path) -> None:
-    """Write images, categories and annotations (`iscrowd` 0, area in mask pixels, RLE mask, score kept for review)."""
-    info = {"description": "Labelled by weaksam from image-level tags", "bundle": source.bundle.model_dump()}
-    write_dataset(path, info, category_rows(source.labels), _images(source), _annotations(source))
-
-
-def _images(source: CocoSource) -> Iterator[Row]:
-    for path, image_id in source.image_ids.items():
-        image = source.result(path).image
-        yield image_row(image_id, path, (image.height, image.width))
-
-
-def _annotations(source: CocoSource) -> Iterator[Row]:
-    category_ids = {name: id_ for id_, name in enumerate(source.labels, start=1)}
-    for path, image_id in source.image_ids.items():
-        for row in source.result(path).detections:
-            assert isinstance(row.mask, RleMask), "the run asks for mask_format=rle"
-            mask = row.mask.model_dump(mode="json")
-            yield annotation_row(image_id, category_ids[row.label], row.box_xyxy, mask, score=row.score)
+    info = {"description": "Labelled by weaksam from image-level tags", "bundle": bundle.model_dump()}
+    categories = category_rows(labels)
+    with dataset_file(dataset, info, categories) as document, array_file(results) as array:
+        yield CocoFiles(document, array, {row["name"]: row["id"] for row in categories})

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from weaksam.errors import UserError
 from weaksam.schemas import BundleInfo, DetectResult
 
 JOURNAL_VERSION = 2
@@ -22,7 +23,7 @@ SYNC_EVERY_ENTRIES = 32
 SYNC_EVERY_S = 1.0
 
 
-class JournalError(ValueError):
+class JournalError(UserError):
     """A journal that this run must not go on with; the message says what to do."""
 
 
@@ -87,17 +88,24 @@ class Journal:
 
     def add(self, image: str, stamp: Stamp, result: DetectResult) -> None:
         """Store a result. It outlives the process at once, and the machine within a second or 32 results."""
-        line = _line({"image": image, "stamp": asdict(stamp), RESULT_KEY: result.model_dump(mode="json")})
-        self._places[image] = (stamp, self._end)
-        self._append(line)
+        place = self._end
+        self._append(_line({"image": image, "stamp": asdict(stamp), RESULT_KEY: result.model_dump(mode="json")}))
+        self._places[image] = (stamp, place)
         self._unsynced += 1
         if self._unsynced >= SYNC_EVERY_ENTRIES or time.monotonic() - self._synced_s >= SYNC_EVERY_S:
             self.sync()
 
     def result(self, image: str) -> DetectResult:
-        """Return the stored result of an image that the journal holds."""
+        """Return the stored result of an image that the journal holds.
+
+        Raises:
+            JournalError: its line is damaged.
+        """
         self._file.seek(self._places[image][1])
-        return DetectResult.model_validate(json.loads(self._file.readline())[RESULT_KEY])
+        try:
+            return DetectResult.model_validate(json.loads(self._file.readline())[RESULT_KEY])
+        except ValueError as error:
+            raise JournalError(f"{self._file.name}: the result of {image} is damaged: give another --out") from error
 
     def sync(self) -> None:
         """Wait until everything stored is on the disk."""
@@ -133,16 +141,21 @@ class Journal:
         return None if header is None else _identity(header[1], self._file.name)
 
     def _append(self, line: bytes) -> None:
-        self._file.seek(self._end)
-        self._file.write(line)
-        self._file.flush()
+        # Not through the file's buffer, which would try a failed write again when it is closed.
+        rest = memoryview(line)
+        try:
+            while rest:
+                rest = rest[os.write(self._file.fileno(), rest) :]
+        except OSError:
+            self._file.truncate(self._end)  # the disk is full: half a line must not stay
+            raise
         self._end += len(line)
 
     def _entries(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield offset and content of each whole line; afterwards `_end` is where the last whole line ends."""
         self._file.seek(0)
         for number, line in enumerate(self._file, start=1):
-            entry = _parsed(line)
+            entry = _parsed_head(line)
             if entry is None:
                 # Only the last line can be torn; anything else is not the trace of a kill.
                 if self._file.read(1):
@@ -160,10 +173,7 @@ def open_journal(path: Path, identity: RunIdentity) -> Iterator[Journal]:
         JournalError: another run has it open, or it belongs to another bundle or other options.
     """
     with path.open("a+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise JournalError(f"{path} is in use by another run: wait for it or give another --out") from error
+        _lock(file, fcntl.LOCK_EX, f"{path} is in use by another run: wait for it or give another --out")
         journal = Journal(file)
         journal.resume(identity)
         try:
@@ -180,10 +190,7 @@ def reopen_journal(path: Path) -> Iterator[tuple[Journal, RunIdentity]]:
         JournalError: a run has it open, or it holds nothing.
     """
     with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise JournalError(f"{path} is in use by a run: wait for its end") from error
+        _lock(file, fcntl.LOCK_SH, f"{path} is in use by a run: wait for its end")
         journal = Journal(file)
         identity = journal.read()
         if identity is None:
@@ -191,15 +198,29 @@ def reopen_journal(path: Path) -> Iterator[tuple[Journal, RunIdentity]]:
         yield journal, identity
 
 
+def _lock(file: BinaryIO, kind: int, if_taken: str) -> None:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise JournalError(if_taken) from error
+    except OSError as error:
+        raise JournalError(
+            f"{file.name} cannot be locked, as some network folders cannot ({error.strerror}): "
+            "give an --out on a disk of this machine"
+        ) from error
+
+
 def _line(entry: dict[str, Any]) -> bytes:
     return json.dumps(entry, separators=(",", ":")).encode() + b"\n"
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    if not line.endswith(b"\n"):
+def _parsed_head(line: bytes) -> dict[str, Any] | None:
+    """Return the members of a whole line before its result, or None. Results are parsed when they are asked for."""
+    head, found, _ = line.partition(b',"%b":{' % RESULT_KEY.encode())  # a quote within a name would be escaped
+    if not line.endswith(b"}\n"):
         return None
     try:
-        entry = json.loads(line)
+        entry = json.loads(head + b"}" if found else line)
     except ValueError:
         return None
     return entry if isinstance(entry, dict) else None

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from weaksam.files.full_disk import writing_into
 from weaksam.files.image_files import FOLDER_UNREADABLE, NAME_NOT_UTF8, UNSUPPORTED_FORMAT
 from weaksam.labelling.journal import Journal, JournalError, RunIdentity, reopen_journal
 from weaksam.labelling.outputs import FAILURES, JOURNAL, LEDGER, Outcome, write_files
+from weaksam.labelling.report import read_rows
 from weaksam.labelling.shard import Shard, parse_shard
 from weaksam.labelling.worklist import IMAGE_MISSING, Failure
 from weaksam.schemas import DetectResult
@@ -48,14 +49,14 @@ def merge_shards(folders: Sequence[Path], out: Path) -> MergeSummary:
         _check_whole(parts)
         if any(out.resolve() == part.folder.resolve() for part in parts):
             raise JournalError(f"{out} is itself one of the shards: give another folder for the merged files")
-        out.mkdir(parents=True, exist_ok=True)
-        return _merge(parts, out)
+        with writing_into(out):
+            return _merge(parts, out)
 
 
 def _merge(parts: Sequence[_Part], out: Path) -> MergeSummary:
     # What a journal holds may be out of date; the ledger has every image that the run ended with.
-    place = {image: part.journal for part in parts for image in _images_of_ledger(part.folder / LEDGER)}
-    failures = [failure for part in parts for failure in _read_failures(part.folder / FAILURES)]
+    place = {row["image"]: part.journal for part in parts for row in read_rows(part.folder / LEDGER)}
+    failures = [Failure(**row) for part in parts for row in read_rows(part.folder / FAILURES)]
     images = {*place, *(failure.image for failure in failures if failure.code not in WITHOUT_ID)}
 
     def result(image: str) -> DetectResult:
@@ -89,13 +90,3 @@ def _check_whole(parts: Sequence[_Part]) -> None:
         raise JournalError(
             f"the shards given are {', '.join(map(str, given))} of 0 to {first.shard.count - 1}: give each once"
         )
-
-
-def _images_of_ledger(path: Path) -> set[str]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return {row["image"] for row in csv.DictReader(file)}
-
-
-def _read_failures(path: Path) -> list[Failure]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return [Failure(row["image"], row["code"], row["message"]) for row in csv.DictReader(file)]

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from weaksam.labelling.coco_files import CocoSource, write_coco_dataset, write_coco_results
-from weaksam.labelling.report import write_failures, write_ledger
+from weaksam.labelling.coco_files import coco_files
+from weaksam.labelling.report import ledger_file, write_failures
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import BundleInfo, DetectResult
 
@@ -35,11 +35,26 @@ class Outcome:
     result: Callable[[str], DetectResult]
 
 
+def remove_drafts(out: Path) -> None:
+    """Remove what a killed run left of files that it was writing; only for the run that holds the journal."""
+    for name in (DATASET, RESULTS, LEDGER, FAILURES):
+        for draft in out.glob(f".{name}.*"):
+            draft.unlink(missing_ok=True)
+
+
 def write_files(outcome: Outcome, out: Path) -> int:
-    """Write the COCO files, the failures and the ledger into `out`; return the number of detections."""
+    """Write the COCO files, the failures and the ledger into `out`; return the number of detections.
+
+    Each result is read and parsed once.
+    """
     image_ids = {image: id_ for id_, image in enumerate(outcome.images, start=1) if image in outcome.finished}
-    source = CocoSource(outcome.labels, outcome.bundle, image_ids, outcome.result)
-    write_coco_dataset(source, out / DATASET)
     write_failures(outcome.failures, out / FAILURES)
-    write_ledger(((image, outcome.result(image)) for image in image_ids), out / LEDGER)
-    return write_coco_results(source, out / RESULTS)
+    with (
+        coco_files(outcome.labels, outcome.bundle, out / DATASET, out / RESULTS) as coco,
+        ledger_file(out / LEDGER) as add_to_ledger,
+    ):
+        for image, image_id in image_ids.items():
+            result = outcome.result(image)
+            coco.add(image, image_id, result)
+            add_to_ledger(image, result)
+        return coco.results.count

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +12,42 @@ from weaksam.files.atomic import replacing
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import DetectResult
 
+WriteRows = Callable[[Iterable[tuple[Any, ...]]], None]
+
+
+# Excel takes a CSV for UTF-8 only if it begins with this.
+ENCODING = "utf-8-sig"
+BYTE_ORDER_MARK = "\ufeff"
+LEDGER_COLUMNS = ("tag", "label", "status", "count", "stage", "best_score")
+
 
 def write_failures(failures: Iterable[Failure], path: Path) -> None:
     """Write a CSV with one row for each image without a result: image, code, message."""
-    rows = sorted((failure.image, failure.code, failure.message) for failure in failures)
-    _write_csv(path, ("image", "code", "message"), rows)
+    with _csv_file(path, ("image", "code", "message")) as write_rows:
+        write_rows(sorted((failure.image, failure.code, failure.message) for failure in failures))
 
 
-def write_ledger(results: Iterable[tuple[str, DetectResult]], path: Path) -> None:
-    """Write a CSV with one row for each image and tag: what became of it, and the stage that lost it."""
-    columns = ("tag", "label", "status", "count", "stage", "best_score")
-    rows = ((image, *(getattr(row, column) for column in columns)) for image, result in results for row in result.tags)
-    _write_csv(path, ("image", *columns), rows)
+@contextmanager
+def ledger_file(path: Path) -> Iterator[Callable[[str, DetectResult], None]]:
+    """Open a CSV with one row for each image and tag: what became of it, and the stage that lost it."""
+    with _csv_file(path, ("image", *LEDGER_COLUMNS)) as write_rows:
+
+        def add(image: str, result: DetectResult) -> None:
+            write_rows((image, *(getattr(row, column) for column in LEDGER_COLUMNS)) for row in result.tags)
+
+        yield add
 
 
-def _write_csv(path: Path, header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of one of these files by their columns."""
+    with path.open(encoding=ENCODING, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@contextmanager
+def _csv_file(path: Path, header: tuple[str, ...]) -> Iterator[WriteRows]:
     with replacing(path) as file:
+        file.write(BYTE_ORDER_MARK)
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
-        writer.writerows(rows)
+        yield writer.writerows

@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from weaksam.client import AsyncClient, ClientError, ServerUnreachable, UnknownTags
+from weaksam.files.full_disk import writing_into
 from weaksam.labelling.journal import Journal, JournalError, RunIdentity, open_journal, stamp_of
-from weaksam.labelling.outputs import JOURNAL, Outcome, write_files
+from weaksam.labelling.outputs import JOURNAL, Outcome, remove_drafts, write_files
 from weaksam.labelling.shard import Shard
+from weaksam.labelling.shrink import restore, shrink
 from weaksam.labelling.worklist import Failure, Worklist
 from weaksam.schemas import BundleInfo, DetectResult
 
@@ -19,7 +22,11 @@ OnDone = Callable[[Failure | None], None]
 
 @dataclass(frozen=True)
 class LabelJob:
-    """A folder, what is to be found in it, and where the files go."""
+    """A folder, what is to be found in it, and where the files go.
+
+    Attributes:
+        max_side: images with a longer side are made that small before they are sent; None sends every file as it is.
+    """
 
     folder: Path
     out: Path
@@ -27,10 +34,13 @@ class LabelJob:
     min_score: float | None = None
     unknown_tags: UnknownTags = "error"
     shard: Shard | None = None
+    max_side: int | None = None
 
     def identity(self, bundle: BundleInfo, labels: Iterable[str]) -> RunIdentity:
         """Return what a journal of this job begins with."""
-        options = {"min_score": self.min_score, "unknown_tags": self.unknown_tags}
+        options: dict[str, Any] = {"min_score": self.min_score, "unknown_tags": self.unknown_tags}
+        if self.max_side is not None:  # absent from journals of runs without it
+            options["max_side"] = self.max_side
         return RunIdentity(bundle, options, tuple(labels), None if self.shard is None else str(self.shard))
 
 
@@ -67,22 +77,27 @@ async def label_folder(job: LabelJob, client: AsyncClient, *, workers: int, on_d
     Raises:
         ClientError: the service does not respond at all when the run starts.
         JournalError: `job.out` holds a run of another bundle, with other options, or one in progress.
-        OSError: a file of `job.out` cannot be written.
+        OSError: a file of `job.out` cannot be written, or its disk is full.
     """
-    if not await client.alive():
-        # Asked once and without patience: at the start it is the address that is wrong, or nothing was started.
-        sentence = (
-            f"{client.base_url} gives no answer: start it with `weaksam serve`, or give its address with --server"
-        )
-        raise ServerUnreachable("unreachable", sentence)
+    await _reach(client)
     labels = await client.labels()
-    job.out.mkdir(parents=True, exist_ok=True)
     identity = job.identity(labels.bundle, (row.name for row in labels.labels))
-    with open_journal(job.out / JOURNAL, identity) as journal:
+    with writing_into(job.out), open_journal(job.out / JOURNAL, identity) as journal:
         run = _Run(job, client, journal, labels.bundle.digest, on_done)
         await run.send_all(workers)
         failures = (*job.worklist.failures, *run.failures)
         return finish(job, identity, journal, run.finished, run.resumed, failures)
+
+
+async def _reach(client: AsyncClient) -> None:
+    """Ask once and without patience: at the start the address is wrong, or nothing was started."""
+    try:
+        await client.reach()
+    except ServerUnreachable as error:
+        if error.code != "unreachable":
+            raise
+        remedy = "start it with `weaksam serve`, or give its address with --server"
+        raise ServerUnreachable(error.code, f"{error}: {remedy}") from error
 
 
 def finish(
@@ -94,6 +109,7 @@ def finish(
     failures: tuple[Failure, ...],
 ) -> LabelSummary:
     """Write the files of a run whose results are all in the journal."""
+    remove_drafts(job.out)
     outcome = Outcome(
         identity.labels, identity.bundle, job.worklist.images, frozenset(finished), failures, journal.result
     )
@@ -139,7 +155,7 @@ class _Run:
             if self.journal.holds(image, stamp):
                 self.resumed += 1
                 return None
-            result = await self._ask(path, tags)
+            result = await self._result(path, tags)
         except ClientError as error:
             return Failure(image, error.code, str(error))
         except OSError as error:
@@ -147,13 +163,11 @@ class _Run:
         self.journal.add(image, stamp, result)
         return None
 
-    async def _ask(self, path: Path, tags: tuple[str, ...]) -> DetectResult:
+    async def _result(self, path: Path, tags: tuple[str, ...]) -> DetectResult:
         if self.server_gone is not None:
             raise ServerUnreachable("unreachable", self.server_gone)
         try:
-            result = await self.client.detect(
-                path, tags, min_score=self.job.min_score, unknown_tags=self.job.unknown_tags
-            )
+            result = await self._detect(path, tags)
         except ServerUnreachable as error:
             # One image may bring a server down. Only if nothing responds, the others are not tried in vain.
             if not await self.client.alive():
@@ -162,3 +176,11 @@ class _Run:
         if result.bundle.digest != self.digest:
             raise JournalError("the server has changed its bundle during the run: start again with another --out")
         return result
+
+    async def _detect(self, path: Path, tags: tuple[str, ...]) -> DetectResult:
+        options: dict[str, Any] = {"min_score": self.job.min_score, "unknown_tags": self.job.unknown_tags}
+        side = self.job.max_side
+        shrunk = None if side is None else await asyncio.to_thread(shrink, path, side)
+        if shrunk is None:
+            return await self.client.detect(path, tags, **options)
+        return restore(await self.client.detect(shrunk.data, tags, **options), shrunk.size_hw)

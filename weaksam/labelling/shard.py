@@ -6,6 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass, replace
 
+from weaksam.errors import UserError
 from weaksam.labelling.worklist import Worklist
 
 
@@ -27,10 +28,10 @@ class Shard:
 
 
 def parse_shard(text: str) -> Shard:
-    """Return the shard written as `index/count`; raise ValueError for anything else."""
+    """Return the shard written as `index/count`; raise UserError for anything else."""
     found = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
     if found is None or int(found[1]) >= int(found[2]):
-        raise ValueError(f"shard is {text!r}: give i/n with i from 0 to n-1, such as 0/4, 1/4, 2/4 and 3/4")
+        raise UserError(f"shard is {text!r}: give i/n with i from 0 to n-1, such as 0/4, 1/4, 2/4 and 3/4")
     return Shard(int(found[1]), int(found[2]))
 
 

@@ -49,7 +49,7 @@ def worklist_from_csv(folder: Path, csv_path: Path) -> Worklist:
     Names that `match_names` can put right count as paths.
 
     Raises:
-        ValueError: no such folder, no images in it, or a CSV that cannot be read, with the remedy.
+        UserError: no such folder, no images in it, or a CSV that cannot be read, with the remedy.
     """
     files = find_images(folder)
     listed = joined_rows(read_tag_table(csv_path))
@@ -70,7 +70,7 @@ def worklist_from_names(folder: Path, place: TagPlace) -> Worklist:
     """Read tags from the name of the first folder, or from a sidecar: `bench.txt` or `bench.json` beside `bench.jpg`.
 
     Raises:
-        ValueError: no such folder, or no images in it.
+        UserError: no such folder, or no images in it.
     """
     files = find_images(folder)
     if place == "folder":

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from models.bundle import BundleError, load_bundle
+from tests.support.tiny_bundle import write_tiny_bundle
 
 
 @pytest.fixture
@@ -75,6 +76,18 @@ def test_a_graph_described_by_wrong_types_is_refused(bundle_dir: Path, field: st
     edit(bundle_dir, graphs=graphs)
     with pytest.raises(BundleError, match=message):
         load_bundle(bundle_dir)
+
+
+def test_a_decoder_of_another_encoder_is_refused(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path)
+    assert load_bundle(tmp_path).decoder_features == ("embedding", "rest")
+    graphs = json.loads((tmp_path / "bundle.json").read_text())["graphs"]
+    graphs["sam_encoder"]["outputs"][1]["shape"] = ["B", 3, 8, 8]
+    edit(tmp_path, graphs=graphs)
+    with pytest.raises(
+        BundleError, match=r"sam_decoder takes rest \('float32', \(3, 16, 16\)\), sam_encoder gives .*8"
+    ):
+        load_bundle(tmp_path)
 
 
 def test_a_folder_without_manifest_is_refused(tmp_path: Path) -> None:

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter, ImageOps
 
 from models.image import ImageError, decode_file, decode_image, read_image
 
@@ -71,6 +74,174 @@ def test_an_exif_block_that_cannot_be_read_leaves_the_picture_as_it_is() -> None
 def test_grey_values_of_any_range_become_visible(values: npt.NDArray[np.generic]) -> None:
     grey = decode_image(saved(Image.fromarray(values), "TIFF")).image_hwc_u8[0, :, 0]
     np.testing.assert_allclose(grey, [0, 127, 255], atol=1)
+
+
+def tiff(values: npt.NDArray[np.integer[Any] | np.floating[Any]]) -> bytes:
+    return bytes(cv2.imencode(".tif", values)[1])
+
+
+TWELVE_BIT = np.linspace(0, 4095, 64 * 64).reshape(64, 64).astype(np.uint16)
+DEEP = {
+    "12 bits in a PNG": bytes(cv2.imencode(".png", TWELVE_BIT)[1]),
+    "12 bits in a TIFF": tiff(TWELVE_BIT),
+    "a narrow band, as thermal cameras give": tiff((30_000 + TWELVE_BIT // 16).astype(np.uint16)),
+    "signed": tiff(TWELVE_BIT.astype(np.int16) - 2000),
+    "floats around zero": tiff(TWELVE_BIT.astype(np.float32) / 1000 - 2),
+    "12-bit colours in a PNG": bytes(cv2.imencode(".png", np.dstack([TWELVE_BIT] * 3))[1]),
+    "12-bit colours in a TIFF": tiff(np.dstack([TWELVE_BIT] * 3)),
+}
+
+
+@pytest.mark.parametrize("data", DEEP.values(), ids=list(DEEP))
+def test_more_than_8_bits_are_stretched_by_their_own_range(data: bytes) -> None:
+    grey = decode_image(data).image_hwc_u8[..., 0]
+    assert abs(grey.mean() - 127) < 2
+    assert (grey.min(), grey.max()) == (0, 255)
+    assert (np.diff(grey.ravel().astype(int)) >= 0).all(), "order is kept"
+
+
+def test_a_hot_pixel_does_not_decide() -> None:
+    hot = TWELVE_BIT.copy()
+    hot[5, 5], hot[9, 9] = 65535, 65535
+    grey = decode_image(tiff(hot)).image_hwc_u8[..., 0]
+    assert abs(grey.mean() - 127) < 3
+    assert grey[5, 5] == 255
+
+
+def test_values_that_are_no_numbers_are_black() -> None:
+    values = TWELVE_BIT.astype(np.float32)
+    values[0, 0], values[0, 1], values[0, 2] = np.nan, np.inf, -np.inf
+    grey = decode_image(tiff(values)).image_hwc_u8[..., 0]
+    assert grey[0, :3].tolist() == [0, 255, 0]
+    assert abs(grey.mean() - 127) < 3
+
+
+def test_alpha_of_16_bits_lies_over_white() -> None:
+    bgra = np.dstack([TWELVE_BIT] * 3 + [np.zeros_like(TWELVE_BIT)])
+    assert (decode_image(bytes(cv2.imencode(".png", bgra)[1])).image_hwc_u8 == 255).all()
+
+
+def test_deep_colours_keep_their_order_and_a_lost_last_chunk_costs_nothing() -> None:
+    colours = np.dstack([TWELVE_BIT // 4, TWELVE_BIT // 2, TWELVE_BIT])  # blue, green, red
+    data = bytes(cv2.imencode(".png", colours)[1])
+    decoded = decode_image(data).image_hwc_u8
+    assert decoded[60, 60, 0] > decoded[60, 60, 1] > decoded[60, 60, 2]
+    np.testing.assert_array_equal(decode_image(data[:-12]).image_hwc_u8, decoded)
+    with pytest.raises(ImageError, match="image is damaged"):
+        decode_image(data[:-300])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_turned_as_pillow_turns_it(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = saved(NOISE, "PNG", exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+    assert np.array_equal(decode_image(data).image_hwc_u8, expected)
+
+
+def test_an_orientation_that_does_not_exist_is_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 9
+    assert np.array_equal(decode_image(saved(NOISE, "PNG", exif=exif)).image_hwc_u8, np.asarray(NOISE))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("lossless", [False, True])
+def test_webp_is_what_pillow_makes_of_it(mode: str, lossless: bool) -> None:
+    alpha = Image.fromarray(RNG.integers(0, 255, (20, 30), dtype=np.uint8))
+    picture = NOISE.copy()
+    picture.putalpha(alpha)
+    buffer = io.BytesIO()
+    picture.convert(mode).save(buffer, "WEBP", lossless=lossless)
+    seen = Image.open(buffer).convert("RGBA")
+    expected = Image.new("RGB", seen.size, "white")
+    expected.paste(seen, mask=seen)
+    assert np.array_equal(decode_image(buffer.getvalue()).image_hwc_u8, np.asarray(expected))
+
+
+BLOCKS = np.kron(RNG.integers(0, 255, (60, 45, 3)), np.ones((8, 8, 1))) + RNG.normal(0, 12, (480, 360, 3))
+SCENE = Image.fromarray(np.clip(BLOCKS, 0, 255).astype(np.uint8))
+
+
+def jpeg(image: Image.Image = SCENE, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", **{"quality": 90, **options})
+    return buffer.getvalue()
+
+
+KINDS = {
+    "baseline": jpeg(),
+    "colours in full": jpeg(subsampling=0),
+    "progressive": jpeg(progressive=True),
+    "grey": jpeg(SCENE.convert("L")),
+    "restart markers": jpeg(restart_marker_rows=1),
+}
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+@pytest.mark.parametrize("data", KINDS.values(), ids=list(KINDS))
+def test_a_jpeg_without_its_end_marker_loses_no_pixel(data: bytes, missing: int) -> None:
+    whole, cut = decode_image(data), decode_image(data[:-missing])
+    assert np.array_equal(whole.image_hwc_u8, cut.image_hwc_u8)
+    assert whole.warnings == ()
+    # With restart markers the decoder knows the last row is whole, and misses nothing.
+    assert set(cut.warnings) <= {"the JPEG file lacks its end; all pixels are there"}
+
+
+@pytest.mark.parametrize("data", KINDS.values(), ids=list(KINDS))
+def test_a_jpeg_without_its_last_rows_says_how_many_are_guessed(data: bytes) -> None:
+    whole = decode_image(data)
+    # The end may be padding, so a few bytes more than the marker may still cost nothing.
+    cuts = (decode_image(data[:-missing]) for missing in range(3, 20))
+    cut, rows = next(
+        (cut, int(found[1]))
+        for cut in cuts
+        if (found := re.search(r"the last (\d+) of 480 rows are guessed", cut.warnings[0]))
+    )
+    assert 0 < rows <= 24
+    assert np.array_equal(whole.image_hwc_u8[:-rows], cut.image_hwc_u8[:-rows])
+
+
+@pytest.mark.parametrize("share", [0.9, 0.5, 0.1])
+@pytest.mark.parametrize("data", KINDS.values(), ids=list(KINDS))
+def test_a_jpeg_that_is_really_cut_is_refused(data: bytes, share: float) -> None:
+    with pytest.raises(ImageError, match="send the whole file") as caught:
+        decode_image(data[: int(share * len(data))])
+    assert caught.value.code == "image_broken"
+
+
+@pytest.mark.parametrize("scan", [1, 3, -1])
+def test_a_progressive_jpeg_cut_between_two_scans_is_refused(scan: int) -> None:
+    data = KINDS["progressive"]
+    starts = [found.start() for found in re.finditer(b"\xff\xda", data)]
+    with pytest.raises(ImageError, match="send the whole file"):
+        decode_image(data[: starts[scan]])
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_jpeg_is_decoded_at_a_reduced_scale(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = jpeg(SCENE.resize((1001, 803)).filter(ImageFilter.GaussianBlur(6)), exif=exif)
+    decoded = decode_image(data, max_pixels=60_000, max_declared_pixels=1_000_000)
+    pixels_hw, full_hw = ((201, 251), (803, 1001)) if orientation == 1 else ((251, 201), (1001, 803))
+    assert decoded.image_hwc_u8.shape == (*pixels_hw, 3)
+    assert decoded.size_hw == full_hw
+    whole = decode_image(data)
+    assert whole.full_hw is None
+    small = cv2.resize(whole.image_hwc_u8, pixels_hw[::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(small.astype(int) - decoded.image_hwc_u8).mean() < 6
+    assert decoded.sha256 != whole.sha256
+    with pytest.raises(ImageError, match="1001 x 803 = 803803 pixels, the limit is 800000"):
+        decode_image(data, max_pixels=60_000, max_declared_pixels=800_000)
+    with pytest.raises(ImageError, match="the limit is 10000: send"):
+        decode_image(data, max_pixels=10_000, max_declared_pixels=1_000_000)
+
+
+def test_a_large_progressive_jpeg_is_refused_with_a_remedy() -> None:
+    with pytest.raises(ImageError, match="save it as a JPEG that is not progressive"):
+        decode_image(jpeg(progressive=True), max_pixels=60_000, max_declared_pixels=1_000_000)
 
 
 def test_pictures_beyond_pillows_own_limit_are_judged_by_ours() -> None:

@@ -25,6 +25,7 @@ from service.inference.open_pipeline import create_pipeline
 from service.inference.pipeline import Pipeline
 from service.runtime.server import Server
 from service.settings import Settings, load_settings
+from tests.support import pictures
 from tests.support.service_parts import (
     PATIENCE_S,
     TWO_BOLTS_AND_A_NUT,
@@ -183,6 +184,15 @@ async def check_max_body_bytes(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
 async def check_max_pixels(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
     assert await _statuses(bundle, max_pixels=64 * 64 - 1) == [413]
     assert await _statuses(bundle, max_pixels=64 * 64) == [200]
+
+
+async def check_max_declared_pixels(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    large = pictures.saved(pictures.patch(200, 100), "JPEG")
+    for max_declared_pixels, status in ((200 * 100 - 1, 413), (200 * 100, 200)):
+        changes: dict[str, Any] = {"max_pixels": 6000, "max_declared_pixels": max_declared_pixels}
+        async with client_of(bundle, **changes) as (client, _pipeline):
+            response = await client.post("/detect", files={"image": large})
+            assert response.status_code == status, response.text
 
 
 async def check_max_tags(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
@@ -365,6 +375,7 @@ CHECKS: dict[str, Check] = {
     "max_body_bytes": check_max_body_bytes,
     "max_detections": check_max_detections,
     "max_pixels": check_max_pixels,
+    "max_declared_pixels": check_max_declared_pixels,
     "max_tags": check_max_tags,
     "port": check_host_and_port,
     "queue_size": check_queue_size,

@@ -2,11 +2,12 @@
 
 ROOT/annotations/instances_SPLIT.json       COCO's own layout; images in ROOT, images/, JPEGImages/ or SPLIT/
 ROOT/SPLIT/_annotations.coco.json           Roboflow's export, images beside the file
-ROOT/any.json                               one COCO file for all images, which is `train`
+ROOT/any.json, ROOT/annotations/any.json    named after a split, or one for all images, which is `train`
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,25 +16,30 @@ from typing import Any
 from models.labels import fold_label
 from models.masks import Rle
 from training.data.checks import Report, read_labels_txt
-from training.data.formats.documents import DocumentError, read_json, root_documents
+from training.data.formats.documents import DocumentError, documents, read_json
 from training.data.locate import locate, report_unnamed
 from training.data.polygons import MaskError, run_lengths_rle
 from training.data.splits import read_split, split_of_name
 from training.data.tagged import Box, TaggedDataset
 from training.data.written import WrittenImage, WrittenObject, checked_dataset
+from weaksam.errors import UserError
 
 Json = dict[str, Any]
 ROBOFLOW = "_annotations.coco.json"
 LISTS = ("images", "annotations", "categories")
+SPLITS = {"train", "val", "test"}
 
 
 @dataclass(frozen=True)
 class _CocoFile:
-    """A file, the folders that its images may lie in, below the root, and if only it speaks for the first of them."""
+    """A file, the folders below the root that its images may lie in, and those that other files speak for.
+
+    None for the latter: the files of other splits may be anywhere.
+    """
 
     path: Path
     folders: tuple[str, ...]
-    alone: bool
+    others: tuple[str, ...] | None
 
 
 def is_coco(root: Path) -> bool:
@@ -46,7 +52,7 @@ def read_coco(root: Path, split: str) -> TaggedDataset:
     Ids are file names without suffix. An image without annotations is a negative.
 
     Raises:
-        ValueError: there is no such split, or its file is no COCO file. What is wrong with single images or objects is
+        UserError: there is no such split, or its file is no COCO file. What is wrong with single images or objects is
             in `problems`.
     """
     files = _coco_files(root)
@@ -55,18 +61,40 @@ def read_coco(root: Path, split: str) -> TaggedDataset:
 
 def _coco_files(root: Path) -> dict[str, _CocoFile]:
     """Return the files by split."""
-    own = {path.stem.removeprefix("instances_"): path for path in sorted(root.glob("annotations/instances_*.json"))}
-    if len(own) == 1 and not {"train", "val", "test"} & own.keys():  # instances_default.json, say
-        own = {"train": next(iter(own.values()))}
+    own = sorted(root.glob("annotations/instances_*.json"))
     if own:
-        return {name: _CocoFile(path, _folders(name), alone=False) for name, path in own.items()}
+        named = {path.stem.removeprefix("instances_"): path for path in own}
+        return {name: _CocoFile(path, _folders(name), None) for name, path in _with_train(named).items()}
     beside = sorted(root.glob(f"*/{ROBOFLOW}"))
     if beside:
-        return {split_of_name(path.parent.name): _CocoFile(path, (path.parent.name,), alone=True) for path in beside}
-    for path, document in root_documents(root):
-        if isinstance(document, dict) and all(isinstance(document.get(name), list) for name in LISTS):
-            return {"train": _CocoFile(path, _folders("train"), alone=True)}
-    return {}
+        folders = [path.parent.name for path in beside]
+        others = {folder: tuple(name for name in folders if name != folder) for folder in folders}
+        return {
+            split_of_name(folder): _CocoFile(path, (folder,), others[folder])
+            for folder, path in zip(folders, beside, strict=True)
+        }
+    other = [path for folder in (root, root / "annotations") for path, found in documents(folder) if _is_coco(found)]
+    by_split = _with_train({_split_in(path.stem): path for path in other})
+    return {
+        name: _CocoFile(path, _folders(name), () if len(by_split) == 1 else None) for name, path in by_split.items()
+    }
+
+
+def _with_train(files: dict[str, Path]) -> dict[str, Path]:
+    """Return the files by split; a single one that is called otherwise, `default` say, is for training."""
+    if len(files) == 1 and not SPLITS & files.keys():
+        return {"train": next(iter(files.values()))}
+    return files
+
+
+def _split_in(stem: str) -> str:
+    """Return the split that a file is named after: `val` of `my_valid_2017`."""
+    words = [split_of_name(word) for word in re.split(r"[^a-z]+", stem.lower())]
+    return next((word for word in words if word in SPLITS), stem)
+
+
+def _is_coco(document: Any) -> bool:
+    return isinstance(document, dict) and all(isinstance(document.get(name), list) for name in LISTS)
 
 
 def _folders(split: str) -> tuple[str, ...]:
@@ -85,9 +113,8 @@ def _read_file(root: Path, file: _CocoFile, split: str) -> TaggedDataset:
         for row in rows
         if row["file_name"] in paths
     ]
-    if file.alone:
-        below = root / file.folders[0]
-        report_unnamed(below, paths.values(), f"{file.path.name} does not name the image", report)
+    if file.others is not None:
+        report_unnamed(root, paths.values(), f"{file.path.name} does not name the image", report, file.others)
     labels = read_labels_txt(root) or tuple(names.values())
     return checked_dataset(f"{root.name}/{split}", labels, images, report)
 
@@ -96,10 +123,10 @@ def _document(path: Path) -> Json:
     try:
         document = read_json(path)
     except DocumentError as error:
-        raise ValueError(f"{path}: {error}; write it anew") from error
+        raise UserError(f"{path}: {error}; write it anew") from error
     for key in LISTS:
         if not isinstance(document, dict) or not isinstance(document.get(key), list):
-            raise ValueError(f"{path}: field {key!r} must be a list, as in every COCO instances file")
+            raise UserError(f"{path}: field {key!r} must be a list, as in every COCO instances file")
     _check_categories(document["categories"], path)
     checked: Json = document
     return checked
@@ -109,10 +136,10 @@ def _check_categories(rows: list[Any], path: Path) -> None:
     """Every object is of a category: with one that cannot be told from another, none of them can be used."""
     for number, row in enumerate(rows):
         if not isinstance(row, dict) or _key(row.get("id")) is None or not row.get("name"):
-            raise ValueError(f"{path}: categories[{number}] is {row!r}: give it an id and a name")
+            raise UserError(f"{path}: categories[{number}] is {row!r}: give it an id and a name")
     ids, names = Counter(_key(row["id"]) for row in rows), Counter(fold_label(str(row["name"])) for row in rows)
     for what in [*(f"id {value}" for value in ids if ids[value] > 1), *(f"name {v!r}" for v in names if names[v] > 1)]:
-        raise ValueError(f"{path}: categories: the {what} stands there twice: give each its own")
+        raise UserError(f"{path}: categories: the {what} stands there twice: give each its own")
 
 
 def _category_names(document: Json) -> dict[str, str]:

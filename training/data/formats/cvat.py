@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 
 from training.data.checks import Report, distinct_labels, merged_labels
 from training.data.formats.documents import DocumentError, read_xml
-from training.data.locate import entries, locate, report_unnamed
+from training.data.locate import entries, image_id, locate, report_unnamed
 from training.data.splits import read_split, split_of_name
 from training.data.tagged import Box, TaggedDataset
 from training.data.written import Polygon, WrittenImage, WrittenObject, checked_dataset
@@ -59,21 +59,28 @@ def _read(
 ) -> TaggedDataset:
     report = Report(root)
     nodes = groups.get(split, [])
-    everywhere = [node.get("name") or "" for group in groups.values() for node in group]
-    paths = locate(root, everywhere, FOLDERS, path, report)
+    paths_of = {
+        name: _paths(root, group, path, report if name == split else Report(root)) for name, group in groups.items()
+    }
+    paths = paths_of.get(split, {})
     images = [_written(root, path, paths[name], node) for node in nodes if (name := node.get("name") or "") in paths]
-    report_unnamed(root, paths.values(), f"{path.name} does not name the image", report)
+    named = (file for files in paths_of.values() for file in files.values())
+    report_unnamed(root, named, f"{path.name} does not name the image", report)
     declared = [(node.findtext("name") or "").strip() for node in document.iterfind("meta//labels/label")]
     names = [name for node in document.iter("image") for thing in node if (name := (thing.get("label") or "").strip())]
     labels = distinct_labels(name for name in declared if name) or merged_labels(names)
     return checked_dataset(f"{root.name}/{split}", labels, images, report)
 
 
+def _paths(root: Path, nodes: list[ET.Element], source: Path, report: Report) -> dict[str, Path]:
+    subsets = dict.fromkeys(f"images/{subset}" for node in nodes if (subset := node.get("subset")))
+    return locate(root, (node.get("name") or "" for node in nodes), (*FOLDERS, *subsets), source, report)
+
+
 def _written(root: Path, source: Path, path: Path, node: ET.Element) -> WrittenImage:
     field = f"image {node.get('name')!r}"
-    relative = path.relative_to(root) if path.is_relative_to(root) else path
     return WrittenImage(
-        relative.with_suffix("").as_posix(),
+        image_id(root, path),
         path,
         source,
         field,

@@ -10,12 +10,13 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from training.data.locate import is_file
+from weaksam.errors import UserError
 from weaksam.files.image_files import IMAGE_SUFFIXES
 
 _XML_ENCODING = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["'][^>]*\?>""")
 
 
-class DocumentError(ValueError):
+class DocumentError(UserError):
     """A file that is no JSON or no XML; the message says why, without the file's name."""
 
 
@@ -53,9 +54,9 @@ def read_xml(path: Path) -> ET.Element:
         raise DocumentError(f"is not well-formed ({error})") from error
 
 
-def root_documents(root: Path) -> Iterator[tuple[Path, Any]]:
+def documents(folder: Path) -> Iterator[tuple[Path, Any]]:
     """Yield the JSON files in the folder itself that are not about the one image of their name."""
-    for path in sorted(root.glob("*.json")):
+    for path in sorted(folder.glob("*.json")):
         if not any(is_file(path.with_suffix(suffix)) for suffix in (*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES))):
             try:
                 yield path, read_json(path)

@@ -18,11 +18,12 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from training.data.checks import Report, merged_labels, read_labels_txt
-from training.data.locate import entries, image_paths, is_file, report_unusable
+from training.data.checks import Report, merged_labels, read_labels_txt, read_lines
+from training.data.locate import entries, image_id, is_file
 from training.data.splits import read_split, split_of_name
 from training.data.tagged import TaggedDataset
 from training.data.written import WrittenImage, checked_dataset
+from weaksam.errors import UserError
 from weaksam.files.file_names import ambiguous, match_names
 from weaksam.files.image_files import IMAGE_SUFFIXES, find_images
 from weaksam.files.tag_files import (
@@ -37,6 +38,11 @@ from weaksam.files.tag_files import (
 
 _TagsOfFile = dict[str, tuple[str, ...]]
 SPLITS = {"train", "val", "test"}
+# A layout that is not known would else be read as classes of these names.
+LAYOUT_WORDS = {
+    *("annotations", "data", "dataset", "image", "images", "img", "imgs", "jpegimages", "label", "labels", "photos"),
+    *("pictures", "test", "train", "val", "valid", "validation"),
+}
 TABLE, ROBOFLOW_CLASSES = "tags.csv", "_classes.csv"
 
 
@@ -44,19 +50,26 @@ def read_folder(root: Path, split: str = "train") -> TaggedDataset:
     """Read all images below `root` with their tags; ids are paths relative to it, without suffix.
 
     Raises:
-        ValueError: the folder has no image at all or no tags for any of them, or there is no such split.
+        UserError: the folder has no image at all or no tags for any of them, or there is no such split.
     """
     folders = _split_folders(root)
     if not folders and split not in ("train", "val", "fit"):
-        raise ValueError(
+        raise UserError(
             f"split: {root} is a plain folder, which has train, val and fit, not {split!r}; give a VOC or COCO layout "
             "for it, or train without it (--set data.test=none)"
         )
-    folders = folders or {"train": root}
+    reports = {name: Report(root) for name in folders or ("train",)}
+    written = {name: _read_tags(folders.get(name, root), report) for name, report in reports.items()}
     # The classes of all splits: of one split's alone, a rare class would be unknown in another.
-    names = [tag for folder in folders.values() for tags in _read_tags(folder, Report(root)).values() for tag in tags]
+    names = [tag for tags_of in written.values() for tags in tags_of.values() for tag in tags]
+    _refuse_layout_words(root, names)
     labels = read_labels_txt(root) or merged_labels(names)
-    return read_split(root.name, split, folders, lambda name: _read(root, folders[name], labels))
+    return read_split(
+        root.name,
+        split,
+        reports,
+        lambda name: _dataset(root, folders.get(name, root), written[name], labels, reports[name]),
+    )
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
@@ -68,32 +81,40 @@ def _split_folders(root: Path) -> dict[str, Path]:
     return folders if whole and (len(folders) > 1 or any(path.is_dir() for path in entries(folders["train"]))) else {}
 
 
-def _read(root: Path, folder: Path, labels: Sequence[str]) -> TaggedDataset:
-    report = Report(root)
-    written = _read_tags(folder, report)
+def _refuse_layout_words(root: Path, names: Sequence[str]) -> None:
+    words = sorted(set(names))
+    if words and {word.lower() for word in words} <= LAYOUT_WORDS:
+        raise UserError(
+            f"data: {root} has folders named {', '.join(words)}, which are no classes, and no file that says what is "
+            "in their images: add tags.csv or the annotations"
+        )
+
+
+def _dataset(root: Path, folder: Path, written: _TagsOfFile, labels: Sequence[str], report: Report) -> TaggedDataset:
     if not any(written.values()):
         reasons = "".join(f"; {problem.file}: {problem.message}" for problem in report.problems[:1])
-        raise ValueError(
-            f"{folder}: {len(image_paths(folder))} images and no tags; add tags.csv, x.txt beside x.jpg, or "
+        raise UserError(
+            f"{folder}: {len(find_images(folder).paths)} images and no tags; add tags.csv, x.txt beside x.jpg, or "
             f"sub-folders{reasons}"
         )
-    report_unusable(folder, report)
     images = [_written_image(root, folder / path, tags) for path, tags in written.items()]
     return checked_dataset(root.name, labels, images, report)
 
 
 def _written_image(root: Path, path: Path, tags: tuple[str, ...]) -> WrittenImage:
-    image_id = path.relative_to(root).with_suffix("").as_posix()
-    return WrittenImage(image_id, path, path, "tags", tags)
+    return WrittenImage(image_id(root, path), path, path, "tags", tags)
 
 
 def _read_tags(folder: Path, report: Report) -> _TagsOfFile:
     """Return the tags of those images of which they are known; the others are reported.
 
     Raises:
-        ValueError: there is no image.
+        UserError: there is no image.
     """
-    paths = find_images(folder).paths
+    files = find_images(folder)
+    for problem in files.problems:
+        report.add(folder / problem.path, problem.code, problem.message)
+    paths = files.paths
     for name, read in ((TABLE, _rows_of_table), (ROBOFLOW_CLASSES, _rows_of_classes)):
         if is_file(folder / name):
             return _tags_from_csv(folder, folder / name, read(folder / name), paths, report)
@@ -122,13 +143,14 @@ def _rows_of_table(path: Path) -> _TagsOfFile:
 
 def _rows_of_classes(path: Path) -> _TagsOfFile:
     """Return the tags of Roboflow's table: a column for the file, and one with 0 or 1 for each class."""
-    header, *lines = csv.reader(path.read_text(encoding="utf-8-sig", errors="replace").splitlines())
+    try:
+        lines = [line for line in csv.reader(read_lines(path)) if line]
+    except csv.Error as error:
+        raise UserError(f"{path} cannot be read as a CSV ({error})") from error
+    names = [name.strip() for name in lines[0][1:]] if lines else []
     return {
-        line[0].strip(): tuple(
-            name.strip() for name, value in zip(header[1:], line[1:], strict=False) if value.strip() == "1"
-        )
-        for line in lines
-        if line
+        line[0].strip(): tuple(name for name, value in zip(names, line[1:], strict=False) if value.strip() == "1")
+        for line in lines[1:]
     }
 
 
@@ -137,13 +159,13 @@ def _tags_from_csv(folder: Path, table: Path, listed: _TagsOfFile, paths: Sequen
     if matched.note is not None:
         report.notes.append(f"{table.name}: {matched.note}")
     tags = matched.tags_by_path(listed)
-    unusable = {problem.path for problem in find_images(folder).problems}
+    unusable = {problem.file for problem in report.problems}
     for name, candidates in matched.candidates_of.items():
         if ".." in PurePosixPath(name).parts:
             report.add(table, f"file {name!r}", "it is not below the folder; it is left out")
         elif candidates:
             report.add(table, f"file {name!r}", f"{ambiguous(candidates)}; the row is left out")
-        elif name not in unusable:
+        elif not {name, (folder / name).relative_to(report.root).as_posix()} & unusable:
             report.add(folder / name, "image", f"{table.name} names the image, but it is missing")
     for path in paths:
         if path not in tags:

@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from training.data.checks import Report, merged_labels, read_labels_txt
-from training.data.formats.documents import root_documents
-from training.data.locate import is_file, locate, report_unnamed
+from training.data.formats.documents import documents
+from training.data.locate import image_id, is_file, locate, report_unnamed
 from training.data.splits import read_split
 from training.data.tagged import Box, TaggedDataset
 from training.data.written import Polygon, WrittenImage, WrittenObject, checked_dataset
@@ -42,7 +42,7 @@ def read_label_studio(root: Path, split: str) -> TaggedDataset:
 
 
 def _tasks(root: Path) -> tuple[Path, list[Json]] | None:
-    for path, document in root_documents(root):
+    for path, document in documents(root):
         tasks = [task for task in document if isinstance(task, dict)] if isinstance(document, list) else []
         if any(_is_full(task) or _image_of(task) is not None for task in tasks):
             return path, tasks
@@ -117,9 +117,8 @@ def _written(
     if results is None:
         report.add(path, field, "the task has no annotation; the image is left out")
         return None
-    relative = path.relative_to(root) if path.is_relative_to(root) else path
     return WrittenImage(
-        relative.with_suffix("").as_posix(),
+        image_id(root, path),
         path,
         source,
         field,

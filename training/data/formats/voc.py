@@ -38,6 +38,7 @@ from weaksam.files.image_files import IMAGE_SUFFIXES
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "")
+_MASK_FOLDERS = ("SegmentationClass", "SegmentationObject")
 _SUFFIXES = (*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES))
 _CLASS_LIST_LINE = re.compile(r"(.+?)\s+(?:-1|0|1)")  # per-class lists of VOC have a second column
 
@@ -113,9 +114,9 @@ def _read(root: Path, split: str) -> TaggedDataset:
     shift = 0.0 if _is_zero_based(read.values()) else 1.0
     images = [_written(root, folder, image_id, annotation, shift, report) for image_id, annotation in read.items()]
     if not is_file(_list_path(root, split)):
-        below = folder if folder.name != "Annotations" else _image_folder(root)
-        paths = [*(image.path for image in images), *(_image_path(root, folder, image_id) for image_id in ids)]
-        report_unnamed(below, paths, "the image has no annotation", report)
+        paths = (_image_path(root, folder, image_id) for image_id in ids)
+        others = (path.name for path in _beside(root).values() if path != folder)
+        report_unnamed(root, paths, "the image has no annotation", report, (*_MASK_FOLDERS, *others))
     labels = read_labels_txt(root) or merged_labels(_all_names(folder))
     return checked_dataset(f"{root.name}/{split}", labels, images, report)
 
@@ -208,10 +209,6 @@ def _written(
 def _half_open(corners: Box, shift: float) -> Box:
     x0, y0, x1, y1 = corners
     return x0 - shift, y0 - shift, x1, y1
-
-
-def _image_folder(root: Path) -> Path:
-    return next((root / name for name in _IMAGE_FOLDERS[:-1] if (root / name).is_dir()), root)
 
 
 def _image_path(root: Path, folder: Path, image_id: str) -> Path:

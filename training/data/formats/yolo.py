@@ -22,10 +22,11 @@ from typing import Any
 import yaml
 
 from training.data.checks import Report, distinct_labels, read_lines
-from training.data.locate import entries, image_paths, is_file, report_unusable
+from training.data.locate import entries, image_id, image_paths, is_file, report_unnamed
 from training.data.splits import read_split, split_of_name
 from training.data.tagged import TaggedDataset
 from training.data.written import WrittenImage, WrittenObject, checked_dataset
+from weaksam.errors import UserError
 
 SPLIT_KEYS = ("train", "val", "valid", "test")
 BOX_NUMBERS, BOX_AND_SCORE_NUMBERS, MIN_POLYGON_NUMBERS = 4, 5, 6
@@ -39,12 +40,12 @@ def read_yolo(root: Path, split: str) -> TaggedDataset:
     """Read the images of one split; see `read_split` for `val` and `fit`.
 
     Raises:
-        ValueError: data.yaml cannot be used, or there is no such split.
+        UserError: data.yaml cannot be used, or there is no such split.
     """
     config = _config(root)
     names = _class_names(root, config)
-    folders = _image_folders(root, config)
-    return read_split(root.name, split, folders, lambda name: _read(root, folders[name], names, name))
+    paths_of = {name: _images(root, places) for name, places in _image_folders(root, config).items()}
+    return read_split(root.name, split, paths_of, lambda name: _read(root, paths_of, names, name))
 
 
 def _yaml_path(root: Path) -> Path | None:
@@ -67,9 +68,9 @@ def _config(root: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8-sig", errors="replace"))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ValueError(f"{path}: is not YAML ({' '.join(str(error).split())}); write it anew") from error
+        raise UserError(f"{path}: is not YAML ({' '.join(str(error).split())}); write it anew") from error
     if not isinstance(config, dict):
-        raise ValueError(f"{path}: must hold names: and the folders of train: and val:")
+        raise UserError(f"{path}: must hold names: and the folders of train: and val:")
     return config
 
 
@@ -78,7 +79,7 @@ def _class_names(root: Path, config: dict[str, Any]) -> dict[int, str]:
     rows = list(enumerate(names)) if isinstance(names, list) else list(names.items()) if isinstance(names, dict) else []
     by_index = {int(index): str(name) for index, name in rows if str(index).isdecimal() and str(name).strip()}
     if not by_index:
-        raise ValueError(f"{_yaml_path(root) or root / 'classes.txt'}: names: must list the classes")
+        raise UserError(f"{_yaml_path(root) or root / 'classes.txt'}: names: must list the classes")
     return by_index
 
 
@@ -103,27 +104,28 @@ def _existing(root: Path, base: Any, entry: Any) -> list[Path]:
     found = []
     for text in texts:
         inside = [part for part in PurePosixPath(text.replace("\\", "/")).parts if part not in ("..", ".", "/")]
-        tails = (Path(*inside[first:]) for first in range(len(inside)))
-        possible = (root / str(base or ".") / text, root / text, *(root / tail for tail in tails))
+        whole, *tails = [root / Path(*inside[first:]) for first in range(len(inside))] or [root]
+        possible = (whole, root / str(base or ".") / text, root / text, *tails)
         found += [path for path in possible if path.is_dir() or is_file(path)][:1]
     return found
 
 
-def _read(root: Path, places: list[Path], names: dict[int, str], split: str) -> TaggedDataset:
+def _read(root: Path, paths_of: dict[str, list[Path]], names: dict[int, str], split: str) -> TaggedDataset:
     report = Report(root)
     images = []
-    for path in _images(root, places, report):
+    for path in paths_of[split]:
         label_path = _label_path(root, path)
         objects = tuple(_objects(label_path, names, report)) if is_file(label_path) else ()
-        images.append(WrittenImage(_id_of(root, path), path, label_path, "image", objects=objects, in_shares=True))
+        images.append(WrittenImage(image_id(root, path), path, label_path, objects=objects, in_shares=True))
+    named = (path for paths in paths_of.values() for path in paths)
+    report_unnamed(root, named, "the image lies in none of the folders of splits", report)
     return checked_dataset(f"{root.name}/{split}", distinct_labels(names[i] for i in sorted(names)), images, report)
 
 
-def _images(root: Path, places: Iterable[Path], report: Report) -> list[Path]:
+def _images(root: Path, places: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for place in places:
         if place.is_dir():
-            report_unusable(place, report)
             found += [place / path for path in image_paths(place)]
         else:  # a list of images, below the root or beside the list
             lines = read_lines(place)
@@ -131,11 +133,6 @@ def _images(root: Path, places: Iterable[Path], report: Report) -> list[Path]:
                 next((p for p in (root / line, place.parent / line) if is_file(p)), root / line) for line in lines
             ]
     return list(dict.fromkeys(found))
-
-
-def _id_of(root: Path, path: Path) -> str:
-    relative = path.relative_to(root) if path.is_relative_to(root) else path
-    return relative.with_suffix("").as_posix()
 
 
 def _label_path(root: Path, image: Path) -> Path:

@@ -6,6 +6,7 @@ from copy import deepcopy
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import nn
 from torch.nn import functional
@@ -19,6 +20,7 @@ from models.nets.many_prompts import decode_many
 from models.nets.wsod import RoiHead, build_wsod, pool_rois
 from tests.bench.reference import sam_predictor
 from tests.support.reference_decoder import decode_prompts
+from weaksam.errors import UserError
 
 SIDE = 64
 
@@ -133,8 +135,22 @@ def test_backbone_weights_of_another_network_are_refused(tmp_path: object) -> No
 
     path = f"{tmp_path}/other.safetensors"
     save_file({"conv.weight": torch.zeros(3)}, path)
-    with pytest.raises(RuntimeError, match="conv.weight"):
+    with pytest.raises(UserError, match=r"is not of the backbone mobilenetv2_100: \d+ tensors are missing, .* give"):
         create_backbone("mobilenetv2_100", path)
+
+
+def test_weights_of_another_width_are_refused(tmp_path: object) -> None:
+    from safetensors.torch import save_file
+
+    path = f"{tmp_path}/narrow.safetensors"
+    save_file(timm.create_model("mobilenetv2_050").state_dict(), path)
+    with pytest.raises(UserError, match="is not of the backbone mobilenetv2_100: .* another shape, conv_stem.weight"):
+        create_backbone("mobilenetv2_100", path)
+
+
+def test_a_backbone_that_timm_does_not_know_is_named_with_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"timm knows no model 'mobilnetv2_100' \(nearest: mobilenetv2_100"):
+        create_backbone("mobilnetv2_100")
 
 
 def test_all_six_stages_of_the_shared_backbone_load(backbone_weights_path: object) -> None:

@@ -14,15 +14,8 @@ from segment_anything.modeling import Sam
 
 from models.letterbox import Letterbox
 from models.nets.many_prompts import decode_many
-from models.nets.official_sam import (
-    FILL_RGB,
-    PIXEL_MEAN,
-    PIXEL_STD,
-    CheckpointError,
-    OfficialSam,
-    load_official_sam,
-    sizes_of,
-)
+from models.nets.official_sam import OfficialSam, load_official_sam, sizes_of
+from models.nets.published import FILL_RGB, PIXEL_MEAN, PIXEL_STD, CheckpointError, read_checkpoint
 from tests.support.official_sam import SMALL, write_small_checkpoint
 
 IMAGE_HW = (96, 160)
@@ -36,7 +29,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def net(checkpoint: Path) -> OfficialSam:
-    return load_official_sam(checkpoint)[0]
+    return load_official_sam(read_checkpoint(checkpoint), checkpoint)[0]
 
 
 @pytest.mark.parametrize("name", OFFICIAL_SIZES)
@@ -52,7 +45,7 @@ def test_the_registrys_networks_are_recognised_by_their_tensors(name: str) -> No
 
 
 def test_sizes_are_those_the_file_was_made_with(checkpoint: Path) -> None:
-    assert load_official_sam(checkpoint)[1] == SMALL
+    assert load_official_sam(read_checkpoint(checkpoint), checkpoint)[1] == SMALL
 
 
 def test_pictures_are_normalised_as_published_and_padding_is_zero(net: OfficialSam) -> None:
@@ -112,7 +105,7 @@ def test_other_files_are_refused(tmp_path: Path, write: Callable[[Path], object]
     path = tmp_path / "x.pth"
     write(path)
     with pytest.raises(CheckpointError, match=sentence) as refused:
-        load_official_sam(path)
+        load_official_sam(read_checkpoint(path), path)
     assert str(refused.value).startswith(str(path))
     assert "\n" not in str(refused.value)
 

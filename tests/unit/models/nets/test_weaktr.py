@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from models.nets.cam import CnnCam
 from models.nets.cam_nets import AveragedCam, build_cam, build_cam_of_run
 from models.nets.weaktr import AttentionFusion, WeakTr, WeakTrSettings, build_weaktr, resize_positions
+from weaksam.errors import UserError
 
 VIT, SIDE, CLASSES = "test_vit", 64, 5
 SETTINGS = WeakTrSettings(cross_blocks=(3, 5))
@@ -134,7 +135,7 @@ def test_a_checkpoint_of_the_vit_is_taken_over(tmp_path: Path) -> None:
     token = (vit.cls_token + vit.pos_embed[:, :1]).detach()
     assert (net.class_tokens - token).abs().max() < 0.2, "each class begins near the one class token there was"
     assert len({tuple(token) for token in net.class_tokens[0].tolist()}) == CLASSES
-    with pytest.raises(RuntimeError, match="Missing key"):
+    with pytest.raises(UserError, match="is not of the backbone vit_tiny_patch16_224"):
         build_weaktr("vit_tiny_patch16_224", CLASSES, 64, SETTINGS, str(tmp_path / "vit.safetensors"))
 
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -12,6 +15,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from models.bundle import Bundle
 from service.backends.ort import LASTING_ERRORS, PASSING_ERRORS, PROVIDERS, OrtBackend, mapped_errors
 from service.errors import BackendFailure, BackendMismatch, BackendUnavailable, NotAnImage
+from tests.support.service_parts import PATIENCE_S, until
 from tests.support.tiny_bundle import CAM, picture, repaired, write_tiny_bundle
 
 
@@ -90,3 +94,41 @@ async def test_runs_go_on_at_the_same_time(tiny_bundle: Bundle) -> None:
     answers = await asyncio.gather(*(backend.infer("cam", inputs, ("scores",)) for _ in range(20)))
     assert all((answer["scores"] == 0).all() for answer in answers)
     await backend.aclose()
+
+
+@pytest.mark.skipif(os.cpu_count() == 1, reason="one core: there is nothing to share")
+async def test_a_run_alone_takes_all_cores_and_runs_together_one_each(tiny_bundle: Bundle) -> None:
+    backend = OrtBackend(tiny_bundle, concurrent_runs=2)
+    go_on, threads = threading.Event(), list[int]()
+    for sessions in (backend._alone, backend._together):
+        sessions["cam"] = Recorder(sessions["cam"], threads, go_on)
+    inputs = {"image": picture()[None]}
+    alone = asyncio.create_task(backend.infer("cam", inputs, ("scores",)))
+    await until(lambda: len(threads) == 1)
+    joined = asyncio.create_task(backend.infer("cam", inputs, ("scores",)))
+    await until(lambda: len(threads) == 2)
+    go_on.set()
+    await asyncio.gather(alone, joined)
+    await backend.infer("cam", inputs, ("scores",))
+    assert threads == [0, 1, 0]
+    await backend.aclose()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+async def test_a_given_number_of_threads_is_kept(tiny_bundle: Bundle, threads: int) -> None:
+    backend = OrtBackend(tiny_bundle, intra_op_threads=threads)
+    assert backend._alone is backend._together
+    assert backend._alone["cam"].get_session_options().intra_op_num_threads == threads
+    await backend.aclose()
+
+
+class Recorder:
+    """A session that notes its number of threads when a run begins, and goes on when it is told to."""
+
+    def __init__(self, session: Any, threads: list[int], go_on: threading.Event) -> None:
+        self._session, self._threads, self._go_on = session, threads, go_on
+
+    def run(self, *arguments: Any) -> Any:
+        self._threads.append(self._session.get_session_options().intra_op_num_threads)
+        assert self._go_on.wait(PATIENCE_S)
+        return self._session.run(*arguments)

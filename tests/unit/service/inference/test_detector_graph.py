@@ -25,7 +25,8 @@ from tests.support.service_parts import (
     tiny_pipeline,
 )
 from tests.support.tiny_bundle import picture, write_tiny_bundle
-from weaksam.schemas import Detection, DetectOptions, RleMask
+from weaksam.mask_schemas import RleMask
+from weaksam.schemas import Detection, DetectOptions
 
 PATCH = (16, 16, 32, 32)
 RED_AND_BLUE = picture((PATCH, RED), ((40, 40, 56, 52), BLUE))

@@ -31,7 +31,8 @@ from tests.support.service_parts import (
 )
 from tests.support.tiny_bundle import picture, write_tiny_bundle
 from weaksam.formats.polygons import polygons_to_mask
-from weaksam.schemas import Detection, DetectOptions, DetectResult, PngMask, PolygonMask, RleMask
+from weaksam.mask_schemas import PngMask, PolygonMask, RleMask
+from weaksam.schemas import Detection, DetectOptions, DetectResult
 
 PATCH = (16, 16, 32, 32)
 

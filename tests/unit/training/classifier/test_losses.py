@@ -36,6 +36,13 @@ def test_the_lower_half_of_a_tagged_map_must_say_no() -> None:
     assert loss.item() == pytest.approx((softplus(-1) + softplus(1)) / 2)
 
 
+def test_images_of_nothing_have_no_background_loss_but_a_gradient() -> None:
+    maps = torch.ones(1, 2, 2, 2, requires_grad=True)
+    loss = background_loss(maps, torch.zeros(1, 2), 0.5)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert (loss.item(), float(maps.grad.abs().sum()) if maps.grad is not None else None) == (0.0, 0.0)
+
+
 def test_a_share_of_less_than_a_cell_is_the_lowest_cell() -> None:
     maps = torch.tensor([[[[3.0, 1.0], [-1.0, 2.0]]]])
     assert background_loss(maps, torch.ones(1, 1), 0.2).item() == pytest.approx(softplus(-1))

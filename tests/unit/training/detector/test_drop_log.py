@@ -8,7 +8,7 @@ from training.detector.drop_log import drop_figures
 BOX = [0.0, 0.0, 10.0, 10.0]
 FAR = [50.0, 50.0, 60.0, 60.0]
 FOREGROUND = Foreground(
-    pictures=torch.tensor([0, 0, 0, 1]),
+    images=torch.tensor([0, 0, 0, 1]),
     boxes_xyxy=torch.tensor([BOX, BOX, FAR, BOX]),
     labels=torch.tensor([1, 2, 1, 1]),
     losses=torch.tensor([[1.0, 1.0], [4.0, 5.0], [5.0, 15.0], [0.5, 0.0]]),
@@ -36,7 +36,7 @@ def test_rois_are_counted_by_normalised_loss_and_judged_by_true_boxes() -> None:
 
 
 def test_a_step_without_foreground_has_empty_figures() -> None:
-    columns = ("pictures", "boxes_xyxy", "labels", "losses", "dropped")
+    columns = ("images", "boxes_xyxy", "labels", "losses", "dropped")
     nothing = FOREGROUND._replace(**{name: getattr(FOREGROUND, name)[:0] for name in columns})
     figures = drop_figures(nothing, [torch.zeros(0, 4)], [torch.zeros(0, dtype=torch.int64)])
     assert figures["foreground"] == figures["dropped"] == sum(figures["rois_by_loss"]) == 0

@@ -127,7 +127,7 @@ async def test_what_the_pipeline_answers_is_measured(
     assert oracle.encodes == 1, "the run without tags must reuse the features"
 
 
-async def test_a_picture_without_tags_counts_against_predicted_tags_only(tmp_path: Path) -> None:
+async def test_an_image_without_tags_counts_against_predicted_tags_only(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     images = [_image(tmp_path / "empty", tags=()), _image(tmp_path)]
 
@@ -137,7 +137,7 @@ async def test_a_picture_without_tags_counts_against_predicted_tags_only(tmp_pat
     assert report["ap50"] == 0.5, "of equal scores the first image's, a miss, comes first"
 
 
-def test_a_split_without_pictures_is_an_error(tmp_path: Path) -> None:
+def test_a_split_without_images_is_an_error(tmp_path: Path) -> None:
     list(generate_scenes(tmp_path, 1, 0, (96, 128), {"test": 1.0}))
     next((tmp_path / "JPEGImages").iterdir()).unlink()
 

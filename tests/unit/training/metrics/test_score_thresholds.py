@@ -23,7 +23,7 @@ def test_a_threshold_is_never_below_the_least() -> None:
     assert best_f1_threshold(column(0.004, 0.001), np.array([True, True])) == MIN_THRESHOLD
 
 
-def test_nine_in_ten_tagged_pictures_reach_their_threshold() -> None:
+def test_nine_in_ten_tagged_images_reach_their_threshold() -> None:
     scores = column(*(np.arange(1, 12) / 20).tolist())
     tagged = np.array([False] + [True] * 10)
     assert np.mean(scores[tagged] >= tag_recall_threshold(scores, tagged)) == pytest.approx(0.9)
@@ -37,7 +37,7 @@ def test_a_threshold_stays_within_its_bounds() -> None:
     assert tag_recall_threshold(column(0.1, 0.2, 0.3), tagged, min_threshold=0.25) == 0.25
 
 
-def test_a_class_without_pictures_gets_the_median_of_the_others() -> None:
+def test_a_class_without_images_gets_the_median_of_the_others() -> None:
     scores = np.stack([column(0.9, 0.1), column(0.1, 0.7), column(0.2, 0.2)], axis=1)
     tags = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
     assert thresholds_by_class(scores, tags, best_f1_threshold) == pytest.approx([0.5, 0.4, 0.45])

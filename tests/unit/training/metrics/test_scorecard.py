@@ -111,7 +111,7 @@ def test_masks_are_judged_by_their_own_overlap() -> None:
     assert report["per_class"]["Nut"]["mask_ap50"] == report["mask_ap50"]
 
 
-def test_pictures_without_proposals_or_detections() -> None:
+def test_images_without_proposals_or_detections() -> None:
     card = Scorecard()
     card.add([NUT], _found(), _found(), _proposed())
 

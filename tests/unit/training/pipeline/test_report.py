@@ -10,7 +10,7 @@ from PIL import Image
 
 from training.data.tagged import TaggedImage, TrueObject
 from training.pipeline.losses import MAX_CHECKED_IMAGES, checked_images
-from training.pipeline.report_images import picture_score
+from training.pipeline.report_images import image_score
 from training.pipeline.report_plots import dropped_by_step, loss_against_error, loss_curves, read_log
 
 BOLT, NUT = (10.0, 10.0, 20.0, 20.0), (30.0, 30.0, 50.0, 50.0)
@@ -37,7 +37,7 @@ def test_pictures_are_ranked_by_f1(rows: list[tuple[str, float, tuple[float, ...
     image = TaggedImage(
         "a", Path("a.png"), (80, 80), ("Bolt", "Nut"), (TrueObject("Bolt", BOLT), TrueObject("Nut", NUT))
     )
-    assert picture_score(image, answer(*rows), lambda row: row["score"] >= 0.5) == pytest.approx(score)
+    assert image_score(image, answer(*rows), lambda row: row["score"] >= 0.5) == pytest.approx(score)
 
 
 def test_checked_images_are_spread_evenly_and_hold_the_chosen_ones() -> None:

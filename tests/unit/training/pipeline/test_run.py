@@ -17,7 +17,7 @@ def test_a_segmenter_that_is_missing_is_named_before_anything_is_trained(tmp_pat
     assert not [path for path in run_dir.iterdir() if path.is_dir()], "a stage had begun"
 
 
-def test_a_misspelt_picture_of_the_report_is_named_with_the_nearest(tmp_path: Path) -> None:
+def test_a_misspelt_image_of_the_report_is_named_with_the_nearest(tmp_path: Path) -> None:
     settings = ["data.test=none", 'report.chosen=["JPEGImages/00001"]']
     with pytest.raises(ValueError, match=r"report\.chosen: .*'JPEGImages/00001' \(nearest: JPEGImages/0000"):
         run_pipeline(load_pipeline(SMOKE, settings), tmp_path / "run")

@@ -47,7 +47,7 @@ def test_what_is_no_object_hides_others_and_has_no_mask() -> None:
     assert image.masks.sum() == 40
 
 
-def test_a_picture_of_nothing_has_no_masks() -> None:
+def test_an_image_of_nothing_has_no_masks() -> None:
     image = compose_image(np.random.default_rng(0), np.full((30, 40, 3), 0.4, np.float32), [], LIGHT)
 
     assert image.masks.shape == (0, 30, 40)

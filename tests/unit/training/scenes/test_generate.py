@@ -46,7 +46,7 @@ def test_the_written_set_is_one_in_both_layouts(tmp_path: Path, capsys: pytest.C
         assert row["bbox"] == expected
 
 
-def test_a_picture_depends_on_its_seed_and_index_alone(tmp_path: Path) -> None:
+def test_an_image_depends_on_its_seed_and_index_alone(tmp_path: Path) -> None:
     for name, count, seed in (("few", 2, 3), ("many", 4, 3), ("other", 2, 4)):
         list(generate_scenes(tmp_path / name, count, seed, (96, 128)))
     first, again, other = (
@@ -76,7 +76,7 @@ def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
         list(generate_scenes(tmp_path, 1, 0, (96, 128)))
 
 
-def test_sample_pictures_are_what_the_command_draws(tmp_path: Path, repository_dir: Path) -> None:
+def test_sample_images_are_what_the_command_draws(tmp_path: Path, repository_dir: Path) -> None:
     """Tags exactly; pixels nearly, since another build of OpenCV or Pillow may round otherwise."""
     write_sample_images(tmp_path)
 

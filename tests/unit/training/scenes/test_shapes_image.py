@@ -51,7 +51,7 @@ def test_objects_differ_from_their_surroundings() -> None:
     assert np.quantile(contrasts, 0.05) < 15, "some objects must be hard to see"
 
 
-def test_pictures_vary_in_brightness_and_grain() -> None:
+def test_images_vary_in_brightness_and_grain() -> None:
     images = [draw_shapes_image(np.random.default_rng([3, seed]), (128, 128))[0] for seed in range(40)]
 
     means = [image.mean() for image in images]

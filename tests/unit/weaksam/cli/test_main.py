@@ -142,3 +142,29 @@ def test_the_server_offers_every_setting(repository_dir: Path) -> None:
     listed = run(repository_dir, "serve", "--help").stdout
     for name in Settings.model_fields:
         assert f"--{name.replace('_', '-')} " in listed
+
+
+RAISE = """
+from weaksam.cli import main as command_line
+from weaksam.errors import UserError
+def app():
+    raise {error}
+command_line.app = app
+command_line.main()
+"""
+
+
+@pytest.mark.parametrize("error", ["UserError('lr is 0: give more')", "OSError(28, 'No space left on device')"])
+def test_a_mistake_of_the_user_is_one_sentence(repository_dir: Path, error: str) -> None:
+    ended = run(repository_dir, code=RAISE.format(error=error))
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1
+    assert ended.stderr.startswith("weaksam: ")
+
+
+@pytest.mark.parametrize("error", ["ValueError('not enough values to unpack')", "RuntimeError('size mismatch')"])
+def test_a_fault_of_the_program_shows_where_it_arose(repository_dir: Path, error: str) -> None:
+    ended = run(repository_dir, code=RAISE.format(error=error))
+    assert ended.returncode == 1
+    assert "Traceback" in ended.stderr
+    assert "in app" in ended.stderr

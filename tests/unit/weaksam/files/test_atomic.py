@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from weaksam.files.atomic import replacing, replacing_bytes, write_text
+from weaksam.files.atomic import replacing, replacing_bytes, replacing_files, write_text
 
 OTHER_WRITER = (
     "import sys, pathlib; from weaksam.files.atomic import write_text; write_text(pathlib.Path(sys.argv[1]), 'other')"
@@ -60,3 +60,37 @@ def test_two_processes_that_write_one_file_do_not_meet(tmp_path: Path, repositor
         file.write("whole")
     assert path.read_text() == "ours, whole"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_files_come_together_or_not_at_all(tmp_path: Path) -> None:
+    for name, text in (("graph", "old"), ("manifest", "old"), ("notes", "kept")):
+        (tmp_path / name).write_text(text)
+
+    def fail() -> None:
+        with replacing_files(tmp_path, "manifest") as draft:
+            (draft / "graph").write_text("half")
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        fail()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "graph": "old",
+        "manifest": "old",
+        "notes": "kept",
+    }
+    with replacing_files(tmp_path, "manifest") as draft:
+        for name in ("manifest", "graph"):
+            (draft / name).write_text("new")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "graph": "new",
+        "manifest": "new",
+        "notes": "kept",
+    }
+
+
+def test_the_draft_of_a_killed_process_is_no_part_of_the_next(tmp_path: Path) -> None:
+    (tmp_path / ".draft").mkdir()
+    (tmp_path / ".draft" / "graph").write_text("half")
+    with replacing_files(tmp_path, "manifest") as draft:
+        (draft / "manifest").write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest"]

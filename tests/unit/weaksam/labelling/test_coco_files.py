@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 from models.masks import decode_rle
 from tests.support.answers import detect_result
 from tests.support.fake_service import HEIGHT_PX, LABELS, WIDTH_PX
-from weaksam.labelling.coco_files import CocoSource, write_coco_dataset, write_coco_results
+from weaksam.labelling.coco_files import coco_files
 from weaksam.schemas import BundleInfo
 
 TAGS = {"a/x.jpg": ["Bolt", "Nut"], "b/x.jpg": [], "b/y.jpg": ["Wrench"]}
@@ -20,8 +20,11 @@ IMAGE_IDS = {"a/x.jpg": 1, "b/x.jpg": 2, "b/y.jpg": 4}
 BUNDLE = BundleInfo(name="fake", version="1", digest="d" * 64)
 
 
-def source_of(image_ids: dict[str, int]) -> CocoSource:
-    return CocoSource(LABELS, BUNDLE, image_ids, lambda image: detect_result(image.encode(), TAGS[image]))
+def write(folder: Path, image_ids: dict[str, int]) -> int:
+    with coco_files(LABELS, BUNDLE, folder / "dataset.json", folder / "results.json") as files:
+        for image, image_id in image_ids.items():
+            files.add(image, image_id, detect_result(image.encode(), TAGS[image]))
+        return files.results.count
 
 
 def read(path: Path) -> Any:
@@ -30,9 +33,7 @@ def read(path: Path) -> Any:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    source = source_of(IMAGE_IDS)
-    write_coco_dataset(source, tmp_path / "dataset.json")
-    assert write_coco_results(source, tmp_path / "results.json") == 3
+    assert write(tmp_path, IMAGE_IDS) == 3
     return tmp_path
 
 
@@ -75,22 +76,18 @@ def test_a_result_has_the_fields_of_the_format(files: Path) -> None:
 
 
 def test_no_detections_are_empty_arrays(tmp_path: Path) -> None:
-    source = source_of({"b/x.jpg": 1})
-    write_coco_dataset(source, tmp_path / "dataset.json")
-    assert write_coco_results(source, tmp_path / "results.json") == 0
+    assert write(tmp_path, {"b/x.jpg": 1}) == 0
     assert read(tmp_path / "results.json") == []
     assert read(tmp_path / "dataset.json")["annotations"] == []
     assert len(read(tmp_path / "dataset.json")["images"]) == 1
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "results.json"
-    path.write_text("old", encoding="utf-8")
-
-    def broken(image: str) -> Any:
-        raise OSError(image)
-
-    with pytest.raises(OSError, match="a.jpg"):
-        write_coco_results(CocoSource(LABELS, BUNDLE, {"a.jpg": 1}, broken), path)
-    assert path.read_text(encoding="utf-8") == "old"
-    assert list(tmp_path.iterdir()) == [path]
+def test_a_failed_write_leaves_the_old_files(tmp_path: Path) -> None:
+    for name in ("dataset.json", "results.json"):
+        (tmp_path / name).write_text("old", encoding="utf-8")
+    with pytest.raises(KeyError, match="absent.jpg"):
+        write(tmp_path, {"a/x.jpg": 1, "absent.jpg": 2})
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "dataset.json": "old",
+        "results.json": "old",
+    }

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
+import resource
 from pathlib import Path
 
 import pytest
 
 from tests.support.answers import detect_result
-from weaksam.labelling.journal import Journal, JournalError, RunIdentity, Stamp, open_journal, stamp_of
+from weaksam.labelling.journal import Journal, JournalError, RunIdentity, Stamp, open_journal, reopen_journal, stamp_of
 from weaksam.schemas import BundleInfo
 
 STAMP = Stamp(3, 4, ("Bolt",))
@@ -147,3 +151,50 @@ def test_a_stamp_tells_a_changed_image_and_changed_tags(tmp_path: Path) -> None:
     assert stamp_of(image, ("Nut",)) != before
     image.write_bytes(b"longer")
     assert stamp_of(image, ("Bolt",)) != before
+
+
+def test_a_file_system_without_locks_is_one_sentence(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The only stand-in for a system call here: no file system at hand refuses locks."""
+
+    def refuse(file: object, kind: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    sentence = r"journal\.jsonl cannot be locked, as some network folders cannot \(.*\): give an --out on a disk"
+    with pytest.raises(JournalError, match=sentence), open_journal(path, IDENTITY):
+        pass
+    with pytest.raises(JournalError, match=sentence), reopen_journal(path):
+        pass
+
+
+def test_a_full_disk_leaves_no_half_line(path: Path) -> None:
+    whole = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with open_journal(path, IDENTITY) as journal:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 40, hard))
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                add(journal, "c.jpg")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert not journal.holds("c.jpg", STAMP)
+        assert path.read_bytes() == whole
+        add(journal, "c.jpg")
+        assert journal.result("c.jpg") == detect_result(b"c.jpg", ["Bolt"])
+
+
+def test_a_name_that_looks_like_the_result_does_not_confuse_the_reader(path: Path) -> None:
+    odd = 'a","answer":{.jpg'
+    stamp = Stamp(1, 2, ('x","answer":{"y',))
+    with open_journal(path, IDENTITY) as journal:
+        journal.add(odd, stamp, detect_result(b"odd", ["Bolt"]))
+    with open_journal(path, IDENTITY) as journal:
+        assert journal.holds(odd, stamp)
+        assert journal.result(odd) == detect_result(b"odd", ["Bolt"])
+
+
+def test_a_damaged_result_is_named_when_it_is_read(path: Path) -> None:
+    text = path.read_text().replace('"sha256":"', '"sha":"')
+    path.write_text(text)
+    with open_journal(path, IDENTITY) as journal, pytest.raises(JournalError, match="the result of a.jpg is damaged"):
+        journal.result("a.jpg")

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from models.image import EXIF_ORIENTATION
 from models.masks import decode_rle
 from tests.unit.training.data.conftest import write_image
 from training.data.formats.coco import read_coco
+from training.data.open_dataset import open_dataset
 
 Json = dict[str, Any]
 
@@ -151,3 +154,69 @@ def test_categories_that_cannot_be_told_apart(tmp_path: Path, second: Json, mess
 
     with pytest.raises(ValueError, match=rf"instances_train\.json: {message}"):
         read_coco(_write(tmp_path, document), "train")
+
+
+def test_ids_of_mixed_types_are_one_id(tmp_path: Path) -> None:
+    document = _document()
+    document["categories"] = [{"id": "5", "name": "Nut"}, {"id": 3, "name": "Bolt"}, {"id": "x", "name": "Pin"}]
+    document["images"][0]["id"], document["annotations"][0]["image_id"] = "7", 7.0
+    dataset = read_coco(_write(tmp_path, document), "train")
+    assert dataset.labels == ("Bolt", "Nut", "Pin")
+    assert [(image.id, image.tags) for image in dataset.images] == [("a", ("Nut",)), ("b", ("Bolt",))]
+    assert dataset.problems == ()
+
+
+@pytest.mark.parametrize("row", [None, 3, "x", [], {"image_id": None}, {"image_id": [7]}, {"image_id": {}}])
+def test_a_row_of_the_wrong_kind_is_one_row_of_the_report(tmp_path: Path, row: object) -> None:
+    document = _document()
+    document["annotations"].append(row)
+    document["images"].append(row)
+    dataset = read_coco(_write(tmp_path, document), "train")
+    assert [image.id for image in dataset.images] == ["a", "b"]
+    assert len(dataset.problems) == 2
+
+
+def test_an_image_without_annotations_is_a_negative(tmp_path: Path) -> None:
+    document = _document()
+    del document["annotations"][0]
+    dataset = read_coco(_write(tmp_path, document), "train")
+    assert [(image.id, image.tags) for image in dataset.images] == [("a", ()), ("b", ("Bolt",))]
+
+
+def test_boxes_and_masks_of_the_stored_frame_are_turned_upright(tmp_path: Path) -> None:
+    document = _document()
+    document["annotations"][0]["segmentation"] = [[10, 20, 30, 20, 30, 30, 10, 30]]
+    root = _write(tmp_path, document)
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 8
+    Image.new("RGB", (80, 60)).save(root / "images" / "a.jpg", exif=exif)
+    dataset = read_coco(root, "train")
+    (thing,) = dataset.images[0].objects
+    assert (dataset.problems, dataset.images[0].size_hw) == ((), (80, 60))
+    assert thing.box_xyxy == (20.0, 50.0, 30.0, 70.0)
+    assert thing.mask_rle is not None
+    rows, columns = np.nonzero(decode_rle(thing.mask_rle))
+    assert (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) == (20, 50, 30, 70)
+
+
+def test_one_file_for_all_images_and_names_of_another_machine(tmp_path: Path) -> None:
+    document = _document()
+    document["images"][0]["file_name"] = "C:\\photos\\images\\A.JPG"
+    root = _write(tmp_path, document, split="default")
+    assert [image.path.name for image in read_coco(root, "train").images] == ["a.jpg", "b.jpg"]
+    (root / "annotations" / "instances_default.json").rename(root / "result.json")
+    dataset = read_coco(root, "train")
+    assert [image.path.name for image in dataset.images] == ["a.jpg", "b.jpg"]
+    assert len(dataset.notes) == 1
+
+
+@pytest.mark.parametrize("folder", [".", "annotations"])
+def test_files_named_after_splits(tmp_path: Path, folder: str) -> None:
+    root = _write(tmp_path, _document())
+    whole = root / "annotations" / "instances_train.json"
+    for name in ("my_train.json", "my-valid.json"):
+        (root / folder / name).write_bytes(whole.read_bytes())
+    whole.unlink()
+    for split in ("train", "val"):
+        dataset = open_dataset(root, split)
+        assert (dataset.labels, len(dataset.images)) == (("Bolt", "Nut"), 2)

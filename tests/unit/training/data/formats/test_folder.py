@@ -7,6 +7,8 @@ import pytest
 
 from tests.unit.training.data.conftest import write_image
 from training.data.formats.folder import read_folder
+from training.data.open_dataset import open_dataset
+from weaksam.errors import UserError
 from weaksam.labelling.worklist import worklist_from_names
 
 
@@ -148,3 +150,13 @@ def test_labelling_and_training_see_the_same_images(tmp_path: Path) -> None:
 
     assert _tags(root) == {"nut/a": ("nut",), "pen/b": ("pen",)}
     assert set(worklist_from_names(root, "folder").tags) == {"nut/a.gif", "pen/b.png"}
+
+
+def test_folders_of_a_layout_that_is_not_known_are_no_classes(tmp_path: Path) -> None:
+    write_image(tmp_path / "images" / "a.jpg")
+    (tmp_path / "labels").mkdir()
+    with pytest.raises(UserError, match="has folders named images, which are no classes"):
+        open_dataset(tmp_path, "train")
+    (tmp_path / "labels" / "a.txt").write_text("0 0.5 0.5 0.1 0.1")
+    with pytest.raises(UserError, match=r"is a YOLO tree without data\.yaml or classes\.txt"):
+        open_dataset(tmp_path, "train")

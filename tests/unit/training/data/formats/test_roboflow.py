@@ -62,7 +62,7 @@ def test_coco(folders: Path) -> None:
 def test_an_image_that_the_file_does_not_name_is_reported(folders: Path) -> None:
     (folders / "train" / "_annotations.coco.json").write_text(coco("a.jpg"))
     problems = open_dataset(folders, "train").problems
-    assert [(problem.file, problem.field) for problem in problems] == [("train/b.jpg", "tags")]
+    assert [problem.file for problem in problems] == ["test/d.jpg", "train/b.jpg", "valid/c.jpg"]
 
 
 def test_voc(folders: Path) -> None:

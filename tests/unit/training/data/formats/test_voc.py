@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from models.image import EXIF_ORIENTATION
 from models.masks import decode_rle
-from tests.unit.training.data.conftest import WriteVoc, voc_object, voc_xml
+from tests.unit.training.data.conftest import WriteVoc, voc_object, voc_xml, write_image
 from training.data.formats.voc import read_voc
+from training.data.open_dataset import open_dataset
 from weaksam.formats.voc import VocObject, write_voc_annotation
 
 GOOD = voc_xml(voc_object("Bolt", (11, 21, 30, 40)))
@@ -231,3 +234,57 @@ def test_fod_a_reads_without_problems(fod_a_dir: Path) -> None:
     assert all(dataset.problems == () and len(dataset.labels) == 31 for dataset in sets.values())
     edges = [thing.box_xyxy for image in sets["train"].images for thing in image.objects]
     assert (min(box[0] for box in edges), max(box[2] for box in edges)) == (0.0, 300.0)
+
+
+def test_ids_may_hold_spaces_suffixes_and_a_class_s_column(write_voc: WriteVoc) -> None:
+    root = write_voc({"my photo (1)": GOOD, "my photo 1": GOOD, "b": GOOD, "c": GOOD, "d": GOOD})
+    lines = ["my photo (1)", "my photo 1", "b.jpg", "c  1", "d -1"]
+    (root / "ImageSets" / "Main" / "train.txt").write_text("\n".join(lines))
+    dataset = read_voc(root, "train")
+    assert [image.id for image in dataset.images] == ["my photo (1)", "my photo 1", "b", "c", "d"]
+    assert dataset.problems == ()
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "shift_jis", "utf-16", "latin-1"])
+def test_any_encoding_that_the_file_names_is_read(write_voc: WriteVoc, encoding: str) -> None:
+    name = "Müller" if encoding == "latin-1" else "螺丝"
+    root = write_voc({"good": GOOD, "a": GOOD}, labels=())
+    text = voc_xml(voc_object(name if encoding != "shift_jis" else "ネジ", (11, 21, 30, 40)))
+    head = f'<?xml version="1.0" encoding="{encoding}"?>'
+    (root / XML.replace("bad", "a")).write_bytes((head + text).encode(encoding))
+    assert [image.id for image in read_voc(root, "train").images] == ["good", "a"]
+
+
+def test_an_encoding_that_nobody_knows_is_one_row(write_voc: WriteVoc) -> None:
+    root = write_voc({"good": GOOD, "bad": GOOD})
+    (root / XML).write_bytes(b'<?xml version="1.0" encoding="x-none"?>' + GOOD.encode())
+    dataset = read_voc(root, "train")
+    assert [image.id for image in dataset.images] == ["good"]
+    assert [(problem.file, problem.field) for problem in dataset.problems] == [(XML, "xml")]
+
+
+def test_annotations_without_lists_are_all_for_training(write_voc: WriteVoc) -> None:
+    root = write_voc({"a": GOOD, "b": GOOD})
+    shutil.rmtree(root / "ImageSets")
+    (root / "Annotations" / "b.xml").unlink()
+    dataset = open_dataset(root, "train")
+    assert [image.id for image in dataset.images] == ["a"]
+    assert [(problem.file, problem.field) for problem in dataset.problems] == [("JPEGImages/b.jpg", "tags")]
+
+
+def test_what_labelimg_writes_beside_the_images(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg")
+    (tmp_path / "a.xml").write_text(GOOD)
+    (image,) = open_dataset(tmp_path, "train").images
+    assert (image.id, image.tags) == ("a", ("Bolt",))
+
+
+def test_boxes_of_the_stored_frame_are_turned_upright(write_voc: WriteVoc) -> None:
+    root = write_voc({"a": voc_xml(voc_object("Bolt", (11, 6, 30, 17)))})
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 6
+    Image.new("RGB", (80, 60)).save(root / "JPEGImages" / "a.jpg", exif=exif)
+    (image,) = read_voc(root, "train").images
+    assert image.size_hw == (80, 60)
+    assert image.objects[0].box_xyxy == (43.0, 10.0, 55.0, 30.0)
+    assert read_voc(root, "train").problems == ()

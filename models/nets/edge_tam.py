@@ -1,0 +1,116 @@
+"""EdgeTAM (arXiv 2501.07256): SAM 2's image segmenter over a light encoder, from its official checkpoint.
+
+Its decoder is Segment Anything's with one more token, whose work is to say in videos whether the object is there, and
+with two finer maps that are added where masks are enlarged. So Segment Anything's own modules hold its weights.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import timm
+import torch
+from torch import nn
+from torch.nn import functional
+
+from models.nets.published import FILL_RGB, CheckpointError, PublishedPixels, build_heads, load_exactly
+
+BACKBONE = "repvit_m1"
+SIDE_PX = 1024
+STRIDE_PX = 16
+SIDE_MULTIPLE_PX = 32
+CHANNELS = 256
+# Official names to ours, each rule applied to what the rules before it left.
+RENAMED = (
+    (r"^image_encoder\.trunk\.body\.", "image_encoder.backbone."),
+    (r"^image_encoder\.neck\.convs\.(\d)\.conv\.", r"image_encoder.laterals.\1."),
+    (r"^sam_mask_decoder\.conv_s(\d)\.", r"image_encoder.fine.\1."),
+    (r"^no_mem_embed$", "image_encoder.no_memory"),
+    (r"^sam_prompt_encoder\.", "prompt_encoder."),
+    (r"^sam_mask_decoder\.", "mask_decoder."),
+    (r"(mask_decoder\.transformer\.layers\.\d\.mlp\.)layers\.0\.", r"\1lin1."),
+    (r"(mask_decoder\.transformer\.layers\.\d\.mlp\.)layers\.1\.", r"\1lin2."),
+)
+# What remembers objects from one frame of a video to the next; images do without.
+FOR_VIDEOS = re.compile(
+    r"memory_|spatial_perceiver|mask_downsample|maskmem_|obj_ptr_|no_mem_pos_enc|no_obj_|"
+    r"sam_mask_decoder\.pred_obj_score_head\."
+)
+
+
+class EdgeTamEncoder(nn.Module):
+    """Normalised images [B,3,S,S] to the embedding [B,256,e,e] and finer maps [B,32,4e,4e] and [B,64,2e,2e]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = timm.create_model(BACKBONE, features_only=True, out_indices=(0, 1, 2, 3))
+        widths = self.backbone.feature_info.channels()  # type: ignore[union-attr, operator]
+        self.laterals = nn.ModuleList([nn.Conv2d(width, CHANNELS, 1) for width in reversed(widths)])
+        self.fine = nn.ModuleList([nn.Conv2d(CHANNELS, CHANNELS // 8, 1), nn.Conv2d(CHANNELS, CHANNELS // 4, 1)])
+        self.no_memory = nn.Parameter(torch.zeros(1, 1, CHANNELS))
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        stride_4, stride_8, stride_16, stride_32 = self.backbone(image)
+        coarse = functional.interpolate(self.laterals[0](stride_32), scale_factor=2.0)
+        embedding = self.laterals[1](stride_16) + coarse + self.no_memory.reshape(1, -1, 1, 1)
+        return embedding, self.fine[0](self.laterals[3](stride_4)), self.fine[1](self.laterals[2](stride_8))
+
+
+class EdgeTam(nn.Module):
+    """EdgeTAM for images.
+
+    Attributes:
+        side_px: side S of the square input; no weight depends on it.
+        fill_rgb: colour of the padding.
+        feature_names: names of what `encode` returns.
+    """
+
+    def __init__(self, side_px: int = SIDE_PX) -> None:
+        super().__init__()
+        self.side_px, self.fill_rgb = side_px, FILL_RGB
+        self.feature_names = ("embedding", "fine_4", "fine_8")
+        self.normalise = PublishedPixels()
+        self.image_encoder = EdgeTamEncoder()
+        self.prompt_encoder, self.mask_decoder = build_heads(
+            CHANNELS, side_px // STRIDE_PX, side_px, mlp_dim=2048, mask_channels=16
+        )
+        self.mask_decoder.obj_score_token = nn.Embedding(1, CHANNELS)
+        self.mask_decoder.iou_prediction_head.sigmoid_output = True
+
+    def encode(self, image_bhwc_u8: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return embedding [B,256,e,e], `fine_4` [B,32,4e,4e] and `fine_8` [B,64,2e,2e] of images uint8 [B,S,S,3]."""
+        features: tuple[torch.Tensor, torch.Tensor, torch.Tensor] = self.image_encoder(self.normalise(image_bhwc_u8))
+        return features
+
+
+def is_edge_tam(checkpoint: object) -> bool:
+    """Return whether a checkpoint is laid out as EdgeTAM's."""
+    state = checkpoint.get("model") if isinstance(checkpoint, dict) else None
+    return isinstance(state, dict) and any(str(key).startswith("image_encoder.trunk.body.") for key in state)
+
+
+def load_edge_tam(checkpoint: Mapping[str, Mapping[str, torch.Tensor]], path: Path, side_px: int = SIDE_PX) -> EdgeTam:
+    """Return the network with the weights of an official checkpoint, in evaluation mode.
+
+    Args:
+        checkpoint: as `read_checkpoint` gives it.
+        path: of the checkpoint, for messages.
+        side_px: side of the square input.
+
+    Raises:
+        CheckpointError: keys are missing or too many, or the side does not suit the network.
+    """
+    if side_px % SIDE_MULTIPLE_PX:
+        raise CheckpointError(f"side_px: is {side_px}, EdgeTAM needs a multiple of {SIDE_MULTIPLE_PX}: take 512, say")
+    net = EdgeTam(side_px)
+    state = {_our_name(key): tensor for key, tensor in checkpoint["model"].items() if not FOR_VIDEOS.match(key)}
+    load_exactly(net, state, path, "EdgeTAM")
+    return net.float().eval()
+
+
+def _our_name(key: str) -> str:
+    for pattern, replacement in RENAMED:
+        key = re.sub(pattern, replacement, key)
+    return key

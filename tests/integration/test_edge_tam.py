@@ -1,0 +1,117 @@
+"""EdgeTAM in its official layout, exported and served: its finer maps travel from encoder to decoder by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from deploy.export.bundle import export_bundle, open_sam
+from models.bundle import Bundle, load_bundle
+from models.config import load_config
+from models.labels import Label, LabelSet
+from models.masks import decode_rle
+from models.run_folder import open_run
+from models.settings import BundleConfig
+from service.app import create_app
+from tests.support.edge_tam import random_edge_tam, write_edge_tam
+from tests.support.live_server import live_server
+from tests.support.official_sam import write_random_runs
+from tests.support.service_parts import tiny_settings
+from tests.support.tiny_bundle import encoded, write_tiny_bundle
+from training.data.tagged import TaggedImage
+from training.proposals.graph_runner import GraphRunner
+from weaksam.cli.bundle import bundle_app
+from weaksam.errors import UserError
+
+BUNDLE_CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "configs" / "default.toml"
+LABELS = LabelSet((Label("Bolt"), Label("Nut")))
+CAM_SIDE, SIDE_PX = 64, 128
+# Random weights predict any quality, so nothing may be filtered by it.
+EASY = ["prompts.grid_min_iou=-99", "prompts.grid_min_stability=-99", "prompts.grid_sides=[4]"]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("edgetam")
+    checkpoint = write_edge_tam(folder / "edgetam.pt", random_edge_tam(SIDE_PX))
+    torch.manual_seed(5)
+    cam, wsod = write_random_runs(folder, LABELS, CAM_SIDE)
+    config = load_config(BundleConfig, BUNDLE_CONFIG, EASY)
+    sam = open_sam(checkpoint, SIDE_PX)
+    export_bundle(sam, open_run(cam, "cam"), open_run(wsod, "wsod"), config, folder / "bundle")
+    return load_bundle(folder / "bundle")
+
+
+def test_the_graphs_keep_the_contract_and_agree_with_torch(bundle: Bundle) -> None:
+    encoder, decoder = bundle.graphs["sam_encoder"], bundle.graphs["sam_decoder"]
+    assert [(t.name, t.shape) for t in encoder.outputs] == [
+        ("embedding", ("B", 256, 8, 8)),
+        ("fine_4", ("B", 32, 32, 32)),
+        ("fine_8", ("B", 64, 16, 16)),
+    ]
+    assert bundle.decoder_features == ("embedding", "fine_4", "fine_8")
+    assert [(t.name, t.shape) for t in decoder.outputs][-1] == ("logits", ("P", 3, 32, 32))
+    assert decoder.max_abs_difference["iou"] < 1e-3
+    record = bundle.provenance["runs"]["sam"]
+    assert (record["checkpoint"], record["kind"]) == ("edgetam.pt", "edgetam")
+    assert "edgetam" in bundle.provenance["licences"]
+
+
+def test_it_is_served_and_its_finer_maps_are_cached(bundle: Bundle) -> None:
+    picture = encoded(np.random.default_rng(2).integers(0, 256, (90, 150, 3), np.uint8))
+    form = {"tags": "Bolt,Nut", "min_score": "0"}
+    with live_server(create_app(tiny_settings(bundle.folder))) as url, httpx.Client(base_url=url, timeout=60) as client:
+        results = [client.post("/detect", files={"image": ("x.png", picture)}, data=form).json() for _ in range(2)]
+        metrics = client.get("/metrics").text
+    assert 'weaksam_encodes_total{model="sam_encoder"} 2.0' in metrics  # the warm-up's and one for both requests
+    assert results[0]["detections"]
+    assert results[0]["detections"] == results[1]["detections"]
+    assert all(decode_rle(row["mask"]).shape == (90, 150) for row in results[0]["detections"])
+
+
+def test_training_proposes_with_it(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(encoded(np.random.default_rng(2).integers(0, 256, (90, 150, 3), np.uint8)))
+    image = TaggedImage("x", tmp_path / "x.png", (90, 150), ("Bolt",))
+    proposal_set, _ = GraphRunner(bundle, threads=1).propose(image, [0])
+    assert len(proposal_set.proposals)
+
+
+def test_a_bundle_gets_another_segmenter(bundle: Bundle, tmp_path: Path) -> None:
+    small = write_tiny_bundle(_made(tmp_path / "tiny"))
+    checkpoint = write_edge_tam(tmp_path / "edgetam.pt", random_edge_tam(SIDE_PX))
+    options = [
+        "--bundle",
+        str(small.folder),
+        "--out",
+        str(tmp_path / "new"),
+        "--side-px",
+        str(SIDE_PX),
+        "--version",
+        "2",
+    ]
+    ended = CliRunner().invoke(bundle_app, ["with-sam", str(checkpoint), *options], catch_exceptions=False)
+    assert ended.exit_code == 0
+    made = load_bundle(tmp_path / "new")
+    assert (made.name, made.version, made.labels) == (small.name, "2", small.labels)
+    assert (made.graphs["wsod"], made.thresholds) == (small.graphs["wsod"], small.thresholds)
+    assert (made.side_px, made.decoder_features) == (SIDE_PX, bundle.decoder_features)
+    # Twice the side: twice the window. SAM 2's published thresholds.
+    assert made.prompts.peak_window_px == 2 * small.prompts.peak_window_px
+    assert (made.prompts.grid_min_iou, made.prompts.grid_min_stability) == (0.8, 0.95)
+    assert load_bundle(small.folder) == small
+
+
+def test_the_side_of_a_bundle_cannot_be_changed(tmp_path: Path) -> None:
+    small = write_tiny_bundle(_made(tmp_path / "tiny"))
+    with pytest.raises(UserError, match=r"side_px: .*tiny has a side of its own"):
+        open_sam(small.folder, SIDE_PX)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder

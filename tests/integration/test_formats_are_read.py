@@ -1,0 +1,64 @@
+"""What `weaksam convert` writes is data to train on: our own readers take it, with the images put in their place."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from models.masks import decode_rle, mask_box, mask_iou
+from training.data.open_dataset import open_dataset
+from training.data.tagged import TaggedDataset
+from training.scenes.generate import generate_scenes
+from weaksam.formats.coco import annotation_row, category_rows, image_row, write_dataset
+from weaksam.formats.convert import FormatName, convert
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> TaggedDataset:
+    """Four generated scenes with their true masks."""
+    folder = tmp_path_factory.mktemp("scenes") / "scenes"
+    list(generate_scenes(folder, 4, 3, (96, 128), {"train": 1.0}))
+    return open_dataset(folder, "train")
+
+
+@pytest.fixture(scope="module")
+def run(scenes: TaggedDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scenes' objects, stored as a labelling run stores what it found."""
+    folder = tmp_path_factory.mktemp("labelled")
+    rows = []
+    for number, image in enumerate(scenes.images, start=1):
+        for thing in image.objects:
+            assert thing.mask_rle is not None
+            x0, y0, x1, y1 = map(float, mask_box(decode_rle(thing.mask_rle)))
+            category = scenes.labels.index(thing.label) + 1
+            rows.append(annotation_row(number, category, (x0, y0, x1, y1), thing.mask_rle, score=0.5))
+    images = [image_row(number, image.path.name, image.size_hw) for number, image in enumerate(scenes.images, start=1)]
+    write_dataset(folder / "dataset.json", {}, category_rows(scenes.labels), images, rows)
+    return folder
+
+
+@pytest.mark.parametrize("to", ["coco", "coco-polygons", "yolo", "yolo-seg", "voc", "cvat"])
+def test_tags_and_boxes_are_read(scenes: TaggedDataset, run: Path, tmp_path: Path, to: FormatName) -> None:
+    out = tmp_path / "out"
+    convert(run, to, out, 1.0)
+    (out / "images").mkdir()
+    for image in scenes.images:
+        shutil.copy(image.path, out / "images")
+
+    read = open_dataset(out, "train")
+
+    assert read.problems == ()
+    for image, known in zip(read.images, scenes.images, strict=True):
+        assert set(image.tags) == set(known.tags)
+        if to == "cvat":  # its masks are read as tags
+            continue
+        assert len(image.objects) == len(known.objects)
+        for thing, known_thing in zip(image.objects, known.objects, strict=True):
+            assert known_thing.mask_rle is not None
+            box = mask_box(decode_rle(known_thing.mask_rle))
+            assert thing.label == known_thing.label
+            assert thing.box_xyxy == pytest.approx(box, abs=1e-3)
+            if to.startswith("coco") and thing.mask_rle is not None:
+                assert mask_iou(decode_rle(thing.mask_rle), decode_rle(known_thing.mask_rle)) == 1.0

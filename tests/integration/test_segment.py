@@ -1,0 +1,123 @@
+"""POST /segment: points and boxes to masks, over HTTP on the tiny bundle."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from models.masks import decode_rle, mask_box
+from tests.support.service_parts import BLUE, RED
+from tests.support.tiny_bundle import encoded, picture
+from weaksam import Client, RequestRefused
+from weaksam.mask_schemas import RleMask
+from weaksam.segment_schemas import SegmentResult
+
+# Twice as wide as the segmenter's input, so that prompts and masks are scaled.
+IMAGE = picture(((32, 32, 64, 64), RED), ((80, 80, 112, 104), BLUE), size_hw=(128, 128))
+RED_BOX, BLUE_BOX = [32, 32, 64, 64], [80, 80, 112, 104]
+
+
+def post(client: httpx.Client, **fields: Any) -> httpx.Response:
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
+    return client.post("/segment", data=texts, files={"image": ("a.png", encoded(IMAGE), "image/png")})
+
+
+def test_a_click_gives_the_thing_under_it(tiny_service: httpx.Client) -> None:
+    for (x, y), box in (((48, 48), RED_BOX), ((96, 90), BLUE_BOX)):
+        result = SegmentResult.model_validate((post(tiny_service, points=[[x, y, 1]])).json())
+        first = result.masks[0]
+        assert [mask.predicted_iou for mask in result.masks] == sorted(
+            (mask.predicted_iou for mask in result.masks), reverse=True
+        )
+        assert first.box_xyxy == pytest.approx(box, abs=2)
+        assert isinstance(first.mask, RleMask)
+        mask_hw = decode_rle({"size": list(first.mask.size), "counts": first.mask.counts})
+        assert mask_box(mask_hw).tolist() == list(first.box_xyxy or ())
+
+
+def test_a_box_and_points_together(tiny_service: httpx.Client) -> None:
+    response = post(tiny_service, points=[[48, 48, 1], [70, 70, 0]], box=RED_BOX, mask_format="none")
+    assert response.status_code == 200, response.text
+    assert all(mask["mask"] is None for mask in response.json()["masks"])
+
+
+def test_the_next_click_names_the_image_and_encodes_nothing(tiny_service: httpx.Client) -> None:
+    def encodes() -> list[str]:
+        lines = tiny_service.get("/metrics").text.splitlines()
+        return [line for line in lines if line.startswith("weaksam_encodes_total")]
+
+    sha256 = (post(tiny_service, points=[[48, 48, 1]])).json()["image"]["sha256"]
+    before = encodes()
+    again = tiny_service.post("/segment", json={"image_sha256": sha256, "points": [[96, 90, 1]]})
+    assert again.status_code == 200, again.text
+    assert again.json()["image"] == {"width": 128, "height": 128, "sha256": sha256}
+    assert again.json()["masks"][0]["box_xyxy"] == pytest.approx(BLUE_BOX, abs=2)
+    assert encodes() == before, "no graph but the decoder ran"
+
+
+def test_an_image_that_detect_has_seen_can_be_clicked(tiny_service: httpx.Client) -> None:
+    files = {"image": ("a.png", encoded(IMAGE), "image/png")}
+    sha256 = (tiny_service.post("/detect", data={"tags": "red-bolt"}, files=files)).json()["image"]["sha256"]
+    assert (tiny_service.post("/segment", json={"image_sha256": sha256, "box": RED_BOX})).status_code == 200
+
+
+def test_json_with_the_image_in_base64(tiny_service: httpx.Client) -> None:
+    body = {"image": base64.b64encode(encoded(IMAGE)).decode(), "box": BLUE_BOX, "mask_format": "polygon"}
+    response = tiny_service.post("/segment", json=body)
+    assert response.status_code == 200, response.text
+    assert response.json()["masks"][0]["mask"]["fidelity_iou"] >= 0.98
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        pytest.param({}, "give a box, or at least one point with label 1", id="no prompt"),
+        pytest.param({"points": [[1, 2, 0]]}, "at least one point with label 1", id="negative points alone"),
+        pytest.param({"points": "48,48"}, "is not JSON", id="no JSON"),
+        pytest.param({"points": [[1, 2, 3]]}, "0 or 1", id="label"),
+        pytest.param({"points": [[1, 2, 1]] * 101}, "at most 100", id="too many"),
+        pytest.param({"box": [9, 9, 3, 12]}, "x0 must be below x1", id="box turned round"),
+        pytest.param({"box": [1, 2, 3]}, "box", id="three numbers"),
+        pytest.param({"box": RED_BOX, "image_sha256": "0" * 64}, "send one of the two", id="image twice"),
+        pytest.param({"box": RED_BOX, "colour": "red"}, "colour", id="unknown field"),
+    ],
+)
+def test_a_wrong_prompt_is_named(tiny_service: httpx.Client, fields: dict[str, Any], sentence: str) -> None:
+    response = post(tiny_service, **fields)
+    assert response.status_code == 422
+    assert response.json()["code"] == "invalid_request"
+    assert sentence in response.text
+
+
+def test_an_image_that_nobody_sent_is_not_cached(tiny_service: httpx.Client) -> None:
+    response = tiny_service.post("/segment", json={"image_sha256": "0" * 64, "box": RED_BOX})
+    assert (response.status_code, response.json()["code"]) == (404, "image_not_cached")
+    assert "send the image itself" in response.json()["detail"]
+
+
+def test_a_request_without_an_image_says_so(tiny_service: httpx.Client) -> None:
+    response = tiny_service.post("/segment", json={"box": RED_BOX})
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
+
+
+def test_a_click_outside_of_everything_still_gets_a_response(tiny_service: httpx.Client) -> None:
+    response = post(tiny_service, points=[[-500, 9000, 1]])
+    assert response.status_code == 200
+
+
+def test_the_client_clicks_by_file_and_then_by_digest(tiny_service: httpx.Client, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(IMAGE))
+    with Client(str(tiny_service.base_url)) as client:
+        first = client.segment(path, points=[(48, 48, 1)])
+        second = client.segment(first.image.sha256, points=[(96, 90, 1)], box=(80, 80, 112, 104))
+        assert first.masks[0].box_xyxy == pytest.approx(RED_BOX, abs=2)
+        assert second.masks[0].box_xyxy == pytest.approx(BLUE_BOX, abs=2)
+        with pytest.raises(RequestRefused, match="send the image itself") as refused:
+            client.segment("0" * 64, points=[(48, 48, 1)])
+        assert refused.value.code == "image_not_cached"

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+from tests.support.answers import detect_result
+from tests.support.fake_service import LABELS
+from weaksam.labelling.outputs import FAILURES, LEDGER, Outcome, write_files
+from weaksam.labelling.report import read_rows
+from weaksam.labelling.worklist import Failure
+from weaksam.schemas import BundleInfo, DetectResult
+
+IMAGES = ("a.jpg", "grün.jpg", "c.jpg")
+
+
+def outcome(read: Counter[str]) -> Outcome:
+    def result(image: str) -> DetectResult:
+        read[image] += 1
+        return detect_result(image.encode(), ["Bolt", "Nut"])
+
+    bundle = BundleInfo(name="fake", version="1", digest="d" * 64)
+    failures = [Failure("schräg.jpg", "unreadable", "it cannot be read")]
+    return Outcome(LABELS, bundle, IMAGES, frozenset(IMAGES[:2]), failures, result)
+
+
+def test_each_result_is_read_once(tmp_path: Path) -> None:
+    read = Counter[str]()
+    assert write_files(outcome(read), tmp_path) == 4
+    assert read == {"a.jpg": 1, "grün.jpg": 1}
+
+
+def test_the_lists_are_tables_that_excel_takes_for_utf_8(tmp_path: Path) -> None:
+    write_files(outcome(Counter()), tmp_path)
+    for name in (LEDGER, FAILURES):
+        assert (tmp_path / name).read_bytes().startswith(b"\xef\xbb\xbfimage,")
+    assert [row["image"] for row in read_rows(tmp_path / LEDGER)] == ["a.jpg", "a.jpg", "grün.jpg", "grün.jpg"]
+    assert read_rows(tmp_path / FAILURES) == [
+        {"image": "schräg.jpg", "code": "unreadable", "message": "it cannot be read"}
+    ]
+
+
+def test_lists_of_earlier_releases_are_read_too(tmp_path: Path) -> None:
+    with (tmp_path / LEDGER).open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("image", "tag"), ("grün.jpg", "Bolt")])
+    assert read_rows(tmp_path / LEDGER) == [{"image": "grün.jpg", "tag": "Bolt"}]

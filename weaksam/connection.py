@@ -1,0 +1,113 @@
+"""How the client reaches a service: through which proxy, trusting which certificates, and why it cannot."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.request import getproxies_environment
+
+import httpx
+
+from weaksam.errors import UserError
+
+CERTIFICATE_REMEDY = "name its authority's PEM file in SSL_CERT_FILE (weaksam label: --ca-file)"
+
+
+def proxy_for(url: httpx.URL, variables: Mapping[str, str] | None = None) -> httpx.Proxy | None:
+    """Return the proxy that the environment names for a service, or None. This machine needs no proxy.
+
+    Args:
+        url: address of the service.
+        variables: proxies by scheme and `no`, as `getproxies_environment` returns them, which is the default.
+
+    Raises:
+        UserError: the variable holds no proxy that can be used.
+    """
+    variables = getproxies_environment() if variables is None else variables
+    scheme = url.scheme if variables.get(url.scheme) else "all"
+    text = variables.get(scheme)
+    if not text or _is_loopback(url.host) or _is_excepted(url, variables.get("no", "")):
+        return None
+    try:
+        return httpx.Proxy(text if "://" in text else f"http://{text}")
+    except (ValueError, httpx.InvalidURL) as error:
+        raise UserError(
+            f"{scheme.upper()}_PROXY is {text!r} and no proxy ({error}): "
+            f"give http://HOST:PORT or socks5://HOST:PORT, or set NO_PROXY={url.host}"
+        ) from error
+
+
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Return a context that trusts the certificates of `ca_file`; None trusts SSL_CERT_FILE or the usual authorities.
+
+    Raises:
+        UserError: the file cannot be read or holds no certificate.
+    """
+    try:
+        return httpx.create_ssl_context() if ca_file is None else ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        name = "SSL_CERT_FILE" if ca_file is None else f"ca_file {ca_file}"
+        raise UserError(f"{name} cannot be read as certificates ({error}): give a file in PEM format") from error
+
+
+def code_and_cause(error: httpx.TransportError) -> tuple[str, str]:
+    """Return a stable code and a clause that says why there is no response, with the remedy if there is one."""
+    for inner in _chain(error):
+        if isinstance(inner, ssl.SSLCertVerificationError):
+            cause = f"its certificate is not trusted ({inner.verify_message})"
+            return "tls_failed", f"{cause}: {CERTIFICATE_REMEDY}"
+        if isinstance(inner, ssl.SSLError):
+            return "tls_failed", f"TLS failed ({inner.reason or inner}): check if its address begins with http://"
+    if isinstance(error, httpx.ProxyError):
+        return "proxy_failed", f"the proxy refused it ({error}): check the proxy, or set NO_PROXY"
+    if isinstance(error, httpx.TimeoutException):
+        return "unreachable", f"it took too long ({type(error).__name__})"
+    return "unreachable", str(error) or type(error).__name__
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_loopback(host: str) -> bool:
+    address = _address(host)
+    if address is not None:
+        return address.is_loopback or address.is_unspecified
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def _is_excepted(url: httpx.URL, no_proxy: str) -> bool:
+    """Tell if NO_PROXY names the host: by name, domain, address, network, with or without a port, or as `*`."""
+    return any(_covers(entry, url) for entry in no_proxy.replace(",", " ").split())
+
+
+def _covers(entry: str, url: httpx.URL) -> bool:
+    entry = entry.partition("://")[2] or entry
+    address = _address(url.host)
+    if address is not None and (network := _network(entry)) is not None:
+        return address in network
+    name, _, port = entry.rpartition(":") if entry.rpartition(":")[2].isdigit() else (entry, "", "")
+    if port and int(port) != (url.port or {"http": 80, "https": 443}[url.scheme]):
+        return False
+    if address is not None:
+        return _address(name) == address
+    domain = name.removeprefix("*").strip(".").lower()
+    return name == "*" or url.host == domain or (domain != "" and url.host.endswith(f".{domain}"))
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text.strip("[]"))
+    except ValueError:
+        return None
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(text.strip("[]"), strict=False)
+    except ValueError:
+        return None

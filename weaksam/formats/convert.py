@@ -1,0 +1,76 @@
+"""From the stored result of a labelling run to each format."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from weaksam.errors import UserError
+from weaksam.formats.coco_export import write_coco, write_coco_polygons, write_coco_results
+from weaksam.formats.cvat import write_cvat
+from weaksam.formats.label_studio import write_label_studio
+from weaksam.formats.labelled import LabelledSet, PolygonMaker, read_labelled
+from weaksam.formats.labelme import write_labelme
+from weaksam.formats.png import write_png
+from weaksam.formats.voc_export import write_voc
+from weaksam.formats.yolo import write_yolo, write_yolo_segments
+
+FormatName = Literal[
+    "coco", "coco-polygons", "coco-results", "yolo", "yolo-seg", "voc", "labelme", "cvat", "labelstudio", "png"
+]
+SUMMARY = "conversion.json"
+
+
+def convert(folder: Path, to: FormatName, out: Path, min_fidelity: float = 0.98, image_url: str = "") -> dict[str, Any]:
+    """Write a labelling run in another format, with `conversion.json`, and return what that file says.
+
+    Args:
+        folder: what `weaksam label` wrote.
+        out: a new or empty folder.
+        min_fidelity: smallest IoU of an object's polygons with its mask, for the formats that have polygons.
+        image_url: see `write_label_studio`.
+
+    Raises:
+        UserError: the folder holds no labelling run, `out` holds something, or the run does not fit the format.
+    """
+    labelled = read_labelled(folder)
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out} is not empty: name a new folder")
+    out.mkdir(parents=True, exist_ok=True)
+    polygons = PolygonMaker(min_fidelity)
+    _write(labelled, to, out, polygons, image_url)
+    summary = _summary(labelled, to, polygons)
+    (out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    return summary
+
+
+def _write(labelled: LabelledSet, to: FormatName, out: Path, polygons: PolygonMaker, image_url: str) -> None:
+    plain = {
+        "coco": write_coco,
+        "coco-results": write_coco_results,
+        "yolo": write_yolo,
+        "voc": write_voc,
+        "cvat": write_cvat,
+        "png": write_png,
+    }
+    outlined = {"coco-polygons": write_coco_polygons, "yolo-seg": write_yolo_segments, "labelme": write_labelme}
+    if to in plain:
+        plain[to](labelled, out)
+    elif to in outlined:
+        outlined[to](labelled, out, polygons)
+    else:
+        write_label_studio(labelled, out, image_url)
+
+
+def _summary(labelled: LabelledSet, to: FormatName, polygons: PolygonMaker) -> dict[str, Any]:
+    summary = {
+        "format": to,
+        "images": len(labelled.images),
+        "objects": sum(len(image.objects) for image in labelled.images),
+        "info": labelled.info,
+    }
+    fidelities = polygons.fidelities_iou
+    if fidelities:
+        summary["fidelity_iou"] = {"lowest": min(fidelities), "mean": sum(fidelities) / len(fidelities)}
+    return summary

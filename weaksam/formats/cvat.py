@@ -1,0 +1,49 @@
+"""CVAT's XML, "CVAT for images 1.1"."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+
+from weaksam.formats.labelled import LabelledObject, LabelledSet
+from weaksam.formats.polygons import Mask
+
+ANNOTATIONS = "annotations.xml"
+
+
+def write_cvat(labelled: LabelledSet, out: Path) -> None:
+    """Write masks without loss, as run lengths inside their boxes, and boxes for objects without a mask."""
+    root = ET.Element("annotations")
+    ET.SubElement(root, "version").text = "1.1"
+    for number, image in enumerate(labelled.images):
+        height, width = image.size_hw
+        size = {"width": str(width), "height": str(height)}
+        node = ET.SubElement(root, "image", {"id": str(number), "name": image.file_name, **size})
+        for order, thing in enumerate(reversed(image.objects)):  # the best on top
+            _add(node, thing, order)
+    ET.indent(root)
+    ET.ElementTree(root).write(out / ANNOTATIONS, encoding="utf-8", xml_declaration=True)
+
+
+def crop_run_lengths(mask_hw: Mask) -> tuple[list[int], tuple[int, int, int, int]]:
+    """Return run lengths, row by row inside the box, background first, and the box: left, top, width, height."""
+    rows, columns = np.flatnonzero(mask_hw.any(axis=1)), np.flatnonzero(mask_hw.any(axis=0))
+    crop = mask_hw[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    flat = np.concatenate([[False], crop.ravel(), [not crop[-1, -1]]])
+    ends = np.flatnonzero(flat[1:] != flat[:-1])
+    lengths = np.diff(ends, prepend=0).tolist()
+    return lengths, (int(columns[0]), int(rows[0]), crop.shape[1], crop.shape[0])
+
+
+def _add(image: ET.Element, thing: LabelledObject, order: int) -> None:
+    common = {"label": thing.label, "source": "auto", "occluded": "0", "z_order": str(order)}
+    mask_hw = thing.mask()
+    if mask_hw is None or not mask_hw.any():
+        corners = dict(zip(("xtl", "ytl", "xbr", "ybr"), (f"{side:.2f}" for side in thing.box_xyxy), strict=True))
+        ET.SubElement(image, "box", common | corners)
+        return
+    lengths, place = crop_run_lengths(mask_hw)
+    frame = dict(zip(("left", "top", "width", "height"), map(str, place), strict=True))
+    ET.SubElement(image, "mask", common | {"rle": ", ".join(map(str, lengths))} | frame)

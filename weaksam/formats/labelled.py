@@ -1,0 +1,150 @@
+"""The stored result of a labelling run, as every format is written from it."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco_mask
+
+from weaksam.errors import UserError
+from weaksam.formats.polygons import Mask, Ring, join_rings, mask_iou, mask_to_polygons, polygons_to_mask
+
+Shares = npt.NDArray[np.float64]
+DATASET = "dataset.json"
+
+
+@dataclass(frozen=True)
+class LabelledObject:
+    """One detection.
+
+    Attributes:
+        box_xyxy: half-open, in pixels of the image.
+        score: None if a person drew it.
+        rle: COCO compressed run lengths of the mask; None without one.
+    """
+
+    label: str
+    box_xyxy: tuple[float, float, float, float]
+    score: float | None
+    rle: dict[str, Any] | None
+
+    def mask(self) -> Mask | None:
+        """Return the mask [H,W]."""
+        if self.rle is None:
+            return None
+        return np.ascontiguousarray(coco_mask.decode(self.rle).astype(np.bool_))
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """An image and what was found in it, best first. `file_name` is its path below the folder, with `/`."""
+
+    id: int
+    file_name: str
+    size_hw: tuple[int, int]
+    objects: tuple[LabelledObject, ...]
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """A labelling run. `info` names the bundle that labelled it; category ids count `labels` from 1."""
+
+    labels: tuple[str, ...]
+    images: tuple[LabelledImage, ...]
+    info: dict[str, Any]
+
+
+@dataclass
+class PolygonMaker:
+    """Turns masks into polygons and notes how well they fit.
+
+    Attributes:
+        min_fidelity: smallest IoU of an object's polygons with its mask.
+        fidelities_iou: the IoU of each object so far.
+    """
+
+    min_fidelity: float
+    fidelities_iou: list[float] = field(default_factory=list)
+
+    def rings_xy(self, thing: LabelledObject) -> tuple[Ring, ...]:
+        """Return one ring for each part of an object; none if it has no mask or an empty one."""
+        mask_hw = thing.mask()
+        if mask_hw is None:
+            return ()
+        polygons = mask_to_polygons(mask_hw, self.min_fidelity)
+        self.fidelities_iou.append(polygons.fidelity_iou)
+        return polygons.rings_xy
+
+    def outline_shares(self, thing: LabelledObject, decimals: int) -> Shares | None:
+        """Return one ring [N,2] for the whole object, in shares of the image's sides; None without a mask.
+
+        Bridges of no width join its parts. The IoU that is noted is that of the rounded numbers.
+        """
+        mask_hw = thing.mask()
+        if mask_hw is None or not mask_hw.any():
+            return None
+        sides_px = np.array(mask_hw.shape[::-1])
+        # Where simplified parts overlap, the even-odd rule cuts a hole into one ring: then nothing is simplified.
+        for min_fidelity in (self.min_fidelity, 1.0):
+            ring = join_rings(mask_to_polygons(mask_hw, min_fidelity).rings_xy)
+            shares: Shares = np.round(ring / sides_px, decimals)
+            fidelity = mask_iou(polygons_to_mask([shares * sides_px], mask_hw.shape), mask_hw)
+            if fidelity >= self.min_fidelity:
+                break
+        self.fidelities_iou.append(fidelity)
+        return shares
+
+
+def read_labelled(folder: Path) -> LabelledSet:
+    """Read what `weaksam label` wrote into a folder.
+
+    Raises:
+        UserError: the folder holds no finished labelling run.
+    """
+    path = folder / DATASET
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return _from_coco(document)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist: name a folder that `weaksam label` wrote") from error
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path} is no data set that `weaksam label` wrote: {error!r}") from error
+
+
+def _from_coco(document: dict[str, Any]) -> LabelledSet:
+    names = {row["id"]: row["name"] for row in document["categories"]}
+    found: dict[int, list[LabelledObject]] = defaultdict(list)
+    for row in document["annotations"]:
+        x, y, width, height = row["bbox"]
+        box_xyxy = (x, y, x + width, y + height)
+        thing = LabelledObject(names[row["category_id"]], box_xyxy, row.get("score"), row.get("segmentation"))
+        found[row["image_id"]].append(thing)
+    images = tuple(
+        LabelledImage(row["id"], row["file_name"], (row["height"], row["width"]), tuple(found[row["id"]]))
+        for row in document["images"]
+    )
+    return LabelledSet(tuple(names.values()), images, document["info"])
+
+
+def one_file_for_each(labelled: LabelledSet, folder: Path, suffix: str) -> Iterator[tuple[LabelledImage, Path]]:
+    """Yield each image and the path of its file in `folder`, named after it, whose parent it makes.
+
+    Raises:
+        UserError: two images differ in their suffixes alone.
+    """
+    taken: dict[PurePosixPath, str] = {}
+    for image in labelled.images:
+        name = PurePosixPath(image.file_name).with_suffix(suffix)
+        if name in taken:
+            raise UserError(f"{taken[name]} and {image.file_name} would both become {name}: rename one of them")
+        taken[name] = image.file_name
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield image, path

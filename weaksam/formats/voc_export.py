@@ -1,0 +1,51 @@
+"""A labelling run in Pascal VOC's layout: boxes as XML, masks as PNG files with a palette."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from weaksam.errors import UserError
+from weaksam.formats.labelled import LabelledImage, LabelledSet, one_file_for_each
+from weaksam.formats.voc import VocObject, voc_palette, write_voc_annotation
+
+MAX_INDEX = 254  # 255 is void
+
+
+def write_voc(labelled: LabelledSet, out: Path) -> None:
+    """Write `Annotations`, `SegmentationClass`, `SegmentationObject` and `labels.txt`.
+
+    Boxes are rounded to whole pixels. Where masks overlap, the pixel belongs to the object with the best score.
+
+    Raises:
+        UserError: there are more than 254 labels, or as many objects in an image: a pixel has one byte.
+    """
+    if len(labelled.labels) > MAX_INDEX:
+        raise UserError(f"{len(labelled.labels)} labels do not fit into VOC's PNG files, which tell {MAX_INDEX} apart")
+    (out / "labels.txt").write_text("".join(f"{name}\n" for name in labelled.labels), encoding="utf-8")
+    numbers = {name: number for number, name in enumerate(labelled.labels, start=1)}
+    for image, path in one_file_for_each(labelled, out / "Annotations", ".xml"):
+        objects = [VocObject(thing.label, thing.box_xyxy) for thing in image.objects]
+        segmented = any(thing.rle for thing in image.objects)
+        write_voc_annotation(path, image.file_name, image.size_hw, objects, segmented=segmented)
+        if segmented:
+            relative = path.relative_to(out / "Annotations").with_suffix(".png")
+            _write_index(out / "SegmentationClass" / relative, image, [numbers[t.label] for t in image.objects])
+            _write_index(out / "SegmentationObject" / relative, image, list(range(1, len(image.objects) + 1)))
+
+
+def _write_index(path: Path, image: LabelledImage, numbers: list[int]) -> None:
+    if max(numbers) > MAX_INDEX:
+        raise UserError(f"{image.file_name}: {max(numbers)} objects do not fit into VOC's PNG, which tells {MAX_INDEX}")
+    index: npt.NDArray[np.uint8] = np.zeros(image.size_hw, np.uint8)
+    for number, thing in reversed(list(zip(numbers, image.objects, strict=True))):
+        mask_hw = thing.mask()
+        if mask_hw is not None:
+            index[mask_hw] = number
+    png = Image.fromarray(index, "P")
+    png.putpalette(voc_palette().ravel().tolist())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    png.save(path)

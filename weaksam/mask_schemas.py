@@ -1,0 +1,79 @@
+"""Masks in requests and responses: the formats that a request may ask for, and what each looks like."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MaskFormat = Literal["rle", "polygon", "png", "none"]
+
+
+class Document(BaseModel):
+    """A part of a request or a response."""
+
+    # Unknown members are refused: a misspelt option must not be ignored silently.
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MaskOptions(Document):
+    """How masks are returned."""
+
+    mask_format: MaskFormat = Field(
+        "rle", description="COCO compressed run lengths, polygons, PNG in base64, or no masks."
+    )
+    min_fidelity: float = Field(
+        0.98,
+        gt=0,
+        le=1,
+        description="Minimum IoU of polygons with their mask: less gives fewer corners, 1 loses no pixel.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, values: object) -> object:
+        # Browsers send the empty fields of a form, and some programs send null: both mean the default.
+        if not isinstance(values, dict):
+            return values
+        return {name: value for name, value in values.items() if name == "image" or (value is not None and value != "")}
+
+
+class RleMask(Document):
+    """COCO compressed run lengths of the whole image, as pycocotools reads them."""
+
+    size: tuple[int, int] = Field(description="Height and width in pixels.")
+    counts: str
+
+
+class PngMask(Document):
+    """One-channel PNG of the whole image, 255 inside the object."""
+
+    size: tuple[int, int] = Field(description="Height and width in pixels.")
+    png_base64: str
+
+
+class PolygonMask(Document):
+    """Polygons, one for each part of the mask, as COCO writes them."""
+
+    size: tuple[int, int] = Field(description="Height and width in pixels.")
+    polygons: tuple[tuple[float, ...], ...] = Field(
+        description="x0, y0, x1, y1, ... in pixels of the upright image, not closed. A bridge of no width leads to a "
+        "hole: fill by the even-odd rule."
+    )
+    fidelity_iou: float = Field(description="IoU of the polygons with the mask.")
+
+
+AnyMask = RleMask | PolygonMask | PngMask
+
+
+def from_base64(value: object) -> object:
+    """Return the bytes that a text in base64 stands for; raise ValueError if it is none."""
+    if not isinstance(value, str):
+        raise ValueError("must be a string in base64")
+    try:
+        # Line breaks are what the `base64` command writes.
+        return base64.b64decode("".join(value.split()), validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"is not base64 ({error})") from error

@@ -1,0 +1,83 @@
+"""Requests and responses of `POST /segment`: points and boxes in, masks out."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+
+from weaksam.mask_schemas import AnyMask, Document, MaskOptions, from_base64
+from weaksam.schemas import BundleInfo, ImageInfo
+
+MAX_POINTS = 100
+Pixel = Annotated[float, Field(allow_inf_nan=False)]
+Point = tuple[Pixel, Pixel, Literal[0, 1]]
+Box = tuple[Pixel, Pixel, Pixel, Pixel]
+
+
+def _from_json_text(value: object) -> object:
+    """Return what a form's field says as JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(f"is not JSON ({error})") from error
+
+
+class SegmentParameters(MaskOptions):
+    """Everything a request says besides the image."""
+
+    points: Annotated[tuple[Point, ...], Field(max_length=MAX_POINTS), BeforeValidator(_from_json_text)] = Field(
+        (), description="[[x, y, label], ...] in pixels of the upright image; label 1 on the object, 0 off it."
+    )
+    box: Annotated[Box | None, BeforeValidator(_from_json_text)] = Field(
+        None, description="[x0, y0, x1, y1], half-open, in pixels of the upright image."
+    )
+    image_sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="`image.sha256` of an earlier response, in place of the image."
+    )
+
+    @model_validator(mode="after")
+    def _has_a_prompt(self) -> Self:
+        if self.box is None and not any(label for _, _, label in self.points):
+            raise ValueError("give a box, or at least one point with label 1")
+        if self.box is not None and not (self.box[0] < self.box[2] and self.box[1] < self.box[3]):
+            raise ValueError(f"box is {list(self.box)}: x0 must be below x1 and y0 below y1")
+        return self
+
+
+class SegmentRequest(SegmentParameters):
+    """A whole request, as a form; `points` and `box` are JSON texts."""
+
+    image: Annotated[bytes | None, Field(strict=True), WithJsonSchema({"type": "string", "format": "binary"})] = None
+
+
+class JsonSegmentRequest(SegmentParameters):
+    """A whole request, as JSON."""
+
+    image: Annotated[
+        bytes | None, BeforeValidator(from_base64), WithJsonSchema({"type": "string", "contentEncoding": "base64"})
+    ] = Field(None, description="The file's bytes in base64.")
+
+
+AnySegmentRequest = SegmentRequest | JsonSegmentRequest
+
+
+class SegmentMask(Document):
+    """One answer to the prompt."""
+
+    mask: AnyMask | None = Field(description="null with mask_format=none.")
+    box_xyxy: Box | None = Field(description="The mask's tight box, half-open; null if the mask is empty.")
+    predicted_iou: float = Field(description="The mask decoder's own estimate of the mask's IoU.")
+
+
+class SegmentResult(Document):
+    """The masks that a prompt may mean."""
+
+    image: ImageInfo
+    masks: tuple[SegmentMask, ...] = Field(description="By falling predicted IoU: a part, the whole, a group.")
+    timing_ms: dict[str, float] = Field(description="Wall time by stage.")
+    bundle: BundleInfo
+    warnings: tuple[str, ...] = Field((), description="What is wrong with the file, such as a missing end.")
