@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MaskFormat = Literal["rle", "polygon", "png", "none"]
+DESCRIBING = ("title", "description", "default")
+# Groups of four signs, the last one filled with =; white space anywhere.
+_SIGN = r"(\s*[A-Za-z0-9+/])"
+BASE64 = rf"^({_SIGN}{{4}})*({_SIGN}{{2}}\s*=\s*=|{_SIGN}{{3}}\s*=)?\s*$"
+BASE64_SCHEMA = {"type": "string", "contentEncoding": "base64", "pattern": BASE64}
 
 
 class Document(BaseModel):
@@ -18,26 +23,38 @@ class Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def or_empty(schema: dict[str, Any]) -> None:
+    """Let the schema of an option allow null and the empty text, which mean its default."""
+    described: dict[str, Any] = {name: schema.pop(name) for name in DESCRIBING if name in schema}
+    allowed = [member for member in schema.get("anyOf", [dict(schema)]) if member != {"type": "null"}]
+    schema.clear()
+    schema.update({"anyOf": [*allowed, {"type": "null"}, {"const": ""}], **described})
+
+
 class MaskOptions(Document):
     """How masks are returned."""
 
     mask_format: MaskFormat = Field(
-        "rle", description="COCO compressed run lengths, polygons, PNG in base64, or no masks."
+        "rle",
+        description="COCO compressed run lengths, polygons, PNG in base64, or no masks.",
+        json_schema_extra=or_empty,
     )
     min_fidelity: float = Field(
         0.98,
         gt=0,
         le=1,
         description="Minimum IoU of polygons with their mask: less gives fewer corners, 1 loses no pixel.",
+        json_schema_extra=or_empty,
     )
 
     @model_validator(mode="before")
     @classmethod
     def _drop_empty(cls, values: object) -> object:
-        # Browsers send the empty fields of a form, and some programs send null: both mean the default.
+        # Browsers send the empty fields of a form, and some programs send null, as text too: all mean the default.
         if not isinstance(values, dict):
             return values
-        return {name: value for name, value in values.items() if name == "image" or (value is not None and value != "")}
+        kept = {"image", "tags"} if values.get("tags") is not None else {"image"}
+        return {name: value for name, value in values.items() if name in kept or value not in (None, "", "null")}
 
 
 class RleMask(Document):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AliasChoices,
@@ -14,10 +14,12 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from weaksam.mask_schemas import AnyMask, Document, MaskOptions, from_base64
+from weaksam.mask_schemas import BASE64_SCHEMA, AnyMask, Document, MaskOptions, from_base64, or_empty
 from weaksam.tag_texts import split_each, tidy_tags
 
 Effort = Literal["fast", "full"]
+# The texts that pydantic reads as true or false, in capitals or not.
+FLAG = "^(?:0|1|[oO][nN]|[oO][fF][fF]|[tT]([rR][uU][eE])?|[fF]([aA][lL][sS][eE])?|[yY]([eE][sS])?|[nN][oO]?)$"
 TagStatus = Literal["found", "not_found", "unknown"]
 LossStage = Literal["classifier", "proposals", "score", "limit"]
 MAX_TAG_CHARACTERS = 200
@@ -25,23 +27,39 @@ TagText = Annotated[str, Field(max_length=MAX_TAG_CHARACTERS)]
 Score = Annotated[float, Field(ge=0, le=1)]
 
 
+def _flag(schema: dict[str, Any]) -> None:
+    """Let the schema of a flag allow what forms send for true and false."""
+    or_empty(schema)
+    schema["anyOf"] += [{"enum": [0, 1]}, {"type": "string", "pattern": FLAG}]
+
+
 class DetectOptions(MaskOptions):
     """What to return; the same options for every kind of body."""
 
-    min_score: Score | None = Field(None, description="Minimum score of a detection; default: calibrated per class.")
+    min_score: Score | None = Field(
+        None, description="Minimum score of a detection; default: calibrated per class.", json_schema_extra=or_empty
+    )
     max_detections: int | None = Field(
-        None, ge=1, description="Maximum number of detections; default: the service's limit."
+        None,
+        ge=1,
+        description="Maximum number of detections; default: the service's limit.",
+        json_schema_extra=or_empty,
     )
     effort: Effort | None = Field(
         None,
         description="`fast`: the detector first, proposals for the tags that it missed. `full`: both for every tag. "
         "Default: the bundle's.",
+        json_schema_extra=or_empty,
     )
     explain: bool = Field(
-        False, description="Also return the peaks and proposals behind the result; implies effort=full."
+        False,
+        description="Also return the peaks and proposals behind the result; implies effort=full.",
+        json_schema_extra=_flag,
     )
     unknown_tags: Literal["error", "skip"] = Field(
-        "error", description="Refuse a tag that is no label, or mark it `unknown` and go on with the others."
+        "error",
+        description="Refuse a tag that is no label, or mark it `unknown` and go on with the others.",
+        json_schema_extra=or_empty,
     )
 
 
@@ -49,7 +67,7 @@ class DetectParameters(DetectOptions):
     """Everything a request says besides the image."""
 
     tags: Annotated[tuple[TagText, ...], FailFast(), BeforeValidator(tidy_tags)] = Field(
-        (), description="What is in the image. None: the classifier proposes tags."
+        (), description="What is in the image. None: the classifier proposes tags.", json_schema_extra=or_empty
     )
 
 
@@ -61,6 +79,7 @@ class DetectFields(DetectParameters):
         validation_alias=AliasChoices("tags", "tags[]"),
         description="What is in the image: repeated, between commas, or a JSON list. "
         "None: the classifier proposes tags.",
+        json_schema_extra=or_empty,
     )
 
 
@@ -73,9 +92,9 @@ class DetectRequest(DetectFields):
 class JsonDetectRequest(DetectParameters):
     """A whole request, as JSON."""
 
-    image: Annotated[
-        bytes, BeforeValidator(from_base64), WithJsonSchema({"type": "string", "contentEncoding": "base64"})
-    ] = Field(description="The file's bytes in base64.")
+    image: Annotated[bytes, BeforeValidator(from_base64), WithJsonSchema(BASE64_SCHEMA)] = Field(
+        description="The file's bytes in base64."
+    )
 
 
 AnyRequest = DetectRequest | JsonDetectRequest

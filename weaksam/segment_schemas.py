@@ -7,17 +7,30 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from weaksam.mask_schemas import AnyMask, Document, MaskOptions, from_base64
+from weaksam.mask_schemas import BASE64_SCHEMA, AnyMask, Document, MaskOptions, from_base64
 from weaksam.schemas import BundleInfo, ImageInfo
 
 MAX_POINTS = 100
-Pixel = Annotated[float, Field(allow_inf_nan=False)]
-Point = tuple[Pixel, Pixel, Literal[0, 1]]
+# Far beyond any image, and within what the networks' 32-bit numbers hold.
+MAX_PIXEL = 1e6
+Pixel = Annotated[float, Field(strict=True, ge=-MAX_PIXEL, le=MAX_PIXEL)]
+
+
+def _whole(value: object) -> object:
+    """Return 1 for 1.0, which JSON does not tell apart; refuse true and false, which Python takes for numbers."""
+    if isinstance(value, bool):
+        raise ValueError("must be 0 or 1")
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Point = tuple[Pixel, Pixel, Annotated[Literal[0, 1], BeforeValidator(_whole)]]
 Box = tuple[Pixel, Pixel, Pixel, Pixel]
 
 
 def _from_json_text(value: object) -> object:
-    """Return what a form's field says as JSON."""
+    """Return what a form's field says as JSON, or each of several fields of one name."""
+    if isinstance(value, list) and all(isinstance(text, str) for text in value):
+        return [_from_json_text(text) for text in value]
     if not isinstance(value, str):
         return value
     try:
@@ -57,9 +70,9 @@ class SegmentRequest(SegmentParameters):
 class JsonSegmentRequest(SegmentParameters):
     """A whole request, as JSON."""
 
-    image: Annotated[
-        bytes | None, BeforeValidator(from_base64), WithJsonSchema({"type": "string", "contentEncoding": "base64"})
-    ] = Field(None, description="The file's bytes in base64.")
+    image: Annotated[bytes | None, BeforeValidator(from_base64), WithJsonSchema(BASE64_SCHEMA)] = Field(
+        None, description="The file's bytes in base64."
+    )
 
 
 AnySegmentRequest = SegmentRequest | JsonSegmentRequest

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from service.errors import PROBLEM_MEDIA_TYPE, RateLimited, ServiceError, Unauthorized
 from weaksam.schemas import DetectRequest, JsonDetectRequest, Problem
 from weaksam.segment_schemas import JsonSegmentRequest, SegmentRequest
 
@@ -25,6 +26,17 @@ UNDECLARED: tuple[type[BaseModel], ...] = (
 def reference(model: type[BaseModel]) -> dict[str, str]:
     """Return a reference to the schema of a model, which a route or `UNDECLARED` must name."""
     return {"$ref": REF_TEMPLATE.format(model=model.__name__)}
+
+
+def problem_responses(*kinds: type[ServiceError]) -> dict[str, dict[str, Any]]:
+    """Return OpenAPI's responses for the given errors, by status."""
+    codes: dict[str, list[str]] = {}
+    for kind in kinds:
+        codes.setdefault(str(kind.status), []).append(f"`{kind.code}`")
+    content = {PROBLEM_MEDIA_TYPE: {"schema": reference(Problem)}}
+    return {
+        status: {"description": f"Code {' or '.join(found)}.", "content": content} for status, found in codes.items()
+    }
 
 
 def complete_openapi(app: FastAPI, open_paths: frozenset[str] | None) -> Callable[[], dict[str, Any]]:
@@ -49,6 +61,9 @@ def complete_openapi(app: FastAPI, open_paths: frozenset[str] | None) -> Callabl
 def _declare_keys(document: dict[str, Any], open_paths: frozenset[str]) -> None:
     document["components"]["securitySchemes"] = {"ApiKey": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"ApiKey": []}]
-    for path in open_paths & document["paths"].keys():
-        for operation in document["paths"][path].values():
-            operation["security"] = []
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if path in open_paths:
+                operation["security"] = []
+            else:
+                operation["responses"] = problem_responses(Unauthorized, RateLimited) | operation["responses"]

@@ -98,7 +98,10 @@ async def _read_form(request: Request) -> dict[str, Any]:
         async with request.form(max_files=1) as form:
             fields: dict[str, Any] = {name: form.getlist(name) for name in form}
             image = fields.pop("image", [None])[-1]
-            values = {name: texts if name in TAG_FIELDS else texts[-1] for name, texts in fields.items()}
+            # An option that is sent twice stays a list, which its schema refuses.
+            values = {
+                name: texts if name in TAG_FIELDS or len(texts) > 1 else texts[0] for name, texts in fields.items()
+            }
             if image is None:
                 return values
             if isinstance(image, str):

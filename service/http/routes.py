@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.routing import APIRoute
 
 from service import errors
-from service.errors import PROBLEM_MEDIA_TYPE, ServiceError
+from service.errors import ServiceError
 from service.http.key_guard import require_admin
-from service.http.openapi import reference
+from service.http.openapi import problem_responses, reference
 from service.http.request_body import read_request, read_segment_request
 from service.observability.metrics import MEDIA_TYPE as METRICS_MEDIA_TYPE
 from service.runtime.admission import while_connected
@@ -23,7 +23,6 @@ from weaksam.schemas import (
     JsonDetectRequest,
     LabelRow,
     LabelsResponse,
-    Problem,
     ReloadResponse,
     StateResponse,
 )
@@ -31,7 +30,6 @@ from weaksam.segment_schemas import JsonSegmentRequest, SegmentRequest, SegmentR
 
 PNG, JSON = "image/png", "application/json"
 BINARY = {"type": "string", "format": "binary"}
-PROBLEM_CONTENT = {PROBLEM_MEDIA_TYPE: {"schema": reference(Problem)}}
 REQUEST_ERRORS = (
     errors.InvalidRequest,
     errors.UnknownTag,
@@ -64,14 +62,7 @@ SEGMENT_BODY = {
 
 
 def _problems(*kinds: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
-    """Return OpenAPI's responses for the given errors."""
-    codes: dict[int | str, list[str]] = {}
-    for kind in kinds:
-        codes.setdefault(kind.status, []).append(f"`{kind.code}`")
-    return {
-        status: {"description": f"Code {' or '.join(found)}.", "content": PROBLEM_CONTENT}
-        for status, found in codes.items()
-    }
+    return {int(status): response for status, response in problem_responses(*kinds).items()}
 
 
 router = APIRouter()

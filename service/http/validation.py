@@ -31,6 +31,8 @@ def _field(row: Mapping[str, Any]) -> str:
 
 def _subject(row: Mapping[str, Any]) -> str:
     field, value = _field(row), repr(row["input"])
+    if not field:
+        return "the request"
     if row["type"] == "missing" or len(value) > MAX_VALUE_CHARACTERS:
         return field
     return f"{field} is {value}"

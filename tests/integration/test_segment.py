@@ -80,6 +80,8 @@ def test_json_with_the_image_in_base64(tiny_service: httpx.Client) -> None:
         pytest.param({"points": [[1, 2, 0]]}, "at least one point with label 1", id="negative points alone"),
         pytest.param({"points": "48,48"}, "is not JSON", id="no JSON"),
         pytest.param({"points": [[1, 2, 3]]}, "0 or 1", id="label"),
+        pytest.param({"points": [[1, 2, True]]}, "must be 0 or 1", id="a label that is true"),
+        pytest.param({"points": [[4e188, 2, 1]]}, "less than or equal to 1000000", id="no pixel of any image"),
         pytest.param({"points": [[1, 2, 1]] * 101}, "at most 100", id="too many"),
         pytest.param({"box": [9, 9, 3, 12]}, "x0 must be below x1", id="box turned round"),
         pytest.param({"box": [1, 2, 3]}, "box", id="three numbers"),

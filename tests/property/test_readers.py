@@ -273,3 +273,56 @@ def test_every_image_of_a_random_folder_is_labelled_or_a_failure(tree: dict[str,
             return
         failed = {failure.image for failure in worklist.failures}
         assert set(worklist.images) == set(worklist.tags) | (failed & set(worklist.images))
+
+
+BOX = {"x": 1, "y": 1, "width": 9, "height": 9, "rotation": 0, "rectanglelabels": ["bolt"]}
+POLYGON = {"points": [[1, 1], [9, 1], [9, 9]], "polygonlabels": ["nut"]}
+RESULT = {"type": "choices", "original_width": 32, "original_height": 24, "value": {"choices": ["bolt"]}}
+CATEGORIES = [
+    {"id": 0, "name": "all", "supercategory": "none"},
+    {"id": 1, "name": "bolt", "supercategory": "all"},
+]
+COCO = {
+    "images": [{"id": 1, "file_name": "x.jpg", "width": 32, "height": 24}],
+    "annotations": [
+        {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 9, 9], "segmentation": [[1, 1, 9, 1, 9, 9]]},
+        {"id": 2, "image_id": 1, "category_id": 1, "segmentation": {"size": [24, 32], "counts": [700, 68]}},
+    ],
+    "categories": CATEGORIES,
+}
+GOOD: dict[str, Any] = {
+    "result.json": COCO,
+    "annotations/instances_train.json": COCO,
+    "project.json": [
+        {
+            "id": 1,
+            "data": {"image": "x.jpg"},
+            "annotations": [{"was_cancelled": False, "result": [RESULT, {"value": BOX}, {"value": POLYGON}]}],
+        }
+    ],
+    "min.json": [{"id": 1, "image": "x.jpg", "choice": {"choices": ["bolt"]}, "label": [BOX, POLYGON]}],
+    "x.json": {"flags": {"bolt": True}, "shapes": [{"label": "nut", "points": [[1, 1]]}], "imagePath": "x.jpg"},
+}
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Every container of a document with each of its keys."""
+    keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    return [place for key in keys for place in ((value, key), *places(value[key]))]
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(name=st.sampled_from(sorted(GOOD)), data=st.data())
+def test_any_values_of_a_good_document_may_be_odd(name: str, data: st.DataObject) -> None:
+    document = json.loads(json.dumps(GOOD[name]))
+    for _ in range(data.draw(st.integers(1, 2))):
+        container, key = data.draw(st.sampled_from(places(document)))
+        container[key] = data.draw(st.one_of(ODD, st.dictionaries(NAMES, ODD, max_size=2), st.just([[]])))
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        write(root, {"x.jpg": JPEG, "y.jpg": JPEG, name: json.dumps(document).encode()})
+        dataset = opened(root)
+        if isinstance(dataset, str):
+            assert root.name in dataset
+        elif "instances" not in name:
+            assert unaccounted(root, dataset) == set()

@@ -43,5 +43,5 @@ def open_dataset(root: Path, split: str) -> TaggedDataset:
             return read(root, split)
     foreign = foreign_layout(root)
     if foreign is not None:
-        raise UserError(f"data: {root} is {foreign}, which is not read: export it as COCO, YOLO or VOC")
+        raise UserError(f"data: {root} is {foreign}. That is not read: export it as COCO, YOLO or VOC")
     return read_folder(root, split)

@@ -140,16 +140,15 @@ class _Frame:
         x0, y0, x1, y1 = box_xyxy
         return x0 * width, y0 * height, x1 * width, y1 * height
 
+    def _scaled(self, polygon: Polygon) -> Polygon:
+        sides = self.size_hw[::-1]
+        return [value * sides[odd % 2] for odd, value in enumerate(polygon)] if self.in_shares else polygon
+
     def _mask(self, thing: WrittenObject, source: Path, report: Report) -> Rle | None:
         try:
             rle = thing.rle
             if rle is None and thing.polygons:
-                height, width = self.size_hw if self.in_shares else (1, 1)
-                scaled = [
-                    [value * (height if odd % 2 else width) for odd, value in enumerate(polygon)]
-                    for polygon in thing.polygons
-                ]
-                rle = polygons_rle(scaled, self.size_hw)
+                rle = polygons_rle([self._scaled(polygon) for polygon in thing.polygons], self.size_hw)
             if rle is not None and tuple(rle["size"]) != self.size_hw:
                 raise MaskError(f"its size is {list(rle['size'])}, the image's {list(self.size_hw)}")
         except MaskError as error:

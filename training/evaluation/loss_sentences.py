@@ -35,8 +35,9 @@ REMEDIES = {
     "no_proposal": "Take a segmenter that was trained on such images (sam), or finer bundle.prompts.grid_sides.",
     "tag_not_seen": "Train the classifier longer (cam.steps), or tag more images of this class.",
     "no_peak": (
-        "Look at the maps in a run's report. If they fire on the background, raise cam.background_share towards 1. If "
-        "they fire on other objects of the tag, lower bundle.prompts.peak_min_value."
+        "Look at the maps in a run's report. If they fire on the background, add images of it without tags, or train "
+        "the classifier longer (cam.steps). If they fire on other objects of the tag, lower "
+        "bundle.prompts.peak_min_value."
     ),
     "other_box": "Let the weak detector learn from more boxes of a tag (wsod.method = mist), or train it longer.",
     "low_score": "Calibrate on more validation images, or ask with a lower min_score.",

@@ -149,8 +149,8 @@ def _category_names(document: Json) -> dict[str, str]:
     """
     rows = document["categories"]
     used = {_key(row.get("category_id")) for row in document["annotations"] if isinstance(row, dict)}
-    above = {row.get("supercategory") for row in rows if row.get("supercategory") != row["name"]}
-    classes = [row for row in rows if _key(row["id"]) in used or row["name"] not in above]
+    above = {str(row.get("supercategory")) for row in rows if row.get("supercategory") != row["name"]}
+    classes = [row for row in rows if _key(row["id"]) in used or str(row["name"]) not in above]
     return {str(_key(row["id"])): str(row["name"]) for row in sorted(classes, key=lambda row: _order(row["id"]))}
 
 

@@ -14,7 +14,7 @@ _FILES = (
     ("*/_annotations.csv", "an export of boxes as a CSV"),
     ("_annotations.txt", "an export for YOLO v3 or v4 in Keras or PyTorch"),
     ("*/_annotations.txt", "an export for YOLO v3 or v4 in Keras or PyTorch"),
-    ("labels/**/*.txt", "a YOLO tree without data.yaml or classes.txt, which name the classes"),
+    ("labels/**/*.txt", "a YOLO tree without data.yaml or classes.txt"),
     ("obj.data", "a Darknet export (CVAT calls it YOLO 1.1)"),
     ("*/*.parquet", "a data set of Parquet files"),
     ("via_*.json", "a project of the VGG Image Annotator"),

@@ -133,9 +133,13 @@ def _results(task: Json) -> list[Json] | None:
     """Return the rows of all annotations that were not cancelled; None if there is none."""
     if not _is_full(task):
         return [{"value": value} for key, value in task.items() if key not in _OWN_KEYS for value in _min_values(value)]
-    annotations = [row for row in task.get("annotations", task.get("completions")) or () if isinstance(row, dict)]
+    annotations = _dicts(task.get("annotations", task.get("completions")))
     done = [row for row in annotations if not row.get("was_cancelled")]
-    return [row for one in done for row in one.get("result") or () if isinstance(row, dict)] if done else None
+    return [row for one in done for row in _dicts(one.get("result"))] if done else None
+
+
+def _dicts(value: Any) -> list[Json]:
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
 
 
 def _min_values(value: Any) -> list[Any]:
@@ -147,16 +151,19 @@ def _min_values(value: Any) -> list[Any]:
 
 def _choices(row: Json) -> list[str]:
     value = row.get("value")
-    choices = value.get("choices") if isinstance(value, dict) else None
-    texts = [choices] if isinstance(choices, str) else choices
-    return [text for text in texts if isinstance(text, str)] if isinstance(texts, list) else []
+    return _texts(value.get("choices")) if isinstance(value, dict) else []
+
+
+def _texts(value: Any) -> list[str]:
+    texts = value if isinstance(value, list) else [value]
+    return [text for text in texts if isinstance(text, str)]
 
 
 def _regions(row: Json, field: str) -> Iterator[WrittenObject]:
     value = row.get("value")
     if not isinstance(value, dict):
         return
-    names = [name for kind in LABEL_KINDS for name in value.get(kind) or () if isinstance(name, str)]
+    names = [name for kind in LABEL_KINDS for name in _texts(value.get(kind))]
     polygon = _polygon(value)
     for name in names:
         yield WrittenObject(name, (field, field, field), _box(value, polygon), polygons=(polygon,) if polygon else ())
@@ -165,7 +172,7 @@ def _regions(row: Json, field: str) -> Iterator[WrittenObject]:
 def _polygon(value: Json) -> Polygon:
     try:
         return [float(side) / 100 for x, y in value.get("points") or () for side in (x, y)]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return ()
 
 
@@ -174,13 +181,13 @@ def _box(value: Json, polygon: Polygon) -> Box | None:
         return min(polygon[::2]), min(polygon[1::2]), max(polygon[::2]), max(polygon[1::2])
     try:
         x, y, width, height = (float(value[side]) / 100 for side in ("x", "y", "width", "height"))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return (x, y, x + width, y + height) if value.get("rotation", 0) == 0 else None
 
 
 def _size_hw(results: list[Json]) -> tuple[int, int] | None:
     """Return the size that the regions were drawn on, if all say the same."""
-    sizes = {(row.get("original_height"), row.get("original_width")) for row in results if "original_width" in row}
-    height, width = next(iter(sizes)) if len(sizes) == 1 else (None, None)
+    sizes = [(row.get("original_height"), row.get("original_width")) for row in results if "original_width" in row]
+    height, width = sizes[0] if sizes and all(size == sizes[0] for size in sizes) else (None, None)
     return (height, width) if isinstance(height, int) and isinstance(width, int) else None

@@ -34,6 +34,10 @@ GOOD: dict[str, tuple[Sent, tuple[str, ...]]] = {
         {"files": {"image": DATA}, "data": {"tags": "a", "min_score": "", "max_detections": "", "mask_format": ""}},
         ("a",),
     ),
+    "form with nulls, and a tag of that name": (
+        {"files": {"image": DATA}, "data": {"tags": "null", "min_score": "null", "mask_format": "null"}},
+        ("null",),
+    ),
     "query with empty options": (
         {"files": {"image": DATA}, "params": {"tags": "a", "min_score": "", "explain": "", "unknown_tags": ""}},
         ("a",),
@@ -62,6 +66,11 @@ GOOD: dict[str, tuple[Sent, tuple[str, ...]]] = {
     "query beside a form": ({"files": {"image": DATA}, "params": {"tags": "b"}}, ("b",)),
 }
 BAD: dict[str, tuple[Sent, str, str]] = {
+    "an option sent twice": (
+        {"files": {"image": DATA}, "data": {"mask_format": ["rle", "png"]}},
+        "invalid_request",
+        "mask_format is ['rle', 'png']: Input should be",
+    ),
     "half a json list in a form": (
         {"files": {"image": DATA}, "data": {"tags": '["wire'}},
         "invalid_request",

@@ -1,0 +1,20 @@
+"""A check of schemathesis's: what the schema allows is refused for its content only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import schemathesis
+
+# The request was understood: its image cannot be used, or a tag is no label of the bundle.
+ABOUT_CONTENT = frozenset({"not_an_image", "image_broken", "image_too_large", "unknown_tag", "too_many_tags"})
+
+
+@schemathesis.check
+def a_valid_request_is_refused_for_its_content_only(ctx: Any, response: Any, case: Any) -> None:
+    positive = case.meta is not None and case.meta.generation.mode == schemathesis.GenerationMode.POSITIVE
+    if positive and 400 <= response.status_code < 500:
+        problem = response.json()
+        # So are a text that begins like a JSON list and is none, and rules over several fields, which name none.
+        fields = {row["field"] for row in problem.get("errors") or ()}
+        assert problem["code"] in ABOUT_CONTENT or fields in ({"tags"}, {""}, set()), problem["detail"]
