@@ -27,6 +27,11 @@ SAM_GRAPHS = ("sam_encoder", "sam_decoder")
 DETECTOR = "detector"
 # `cam` averaged over scales and flips, for training's proposals; if a bundle's settings ask for it.
 AVERAGED_CAM = "cam_averaged"
+PROMPT_MAP = "prompt_map"
+SAM_DECODER = "sam_decoder"
+# `sam_decoder` without masks, from logits at half the side; where a bundle's settings ask for it.
+SAM_BOXES = "sam_boxes"
+DECODERS = (SAM_DECODER, SAM_BOXES)
 CLASS_GRAPHS = ("cam", "wsod", DETECTOR)
 # What `sam_decoder` takes besides outputs of `sam_encoder`.
 PROMPT_INPUTS = ("coords", "labels", "valid_hw")
@@ -133,6 +138,22 @@ class Bundle:
         return tuple(t.name for t in self.graphs["sam_decoder"].inputs if t.name not in PROMPT_INPUTS)
 
     @cached_property
+    def encoder_outputs(self) -> tuple[str, ...]:
+        """Outputs of `sam_encoder` that proposals need: the decoder's, and where to ask, if it has learnt that."""
+        known = {tensor.name for tensor in self.graphs["sam_encoder"].outputs}
+        return (*self.decoder_features, *((PROMPT_MAP,) if PROMPT_MAP in known else ()))
+
+    @cached_property
+    def proposal_decoder(self) -> str:
+        """The graph that answers prompts where no mask is wanted."""
+        return SAM_BOXES if SAM_BOXES in self.graphs else SAM_DECODER
+
+    @cached_property
+    def sam_graphs(self) -> tuple[str, ...]:
+        """Names of the segmenter's graphs."""
+        return tuple(name for name in ("sam_encoder", *DECODERS) if name in self.graphs)
+
+    @cached_property
     def detector_masks(self) -> bool:
         """Whether there is a graph `detector` that gives masks."""
         graph = self.graphs.get(DETECTOR)
@@ -215,7 +236,7 @@ def _check(bundle: Bundle, required: Sequence[str]) -> None:
     if missing:
         raise BundleError(f"{bundle.folder / MANIFEST}: graphs lacks {', '.join(missing)}: export the bundle again")
     # One letterboxed image goes to the segmenter's graphs, and one to those that know classes.
-    for together in (SAM_GRAPHS, CLASS_GRAPHS):
+    for together in ((*SAM_GRAPHS, SAM_BOXES), CLASS_GRAPHS):
         for name in ("side_px", "fill_rgb"):
             values = {getattr(bundle.graphs[graph], name) for graph in together if graph in bundle.graphs}
             if len(values) > 1:

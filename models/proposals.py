@@ -74,8 +74,12 @@ Proposing = Generator[PromptBatch, DecodedBatch, ProposalSet]
 Decode = Callable[[PromptBatch], DecodedBatch]
 
 
-def propose(peaks: Peaks, valid_hw: tuple[int, int], settings: PromptSettings) -> Proposing:
-    """Ask about peaks, groups of peaks, then grids from coarse to fine, sparing points that a good mask covers.
+def propose(
+    peaks: Peaks, valid_hw: tuple[int, int], settings: PromptSettings, map_points_xy: Float32 | None = None
+) -> Proposing:
+    """Ask about peaks, groups of peaks, then where the prompt map says, sparing points that a good mask covers.
+
+    Segmenters without a prompt map are asked about grids from coarse to fine in its place.
 
     A last, finest grid looks closer where something promising was found: a thing of few pixels gets several points
     without a fine grid over all the ground around it.
@@ -84,6 +88,8 @@ def propose(peaks: Peaks, valid_hw: tuple[int, int], settings: PromptSettings) -
     Args:
         peaks: of all tags together, in pixels of the graph's input.
         valid_hw: part of the input that holds the image, in pixels.
+        settings: of the bundle.
+        map_points_xy: maxima [N,2] of the prompt map, highest first, in pixels of the graph's input; None takes grids.
 
     Yields:
         Prompt batches of one length N each; send the decoder's results back in the same order.
@@ -104,9 +110,12 @@ def propose(peaks: Peaks, valid_hw: tuple[int, int], settings: PromptSettings) -
         yield from ask(point_prompts(points_xy), True)
     for label in grouped[: settings.max_prompts - len(points_xy)]:
         yield from ask(group_prompt(_strongest(peaks, int(label), settings.peak_max_count)), True)
-    for side in settings.grid_sides:
-        open_xy = _uncovered(grid_points(side, valid_hw), pool, valid_hw, settings)
-        open_xy = _thinned(open_xy, settings.max_prompts - sum(map(len, prompts)))
+    grids = [grid_points(side, valid_hw) for side in settings.grid_sides]
+    for points_xy in grids if map_points_xy is None else [map_points_xy]:
+        open_xy = _uncovered(points_xy, pool, valid_hw, settings)
+        left = max(0, settings.max_prompts - sum(map(len, prompts)))
+        # The map's points are sorted by worth, a grid's by place.
+        open_xy = _thinned(open_xy, left) if map_points_xy is None else open_xy[:left]
         if len(open_xy):
             yield from ask(point_prompts(open_xy), False)
     near_xy = _promising(pool, valid_hw, settings)[: max(0, settings.max_prompts - sum(map(len, prompts)))]

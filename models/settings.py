@@ -37,6 +37,8 @@ class PromptSettings:
         cover_max_area_share: ... unless that box takes more than this share of the image.
         focus_side: points per side of the last grid, of which only points inside promising masks are asked; 0 for none.
         focus_min_iou: minimum predicted IoU of a promising mask; its box may take ``cover_max_area_share`` at most.
+        map_min_value: minimum value of a maximum of the prompt map that is asked about.
+        map_max_count: maximum number of maxima of the prompt map; 0 asks the grid although the segmenter has a map.
         duplicate_iou: of two boxes with a higher IoU, one goes.
         max_proposals: maximum of proposals of one image.
     """
@@ -62,6 +64,8 @@ class PromptSettings:
     cross_clusters_share: float = 0.2
     focus_side: int = 0
     focus_min_iou: float = 0.6
+    map_min_value: float = 0.1
+    map_max_count: int = 48
 
     def __post_init__(self) -> None:
         if not 0 < self.cross_clusters_share <= 1:
@@ -110,6 +114,8 @@ class BundleConfig:
         map_scales: factors of the image's size over which the maps are averaged that training's proposals start
             from. Only a bundle without detector has them, as the graph `cam_averaged`; one scale is served.
         map_flip: whether these maps are averaged over the mirrored image as well.
+        half_size_boxes: whether a compact SAM's proposals are boxed from logits at half the side, by a graph of their
+            own, `sam_boxes`: a fifth less time for boxes that are a little less exact.
         licences: of the bundle and of what it was made from, by name; stated in its provenance.
     """
 
@@ -119,6 +125,7 @@ class BundleConfig:
     post: PostSettings
     map_scales: tuple[float, ...] = (1.0,)
     map_flip: bool = False
+    half_size_boxes: bool = False
     licences: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

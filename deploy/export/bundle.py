@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from deploy.export.detector_plan import detector_plan
-from deploy.export.graph_plans import cam_plan, sam_decoder_plan, sam_encoder_plan, wsod_plan
+from deploy.export.graph_plans import cam_plan, sam_boxes_plan, sam_decoder_plan, sam_encoder_plan, wsod_plan
 from deploy.export.onnx_graph import ExportError, GraphPlan, export_graph
 from models.bundle import (
     AVERAGED_CAM,
@@ -133,7 +133,7 @@ def export_bundle(
             version=config.version,
             digest="",
             labels=classes.labels,
-            graphs={**classes.graphs, **_sam_graphs(sam, draft, rng)},
+            graphs={**classes.graphs, **_sam_graphs(sam, config.half_size_boxes, draft, rng)},
             map_kinds=classes.map_kinds,
             thresholds=classes.thresholds,
             prompts=config.prompts,
@@ -212,11 +212,13 @@ def _detector_plan(run: Run, labels: LabelSet) -> GraphPlan:
     return detector_plan(net, np.load(run.folder / SAMPLE_IMAGES, allow_pickle=False), len(labels))
 
 
-def _sam_graphs(sam: SamSource, out_dir: Path, rng: np.random.Generator) -> dict[str, GraphSpec]:
+def _sam_graphs(sam: SamSource, half_size_boxes: bool, out_dir: Path, rng: np.random.Generator) -> dict[str, GraphSpec]:
     if isinstance(sam, Bundle):
-        return _copied_graphs(sam, SAM_GRAPHS, out_dir)
+        return _copied_graphs(sam, sam.sam_graphs, out_dir)
     net = sam.net if isinstance(sam, OfficialCheckpoint) else _compact_sam(sam)
-    plans = (sam_encoder_plan(net, rng), sam_decoder_plan(net, rng))
+    plans = [sam_encoder_plan(net, rng), sam_decoder_plan(net, rng)]
+    if half_size_boxes and isinstance(net, CompactSam):
+        plans.append(sam_boxes_plan(net, rng))
     return {plan.name: export_graph(plan, out_dir, net.side_px) for plan in plans}
 
 
@@ -227,7 +229,8 @@ def _copied_graphs(bundle: Bundle, names: Sequence[str], out_dir: Path) -> dict[
 
 
 def _compact_sam(run: Run) -> CompactSam:
-    net = build_compact_sam(run.config["backbone"], run.config["side_px"])
+    asks = run.config.get("prompt_map", False)  # runs of earlier releases do not say
+    net = build_compact_sam(run.config["backbone"], run.config["side_px"], prompt_map=asks)
     _load(net, run)
     return net
 
@@ -282,6 +285,13 @@ def _sam_record(sam: SamSource) -> dict[str, Any]:
 
 
 def _run_record(run: Run) -> dict[str, Any]:
-    # Names of files, not where they lay: a bundle travels, its maker's folders do not.
-    config = {key: Path(value).name if isinstance(value, str) else value for key, value in run.config.items()}
-    return {"config": config, **run.records()}
+    return {"config": _without_folders(run.config), **run.records()}
+
+
+def _without_folders(value: Any) -> Any:
+    """Settings with the names of files, not where they lay: a bundle travels, its maker's folders do not."""
+    if isinstance(value, dict):
+        return {key: _without_folders(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(inner) for inner in value]
+    return Path(value).name if isinstance(value, str) else value

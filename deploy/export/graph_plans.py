@@ -11,10 +11,20 @@ import torch
 
 from deploy.export.onnx_graph import GraphPlan
 from models.nets.cam_nets import AveragedCam, CamNet
-from models.nets.graphs import CamGraph, FineDecoderGraph, Sam, SamDecoderGraph, SamEncoderGraph, WsodGraph
+from models.nets.compact_sam import CompactSam
+from models.nets.graphs import (
+    CamGraph,
+    FineDecoderGraph,
+    Sam,
+    SamBoxesGraph,
+    SamDecoderGraph,
+    SamEncoderGraph,
+    WsodGraph,
+)
 from models.nets.wsod import Wsod
 
 Rng = np.random.Generator
+BOX_OUTPUTS = ("boxes", "iou", "stability")
 
 
 def cam_plan(net: CamNet | AveragedCam, side_px: int, rng: Rng, name: str = "cam") -> GraphPlan:
@@ -29,28 +39,39 @@ def cam_plan(net: CamNet | AveragedCam, side_px: int, rng: Rng, name: str = "cam
 
 
 def sam_encoder_plan(net: Sam, rng: Rng) -> GraphPlan:
+    module = SamEncoderGraph(net)
+    outputs = (*net.feature_names, "prompt_map") if module.asks else net.feature_names
     # An image of 1024 pixels takes ViT-B 10 s and gigabytes, so as few as tell a dynamic axis from a fixed one.
     return GraphPlan(
         name="sam_encoder",
-        module=SamEncoderGraph(net),
-        output_names=net.feature_names,
+        module=module,
+        output_names=outputs,
         fill_rgb=net.fill_rgb,
         trace={"image": smooth_images(rng, 1, net.side_px)},
         checks=[{"image": smooth_images(rng, count, net.side_px)} for count in (1, 2)],
-        axes={name: {0: "B"} for name in ("image", *net.feature_names)},
+        axes={name: {0: "B"} for name in ("image", *outputs)},
     )
 
 
 def sam_decoder_plan(net: Sam, rng: Rng) -> GraphPlan:
-    outputs = ("boxes", "iou", "stability", "logits")
+    graph = SamDecoderGraph if len(net.feature_names) == 1 else FineDecoderGraph
+    module = graph(net.prompt_encoder, net.mask_decoder, net.side_px)
+    return _decoder_plan("sam_decoder", module, (*BOX_OUTPUTS, "logits"), net, rng)
+
+
+def sam_boxes_plan(net: CompactSam, rng: Rng) -> GraphPlan:
+    module = SamBoxesGraph(net.prompt_encoder, net.mask_decoder, net.side_px)
+    return _decoder_plan("sam_boxes", module, BOX_OUTPUTS, net, rng)
+
+
+def _decoder_plan(name: str, module: SamDecoderGraph, outputs: tuple[str, ...], net: Sam, rng: Rng) -> GraphPlan:
     with torch.inference_mode():
         encoded = net.encode(torch.from_numpy(smooth_images(rng, 1, net.side_px)))
     tensors = encoded if isinstance(encoded, tuple) else (encoded,)
     features = {name: tensor.numpy() for name, tensor in zip(net.feature_names, tensors, strict=True)}
-    graph = SamDecoderGraph if len(features) == 1 else FineDecoderGraph
     return GraphPlan(
-        name="sam_decoder",
-        module=graph(net.prompt_encoder, net.mask_decoder, net.side_px),
+        name=name,
+        module=module,
         output_names=outputs,
         fill_rgb=net.fill_rgb,
         trace=_prompts(features, net.side_px, rng, prompts=3, points=2),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 
-from models.bundle import Bundle, TensorSpec
+from models.bundle import DECODERS, Bundle, TensorSpec
 from models.triton import BATCH_AXIS
 from weaksam.errors import UserError
 
@@ -25,7 +25,7 @@ def axis_sizes(bundle: Bundle, graph: str, max_batch: int) -> dict[str, tuple[in
     side = (bundle.graphs[graph].side_px,)
     known: dict[str, Iterable[int]] = {
         BATCH_AXIS: (1, max_batch),
-        "P": prompts.buckets_of("triton") if graph == "sam_decoder" else proposals,
+        "P": prompts.buckets_of("triton") if graph in DECODERS else proposals,
         "N": (USUAL_POINTS, prompts.peak_max_count),
         "H": side,
         "W": side,
@@ -45,8 +45,8 @@ def warm_up_sizes(sizes: Mapping[str, Sequence[int]]) -> list[dict[str, int]]:
 
 
 def engine_profiles(sizes: Mapping[str, Sequence[int]], graph: str) -> list[tuple[Sizes, Sizes, Sizes]]:
-    """Return minimum, usual and maximum sizes of each profile: one for each bucket of `sam_decoder`, else one."""
-    if graph == "sam_decoder":
+    """Return minimum, usual and maximum sizes of each profile: one for each bucket of a decoder, else one."""
+    if graph in DECODERS:
         return [_profile({**sizes, "P": (bucket,)}) for bucket in sizes["P"]]
     return [_profile(sizes)]
 

@@ -35,14 +35,27 @@ class CamGraph(nn.Module):
 
 
 class SamEncoderGraph(nn.Module):
-    """``image`` uint8 [B,S,S,3] to ``embedding`` [B,D,e,e], and to finer maps if the network has them."""
+    """``image`` uint8 [B,S,S,3] to ``embedding`` [B,D,e,e], and to finer maps if the network has them.
+
+    A network that has learnt where to ask gives ``prompt_map`` [B,1,e,e] in 0 to 1 as well.
+    """
 
     def __init__(self, net: Sam) -> None:
         super().__init__()
         self.net = net
 
+    @property
+    def asks(self) -> bool:
+        """Whether the network has learnt where to ask."""
+        return isinstance(self.net, CompactSam) and self.net.prompt_map is not None
+
     def forward(self, image: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
-        return self.net.encode(image)
+        features = self.net.encode(image)
+        if not self.asks:
+            return features
+        assert isinstance(self.net, CompactSam)
+        assert isinstance(features, torch.Tensor)
+        return features, self.net.prompt_logits(features).sigmoid()
 
 
 class SamDecoderGraph(nn.Module):
@@ -60,20 +73,24 @@ class SamDecoderGraph(nn.Module):
 
     def forward(
         self, embedding: torch.Tensor, coords: torch.Tensor, labels: torch.Tensor, valid_hw: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, ...]:
         logits, iou = decode_many(self.prompt_encoder, self.mask_decoder, embedding, coords, labels)
-        cell_px = self.side_px / (4 * embedding.shape[-1])
-        centres = (torch.arange(logits.shape[-1], device=logits.device) + 0.5) * cell_px
-        rows, columns = centres < valid_hw[0], centres < valid_hw[1]
-        # Bounding takes one pass; choosing would first fill a tensor of the logits' size.
-        bounds = torch.where(rows[:, None] & columns[None, :], torch.tensor(math.inf), torch.tensor(OUTSIDE_LOGIT))
-        inside = torch.minimum(logits, bounds)
-        stability = _pixels_above(inside, STABILITY_OFFSET) / _pixels_above(inside, -STABILITY_OFFSET).clamp(min=1)
-        profiles = torch.stack([inside.amax(dim=2), inside.amax(dim=3)])  # [2,P,M,4e], along x and along y
-        first_xy, last_xy = profile_extent(profiles, cell_px, valid_hw.flip(0).reshape(2, 1, 1))
-        drawn = (last_xy > first_xy).all(dim=0)
-        boxes = torch.stack([*first_xy, *last_xy], dim=-1) * drawn[..., None]
+        boxes, stability = extents(logits, self.side_px / logits.shape[-1], valid_hw)
         return boxes, iou, stability, logits.half()
+
+
+class SamBoxesGraph(SamDecoderGraph):
+    """Inputs of `SamDecoderGraph` to its boxes, iou and stability, from every second row and column of the logits.
+
+    Proposals need nothing else, and most of a decoder's time goes into pixels.
+    """
+
+    def forward(
+        self, embedding: torch.Tensor, coords: torch.Tensor, labels: torch.Tensor, valid_hw: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        logits, iou = decode_many(self.prompt_encoder, self.mask_decoder, embedding, coords, labels, half=True)
+        boxes, stability = extents(logits, self.side_px / logits.shape[-1], valid_hw, centre=0.25)
+        return boxes, iou, stability
 
 
 class FineDecoderGraph(SamDecoderGraph):
@@ -87,8 +104,27 @@ class FineDecoderGraph(SamDecoderGraph):
         coords: torch.Tensor,
         labels: torch.Tensor,
         valid_hw: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, ...]:
         return super().forward(pack_embedding(embedding, fine_8, fine_4), coords, labels, valid_hw)
+
+
+def extents(
+    logits: torch.Tensor, cell_px: float, valid_hw: torch.Tensor, centre: float = 0.5
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return boxes [P,M,4] and stability [P,M] of mask logits [P,M,h,h], of the valid area alone.
+
+    ``centre`` is where in a cell its logit was taken, as a share of the cell's side.
+    """
+    centres = (torch.arange(logits.shape[-1], device=logits.device) + centre) * cell_px
+    rows, columns = centres < valid_hw[0], centres < valid_hw[1]
+    # Bounding takes one pass; choosing would first fill a tensor of the logits' size.
+    bounds = torch.where(rows[:, None] & columns[None, :], torch.tensor(math.inf), torch.tensor(OUTSIDE_LOGIT))
+    inside = torch.minimum(logits, bounds)
+    stability = _pixels_above(inside, STABILITY_OFFSET) / _pixels_above(inside, -STABILITY_OFFSET).clamp(min=1)
+    profiles = torch.stack([inside.amax(dim=2), inside.amax(dim=3)])  # [2,P,M,h], along x and along y
+    first_xy, last_xy = profile_extent(profiles, cell_px, valid_hw.flip(0).reshape(2, 1, 1), centre)
+    drawn = (last_xy > first_xy).all(dim=0)
+    return torch.stack([*first_xy, *last_xy], dim=-1) * drawn[..., None], stability
 
 
 class WsodGraph(nn.Module):
@@ -126,11 +162,13 @@ def _pixels_above(logits: torch.Tensor, threshold: float) -> torch.Tensor:
     return (logits > threshold).float().sum(dim=(2, 3))
 
 
-def profile_extent(profile: torch.Tensor, cell_px: float, valid_px: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def profile_extent(
+    profile: torch.Tensor, cell_px: float, valid_px: torch.Tensor, centre: float = 0.5
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the first and last position [...] in pixels of the run above 0 around a profile's peak.
 
     A speck apart from the rest on either axis is no part of the object: one cell of it would move the box.
-    Profiles [...,h] hold the highest logit of each column or row.
+    Profiles [...,h] hold the highest logit of each column or row, taken at ``centre`` of each cell.
 
     An edge is put where the logits cross 0 between two cell centres, as bilinear enlargement would put it: whole
     cells are too coarse for small objects. At the border of the valid area the object goes on to the border.
@@ -142,9 +180,9 @@ def profile_extent(profile: torch.Tensor, cell_px: float, valid_px: torch.Tensor
     peak = profile.argmax(dim=-1, keepdim=True)
     first = torch.where(~above & (index < peak), index + 1, torch.zeros_like(index)).amax(dim=-1)
     last = torch.where(~above & (index > peak), index - 1, torch.full_like(index, count - 1)).amin(dim=-1)
-    start = (first + 0.5 - _overshoot(profile, first, first - 1)) * cell_px
-    end = (last + 0.5 + _overshoot(profile, last, last + 1)) * cell_px
-    reaches_end = (last + 1.5) * cell_px > valid_px
+    start = (first + centre - _overshoot(profile, first, first - 1)) * cell_px
+    end = (last + centre + _overshoot(profile, last, last + 1)) * cell_px
+    reaches_end = (last + 1 + centre) * cell_px > valid_px
     start = torch.where(first == 0, torch.zeros_like(start), start)
     end = torch.where(reaches_end, valid_px.to(end.dtype), end)
     anything = above.any(dim=-1)

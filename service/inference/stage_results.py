@@ -11,7 +11,7 @@ import numpy.typing as npt
 from models.detections import Detections
 from models.peaks import Peaks
 from models.proposals import Proposals, ProposalSet
-from service.backends.base import Tensors
+from service.backends.base import Array, Tensors
 
 Float32 = npt.NDArray[np.float32]
 Classes = tuple[int, ...]
@@ -59,13 +59,16 @@ class SegmenterFeatures:
 
     Attributes:
         tensors: of one image, by the names that `sam_decoder` takes them by.
+        prompt_map_b1hw: [1,1,e,e]; None for a segmenter that has not learnt where to ask.
     """
 
     tensors: Tensors
+    prompt_map_b1hw: Array | None = None
 
     @property
     def nbytes(self) -> int:
-        return sum(tensor.nbytes for tensor in self.tensors.values())
+        of_map = 0 if self.prompt_map_b1hw is None else self.prompt_map_b1hw.nbytes
+        return of_map + sum(tensor.nbytes for tensor in self.tensors.values())
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.bundle import DETECTOR, Bundle
+from models.bundle import DETECTOR, PROMPT_MAP, SAM_DECODER, Bundle
 from models.image import DecodedImage
 from models.letterbox import Letterbox
 from models.peaks import Peaks, find_peaks
 from models.postprocess import detector_detections
+from models.prompt_map import prompt_map_points
 from models.prompts import DecodedBatch, PromptBatch, split_prompts
 from models.proposals import ProposalSet, Proposing, propose
 from service.backends.base import Array, Backend, Tensors
@@ -52,8 +53,10 @@ class Stages:
 
     async def segmenter_features(self, inputs: GraphInputs, timings: Timings) -> SegmenterFeatures:
         """Run `sam_encoder`."""
-        names = self._bundle.decoder_features
-        return SegmenterFeatures(await self._encode("sam_encoder", inputs.segmenter_bhwc_u8, names, timings))
+        names = self._bundle.encoder_outputs
+        tensors = await self._encode("sam_encoder", inputs.segmenter_bhwc_u8, names, timings)
+        of_decoder = {name: tensors[name] for name in self._bundle.decoder_features}
+        return SegmenterFeatures(of_decoder, tensors.get(PROMPT_MAP))
 
     async def detect(
         self, inputs: GraphInputs, classes: Sequence[int], letterbox: Letterbox, timings: Timings
@@ -109,7 +112,7 @@ class Stages:
                 np.concatenate([prompts[i].coords for i in same_length]),
                 np.concatenate([prompts[i].labels for i in same_length]),
             )
-            output = await self._decode(segmenter, batch, letterbox, ("logits", "iou"))
+            output = await self._decode(SAM_DECODER, segmenter, batch, letterbox, ("logits", "iou"))
             for row, i in enumerate(same_length):
                 decoded[i] = output["logits"][row], output["iou"][row]
         return decoded
@@ -130,27 +133,34 @@ class Stages:
             return await self._backend.infer(model, {"image": image_bhwc_u8}, outputs)
 
     async def _propose(self, segmenter: SegmenterFeatures, peaks: Peaks, letterbox: Letterbox) -> ProposalSet:
-        proposing = propose(peaks, letterbox.valid_hw, self._bundle.prompts)
+        points_xy = prompt_map_points(segmenter.prompt_map_b1hw, letterbox, self._bundle.prompts)
+        proposing = propose(peaks, letterbox.valid_hw, self._bundle.prompts, points_xy)
         step = await asyncio.to_thread(_advance, proposing, None)
         while isinstance(step, PromptBatch):
-            decoded = DecodedBatch(**await self._decode(segmenter, step, letterbox, ("boxes", "iou", "stability")))
-            step = await asyncio.to_thread(_advance, proposing, decoded)
+            decoder, outputs = self._bundle.proposal_decoder, ("boxes", "iou", "stability")
+            output = await self._decode(decoder, segmenter, step, letterbox, outputs)
+            step = await asyncio.to_thread(_advance, proposing, DecodedBatch(**output))
         return step
 
     async def _decode(
-        self, segmenter: SegmenterFeatures, batch: PromptBatch, letterbox: Letterbox, outputs: Sequence[str]
+        self,
+        decoder: str,
+        segmenter: SegmenterFeatures,
+        batch: PromptBatch,
+        letterbox: Letterbox,
+        outputs: Sequence[str],
     ) -> Tensors:
         runs = split_prompts(batch, self._buckets)
         self._metrics.prompts(len(batch))
         for run in runs:
-            self._metrics.run_size("sam_decoder", len(run))
+            self._metrics.run_size(decoder, len(run))
         valid_hw = np.array(letterbox.valid_hw, np.float32)
         # All runs at once: on a CPU small runs side by side beat one run after the other with more threads each,
         # and a server that batches can join them again.
         decoded = await asyncio.gather(
             *(
                 self._backend.infer(
-                    "sam_decoder",
+                    decoder,
                     {**segmenter.tensors, "coords": run.coords, "labels": run.labels, "valid_hw": valid_hw},
                     outputs,
                 )

@@ -8,7 +8,8 @@ from models.config import load_config
 from training.classifier.config import CamConfig
 from training.classifier.train import train_cam
 from training.data.open_together import open_together
-from training.sam.train import SamConfig, train_sam
+from training.sam.config import SamConfig
+from training.sam.train import train_sam
 from training.scenes.generate import generate_scenes
 from training.wsod.config import WsodConfig
 from training.wsod.train import train_wsod

@@ -12,10 +12,11 @@ import numpy.typing as npt
 import onnxruntime
 import torch
 
-from models.bundle import AVERAGED_CAM, Bundle
+from models.bundle import AVERAGED_CAM, PROMPT_MAP, SAM_DECODER, Bundle
 from models.image import read_image
 from models.letterbox import Letterbox
 from models.peaks import find_peaks
+from models.prompt_map import prompt_map_points
 from models.prompts import DecodedBatch, PromptBatch
 from models.proposals import ProposalSet, propose, run_proposing
 from models.settings import PromptSettings
@@ -63,14 +64,19 @@ class GraphRunner:
         return letterbox, self._square[3]
 
     def decode(self, image: TaggedImage, prompts: PromptBatch, outputs: Sequence[str]) -> list[npt.NDArray[np.float32]]:
-        """Return outputs of `sam_decoder` for one image and one run of prompts, in the order of ``outputs``."""
+        """Return outputs for one image and one run of prompts, in the order of ``outputs``.
+
+        Without ``logits`` among them, a graph that draws no masks may answer.
+        """
         valid_hw = np.array(Letterbox(image.size_hw, self.bundle.side_px).valid_hw, np.float32)
         inputs = {"coords": prompts.coords, "labels": prompts.labels, "valid_hw": valid_hw}
-        return self.run("sam_decoder", {**self._encoded(image), **inputs}, outputs)
+        features = {name: self._encoded(image)[name] for name in self.bundle.decoder_features}
+        decoder = SAM_DECODER if "logits" in outputs else self.bundle.proposal_decoder
+        return self.run(decoder, {**features, **inputs}, outputs)
 
     def _encoded(self, image: TaggedImage) -> dict[str, npt.NDArray[np.float32]]:
         if self._features is None or self._features[0] != image.path:
-            names, square = self.bundle.decoder_features, self.letterboxed(image, "sam_encoder")[1]
+            names, square = self.bundle.encoder_outputs, self.letterboxed(image, "sam_encoder")[1]
             tensors = self.run("sam_encoder", {"image": square}, names)
             self._features = image.path, dict(zip(names, tensors, strict=True))
         return self._features[1]
@@ -103,7 +109,8 @@ class GraphRunner:
         def decode(batch: PromptBatch) -> DecodedBatch:
             return DecodedBatch(*self.decode(image, batch, ("boxes", "iou", "stability")))
 
-        proposing = propose(peaks, letterbox.valid_hw, settings)
+        points_xy = prompt_map_points(self._encoded(image).get(PROMPT_MAP), letterbox, settings)
+        proposing = propose(peaks, letterbox.valid_hw, settings, points_xy)
         return run_proposing(proposing, decode, settings.prompt_buckets["onnxruntime"]), tag_scores[0]
 
 

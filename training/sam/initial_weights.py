@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ NOT_SERVED = (
     "mask_decoder.transformer.layers.1.cross_attn_token_to_image.k_proj.bias",
     "mask_decoder.transformer.final_attn_token_to_image.k_proj.bias",
 )
+PROMPT_MAP = "prompt_map."
 
 
 def load_initial_weights(net: CompactSam, source: Path) -> None:
@@ -29,13 +31,16 @@ def load_initial_weights(net: CompactSam, source: Path) -> None:
     Raises:
         UserError: they are of another network, or of a bundle whose graphs do not name their parameters.
     """
+    wanted = net.state_dict()
     if not (source / MANIFEST).is_file():
-        net.load_state_dict(load_file(source))
+        state = load_file(source)
+        taken = {key: value for key, value in state.items() if key in wanted or not key.startswith(PROMPT_MAP)}
+        net.load_state_dict({**_anew(wanted, state), **taken})
         return
     bundle = load_bundle(source, SAM_GRAPHS)
     state = {key: value for name in SAM_GRAPHS for key, value in _graph_weights(bundle.path(name)).items()}
-    wanted = net.state_dict()
-    served = [key for key in wanted if not key.startswith(NOT_SERVED) and not key.endswith("num_batches_tracked")]
+    not_needed = (*NOT_SERVED, *_anew(wanted, state))
+    served = [key for key in wanted if not key.startswith(not_needed) and not key.endswith("num_batches_tracked")]
     missing = [key for key in served if key not in state or state[key].shape != wanted[key].shape]
     if missing:
         raise UserError(
@@ -43,6 +48,13 @@ def load_initial_weights(net: CompactSam, source: Path) -> None:
             "its compact SAM is of another release, give a checkpoint of this one"
         )
     net.load_state_dict(wanted | {key: state[key] for key in served})
+
+
+def _anew(wanted: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The prompt map's own weights, where the source has none: it can be learnt on top of any compact SAM."""
+    if any(key.startswith(PROMPT_MAP) for key in state):
+        return {}
+    return {key: value for key, value in wanted.items() if key.startswith(PROMPT_MAP)}
 
 
 def _graph_weights(path: Path) -> dict[str, torch.Tensor]:

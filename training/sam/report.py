@@ -1,63 +1,133 @@
-"""Mask quality of a compact SAM on objects with true masks, by object size."""
+"""Mask quality of a compact SAM on objects with true masks, by object size and by domain, beside simple baselines."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from rich.progress import track
 
+from models.bundle import MANIFEST, SAM_GRAPHS, load_bundle
 from models.image import read_image
 from models.letterbox import Letterbox
 from models.masks import decode_rle, mask_box, mask_iou
 from models.nets.backbone import MEAN_RGB
-from models.nets.compact_sam import CompactSam
+from models.nets.compact_sam import CompactSam, build_compact_sam
 from models.nets.many_prompts import decode_many
 from models.prompts import PromptBatch, box_prompts, point_prompts
 from models.run_folder import open_run
 from training.data.tagged import TaggedImage
 from training.runs.run_folder import write_json
-from training.sam.train import interior_points, load_compact_sam
+from training.sam.baselines import filled_box, grabcut_mask
+from training.sam.initial_weights import load_initial_weights
+from training.sam.photographs import domain_of
+from training.sam.prompt_map import innermost_point
+from training.sam.prompts import interior_points
+from training.sam.train import load_compact_sam
 
 REPORT_SEED = 11
 # COCO's bounds of small, medium and large, in square pixels of the picture.
 SIZES = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, float("inf"))}
+# Prompts, of each the mask ranked first and the best of the levels, and the baselines.
+MEASURES = ("box", "box_best_level", "point", "point_best_level", "innermost", "innermost_best_level")
+BASELINES = ("filled_box", "grabcut")
 
 Mask = npt.NDArray[np.bool_]
 
 
-def report_sam(run: Path, images: Sequence[TaggedImage], out: Path) -> None:
-    """Write mIoU of the mask ranked first and of the best level, from boxes and interior points, as JSON."""
-    opened = open_run(run, "sam")
-    net = load_compact_sam(opened.checkpoint, opened.config["backbone"], opened.config["side_px"])
-    rows = [row for image in track(images, "SAM report") for row in measure_picture(net, image)]
-    report = {size: _summary([row for row in rows if low <= row["area"] < high]) for size, (low, high) in SIZES.items()}
-    write_json(out, report | {"all": _summary(rows)})
+@dataclass(frozen=True)
+class ObjectRow:
+    """One object: its image and number there, area in pixels, and the IoU of each measure and baseline by name."""
+
+    image: TaggedImage
+    number: int
+    area_px: int
+    ious: Mapping[str, float]
 
 
-def measure_picture(net: CompactSam, image: TaggedImage) -> list[dict[str, float]]:
-    """For each object with a mask its area in pixels and the IoU of the answers to its box and to an interior point."""
-    masks = [decode_rle(true.mask_rle) for true in image.objects if true.mask_rle is not None]
-    masks = [mask for mask in masks if mask.any()]
-    if not masks:
-        return []
-    letterbox = Letterbox(image.size_hw, net.side_px)
-    square = letterbox.apply(read_image(image.path), MEAN_RGB)
+def report_sam(source: Path, images: Sequence[TaggedImage], out: Path, per_image: int | None = None) -> list[ObjectRow]:
+    """Write mIoU from boxes and points, by size and by domain, beside the baselines, as JSON; returns the objects.
+
+    Args:
+        source: folder of a run, or of a bundle with a compact SAM.
+        images: with true masks.
+        out: the JSON file.
+        per_image: measure at most so many objects of an image, drawn at random; None measures all.
+    """
+    net = load_segmenter(source)
+    rows = [row for image in track(images, "SAM report") for row in measure_image(net, image, per_image)]
+    write_json(out, summarise(rows))
+    return rows
+
+
+def load_segmenter(source: Path) -> CompactSam:
+    """The compact SAM of a run's folder or of a bundle, in evaluation mode."""
+    if (source / MANIFEST).is_file():
+        bundle = load_bundle(source, SAM_GRAPHS)
+        config = bundle.provenance["runs"]["sam"]["config"]
+        net = build_compact_sam(config["backbone"], bundle.graphs["sam_encoder"].side_px)
+        load_initial_weights(net, source)
+        return net.eval()
+    run = open_run(source, "sam")
+    return load_compact_sam(run.checkpoint, run.config["backbone"], run.config["side_px"])
+
+
+def measure_image(net: CompactSam, image: TaggedImage, per_image: int | None = None) -> list[ObjectRow]:
+    """Return a row for each object with a mask."""
     rng = np.random.default_rng(REPORT_SEED)
-    boxes = letterbox.boxes_to_input(np.stack([mask_box(mask) for mask in masks]))
-    inside = np.concatenate([interior_points(rng, mask, 1) for mask in masks])
-    points = letterbox.points_to_input(inside)
+    chosen = _chosen(rng, image, per_image)
+    if not chosen:
+        return []
+    masks = [mask for _, mask in chosen]
+    boxes = np.stack([mask_box(mask) for mask in masks])
+    points = {
+        "point": np.concatenate([interior_points(rng, mask, 1) for mask in masks]),
+        "innermost": np.array([innermost_point(mask) for mask in masks], np.float32),
+    }
+    pixels = read_image(image.path)
+    letterbox = Letterbox(image.size_hw, net.side_px)
+    prompts = {name: point_prompts(letterbox.points_to_input(points_xy)) for name, points_xy in points.items()}
+    prompts["box"] = box_prompts(letterbox.boxes_to_input(boxes))
     with torch.inference_mode():
-        embedding = net.encode(torch.from_numpy(square)[None])
-        by_box = _ious(net, embedding, box_prompts(boxes), masks, letterbox)
-        by_point = _ious(net, embedding, point_prompts(points), masks, letterbox)
-    return [
-        {"area": float(mask.sum()), "box": box[0], "box_best": box[1], "point": point[0], "point_best": point[1]}
-        for mask, box, point in zip(masks, by_box, by_point, strict=True)
-    ]
+        embedding = net.encode(torch.from_numpy(letterbox.apply(pixels, MEAN_RGB))[None])
+        answers = {name: _ious(net, embedding, batch, masks, letterbox) for name, batch in prompts.items()}
+    rows = []
+    for index, (number, mask) in enumerate(chosen):
+        ious = {"filled_box": mask_iou(filled_box(image.size_hw, boxes[index]), mask)}
+        ious["grabcut"] = mask_iou(grabcut_mask(pixels, boxes[index]), mask)
+        for name, pairs in answers.items():
+            ious[name], ious[f"{name}_best_level"] = pairs[index]
+        rows.append(ObjectRow(image, number, int(mask.sum()), ious))
+    return rows
+
+
+def summarise(rows: Sequence[ObjectRow]) -> dict[str, Any]:
+    """Return means over objects by size and by domain, and over the domains' means, in which all weigh the same."""
+    of_domain: dict[str, list[ObjectRow]] = {}
+    for row in rows:
+        of_domain.setdefault(domain_of(row.image), []).append(row)
+    domains = {name: _means(of_domain[name]) for name in sorted(of_domain)}
+    by_size = {name: _means([row for row in rows if low <= row.area_px < high]) for name, (low, high) in SIZES.items()}
+    over_domains = {
+        f"{name}_miou": round(float(np.mean([of_one[f"{name}_miou"] for of_one in domains.values()])), 4)
+        for name in (*MEASURES, *BASELINES)
+        if domains
+    }
+    return {**by_size, "all": _means(rows), "mean_of_domains": over_domains, "domains": domains}
+
+
+def _chosen(rng: np.random.Generator, image: TaggedImage, per_image: int | None) -> list[tuple[int, Mask]]:
+    """Numbers and masks of the objects to measure."""
+    known = [(number, thing.mask_rle) for number, thing in enumerate(image.objects) if thing.mask_rle is not None]
+    if per_image is not None and len(known) > per_image:
+        known = [known[index] for index in np.sort(rng.choice(len(known), per_image, replace=False))]
+    decoded = [(number, decode_rle(rle)) for number, rle in known]
+    return [(number, mask) for number, mask in decoded if mask.any()]
 
 
 def _ious(
@@ -73,14 +143,9 @@ def _ious(
     return answers
 
 
-def _summary(rows: Sequence[dict[str, float]]) -> dict[str, float | int | None]:
+def _means(rows: Sequence[ObjectRow]) -> dict[str, float | int | None]:
     means = {
-        f"{prompt}_miou{'_best_level' if suffix else ''}": round(
-            float(np.mean([row[prompt + suffix] for row in rows])), 4
-        )
-        if rows
-        else None
-        for prompt in ("box", "point")
-        for suffix in ("", "_best")
+        f"{name}_miou": round(float(np.mean([row.ious[name] for row in rows])), 4) if rows else None
+        for name in (*MEASURES, *BASELINES)
     }
     return {"objects": len(rows), **means}

@@ -68,8 +68,9 @@ def run_command(
 
 @train_app.command("sam")
 def sam_command(config: ConfigOption, out: OutOption, override: SetOption = None) -> None:
-    """Pre-train the compact SAM, class-agnostic, on generated images."""
-    from training.sam.train import SamConfig, train_sam
+    """Train the compact SAM, class-agnostic, on generated images and on photographs with masks."""
+    from training.sam.config import SamConfig
+    from training.sam.train import train_sam
 
     settings = load_config(SamConfig, config, override or ())
     with writing_into(out):
@@ -79,15 +80,22 @@ def sam_command(config: ConfigOption, out: OutOption, override: SetOption = None
 
 @train_app.command("sam-report")
 def sam_report_command(
-    run: Annotated[Path, typer.Option(help="Folder of a finished `weaksam train sam`.")],
+    run: Annotated[Path, typer.Option(help="Folder of a finished `weaksam train sam`, or of a bundle.")],
     data: Annotated[Path, typer.Option(help="Data set with true masks.")],
     json_out: Annotated[Path, typer.Option("--json", help="Where the report goes.")],
     split: str = "test",
+    per_image: Annotated[int | None, typer.Option(min=1, help="Measure at most so many objects of an image.")] = None,
+    images_out: Annotated[
+        Path | None, typer.Option("--images", help="Folder for images of the best, middling and worst masks.")
+    ] = None,
 ) -> None:
-    """Measure the masks that a compact SAM ranks first, from points and from boxes, by object size."""
-    from training.sam.report import report_sam
+    """Measure a compact SAM's masks from points and boxes, by size and domain, beside filled boxes and GrabCut."""
+    from training.sam.report import load_segmenter, report_sam
+    from training.sam.report_images import draw_report
 
-    report_sam(run, open_dataset(data, split).images, json_out)
+    rows = report_sam(run, open_dataset(data, split).images, json_out, per_image)
+    if images_out is not None:
+        draw_report(load_segmenter(run), rows, images_out)
 
 
 @train_app.command("cam")

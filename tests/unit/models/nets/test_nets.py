@@ -15,7 +15,7 @@ from models.letterbox import Letterbox
 from models.masks import mask_box
 from models.nets.backbone import MEAN_RGB, create_backbone, normalise_image
 from models.nets.compact_sam import CompactSam, build_compact_sam, embed_points
-from models.nets.graphs import SamDecoderGraph, profile_extent
+from models.nets.graphs import SamDecoderGraph, extents, profile_extent
 from models.nets.many_prompts import decode_many
 from models.nets.wsod import RoiHead, build_wsod, pool_rois
 from tests.bench.reference import sam_predictor
@@ -240,3 +240,25 @@ def test_scores_of_a_proposal_do_not_depend_on_its_company() -> None:
         both, _ = net.score(features, boxes)
         alone, _ = net.score(features, boxes[:, 1:])
     torch.testing.assert_close(both[:, 1:], alone)
+
+
+@pytest.mark.parametrize("fine", [True, False])
+def test_logits_at_half_the_side_are_every_second_row_and_column(fine: bool) -> None:
+    net = build_compact_sam("mobilenetv2_100", 64).eval()
+    with torch.inference_mode():
+        packed = torch.randn(1, 512 if fine else 128, 8, 8)
+        whole, iou = decode_many(net.prompt_encoder, net.mask_decoder, packed, COORDS, LABELS)
+        half, same_iou = decode_many(net.prompt_encoder, net.mask_decoder, packed, COORDS, LABELS, half=True)
+    torch.testing.assert_close(half, whole[:, :, ::2, ::2])
+    torch.testing.assert_close(same_iou, iou)
+
+
+def test_a_disc_has_the_same_box_and_stability_at_half_the_side() -> None:
+    y, x = torch.meshgrid(torch.arange(64) + 0.5, torch.arange(64) + 0.5, indexing="ij")
+    logits = (15.3 - ((x - 30.2) ** 2 + (y - 33.7) ** 2).sqrt())[None, None]
+    valid_hw = torch.tensor([128.0, 128.0])
+    boxes, stability = extents(logits, 2.0, valid_hw)
+    half_boxes, half_stability = extents(logits[:, :, ::2, ::2], 4.0, valid_hw, centre=0.25)
+    torch.testing.assert_close(boxes[0, 0], 2 * torch.tensor([14.9, 18.4, 45.5, 49.0]), atol=0.1, rtol=0)
+    torch.testing.assert_close(half_boxes, boxes, atol=0.5, rtol=0)
+    torch.testing.assert_close(half_stability, stability, atol=0.01, rtol=0)

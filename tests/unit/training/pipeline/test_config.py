@@ -12,7 +12,7 @@ from training.classifier.config import CamConfig
 from training.detector.config import DetectorConfig
 from training.pipeline.config import PipelineConfig, load_pipeline
 from training.pseudo_labels.selection import PseudoLabelConfig
-from training.sam.train import SamConfig
+from training.sam.config import SamConfig
 from training.wsod.config import WsodConfig
 
 CONFIGS = Path(__file__).resolve().parents[4] / "training" / "configs"

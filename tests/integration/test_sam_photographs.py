@@ -1,0 +1,92 @@
+"""A compact SAM that learns from masked images: cut off, resumed, exported and asked where it wants to be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from deploy.export.bundle import export_bundle, open_classes
+from models.bundle import DEFAULT_BUNDLE, load_bundle
+from models.config import load_config
+from models.run_folder import open_run
+from models.settings import BundleConfig
+from tests.support.masked_images import write_masked_images
+from tests.support.tiny_runs import run_sam
+from training.data.open_dataset import open_dataset
+from training.proposals.graph_runner import GraphRunner
+from training.sam.report import report_sam
+from training.sam.train import sam_losses
+
+BUNDLE_CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "configs" / "default.toml"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_masked_images(tmp_path_factory.mktemp("masked"))
+
+
+def run(root: Path, out: Path) -> Path:
+    """Three steps of images of 32 px and three of 64, most of them corrected by a click."""
+    source = f'sources=[{{data="{root}", weight=3.0}}]'
+    shares = ("correct_share=0.6", "group_share=0.2", "prompt_map=true", "early_side_px=32", "early_steps=3")
+    return run_sam(out, source, *shares)
+
+
+@pytest.fixture(scope="module")
+def unbroken(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(root, tmp_path_factory.mktemp("sam"))
+
+
+def test_a_run_cut_off_at_a_checkpoint_ends_with_the_same_weights(
+    root: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = count()
+
+    def cut_off_in_the_fourth_step(*arguments: torch.Tensor) -> dict[str, torch.Tensor]:
+        if next(calls) == 3:
+            raise KeyboardInterrupt
+        return sam_losses(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.sam.train.sam_losses", cut_off_in_the_fourth_step)
+        with pytest.raises(KeyboardInterrupt):
+            run(root, tmp_path / "run")
+    assert torch.load(tmp_path / "run" / "resume.pt", weights_only=True)["step"] == 2
+    resumed, whole = load_file(run(root, tmp_path / "run")), load_file(unbroken)
+    assert any(name.startswith("prompt_map.") for name in whole)
+    for name, tensor in whole.items():
+        torch.testing.assert_close(resumed[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_it_is_exported_with_its_prompt_map_which_is_asked_in_place_of_the_grid(
+    root: Path, unbroken: Path, tmp_path: Path
+) -> None:
+    config = load_config(
+        BundleConfig, BUNDLE_CONFIG, ["half_size_boxes=true", "prompts.map_min_value=0.0", "prompts.focus_side=0"]
+    )
+    export_bundle(open_run(unbroken.parent, "sam"), open_classes(DEFAULT_BUNDLE), None, config, tmp_path / "bundle")
+    bundle = load_bundle(tmp_path / "bundle")
+    assert bundle.proposal_decoder == "sam_boxes"
+    assert bundle.graphs["sam_boxes"].max_abs_difference["boxes"] < 0.1
+    (shape,) = [tensor.shape for tensor in bundle.graphs["sam_encoder"].outputs if tensor.name == "prompt_map"]
+    assert shape == ("B", 1, 8, 8)
+    assert str(root.parent) not in (tmp_path / "bundle" / "bundle.json").read_text(encoding="utf-8")
+    runner, image = GraphRunner(bundle, threads=1), open_dataset(root, "train").images[0]
+    of_map, of_grid = (
+        np.concatenate([batch.coords[:, 0] for batch in runner.propose(image, [], settings)[0].prompts])
+        for settings in (config.prompts, replace(config.prompts, map_max_count=0))
+    )
+    assert 0 < len(of_map) <= config.prompts.map_max_count
+    assert len(of_grid) >= 8 * 8
+
+
+def test_a_report_measures_so_many_objects_of_an_image_and_no_more(root: Path, unbroken: Path, tmp_path: Path) -> None:
+    rows = report_sam(unbroken.parent, open_dataset(root, "train").images, tmp_path / "report.json", per_image=5)
+    assert len(rows) == 3 * 1 + 3 * 5
+    assert (tmp_path / "report.json").is_file()

@@ -1,0 +1,87 @@
+"""Images of a compact SAM's best, middling and worst masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from models.image import read_image
+from models.letterbox import Letterbox
+from models.masks import decode_rle, mask_box
+from models.nets.backbone import MEAN_RGB
+from models.nets.compact_sam import CompactSam
+from models.nets.many_prompts import decode_many
+from models.prompts import PromptBatch, box_prompts, point_prompts
+from training.sam.prompt_map import innermost_point
+from training.sam.report import ObjectRow
+
+TILE_PX = 240
+COLUMNS = 6
+CONTEXT_SHARE = 0.4  # of the object's longer side, around it
+TRUE_RGB, FOUND_RGB = (40, 220, 40), (255, 40, 40)
+
+Image = npt.NDArray[np.uint8]
+
+
+def draw_report(net: CompactSam, rows: Sequence[ObjectRow], out_dir: Path) -> None:
+    """Write best.png, median.png and worst.png by the IoU from a box: above from the box, below from a point.
+
+    The true outline is green, the answer's red.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    ranked = sorted(rows, key=lambda row: row.ious["box"])
+    middle = max(0, (len(ranked) - COLUMNS) // 2)
+    for name, chosen in (
+        ("best", ranked[-COLUMNS:]),
+        ("median", ranked[middle : middle + COLUMNS]),
+        ("worst", ranked[:COLUMNS]),
+    ):
+        tiles = np.concatenate([_tiles(net, row) for row in chosen], axis=1)
+        cv2.imwrite(str(out_dir / f"{name}.png"), tiles[..., ::-1])
+
+
+def _tiles(net: CompactSam, row: ObjectRow) -> Image:
+    """Return two tiles [2T,T,3] of one object."""
+    rle = row.image.objects[row.number].mask_rle
+    assert rle is not None, "only objects with masks have rows"
+    true_hw, pixels = decode_rle(rle), read_image(row.image.path)
+    box_xyxy = mask_box(true_hw)
+    letterbox = Letterbox(row.image.size_hw, net.side_px)
+    point_xy = np.array([innermost_point(true_hw)], np.float32)
+    prompts = (
+        box_prompts(letterbox.boxes_to_input(box_xyxy[None])),
+        point_prompts(letterbox.points_to_input(point_xy)),
+    )
+    with torch.inference_mode():
+        embedding = net.encode(torch.from_numpy(letterbox.apply(pixels, MEAN_RGB))[None])
+        found = [letterbox.mask_to_image(_first(net, embedding, batch)) for batch in prompts]
+    return np.concatenate([_tile(pixels, box_xyxy, true_hw, mask) for mask in found])
+
+
+def _first(net: CompactSam, embedding: torch.Tensor, prompts: PromptBatch) -> npt.NDArray[np.float32]:
+    coords, labels = torch.from_numpy(prompts.coords), torch.from_numpy(prompts.labels)
+    logits, iou = decode_many(net.prompt_encoder, net.mask_decoder, embedding, coords, labels)
+    first: npt.NDArray[np.float32] = logits[0, int(iou[0].argmax())].numpy()
+    return first
+
+
+def _tile(
+    pixels: Image, box_xyxy: npt.NDArray[np.float32], true_hw: npt.NDArray[np.bool_], found_hw: npt.NDArray[np.bool_]
+) -> Image:
+    sides = box_xyxy[2:] - box_xyxy[:2]
+    centre, half = (box_xyxy[:2] + box_xyxy[2:]) / 2, (0.5 + CONTEXT_SHARE) * sides.max()
+    left, top = np.floor(centre - half).astype(int).clip(0).tolist()
+    right, bottom = np.ceil(centre + half).astype(int).tolist()
+    letterbox = Letterbox(pixels[top:bottom, left:right].shape[:2], TILE_PX)
+    tile = letterbox.apply(pixels[top:bottom, left:right], MEAN_RGB)
+    height, width = letterbox.valid_hw
+    for mask, colour in ((true_hw, TRUE_RGB), (found_hw, FOUND_RGB)):
+        part = cv2.resize(np.ascontiguousarray(mask[top:bottom, left:right]).astype(np.uint8), (width, height))
+        outlines, _ = cv2.findContours(part, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(tile, outlines, -1, colour, 1)
+    return tile
