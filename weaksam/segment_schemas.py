@@ -79,7 +79,7 @@ AnySegmentRequest = SegmentRequest | JsonSegmentRequest
 
 
 class SegmentMask(Document):
-    """One answer to the prompt."""
+    """One mask for the prompt."""
 
     mask: AnyMask | None = Field(description="null with mask_format=none.")
     box_xyxy: Box | None = Field(description="The mask's tight box, half-open; null if the mask is empty.")

@@ -14,11 +14,12 @@ from weaksam.errors import UserError
 
 @dataclass(frozen=True)
 class OpenedData:
-    """Images of several data sets, the union of their labels, and what the readers found wrong."""
+    """Images of several data sets, the union of their labels, and what the readers found wrong or put right."""
 
     images: list[TaggedImage]
     labels: LabelSet
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
 
 
 def open_together(folders: Sequence[Path], split: str) -> OpenedData:
@@ -47,7 +48,8 @@ def open_splits(parts: Sequence[tuple[Path, str]], background: Sequence[str] = (
     for name in (name for data_set in data_sets for name in data_set.labels):
         spelling.setdefault(fold_label(name), name)
     labels = LabelSet(tuple(Label(name) for name in spelling.values()))
-    return OpenedData(images, labels, tuple(problem for data_set in data_sets for problem in data_set.problems))
+    problems = tuple(problem for data_set in data_sets for problem in data_set.problems)
+    return OpenedData(images, labels, problems, tuple(note for data_set in data_sets for note in data_set.notes))
 
 
 def without_background(data_set: TaggedDataset, background: Sequence[str]) -> TaggedDataset:

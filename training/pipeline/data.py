@@ -63,7 +63,7 @@ def open_data(
         for role, sources in parts.items():
             sources.append((scenes, role))
     fit, val = (open_splits(parts[role], config.background) for role in ("fit", "val"))
-    print_problems((*fit.problems, *val.problems))
+    print_problems((*fit.problems, *val.problems), dict.fromkeys((*fit.notes, *val.notes)))
     subsample = -(-len(val.images) // config.val_limit) if config.val_limit else 1
     tests = _open_tests(parts.get("test", []), test_limit)
     fit_images, val_images = (

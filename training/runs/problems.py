@@ -9,9 +9,11 @@ from training.runs.console import console
 from training.runs.ranks import is_first_rank
 
 
-def print_problems(problems: Iterable[Problem]) -> None:
-    """Print one line per problem; ranks other than the first are silent."""
+def print_problems(problems: Iterable[Problem], notes: Iterable[str] = ()) -> None:
+    """Print one line for each problem and note; ranks other than the first are silent."""
     if not is_first_rank():
         return
     for problem in problems:
         console.print(f"{problem.file}: {problem.field}: {problem.message}", style="yellow")
+    for note in notes:
+        console.print(f"Note: {note}", style="yellow", highlight=False)

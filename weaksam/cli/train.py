@@ -213,5 +213,5 @@ def _open(folders: list[Path], split: str) -> OpenedData:
     from training.runs.problems import print_problems
 
     opened = open_together(folders, split)
-    print_problems(opened.problems)
+    print_problems(opened.problems, opened.notes)
     return opened
