@@ -13,6 +13,8 @@ from service.errors import PROBLEM_MEDIA_TYPE, RateLimited, ServiceError, Unauth
 from weaksam.schemas import DetectRequest, JsonDetectRequest, Problem
 from weaksam.segment_schemas import JsonSegmentRequest, SegmentRequest
 
+# What the server itself responds to bytes that are no HTTP request.
+NO_HTTP = {"description": "The request is not HTTP.", "content": {"text/plain": {"schema": {"type": "string"}}}}
 REF_TEMPLATE = "#/components/schemas/{model}"
 UNDECLARED: tuple[type[BaseModel], ...] = (
     DetectRequest,
@@ -51,6 +53,9 @@ def complete_openapi(app: FastAPI, open_paths: frozenset[str] | None) -> Callabl
         document = document_of_routes()
         _, schemas = models_json_schema([(model, "validation") for model in UNDECLARED], ref_template=REF_TEMPLATE)
         document["components"]["schemas"].update(schemas["$defs"])
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                operation["responses"]["400"] = NO_HTTP
         if open_paths is not None:
             _declare_keys(document, open_paths)
         return document

@@ -87,14 +87,15 @@ def test_labels_are_listed_with_what_is_applied_to_them(tiny_service: httpx.Clie
 
 def test_the_openapi_document_is_exact(tiny_service: httpx.Client) -> None:
     document = tiny_service.get("/openapi.json").json()
-    assert set(document["paths"]) == {"/detect", "/labels", "/livez", "/readyz", "/metrics", "/admin/reload"}
+    paths = {"/detect", "/segment", "/labels", "/livez", "/readyz", "/metrics", "/admin/reload"}
+    assert set(document["paths"]) == paths
     detect = document["paths"]["/detect"]["post"]
     bodies = detect["requestBody"]["content"]
     assert set(bodies) == {"multipart/form-data", "image/*", "application/octet-stream", "application/json"}
     assert {row["name"] for row in detect["parameters"]} == {
         "tags", "mask_format", "min_fidelity", "effort", "min_score", "max_detections", "explain", "unknown_tags",
     }  # fmt: skip
-    assert set(detect["responses"]) == {"200", "401", "408", "413", "415", "422", "429", "500", "503", "504"}
+    assert set(detect["responses"]) == {"200", "400", "401", "408", "413", "415", "422", "429", "500", "503", "504"}
     assert set(detect["responses"]["422"]["content"]) == {"application/problem+json"}
     assert _dangling(document, document["components"]["schemas"]) == []
 

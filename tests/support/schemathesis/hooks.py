@@ -1,10 +1,11 @@
-"""A check of schemathesis's: what the schema allows is refused for its content only."""
+"""Checks of our own for schemathesis: what the schema allows, and what it does not."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import schemathesis
+from schemathesis.specs.openapi.checks import negative_data_rejection
 
 # The request was understood: its image cannot be used, or a tag is no label of the bundle.
 ABOUT_CONTENT = frozenset({"not_an_image", "image_broken", "image_too_large", "unknown_tag", "too_many_tags"})
@@ -18,3 +19,10 @@ def a_valid_request_is_refused_for_its_content_only(ctx: Any, response: Any, cas
         # So are a text that begins like a JSON list and is none, and rules over several fields, which name none.
         fields = {row["field"] for row in problem.get("errors") or ()}
         assert problem["code"] in ABOUT_CONTENT or fields in ({"tags"}, {""}, set()), problem["detail"]
+
+
+@schemathesis.check
+def what_the_schema_forbids_is_refused(ctx: Any, response: Any, case: Any) -> None:
+    # In a form, an empty list looks like an option left out, and null like a text.
+    if case.media_type != "multipart/form-data":
+        negative_data_rejection(ctx, response, case)
