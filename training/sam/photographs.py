@@ -18,6 +18,7 @@ from training.sam.colour_changes import change_colours
 from training.sam.config import SourceConfig
 from training.sam.copy_paste import CutOut, cut_out, paste
 from training.sam.views import Image, Masks, View, padded_image, padded_masks
+from weaksam.errors import UserError
 
 WHOLE_SHARE = 0.25  # of views that are not cropped
 # Side of an object's box in a crop's, both as square roots of areas: from a thing far away to one that fills the view.
@@ -37,7 +38,7 @@ def read_domains(source: SourceConfig) -> list[Domain]:
     """Return the images of a source that have masks, by the folder they lie in, excluded domains left out.
 
     Raises:
-        ValueError: a domain to leave out does not exist, or no image with masks is left.
+        UserError: a domain to leave out does not exist, or no image with masks is left.
     """
     domains: dict[str, list[TaggedImage]] = {}
     for image in open_dataset(source.data, source.split).images:
@@ -45,10 +46,10 @@ def read_domains(source: SourceConfig) -> list[Domain]:
             domains.setdefault(domain_of(image), []).append(image)
     unknown = set(source.exclude_domains) - set(domains)
     if unknown:
-        raise ValueError(f"exclude_domains: {source.data} has no {min(unknown)!r}; it has {sorted(domains)}")
+        raise UserError(f"exclude_domains: {source.data} has no {min(unknown)!r}; it has {sorted(domains)}")
     kept = [tuple(domains[name]) for name in sorted(domains) if name not in source.exclude_domains]
     if not kept:
-        raise ValueError(f"sources: {source.data} has no image with masks in split {source.split!r}")
+        raise UserError(f"sources: {source.data} has no image with masks in split {source.split!r}")
     return kept
 
 
