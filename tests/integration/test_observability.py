@@ -45,7 +45,7 @@ def test_metrics_tell_of_requests_stages_encodes_cache_queue_and_tags(tiny_servi
         'weaksam_encodes_total{model="sam_encoder"}',
         "weaksam_images_total",
         "weaksam_prompts_total",
-        'weaksam_cache_total{kind="features",outcome="miss"}',
+        'weaksam_cache_total{kind="sam_encoder",outcome="miss"}',
         "weaksam_cache_bytes",
         "weaksam_queue_depth",
         'weaksam_tags_total{outcome="found"}',
