@@ -199,13 +199,18 @@ class Pipeline:
         if not classes:
             return ScoredProposals.empty(len(self.bundle.labels))
 
+        key = Key("proposals", image.sha256, self.bundle.digest, classes)
+        if self._cache.peek(key) is None:
+            # By the request itself: it may need them again for masks, and equal requests then share these runs.
+            await asyncio.gather(features.class_maps(), features.segmenter())
+
         async def work() -> ScoredProposals:
-            class_maps, segmenter = await asyncio.gather(features.class_maps(), features.segmenter())
-            inputs = await features.inputs()
+            inputs, class_maps = await features.inputs(), await features.class_maps()
+            segmenter = await features.segmenter()
             return await self._stages.propose_and_score(inputs, class_maps, segmenter, classes, letterbox, timings)
 
         # Proposals depend on the set of classes and on nothing else of the request.
-        return await self._cache.get(Key("proposals", image.sha256, self.bundle.digest, classes), work)
+        return await self._cache.get(key, work)
 
     def _detections(
         self, image: DecodedImage, found: Detections, letterbox: Letterbox, masks: list[RenderedMask]
