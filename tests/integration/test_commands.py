@@ -168,6 +168,6 @@ def test_label_stores_what_the_service_answers(start: list[str], tiny_bundle: Bu
     assert all(decode_rle(row["segmentation"])[8:24].sum() == 320 for row in dataset["annotations"])
     with (tmp_path / "out" / "failures.csv").open(encoding="utf-8-sig") as file:
         assert [(row["image"], row["code"]) for row in csv.DictReader(file)] == [("broken.png", "not_an_image")]
-    with (tmp_path / "out" / "ledger.csv").open() as file:
+    with (tmp_path / "out" / "ledger.csv").open(encoding="utf-8-sig") as file:
         lost = [(row["image"], row["tag"], row["stage"]) for row in csv.DictReader(file) if row["status"] != "found"]
     assert lost == [("blue.png", "red-bolt", "classifier")]
