@@ -32,7 +32,10 @@ TAG_STAGES = {
 }
 REMEDIES = {
     "unknown_class": "Train on images of this class, or give its name as an alias.",
-    "no_proposal": "Take a segmenter that was trained on such images (sam), or finer bundle.prompts.grid_sides.",
+    "no_proposal": (
+        "Compare segmenters with `weaksam evaluate-proposals` (sam). If there are as many proposals as "
+        "bundle.prompts.max_proposals, lower bundle.prompts.duplicate_iou: near-duplicates fill the list."
+    ),
     "tag_not_seen": "Train the classifier longer (cam.steps), or tag more images of this class.",
     "no_peak": (
         "Look at the maps in a run's report. If they fire on the background, add images of it without tags, or train "
