@@ -26,6 +26,7 @@ from weaksam.schemas import DetectResult, Problem
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+CHANGELOG, MODEL_CARD = REPOSITORY / "CHANGELOG.md", REPOSITORY / "models/default_bundle/README.md"
 PAGE_IDS = [page.name for page in PAGES]
 
 
@@ -141,7 +142,7 @@ def test_the_site_is_built_and_fetches_nothing(tmp_path: Path) -> None:
     assert [name for name, text in pages.items() if re.search(foreign, text)] == []
 
 
-@pytest.mark.parametrize("page", [*PAGES, REPOSITORY / "CHANGELOG.md"], ids=[*PAGE_IDS, "CHANGELOG.md"])
+@pytest.mark.parametrize("page", [*PAGES, CHANGELOG, MODEL_CARD], ids=[*PAGE_IDS, "CHANGELOG.md", "model card"])
 def test_prose_is_easy_to_read(page: Path) -> None:
     assert "\n".join(complaints(page.read_text(encoding="utf-8"))) == ""
 
