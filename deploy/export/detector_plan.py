@@ -14,7 +14,7 @@ from models.nets.rcnn import Rcnn
 
 Rows = Sequence[npt.NDArray[np.generic]]
 STRIDE_PX = 32
-SAME_IOU = 0.5
+SAME_IOU = 0.95
 
 
 def detector_plan(net: Rcnn, images_bhwc_u8: npt.NDArray[np.uint8], classes: int) -> GraphPlan:
@@ -50,9 +50,9 @@ def detector_plan(net: Rcnn, images_bhwc_u8: npt.NDArray[np.uint8], classes: int
 def pair_detections(expected: Rows, found: Rows) -> tuple[Rows, Rows]:
     """Put the same detections in the same rows of both outputs (boxes, labels, scores and perhaps masks).
 
-    Detections are the same where labels agree and boxes overlap most, with an IoU of at least 0.5. One that only one
-    side has stands on the other side with score 0, so that all of its score counts as difference: rounding may move a
-    detection over a threshold, and that must show.
+    Detections are the same if labels agree and boxes overlap most, with an IoU of at least 0.95. One that only one
+    side has stands on the other side with score 0, so that all of its score counts as difference. Rounding may move a
+    detection over a threshold, or have the suppression keep another of two boxes that overlap, and that must show.
     """
     same = np.array(expected[1])[:, None] == np.array(found[1])[None]
     overlaps = pairwise_iou(np.array(expected[0], np.float32), np.array(found[0], np.float32)) * same
