@@ -15,7 +15,7 @@ from training.runs.environment import environment
 from training.runs.ranks import is_first_rank
 from training.runs.stage import WITHOUT_EFFECT, digest_of, settings_values
 from weaksam.errors import UserError
-from weaksam.files.atomic import write_text
+from weaksam.files.atomic import remove_drafts, write_text
 
 START_ANEW = f"give another --out, or remove its {RESUME} to start anew"
 SETTINGS = "settings"
@@ -40,6 +40,7 @@ def prepare_run(
     if not is_first_rank():
         return
     out_dir.mkdir(parents=True, exist_ok=True)
+    remove_drafts(out_dir)
     digests = {SETTINGS: digest_of(settings_values(config)), **(inputs or {})}
     if (out_dir / RESUME).is_file():
         _require_same_run(config_values(config), digests, out_dir)

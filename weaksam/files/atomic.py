@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+DRAFT_NAME = re.compile(r"\..+\.\d+")  # the name of a file between a dot and a process's number
 
 
 @contextmanager
@@ -26,6 +29,13 @@ def replacing_bytes(path: Path) -> Iterator[BinaryIO]:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what killed processes were writing into a folder; nobody may be writing there now."""
+    for path in folder.iterdir():
+        if DRAFT_NAME.fullmatch(path.name):
+            path.unlink()
 
 
 @contextmanager

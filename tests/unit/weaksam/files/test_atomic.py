@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from weaksam.files.atomic import replacing, replacing_bytes, replacing_files, write_text
+from weaksam.files.atomic import remove_drafts, replacing, replacing_bytes, replacing_files, write_text
 
 OTHER_WRITER = (
     "import sys, pathlib; from weaksam.files.atomic import write_text; write_text(pathlib.Path(sys.argv[1]), 'other')"
@@ -94,3 +94,10 @@ def test_the_draft_of_a_killed_process_is_no_part_of_the_next(tmp_path: Path) ->
     with replacing_files(tmp_path, "manifest") as draft:
         (draft / "manifest").write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == ["manifest"]
+
+
+def test_drafts_of_killed_processes_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".resume.pt.14558", ".config.json.7", "resume.pt", ".hidden", "log.1"):
+        (tmp_path / name).write_text("x")
+    remove_drafts(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"resume.pt", ".hidden", "log.1"}
