@@ -126,6 +126,7 @@ def test_one_command_ends_with_a_bundle_and_pictures_of_the_way(outputs: dict[st
     titles = re.findall(r"<h2>(.*?)</h2>", page)
     assert titles == [
         "Figures",
+        "Where objects are lost",
         *(f"Training: {stage}" for stage in ("cam", "wsod", "pgt", "detector")),
         "Images of val",
         "Settings and environment",
