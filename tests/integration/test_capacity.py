@@ -23,7 +23,7 @@ PICTURE = encoded(TWO_BOLTS_AND_A_NUT)
 async def gated_service(bundle: Bundle, **changes: Any) -> AsyncIterator[tuple[httpx.AsyncClient, WatchedBackend]]:
     """The service over a socket, its graphs behind a gate that is open for the warm-up and shut after it."""
     backend = WatchedBackend(bundle)
-    app = create_app(tiny_settings(bundle.folder, **{"cache_bytes": 0, **changes}), backend)
+    app = create_app(tiny_settings(bundle.folder, cache_bytes=0, **changes), backend)
     limits = httpx.Limits(max_connections=100)
     with live_server(app) as url:
         async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S, limits=limits) as client:
@@ -87,7 +87,7 @@ async def test_work_is_dropped_when_its_client_goes(tiny_bundle: Bundle) -> None
 
 
 async def test_what_is_shared_goes_on_for_those_who_wait(tiny_bundle: Bundle) -> None:
-    async with gated_service(tiny_bundle, workers=2, cache_bytes=2**20) as (client, backend):
+    async with gated_service(tiny_bundle, workers=2) as (client, backend):
         first = asyncio.create_task(post(client))
         await until(lambda: backend.held == 2)
         second = asyncio.create_task(post(client))
