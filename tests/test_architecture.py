@@ -212,7 +212,7 @@ sys.meta_path.insert(0, Absent())
     [
         pytest.param("import service.app", id="gateway"),
         pytest.param("import weaksam", id="client"),
-        pytest.param("import weaksam.cli.label", id="label"),
+        pytest.param("import weaksam.cli.labelling.label", id="label"),
         pytest.param("import weaksam.cli.serve, weaksam.cli.detect", id="serve and detect"),
         pytest.param("import weaksam.cli.triton", id="triton"),
     ],

@@ -16,7 +16,7 @@ from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_ke
 from tests.support.live_server import live_server
 from tests.support.service_parts import TWO_BOLTS_AND_A_NUT, tiny_settings
 from tests.support.tiny_bundle import encoded
-from weaksam.cli.label import label
+from weaksam.cli.labelling.label import label
 from weaksam.client import AsyncClient, RequestRefused
 from weaksam.retry import RetryPolicy
 

@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from tests.support.fake_service import LABELS, FakeService, Reply
-from weaksam.cli.label import label, label_merge
+from weaksam.cli.labelling.label import label, label_merge
 from weaksam.client import AsyncClient
 from weaksam.labelling.journal import JournalError
 from weaksam.labelling.merge import merge_shards

@@ -26,19 +26,25 @@ class SubCommand(NamedTuple):
 SUB_COMMANDS = {
     "serve": SubCommand("weaksam.cli.serve", "serve", "Answer POST /detect over HTTP."),
     "detect": SubCommand("weaksam.cli.detect", "detect", "Find the tagged things in one image, without a server."),
-    "label": SubCommand("weaksam.cli.label", "label", "Label a folder of tagged images through a server."),
-    "label-merge": SubCommand("weaksam.cli.label", "label_merge", "Put the shards of a labelling run together."),
-    "label-ray": SubCommand("weaksam.cli.label_ray", "label_ray", "Label a folder on a Ray cluster, without a server."),
-    "convert": SubCommand("weaksam.cli.convert", "convert", "Write a labelling run as COCO, YOLO, VOC, CVAT, ..."),
+    "label": SubCommand("weaksam.cli.labelling.label", "label", "Label a folder of tagged images through a server."),
+    "label-merge": SubCommand(
+        "weaksam.cli.labelling.label", "label_merge", "Put the shards of a labelling run together."
+    ),
+    "label-ray": SubCommand(
+        "weaksam.cli.labelling.label_ray", "label_ray", "Label a folder on a Ray cluster, without a server."
+    ),
+    "convert": SubCommand(
+        "weaksam.cli.labelling.convert", "convert", "Write a labelling run as COCO, YOLO, VOC, CVAT, ..."
+    ),
     "keys": SubCommand("weaksam.cli.keys", "keys_app", "Make, list and remove the API keys of a service."),
     "bundle": SubCommand("weaksam.cli.bundle", "bundle_app", "Show or check a bundle of exported models."),
     "train": SubCommand("weaksam.cli.train", "train_app", "Train from tagged images, the whole path or a stage."),
-    "evaluate": SubCommand("weaksam.cli.evaluate", "evaluate", "Measure a bundle on annotated images."),
+    "evaluate": SubCommand("weaksam.cli.evaluation.evaluate", "evaluate", "Measure a bundle on annotated images."),
     "evaluate-proposals": SubCommand(
-        "weaksam.cli.evaluate_proposals", "evaluate_proposals", "Measure what a bundle's proposals find."
+        "weaksam.cli.evaluation.evaluate_proposals", "evaluate_proposals", "Measure what a bundle's proposals find."
     ),
     "evaluate-losses": SubCommand(
-        "weaksam.cli.evaluate_losses", "evaluate_losses", "Say at which stage a bundle loses objects."
+        "weaksam.cli.evaluation.evaluate_losses", "evaluate_losses", "Say at which stage a bundle loses objects."
     ),
     "data": SubCommand("weaksam.cli.data", "data_app", "Check data sets, draw scenes, make mosaics."),
     "weights": SubCommand("weaksam.cli.weights", "weights_app", "List published weights, download them."),

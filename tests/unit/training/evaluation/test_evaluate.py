@@ -20,7 +20,7 @@ from tests.support.fake_backend import FakeBackend
 from training.data.tagged import TaggedImage, TrueObject
 from training.evaluation.evaluate import evaluate, score_images
 from training.scenes.generate import generate_scenes
-from weaksam.cli.evaluate import evaluate as evaluate_command
+from weaksam.cli.evaluation.evaluate import evaluate as evaluate_command
 
 SIDE_PX, MAP_CELLS, LOGIT_CELLS, LEVELS = 64, 16, 16, 3
 BOXES_XYXY = np.array([[8, 8, 24, 24], [40, 32, 56, 56]], np.float32)  # of Nut and Bolt

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from service.settings import load_settings
-from weaksam.cli.label import (
+from weaksam.cli.labelling.label import (
     MaxErrorRateOption,
     MinScoreOption,
     OutOption,

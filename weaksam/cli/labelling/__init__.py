@@ -1,0 +1,1 @@
+"""Commands that label folders, and turn their results into what other tools read."""
