@@ -87,11 +87,13 @@ async def detect(request: Request, query: Annotated[DetectFields, Query()]) -> R
     Options go into the query or, in a form or JSON, beside the image. Only tagged classes come back. Every tag has a
     row in `tags` that says what became of it.
     """
-    overlay = wants_png(request.headers.get("accept", ""))
     handler = _handler(request)
     detect_request = await read_request(request, query, handler.upload_s)
-    content = await while_connected(request.receive, handler.detect(detect_request, overlay=overlay))
-    return Response(content, media_type=PNG if overlay else JSON)
+    if wants_png(request.headers.get("accept", "")):
+        png = await while_connected(request.receive, handler.overlay(detect_request))
+        return Response(png, media_type=PNG)
+    result = await while_connected(request.receive, handler.detect(detect_request))
+    return Response(result.model_dump_json(), media_type=JSON)
 
 
 @router.post(
@@ -114,8 +116,8 @@ async def segment(request: Request) -> Response:
     """
     handler = _handler(request)
     segment_request = await read_segment_request(request, handler.upload_s)
-    content = await while_connected(request.receive, handler.segment(segment_request))
-    return Response(content, media_type=JSON)
+    result = await while_connected(request.receive, handler.segment(segment_request))
+    return Response(result.model_dump_json(), media_type=JSON)
 
 
 @router.get("/labels", summary="The labels that a tag can mean", response_model=LabelsResponse)

@@ -1,4 +1,4 @@
-"""One request from bytes to bytes: admission, deadline, decoding, pipeline and the form of the response."""
+"""One request from bytes to its result: admission, deadline, decoding and pipeline."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from service.observability.timings import Timings
 from service.runtime.active_bundle import ActiveBundle
 from service.runtime.admission import Admission, deadline
 from service.settings import Settings
-from weaksam.schemas import AnyRequest, DetectOptions
-from weaksam.segment_schemas import AnySegmentRequest
+from weaksam.schemas import AnyRequest, DetectOptions, DetectResult
+from weaksam.segment_schemas import AnySegmentRequest, SegmentResult
 
 
 class RequestHandler:
@@ -36,8 +36,8 @@ class RequestHandler:
         """Longest time for a request's body to arrive."""
         return self._settings.upload_s
 
-    async def detect(self, request: AnyRequest, *, overlay: bool) -> bytes:
-        """Return the result as JSON, or as PNG with `overlay`.
+    async def detect(self, request: AnyRequest) -> DetectResult:
+        """Return what was found in the image.
 
         Raises:
             ServiceError: any of them.
@@ -45,18 +45,22 @@ class RequestHandler:
         timings = Timings(self.pipeline.metrics)
         async with deadline(self._settings.deadline_s), self._admission.worker(timings):
             image = await self._decode(request.image, timings)
-            options: DetectOptions = request
-            if overlay:
-                # Drawn at the size of its pixels, if the image was decoded at a reduced scale.
-                image, options = replace(image, full_hw=None), request.model_copy(update={"mask_format": "rle"})
+            with self._active.lease() as pipeline:
+                return await pipeline.detect(image, request.tags, request, timings)
+
+    async def overlay(self, request: AnyRequest) -> bytes:
+        """Return the image with the detections drawn on it, as PNG; errors as `detect`."""
+        timings = Timings(self.pipeline.metrics)
+        async with deadline(self._settings.deadline_s), self._admission.worker(timings):
+            # Drawn at the size of its pixels, if the image was decoded at a reduced scale.
+            image = replace(await self._decode(request.image, timings), full_hw=None)
+            options: DetectOptions = request.model_copy(update={"mask_format": "rle"})
             with self._active.lease() as pipeline:
                 result = await pipeline.detect(image, request.tags, options, timings)
-            if not overlay:
-                return result.model_dump_json().encode()
             return await asyncio.to_thread(draw_overlay, image.image_hwc_u8, result)
 
-    async def segment(self, request: AnySegmentRequest) -> bytes:
-        """Return the masks that a prompt may mean, as JSON.
+    async def segment(self, request: AnySegmentRequest) -> SegmentResult:
+        """Return the masks that a prompt may mean.
 
         Raises:
             ServiceError: any of them.
@@ -67,8 +71,7 @@ class RequestHandler:
         async with deadline(self._settings.deadline_s), self._admission.worker(timings):
             image = None if request.image is None else await self._decode(request.image, timings)
             with self._active.lease() as pipeline:
-                result = await pipeline.segment(image, request, timings)
-            return result.model_dump_json().encode()
+                return await pipeline.segment(image, request, timings)
 
     async def _decode(self, data: bytes, timings: Timings) -> DecodedImage:
         with timings.stage("decode"):
