@@ -36,11 +36,11 @@ from models.config import config_from_values
 from models.labels import LabelSet
 from models.nets.cam_nets import AveragedCam, CamNet, build_cam_of_run
 from models.nets.compact_sam import CompactSam, build_compact_sam
+from models.nets.detectors.rcnn import build_rcnn
+from models.nets.detectors.rcnn_parts import RcnnSettings
 from models.nets.edge_tam import SIDE_PX, EdgeTam, is_edge_tam, load_edge_tam
 from models.nets.official_sam import OfficialSam, load_official_sam
 from models.nets.published import read_checkpoint
-from models.nets.rcnn import build_rcnn
-from models.nets.rcnn_parts import RcnnSettings
 from models.nets.wsod import build_wsod
 from models.run_folder import CONFIG, SAMPLE_IMAGES, Run, open_run
 from models.settings import BundleConfig

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from deploy.export.onnx_graph import GraphPlan
 from models.boxes import pairwise_iou
+from models.nets.detectors.rcnn import Rcnn
 from models.nets.graphs import DetectorGraph
-from models.nets.rcnn import Rcnn
 
 Rows = Sequence[npt.NDArray[np.generic]]
 STRIDE_PX = 32

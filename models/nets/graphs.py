@@ -11,10 +11,10 @@ from torch import nn
 from models.nets.backbone import pack_embedding
 from models.nets.cam_nets import AveragedCam, CamNet
 from models.nets.compact_sam import CompactSam
+from models.nets.detectors.rcnn import Rcnn
 from models.nets.edge_tam import EdgeTam
 from models.nets.many_prompts import decode_many
 from models.nets.official_sam import OfficialSam
-from models.nets.rcnn import Rcnn
 from models.nets.wsod import Wsod
 
 Sam = CompactSam | OfficialSam | EdgeTam

@@ -20,8 +20,8 @@ from models.bundle import GraphSpec
 from models.config import config_from_values
 from models.image import read_image
 from models.masks import decode_rle, mask_iou, paste_mask
+from models.nets.detectors.rcnn import Rcnn
 from models.nets.graphs import DetectorGraph
-from models.nets.rcnn import Rcnn
 from tests.support.patches import SIDE_PX, make_patches, run_detector, write_pseudo_labels
 from tests.support.tiny_bundle import LABELS
 from training.data.tagged import TaggedImage

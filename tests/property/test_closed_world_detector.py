@@ -11,8 +11,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from torch import nn
 
-from models.nets.rcnn import Rcnn, build_rcnn
-from models.nets.rcnn_parts import RcnnSettings
+from models.nets.detectors.rcnn import Rcnn, build_rcnn
+from models.nets.detectors.rcnn_parts import RcnnSettings
 
 CLASSES = 5
 SETTINGS = RcnnSettings(

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from models.nets.rcnn_parts import RcnnSettings
-from models.nets.roi_drop import DropRule
+from models.nets.detectors.rcnn_parts import RcnnSettings
+from models.nets.detectors.roi_drop import DropRule
 from training.runs.devices import Precision
 from weaksam.errors import UserError
 
@@ -25,7 +25,7 @@ class DetectorConfig:
         steps, batch: optimiser steps, and images of each.
         optimizer: ``adamw``, or ``sgd`` with a momentum of 0.9.
         backbone_lr_scale: slows the pre-trained part.
-        drop: RoI drop, see `models.nets.roi_drop`.
+        drop: RoI drop, see `models.nets.detectors.roi_drop`.
         drop_from_step: its warm-up; nothing is dropped before. At ``steps`` or more RoI drop is off.
         test_sides_px: sides for test-time augmentation, which the report then compares. It is never served.
         cam_checkpoint: ``cam.safetensors``, whose backbone, the same as this one's, is the start.

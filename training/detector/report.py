@@ -19,7 +19,7 @@ from models.image import read_image
 from models.labels import LabelSet
 from models.letterbox import Letterbox
 from models.nets.backbone import MEAN_RGB
-from models.nets.rcnn import Rcnn
+from models.nets.detectors.rcnn import Rcnn
 from models.postprocess import best_first, detector_detections
 from models.run_folder import CONFIG, REPORT, THRESHOLDS, open_run
 from training.data.tagged import TaggedImage

@@ -17,8 +17,8 @@ from models.image import read_image
 from models.labels import LabelSet
 from models.letterbox import Letterbox
 from models.nets.backbone import MEAN_RGB
-from models.nets.rcnn import Rcnn, build_rcnn
-from models.nets.rcnn_parts import RcnnSettings
+from models.nets.detectors.rcnn import Rcnn, build_rcnn
+from models.nets.detectors.rcnn_parts import RcnnSettings
 from models.run_folder import SAMPLE_IMAGES
 from training.data.tagged import TaggedImage
 from training.detector.config import DetectorConfig

@@ -14,7 +14,7 @@ from timm.models import FeatureInfo
 from torch import nn
 
 from models.nets.backbone import FeaturePyramid, create_backbone, normalise_image
-from models.nets.rcnn_parts import Pyramid, RcnnSettings
+from models.nets.detectors.rcnn_parts import Pyramid, RcnnSettings
 from models.nets.weaktr import WeakTrSettings, build_weaktr
 
 SIDE_PX = 64

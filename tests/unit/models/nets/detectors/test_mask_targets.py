@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.masks import mask_iou, paste_mask
-from models.nets.rcnn_parts import mask_targets
+from models.nets.detectors.rcnn_parts import mask_targets
 
 
 @pytest.mark.parametrize("box", [(10, 12, 30, 32), (10, 12, 24, 40), (9.5, 12.25, 30.5, 32.25)])

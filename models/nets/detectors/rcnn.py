@@ -17,7 +17,7 @@ from torchvision.models.detection.rpn import concat_box_prediction_layers
 from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image, nms
 
 from models.nets.backbone import create_backbone
-from models.nets.rcnn_parts import (
+from models.nets.detectors.rcnn_parts import (
     POOLED_SIDE,
     BoxHead,
     Foreground,
@@ -29,7 +29,7 @@ from models.nets.rcnn_parts import (
     build_rpn,
     mask_targets,
 )
-from models.nets.roi_drop import DropRule, box_losses, mask_loss, rpn_losses
+from models.nets.detectors.roi_drop import DropRule, box_losses, mask_loss, rpn_losses
 
 POOLED_MASK_SIDE = 14
 MIN_SIDE_PX = 1.0

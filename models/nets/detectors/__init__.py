@@ -1,0 +1,1 @@
+"""Networks that find objects: the R-CNN, and those that ask with queries; what they learn from and give."""
