@@ -49,7 +49,7 @@ class PromptSettings:
     grid_sides: tuple[int, ...] = (8, 16)
     max_prompts: int = 256
     prompt_buckets: dict[str, tuple[int, ...]] = field(
-        default_factory=lambda: {"onnxruntime": (4, 8), "triton": TRITON_BUCKETS}
+        default_factory=lambda: {"onnxruntime": (1, 2, 3, 4, 6, 8), "triton": TRITON_BUCKETS}
     )
     proposal_bucket: int = 32
     mask_levels: tuple[int, ...] = (0, 1, 2)

@@ -27,8 +27,10 @@ from models.settings import BundleConfig
 from tests.support.tiny_runs import make_scenes, run_cam, run_sam, run_wsod
 from training.classifier.compare import open_cam
 from training.evaluation.evaluate import evaluate
+from training.sam.average import average_sam
 from training.sam.initial_weights import NOT_SERVED, load_initial_weights
 from training.scenes.objects.catalogue import CATEGORY_NAMES
+from weaksam.errors import UserError
 
 BUNDLE_CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "configs" / "default.toml"
 CLASSES = len(CATEGORY_NAMES)
@@ -224,6 +226,26 @@ def test_a_compact_sam_goes_on_from_a_bundle(runs: Path) -> None:
     for key, value in served.items():
         if not key.endswith("num_batches_tracked"):
             torch.testing.assert_close(value, trained[key], rtol=1e-3, atol=1e-6, msg=key)
+
+
+def test_weights_are_averaged_with_those_that_were_gone_on_from(runs: Path, tmp_path: Path) -> None:
+    other = run_sam(tmp_path / "other", f"initial={runs / 'bundle'}", "lr=1e-3", "prompt_map=true")
+    source = runs / "sam" / "sam.safetensors"
+    average = average_sam(tmp_path / "other", source, 0.25, tmp_path / "mean")
+    mean, theirs, trained = load_file(average), load_file(source), load_file(other)
+    for key, values in mean.items():
+        if key.startswith("prompt_map."):
+            torch.testing.assert_close(values, trained[key], rtol=0, atol=0, msg=key)  # the other has none
+        elif values.is_floating_point():
+            torch.testing.assert_close(values, 0.75 * trained[key] + 0.25 * theirs[key], msg=key)
+    assert any(not torch.equal(mean[key], theirs[key]) for key in theirs)
+    assert open_run(tmp_path / "mean", "sam").config["averaged"]["share"] == 0.25
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.5, float("nan")])
+def test_a_share_of_all_or_nothing_is_no_average(runs: Path, tmp_path: Path, share: float) -> None:
+    with pytest.raises(UserError, match="share: is .* give a number above 0 and below 1"):
+        average_sam(runs / "sam", runs / "bundle", share, tmp_path / "mean")
 
 
 def test_a_bundle_of_another_network_is_not_gone_on_from(runs: Path) -> None:

@@ -78,6 +78,21 @@ def sam_command(config: ConfigOption, out: OutOption, override: SetOption = None
     console.print(f"wrote {checkpoint}")
 
 
+@train_app.command("sam-average")
+def sam_average_command(
+    run: Annotated[Path, typer.Option(help="Folder of a finished `weaksam train sam`.")],
+    other: Annotated[Path, typer.Option(help="Bundle or checkpoint to go back towards, such as the one before.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the averaged run.")],
+    share: Annotated[float, typer.Option(help="Share of the other's weights, between 0 and 1.")] = 0.3,
+) -> None:
+    """Average two compact SAMs' weights, so that one that learnt new images keeps what the other knew."""
+    from training.sam.average import average_sam
+
+    with writing_into(out):
+        checkpoint = average_sam(run, other, share, out)
+    console.print(f"wrote {checkpoint}")
+
+
 @train_app.command("sam-report")
 def sam_report_command(
     run: Annotated[Path, typer.Option(help="Folder of a finished `weaksam train sam`, or of a bundle.")],
