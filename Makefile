@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TRITON := .venv-triton
 RAY := .venv-ray
+XANYLABELING := .venv-xanylabeling
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 PYTHONS := $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14
 HOST ?= 127.0.0.1
@@ -20,7 +21,7 @@ MONITORING := deploy/monitoring
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help serve demo docs test test-triton triton-server ray check check-deploy docker up-cpu format bench install train-default clean
+.PHONY: help serve demo docs test test-triton triton-server ray xanylabeling check check-deploy docker up-cpu format bench install train-default clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -37,12 +38,15 @@ docs: $(VENV)/.all ## build docs/ into a site with a search, site/index.html
 test: $(VENV)/.all ## run the tests: make test PYTEST_ARGS="-k labels"
 	@$(MAKE) --no-print-directory triton-server || echo "There is no tritonserver: the tests that need it are skipped." >&2
 	@$(MAKE) --no-print-directory ray || echo "Ray cannot be installed: the tests that need it are skipped." >&2
+	@$(MAKE) --no-print-directory xanylabeling || echo "X-AnyLabeling cannot be installed: its tests are skipped." >&2
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-triton: $(VENV)/.all triton-server ## run the tests against a real tritonserver
 	@$(BIN)/python -m pytest tests/contract tests/integration/test_triton_*.py $(PYTEST_ARGS)
 
 ray: $(RAY)/.installed ## install Ray for its tests, 520 MB, into an environment that stands on .venv
+
+xanylabeling: $(XANYLABELING)/.installed ## install X-AnyLabeling's client for its tests, 330 MB, into an environment that stands on .venv
 
 triton-server: $(TRITON)/.installed ## install the tests' tritonserver, 450 MB, into an environment of its own
 
@@ -123,12 +127,23 @@ $(TRITON)/.installed: tests/support/triton-requirements.txt
 	@$(TRITON)/bin/python -m pip install -qq --disable-pip-version-check -r $<
 	@touch $@
 
-# Ray is larger than all of serving, so it is kept out of .venv, whose packages this environment sees.
-$(RAY)/.installed: $(VENV)/.all
-	@echo "Installing Ray for the tests into $(RAY) ..." >&2
-	@$(BIN)/python -m venv --clear $(RAY)
+# Environments that see the packages of .venv and add their own.
+define stand_on_venv
+	@$(BIN)/python -m venv --clear $(1)
 	@purelib='import sysconfig; print(sysconfig.get_path("purelib"))'; \
 	  echo "import site; site.addsitedir('$$($(BIN)/python -c "$$purelib")')" \
-	    > "$$($(RAY)/bin/python -c "$$purelib")/project.pth"
+	    > "$$($(1)/bin/python -c "$$purelib")/project.pth"
+endef
+
+# Ray is larger than all of serving, so it is kept out of .venv.
+$(RAY)/.installed: $(VENV)/.all
+	@echo "Installing Ray for the tests into $(RAY) ..." >&2
+	$(call stand_on_venv,$(RAY))
 	@$(RAY)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt 'ray[data]'
+	@touch $@
+
+$(XANYLABELING)/.installed: tests/support/xanylabeling-requirements.txt $(VENV)/.all
+	@echo "Installing X-AnyLabeling's client for the tests into $(XANYLABELING) ..." >&2
+	$(call stand_on_venv,$(XANYLABELING))
+	@$(XANYLABELING)/bin/python -m pip install -qq --disable-pip-version-check --no-deps -r $<
 	@touch $@

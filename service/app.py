@@ -16,6 +16,7 @@ from service.auth.token_bucket import RateLimit
 from service.backends.base import Backend
 from service.http.body_limit import BodyLimit
 from service.http.docs_page import DOCS_PATHS, add_docs_page
+from service.http.integrations.xanylabeling import routes as xanylabeling
 from service.http.key_guard import PROBES, KeyGuard
 from service.http.openapi import complete_openapi
 from service.http.paths import RootPath
@@ -64,6 +65,7 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
     _add_middleware(app, settings, lifecycle, metrics, tracer)
     add_problem_handlers(app)
     app.include_router(router)
+    app.include_router(xanylabeling.router)
     add_docs_page(app)
     app.openapi = complete_openapi(app, _open_paths(settings) if lifecycle.keys else None)  # type: ignore[method-assign]
     return app

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -16,6 +15,8 @@ from service.observability.metrics import Metrics
 
 PROBES = frozenset({"/livez", "/readyz"})
 SCHEME = "bearer"
+# X-AnyLabeling sends the key in a header of its own.
+XANYLABELING = "/xanylabeling/"
 
 
 class KeyGuard:
@@ -43,7 +44,7 @@ class KeyGuard:
         await self._app(scope, receive, send)
 
     def _admit(self, request: Request) -> None:
-        key = self._ring.find(_presented(request.headers))
+        key = self._ring.find(_presented(request))
         if key is None:
             raise Unauthorized("the API key is not known: ask whoever runs the service for one")
         request.state.key = key
@@ -66,8 +67,10 @@ def require_admin(request: Request) -> None:
         raise Forbidden(f"the key {key.name!r} is not an administrator's: use one made with --admin")
 
 
-def _presented(headers: Headers) -> str:
-    scheme, _, key = headers.get("authorization", "").partition(" ")
+def _presented(request: Request) -> str:
+    if request.headers.get("token") and route_path(request.scope).startswith(XANYLABELING):
+        return request.headers["token"].strip()
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != SCHEME or not key:
         raise Unauthorized("there is no API key: send it as `Authorization: Bearer KEY`")
     return key.strip()

@@ -42,6 +42,18 @@ async def read_request(request: Request, query: DetectFields, upload_s: float) -
     return body.model_copy(update={name: getattr(query, name) for name in missing})
 
 
+async def read_json(request: Request, schema: type[Schema], upload_s: float) -> Schema:
+    """Read a JSON object; errors as `read_request`."""
+    media_type = _media_type(request)
+    if media_type != "application/json":
+        raise UnsupportedMediaType(f"Content-Type is {media_type!r}: send application/json")
+    try:
+        body = await _arrived(request.body(), upload_s)
+    except ClientDisconnect as error:
+        raise ClientGone(GONE) from error
+    return await asyncio.to_thread(_read_json, schema, body)
+
+
 async def read_segment_request(request: Request, upload_s: float) -> AnySegmentRequest:
     """Read the form or the JSON of `POST /segment`; errors as `read_request`."""
     media_type = _media_type(request)

@@ -1,0 +1,46 @@
+"""From a tool's body to a request of ours. Tools put images into JSON as base64, alone or in a data URI."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from service.http.validation import invalid_request
+from weaksam.mask_schemas import from_base64
+from weaksam.schemas import JsonDetectRequest
+from weaksam.segment_schemas import JsonSegmentRequest
+
+SCHEME, MARK = "data:", ";base64,"
+
+Ours = TypeVar("Ours", JsonDetectRequest, JsonSegmentRequest)
+
+
+class Body(BaseModel):
+    """A part of a tool's request. Members that are not known are ignored: the next release of the tool may add some."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+def image_from_text(value: object) -> object:
+    """Return the bytes that base64 or a data URI in base64 stands for; raise ValueError if it is neither."""
+    if isinstance(value, str) and value.startswith(SCHEME):
+        _, found, value = value.partition(MARK)
+        if not found:
+            raise ValueError("is a data URI without base64: write data:image/png;base64,...")
+    return from_base64(value)
+
+
+ImageText = Annotated[bytes, BeforeValidator(image_from_text)]
+
+
+def our_request(schema: type[Ours], image: bytes, **fields: Any) -> Ours:
+    """Return a request of ours, whose fields are checked as those of any other.
+
+    Raises:
+        InvalidRequest: a field is at fault.
+    """
+    try:
+        return schema.model_validate(fields | {"image": ""}).model_copy(update={"image": image})
+    except ValidationError as error:
+        raise invalid_request(error.errors()) from error
