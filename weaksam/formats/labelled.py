@@ -44,12 +44,22 @@ class LabelledObject:
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """An image and what was found in it, best first. `file_name` is its path below the folder, with `/`."""
+    """An image and what was found in it, best first.
+
+    Attributes:
+        file_name: its path below the folder, with `/`.
+        tags: labels that it was tagged with.
+        review: how urgently a person should look at it, 0..1, with `review_reason` in words. None in runs of
+            earlier releases.
+    """
 
     id: int
     file_name: str
     size_hw: tuple[int, int]
     objects: tuple[LabelledObject, ...]
+    tags: tuple[str, ...] = ()
+    review: float | None = None
+    review_reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,7 +137,15 @@ def _from_coco(document: dict[str, Any]) -> LabelledSet:
         thing = LabelledObject(names[row["category_id"]], box_xyxy, row.get("score"), row.get("segmentation"))
         found[row["image_id"]].append(thing)
     images = tuple(
-        LabelledImage(row["id"], row["file_name"], (row["height"], row["width"]), tuple(found[row["id"]]))
+        LabelledImage(
+            row["id"],
+            row["file_name"],
+            (row["height"], row["width"]),
+            tuple(found[row["id"]]),
+            tuple(row.get("tags", ())),
+            row.get("review"),
+            row.get("review_reason", ""),
+        )
         for row in document["images"]
     )
     return LabelledSet(tuple(names.values()), images, document["info"])

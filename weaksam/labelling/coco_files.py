@@ -9,6 +9,7 @@ from pathlib import Path
 
 from weaksam.formats.coco import (
     DatasetFile,
+    Row,
     RowArray,
     annotation_row,
     array_file,
@@ -16,6 +17,7 @@ from weaksam.formats.coco import (
     dataset_file,
     image_row,
 )
+from weaksam.labelling.review import review_result
 from weaksam.mask_schemas import RleMask
 from weaksam.schemas import BundleInfo, DetectResult
 
@@ -32,7 +34,7 @@ class CocoFiles:
 
     def add(self, path: str, image_id: int, result: DetectResult) -> None:
         """Write one image with its detections, in both files."""
-        self.dataset.images.add(image_row(image_id, path, (result.image.height, result.image.width)))
+        self.dataset.images.add(_image_row(path, image_id, result))
         for found in result.detections:
             assert isinstance(found.mask, RleMask), "the run asks for mask_format=rle"
             mask = found.mask.model_dump(mode="json")
@@ -40,6 +42,16 @@ class CocoFiles:
             row = annotation_row(image_id, category_id, found.box_xyxy, mask, score=found.score)
             self.dataset.add_annotation(row)
             self.results.add({field: row[field] for field in RESULT_FIELDS})
+
+
+def _image_row(path: str, image_id: int, result: DetectResult) -> Row:
+    """Return COCO's image, and beyond it: the labels of its tags, and how urgently a person should look at it."""
+    review = review_result(result)
+    tags = [row.label for row in result.tags if row.label is not None]
+    size_hw = (result.image.height, result.image.width)
+    return image_row(
+        image_id, path, size_hw, tags=list(dict.fromkeys(tags)), review=review.score, review_reason=review.reason
+    )
 
 
 @contextmanager

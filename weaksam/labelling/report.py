@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from weaksam.files.atomic import replacing
+from weaksam.labelling.review import review_result
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import DetectResult
 
@@ -19,6 +20,7 @@ WriteRows = Callable[[Iterable[tuple[Any, ...]]], None]
 ENCODING = "utf-8-sig"
 BYTE_ORDER_MARK = "\ufeff"
 LEDGER_COLUMNS = ("tag", "label", "status", "count", "stage", "best_score")
+REVIEW_COLUMNS = ("review", "review_reason")
 
 
 def write_failures(failures: Iterable[Failure], path: Path) -> None:
@@ -29,11 +31,15 @@ def write_failures(failures: Iterable[Failure], path: Path) -> None:
 
 @contextmanager
 def ledger_file(path: Path) -> Iterator[Callable[[str, DetectResult], None]]:
-    """Open a CSV with one row for each image and tag: what became of it, and the stage that lost it."""
-    with _csv_file(path, ("image", *LEDGER_COLUMNS)) as write_rows:
+    """Open a CSV with one row for each image and tag: what became of it, the stage that lost it, the image's review."""
+    with _csv_file(path, ("image", *LEDGER_COLUMNS, *REVIEW_COLUMNS)) as write_rows:
 
         def add(image: str, result: DetectResult) -> None:
-            write_rows((image, *(getattr(row, column) for column in LEDGER_COLUMNS)) for row in result.tags)
+            review = review_result(result)
+            write_rows(
+                (image, *(getattr(row, column) for column in LEDGER_COLUMNS), review.score, review.reason)
+                for row in result.tags
+            )
 
         yield add
 

@@ -13,6 +13,7 @@ from models.masks import decode_rle
 from tests.support.answers import detect_result
 from tests.support.fake_service import HEIGHT_PX, LABELS, WIDTH_PX
 from weaksam.labelling.coco_files import coco_files
+from weaksam.labelling.review import NO_DOUBT
 from weaksam.schemas import BundleInfo
 
 TAGS = {"a/x.jpg": ["Bolt", "Nut"], "b/x.jpg": [], "b/y.jpg": ["Wrench"]}
@@ -54,6 +55,13 @@ def test_the_data_set_is_whole(files: Path) -> None:
         (id_, path) for path, id_ in IMAGE_IDS.items()
     ]
     assert all((row["width"], row["height"]) == (WIDTH_PX, HEIGHT_PX) for row in dataset["images"])
+    assert [row["tags"] for row in dataset["images"]] == list(TAGS.values())
+    assert [row["review_reason"] for row in dataset["images"]] == [
+        "Bolt and Nut overlap with close scores",
+        NO_DOUBT,
+        NO_DOUBT,
+    ]
+    assert dataset["images"][0]["review"] > dataset["images"][2]["review"] > dataset["images"][1]["review"] == 0
     assert [row["id"] for row in dataset["annotations"]] == [1, 2, 3]
     first = dataset["annotations"][0]
     mask = first.pop("segmentation")

@@ -1,0 +1,102 @@
+"""What a person should look at first: how doubtful the result of an image is, and why, from the result alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from weaksam.schemas import Detection, DetectResult, LossStage, TagRow
+
+# Chosen on 160 generated scenes; `python -m tests.bench.review_order` measures the order on any others.
+NOT_FOUND_DOUBT = 0.9
+WEIGHT = 0.6  # of one doubtful detection: a single one leaves the image behind those that lack a tag
+TRUSTED_MASK_IOU, USELESS_MASK_IOU = 0.9, 0.5
+MIN_TOLD_DOUBT = 0.2
+MAX_REASONS = 3
+NO_DOUBT = "every tag was found, clearly and apart from the others"
+LOST_BY: dict[LossStage, str] = {
+    "classifier": "the classifier does not see it",
+    "proposals": "no proposal covers the place where the classifier sees it",
+    "score": "its best candidate scores too low",
+    "limit": "too many detections were better",
+}
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """One thing that may be wrong: how likely, 0..1, and a sentence for the reviewer."""
+
+    share: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Review:
+    """How urgently an image wants a look, 0..1, with the gravest reasons in words."""
+
+    score: float
+    reason: str
+
+
+def review_result(result: DetectResult) -> Review:
+    """Return how doubtful a result is.
+
+    Doubts add up as independent ones do: the score is one minus the product of `1 - share`.
+    """
+    doubts = sorted(_doubts(result), key=lambda doubt: -doubt.share)
+    certain = 1.0
+    for doubt in doubts:
+        certain *= 1 - doubt.share
+    told = [doubt.reason for doubt in doubts if doubt.share >= MIN_TOLD_DOUBT]
+    reasons = list(dict.fromkeys(told))[:MAX_REASONS]
+    return Review(round(1 - certain, 3), "; ".join(reasons) or NO_DOUBT)
+
+
+def _doubts(result: DetectResult) -> Iterator[Doubt]:
+    for row in result.tags:
+        if row.status != "found":
+            yield Doubt(NOT_FOUND_DOUBT, _why_missing(row))
+    for number, found in enumerate(result.detections):
+        yield Doubt(WEIGHT * (1 - found.score), f"{found.label}: found with a score of only {found.score:.2f}")
+        yield from _mask_doubt(found)
+        yield from _rival_doubt(found, [*result.detections[:number], *result.detections[number + 1 :]])
+
+
+def _why_missing(row: TagRow) -> str:
+    if row.status == "unknown":
+        return f"{row.tag}: no such label"
+    return f"{row.label}: not found" if row.stage is None else f"{row.label}: not found, {LOST_BY[row.stage]}"
+
+
+def _mask_doubt(found: Detection) -> Iterator[Doubt]:
+    if found.mask_score is not None:
+        share = (TRUSTED_MASK_IOU - found.mask_score) / (TRUSTED_MASK_IOU - USELESS_MASK_IOU)
+        reason = f"{found.label}: its mask is expected to fit with an IoU of only {found.mask_score:.2f}"
+        yield Doubt(WEIGHT * min(1.0, max(0.0, share)), reason)
+
+
+def _rival_doubt(found: Detection, others: Sequence[Detection]) -> Iterator[Doubt]:
+    """Doubt a detection as far as another one lies on it with a score as high."""
+    rivals = [
+        (_covered(found.box_xyxy, other.box_xyxy) * _closeness(found.score, other.score), other.label)
+        for other in others
+    ]
+    if rivals:
+        share, label = max(rivals)
+        yield Doubt(WEIGHT * share, " and ".join(sorted((found.label, label))) + " overlap with close scores")
+
+
+def _covered(first_xyxy: Sequence[float], second_xyxy: Sequence[float]) -> float:
+    """Return which share of the smaller box lies in the other one."""
+    width = min(first_xyxy[2], second_xyxy[2]) - max(first_xyxy[0], second_xyxy[0])
+    height = min(first_xyxy[3], second_xyxy[3]) - max(first_xyxy[1], second_xyxy[1])
+    smaller = min(_area(first_xyxy), _area(second_xyxy))
+    return max(0.0, width) * max(0.0, height) / smaller if smaller > 0 else 0.0
+
+
+def _area(box_xyxy: Sequence[float]) -> float:
+    return (box_xyxy[2] - box_xyxy[0]) * (box_xyxy[3] - box_xyxy[1])
+
+
+def _closeness(first: float, second: float) -> float:
+    return min(first, second) / max(first, second) if max(first, second) > 0 else 1.0
