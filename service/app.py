@@ -19,6 +19,7 @@ from service.http.docs_page import DOCS_PATHS, add_docs_page
 from service.http.integrations.xanylabeling import routes as xanylabeling
 from service.http.key_guard import PROBES, KeyGuard
 from service.http.openapi import complete_openapi
+from service.http.page import add_page, page_paths
 from service.http.paths import RootPath
 from service.http.problems import add_problem_handlers
 from service.http.request_scope import HEADER, RequestScope
@@ -67,6 +68,8 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
     app.include_router(router)
     app.include_router(xanylabeling.router)
     add_docs_page(app)
+    if settings.page:
+        add_page(app)
     app.openapi = complete_openapi(app, _open_paths(settings) if lifecycle.keys else None)  # type: ignore[method-assign]
     return app
 
@@ -112,7 +115,8 @@ def _add_middleware(
 
 def _open_paths(settings: Settings) -> frozenset[str]:
     """Return the paths that need no API key."""
-    return PROBES | DOCS_PATHS | ({"/metrics"} if settings.open_metrics else set())
+    of_page = page_paths() if settings.page else frozenset()
+    return PROBES | DOCS_PATHS | of_page | ({"/metrics"} if settings.open_metrics else set())
 
 
 def _key_ring(settings: Settings) -> KeyRing | None:

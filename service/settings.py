@@ -100,6 +100,7 @@ class Settings(BaseSettings):
     api_key_burst: int = Field(20, ge=1, description="Requests that such a key may send at once after a pause.")
     open_metrics: bool = Field(False, description="Whether GET /metrics needs no API key.")
     cors_origins: str = Field("", description="Origins whose web pages may call the service, comma-separated.")
+    page: bool = Field(True, description="Whether the labelling page is served at /.")
     otlp_endpoint: str | None = Field(None, description="Collector that traces are sent to, as `http://host:4318`.")
 
     @property

@@ -1,0 +1,23 @@
+// What is saved: the finished images of the page in one form, for every file format.
+
+import { objectsOf } from "./state.js";
+
+/**
+ * Return the finished images with their objects.
+ * @returns {{labels: string[], info: object, images: object[]}}  images are
+ *   `{fileName, width, height, sha256, objects}`, boxes xyxy half-open in pixels of the upright image
+ */
+export function labelledSet({ items, labels, bundle }) {
+  const images = items.filter(({ image }) => image).map((item) => ({
+    fileName: item.name,
+    width: item.image.width,
+    height: item.image.height,
+    sha256: item.image.sha256,
+    objects: objectsOf(item).filter(({ box_xyxy: box }) => box),
+  }));
+  const info = { description: "Labelled with weaksam", date_created: new Date().toISOString(), bundle };
+  return { labels: labels.map(({ name }) => name), info, images };
+}
+
+/** Return a file name without its suffix. */
+export const stemOf = (fileName) => fileName.replace(/\.[^.]*$/, "");

@@ -1,0 +1,33 @@
+// One PNG for each mask, of the image's size and 255 inside, and a table of them, as `weaksam convert --to png`.
+
+import { shapeOf } from "./mask_shapes.js";
+import { zip } from "./zip.js";
+
+const COLUMNS = ["file", "image", "label", "score", "x0", "y0", "x1", "y1"];
+
+export async function savePng({ images }) {
+  const rows = [COLUMNS];
+  const files = [];
+  for (const image of images) {
+    for (const [index, { label, score, box_xyxy: box, mask }] of image.objects.entries()) {
+      const shape = shapeOf(mask);
+      const name = shape ? `masks/${image.fileName}.${index + 1}.png` : "";
+      if (shape) files.push([name, await maskPng(shape.crop, image)]);
+      rows.push([name, image.fileName, label, score, ...box]);
+    }
+  }
+  const table = rows.map((row) => `${row.map(cell).join(",")}\n`).join("");
+  return { name: "masks.zip", blob: zip([...files, ["masks.csv", new TextEncoder().encode(table)]]) };
+}
+
+const cell = (value) => (/[",\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
+
+async function maskPng({ x0, y0, width, height, pixels }, image) {
+  const canvas = new OffscreenCanvas(image.width, image.height);
+  const context = canvas.getContext("2d");
+  context.fillRect(0, 0, image.width, image.height);
+  const part = new ImageData(width, height);
+  pixels.forEach((inside, index) => part.data.set([255 * inside, 255 * inside, 255 * inside, 255], 4 * index));
+  context.putImageData(part, x0, y0);
+  return new Uint8Array(await (await canvas.convertToBlob({ type: "image/png" })).arrayBuffer());
+}

@@ -1,0 +1,31 @@
+// YOLO's segmentation files: one for each image, one line for each object, one outline for all its parts.
+
+import { stemOf } from "./labelled.js";
+import { shapeOf } from "./mask_shapes.js";
+import { joinedRing } from "./outline.js";
+import { zip } from "./zip.js";
+
+/** Return the files by name. The outlines follow the edges of the pixels, so no pixel is lost. */
+export function yoloFiles({ labels, images }) {
+  const files = images.map(({ fileName, objects, ...size }) => [
+    `labels/${stemOf(fileName)}.txt`,
+    objects.map((object) => line(object, size, labels)).join(""),
+  ]);
+  const names = labels.map((name, index) => `  ${index}: ${JSON.stringify(name)}\n`).join("");
+  return [...files, ["data.yaml", `path: .\ntrain: images\nval: images\nnames:\n${names}`]];
+}
+
+function line(object, { width, height }, labels) {
+  const shares = cornersOf(object).flatMap(([x, y]) => [x / width, y / height]);
+  return `${labels.indexOf(object.label)} ${shares.map((share) => share.toFixed(6)).join(" ")}\n`;
+}
+
+function cornersOf({ mask, box_xyxy: [x0, y0, x1, y1] }) {
+  const shape = shapeOf(mask);
+  return shape ? joinedRing(shape.rings) : [[x0, y0], [x1, y0], [x1, y1], [x0, y1]];
+}
+
+export const saveYolo = (labelled) => ({
+  name: "yolo.zip",
+  blob: zip(yoloFiles(labelled).map(([name, text]) => [name, new TextEncoder().encode(text)])),
+});

@@ -1,0 +1,141 @@
+// The whole state of the page as plain data, and the steps between two states as pure functions.
+//
+// An item is one image. Its `history` holds what people can undo: `{objects, deletedIds}`. An object is a detection of
+// `POST /detect` with what a person did to it: `touched`, `clicks` ([x, y, label] in pixels of the image), `promptBox`
+// (xyxy in the same pixels), and `levels`, the masks that the last clicks may mean, of which `level` is shown.
+
+import { record, startHistory } from "./history.js";
+
+export const TOOLS = ["select", "add", "remove", "box"];
+
+export const startState = () => ({
+  items: [],
+  currentId: null,
+  selectedId: null,
+  tool: "select",
+  newLabel: null,
+  masksShown: true,
+  layers: { heatLabel: null, peaks: false, prompts: false, kept: false, dropped: false },
+  labels: [],
+  bundle: null,
+  problem: null,
+});
+
+export const newItem = ({ id, name }) => ({
+  id,
+  name,
+  status: "new",
+  image: null,
+  tags: [],
+  minScore: null,
+  ledger: [],
+  bundle: null,
+  timingMs: {},
+  warnings: [],
+  explanation: null,
+  history: startHistory({ objects: [], deletedIds: [] }),
+  savedSteps: 0,
+});
+
+/** Return a store of the state: `get`, `update(change)` and `subscribe(listener)`. */
+export function createStore(state) {
+  const listeners = [];
+  return {
+    get: () => state,
+    update(change) {
+      state = change(state);
+      for (const listener of listeners) listener(state);
+    },
+    subscribe: (listener) => listeners.push(listener),
+  };
+}
+
+export const currentItem = (state) => state.items.find((item) => item.id === state.currentId) ?? null;
+export const objectsOf = (item) => item?.history.present.objects ?? [];
+export const selectedObject = (state) => objectsOf(currentItem(state)).find(({ id }) => id === state.selectedId) ?? null;
+
+/** Return the state with one item changed. */
+export const changeItem = (state, id, change) => ({
+  ...state,
+  items: state.items.map((item) => (item.id === id ? { ...item, ...change(item) } : item)),
+});
+
+/** Return the state with new images at the end; the first of them is shown if none was. */
+export const addItems = (state, items) => ({
+  ...state,
+  items: [...state.items, ...items.map(newItem)],
+  currentId: state.currentId ?? items[0]?.id ?? null,
+});
+
+export const showItem = (state, id) => ({ ...state, currentId: id, selectedId: null });
+
+/** Return the state with the item's objects edited by a function of them: one step that can be undone. */
+export const editObjects = (state, id, edit) =>
+  changeItem(state, id, ({ history }) => ({
+    history: record(history, { ...history.present, objects: edit(history.present.objects) }),
+  }));
+
+export const replaceObject = (state, id, object) =>
+  editObjects(state, id, (objects) => objects.map((other) => (other.id === object.id ? object : other)));
+
+/** Return the state without the object. The service's finding of it does not come back, either. */
+export function deleteObject(state, id, objectId) {
+  const deleted = changeItem(state, id, ({ history }) => ({
+    history: record(history, {
+      objects: history.present.objects.filter((object) => object.id !== objectId),
+      deletedIds: [...history.present.deletedIds, objectId],
+    }),
+  }));
+  return { ...deleted, selectedId: state.selectedId === objectId ? null : state.selectedId };
+}
+
+export const relabelObject = (state, id, objectId, label) =>
+  editObjects(state, id, (objects) =>
+    objects.map((object) => (object.id === objectId ? { ...object, label, touched: true } : object)),
+  );
+
+/** Return the item's changes after `POST /detect`. What people touched or deleted stays as they left it. */
+export function takeResult({ history }, result) {
+  const { objects, deletedIds } = history.present;
+  const touched = objects.filter((object) => object.touched);
+  const settled = new Set([...deletedIds, ...touched.map(({ id }) => id)]);
+  const found = result.detections.filter(({ id }) => !settled.has(id)).map(objectOfDetection);
+  const next = { deletedIds, objects: [...touched, ...found] };
+  return {
+    status: "ready",
+    image: result.image,
+    ledger: result.tags,
+    bundle: result.bundle,
+    timingMs: result.timing_ms,
+    warnings: result.warnings ?? [],
+    history: history.past.length || objects.length ? record(history, next) : startHistory(next),
+  };
+}
+
+/** Return the item's changes once nothing is sought any more: what people touched stays. */
+export const withoutFindings = ({ history }) => ({
+  ledger: [],
+  history: record(history, { ...history.present, objects: history.present.objects.filter(({ touched }) => touched) }),
+});
+
+export const objectOfDetection = (detection) => ({
+  ...detection,
+  touched: false,
+  clicks: [],
+  promptBox: null,
+  levels: [],
+  level: 0,
+});
+
+/** Return the item as a response of `POST /detect`, which is what a source's `submit` takes. */
+export const resultOf = (item) => ({
+  image: item.image,
+  detections: objectsOf(item).map(({ id, label, score, box_xyxy, mask, mask_score, source }) => ({
+    id, label, score, box_xyxy, mask, mask_score, source,
+  })),
+  tags: item.ledger,
+  timing_ms: item.timingMs,
+  bundle: item.bundle,
+  warnings: item.warnings,
+  explain: null,
+});

@@ -1,0 +1,45 @@
+// What stands in place of an image, and the next step in a few words.
+
+import { element, replaceContent } from "./dom.js";
+import { currentItem, objectsOf } from "./state.js";
+
+let shown = null;
+
+export function welcome(root, state, { source }, dialogs) {
+  const wanted = state.items.length === 0 && source.takesFiles;
+  if (wanted === shown) return;
+  shown = wanted;
+  root.hidden = !wanted;
+  replaceContent(
+    root,
+    wanted && [
+      element("h2", {}, "Name what is in your images. Get boxes and masks."),
+      element("p", {}, "Drop images here, paste one, or choose them. They go to this service and nowhere else."),
+      element("button", { type: "button", class: "primary large", onclick: dialogs.choose }, "Choose images"),
+      element(
+        "ol",
+        { class: "steps" },
+        element("li", {}, "Add images."),
+        element("li", {}, "Type the names of the things in them."),
+        element("li", {}, "Correct masks with a click."),
+        element("li", {}, "Save as COCO, YOLO or PNG."),
+      ),
+    ],
+  );
+}
+
+/** Return what a person can do next, in a line over the image. */
+export function hintWords(state) {
+  const item = currentItem(state);
+  if (!item) return "";
+  if (item.status === "finding") return "Looking …";
+  if (!item.tags.length && !objectsOf(item).length) return "Type what is in the image";
+  return HINTS[state.tool](state.selectedId !== null, state.newLabel);
+}
+
+const HINTS = {
+  select: (selected) => (selected ? "" : "Click an object to select it"),
+  add: (selected, label) => (selected ? "Click what the mask misses. Alt-click what it should leave out" : `Click a ${label} to add it`),
+  remove: (selected) => (selected ? "Click what the mask should leave out" : "Select an object first"),
+  box: (selected, label) => (selected ? "Drag a box around the selected object" : `Drag a box around a ${label}`),
+};
