@@ -342,6 +342,12 @@ async def check_otlp_endpoint(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
         assert (TraceScope in layers) == (endpoint is not None)
 
 
+async def check_page(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    for page, status in ((True, 200), (False, 404)):
+        async with client_of(bundle, page=page) as (client, _pipeline):
+            assert [(await client.get(path)).status_code for path in ("/", "/page/main.js")] == [status, status]
+
+
 async def check_log_level(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
     create_server(tiny_settings(bundle.folder, log_level="error"))
     assert logging.getLogger().level == logging.ERROR
@@ -377,6 +383,7 @@ CHECKS: dict[str, Check] = {
     "max_pixels": check_max_pixels,
     "max_declared_pixels": check_max_declared_pixels,
     "max_tags": check_max_tags,
+    "page": check_page,
     "port": check_host_and_port,
     "queue_size": check_queue_size,
     "shutdown_grace_s": check_shutdown_grace_s,
