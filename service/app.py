@@ -16,6 +16,7 @@ from service.auth.token_bucket import RateLimit
 from service.backends.base import Backend
 from service.http.body_limit import BodyLimit
 from service.http.docs_page import DOCS_PATHS, add_docs_page
+from service.http.integrations.cvat import routes as cvat
 from service.http.integrations.xanylabeling import routes as xanylabeling
 from service.http.key_guard import PROBES, KeyGuard
 from service.http.openapi import complete_openapi
@@ -67,6 +68,7 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
     add_problem_handlers(app)
     app.include_router(router)
     app.include_router(xanylabeling.router)
+    app.include_router(cvat.router)
     add_docs_page(app)
     if settings.page:
         add_page(app)

@@ -22,8 +22,18 @@ ARROWS: dict[str, set[str]] = {
     "weaksam.files": {"weaksam"},
     "weaksam.formats": {"weaksam", "weaksam.files"},
     "weaksam.labelling": DATA_TYPES,
+    # What tools load is a client of the service.
+    "weaksam.integrations": DATA_TYPES,
     # The command line may call everything, and nothing calls it.
-    "weaksam.cli": {*DATA_TYPES, "weaksam.labelling", "models", "service", "training", "deploy"},
+    "weaksam.cli": {
+        *DATA_TYPES,
+        "weaksam.labelling",
+        "weaksam.integrations",
+        "models",
+        "service",
+        "training",
+        "deploy",
+    },
     "weaksam.__main__": {"weaksam.cli"},
     "models": DATA_TYPES,
     "models.nets": {"models", "weaksam"},

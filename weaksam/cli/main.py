@@ -36,6 +36,11 @@ SUB_COMMANDS = {
     "convert": SubCommand(
         "weaksam.cli.labelling.convert", "convert", "Write a labelling run as COCO, YOLO, VOC, CVAT, ..."
     ),
+    "cvat-functions": SubCommand(
+        "weaksam.cli.labelling.cvat_functions",
+        "cvat_functions",
+        "Write functions that let CVAT's AI tools call a service.",
+    ),
     "keys": SubCommand("weaksam.cli.keys", "keys_app", "Make, list and remove the API keys of a service."),
     "bundle": SubCommand("weaksam.cli.bundle", "bundle_app", "Show or check a bundle of exported models."),
     "train": SubCommand("weaksam.cli.train", "train_app", "Train from tagged images, the whole path or a stage."),

@@ -37,6 +37,12 @@ def crop_run_lengths(mask_hw: Mask) -> tuple[list[int], tuple[int, int, int, int
     return lengths, (int(columns[0]), int(rows[0]), crop.shape[1], crop.shape[0])
 
 
+def mask_points(mask_hw: Mask) -> list[int]:
+    """Return a mask as the `points` of a shape: run lengths, then left, top, right and bottom, all inclusive."""
+    lengths, (left, top, width, height) = crop_run_lengths(mask_hw)
+    return [*lengths, left, top, left + width - 1, top + height - 1]
+
+
 def _add(image: ET.Element, thing: LabelledObject, order: int) -> None:
     common = {"label": thing.label, "source": "auto", "occluded": "0", "z_order": str(order)}
     mask_hw = thing.mask()

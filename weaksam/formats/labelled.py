@@ -20,6 +20,11 @@ Shares = npt.NDArray[np.float64]
 DATASET = "dataset.json"
 
 
+def decode_mask(rle: dict[str, Any]) -> Mask:
+    """Return the mask [H,W] of COCO compressed run lengths."""
+    return np.ascontiguousarray(coco_mask.decode(rle).astype(np.bool_))
+
+
 @dataclass(frozen=True)
 class LabelledObject:
     """One detection.
@@ -37,9 +42,7 @@ class LabelledObject:
 
     def mask(self) -> Mask | None:
         """Return the mask [H,W]."""
-        if self.rle is None:
-            return None
-        return np.ascontiguousarray(coco_mask.decode(self.rle).astype(np.bool_))
+        return None if self.rle is None else decode_mask(self.rle)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from service.http.validation import invalid_request
 from weaksam.mask_schemas import from_base64
 from weaksam.schemas import JsonDetectRequest
-from weaksam.segment_schemas import JsonSegmentRequest
+from weaksam.segment_schemas import Box, JsonSegmentRequest
 
 SCHEME, MARK = "data:", ";base64,"
 
@@ -44,3 +44,11 @@ def our_request(schema: type[Ours], image: bytes, **fields: Any) -> Ours:
         return schema.model_validate(fields | {"image": ""}).model_copy(update={"image": image})
     except ValidationError as error:
         raise invalid_request(error.errors()) from error
+
+
+def between(corners_xyxy: Box | None) -> Box | None:
+    """Return the box between two opposite corners, which tools send in the order in which they were drawn."""
+    if corners_xyxy is None:
+        return None
+    x0, y0, x1, y1 = corners_xyxy
+    return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
-from service.settings import API_KEY_VARIABLE
+from weaksam.cli.labelling.api_key import ApiKeyFileOption, read_api_key
 from weaksam.cli.progress import progress
 from weaksam.client import AsyncClient, ClientError
 from weaksam.errors import UserError
@@ -42,8 +40,6 @@ MaxErrorRateOption = Annotated[
 ]
 OutOption = Annotated[Path, typer.Option(help="Folder for the journal and the results; the same one resumes a run.")]
 
-_KEY = re.compile(r"[!-~]+")
-
 
 def label(
     folder: Annotated[Path, typer.Argument(help="Folder of images, with all folders below it.")],
@@ -61,10 +57,7 @@ def label(
     timeout_s: Annotated[float, typer.Option(min=0.001, help="Longest wait for one result, in seconds.")] = 60.0,
     min_score: MinScoreOption = None,
     unknown_tags: UnknownTagsOption = "error",
-    api_key_file: Annotated[
-        Path | None,
-        typer.Option(help="File with the API key of the server, if it wants one; or in WEAKSAM_API_KEY."),
-    ] = None,
+    api_key_file: ApiKeyFileOption = None,
     ca_file: Annotated[
         Path | None, typer.Option(help="PEM file of the authority that signed the server's https certificate.")
     ] = None,
@@ -83,7 +76,7 @@ def label(
         timeout_s=timeout_s,
         max_concurrent=concurrency,
         retry=BATCH_RETRY,
-        api_key=_api_key(api_key_file),
+        api_key=read_api_key(api_key_file),
         ca_file=ca_file,
     )
     console = Console(markup=False)
@@ -108,19 +101,6 @@ def read_worklist(folder: Path, tags: Path | None, tags_from: TagPlace | None, s
     else:
         raise UserError("give either --tags FILE.csv or --tags-from folder|sidecar")
     return worklist if shard is None else shard_worklist(worklist, shard)
-
-
-def _api_key(file: Path | None) -> str | None:
-    # Not an option: a command line can be read by everyone on the machine.
-    if file is not None:
-        key, place = file.read_text(encoding="utf-8").strip(), str(file)
-    elif API_KEY_VARIABLE in os.environ:
-        key, place = os.environ[API_KEY_VARIABLE], API_KEY_VARIABLE
-    else:
-        return None
-    if not _KEY.fullmatch(key):
-        raise UserError(f"{place} holds no API key: put the one line there that `weaksam keys add` printed")
-    return key
 
 
 async def _run(job: LabelJob, client: AsyncClient, concurrency: int) -> LabelSummary:

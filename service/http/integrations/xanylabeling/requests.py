@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from service.errors import InvalidRequest
-from service.http.integrations.requests import our_request
+from service.http.integrations.requests import between, our_request
 from service.http.integrations.xanylabeling.schemas import Mark, Parameters, PointMark, PredictBody, RectangleMark
 from weaksam.schemas import JsonDetectRequest
 from weaksam.segment_schemas import Box, JsonSegmentRequest
@@ -48,8 +48,4 @@ def _box(marks: Iterable[Mark]) -> Box | None:
     corners = [mark.data for mark in marks if isinstance(mark, RectangleMark)]
     if len(corners) > 1:
         raise InvalidRequest(f"params.marks has {len(corners)} rectangles: leave one, around one object")
-    if not corners:
-        return None
-    # The client sends the corners in the order in which they were drawn.
-    x0, y0, x1, y1 = corners[0]
-    return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
+    return between(corners[0]) if corners else None

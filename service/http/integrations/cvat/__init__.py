@@ -1,0 +1,1 @@
+"""CVAT's nuclio functions: `/cvat/detector` and `/cvat/interactor`."""

@@ -1,0 +1,33 @@
+"""The API key of commands that call a service."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.settings import API_KEY_VARIABLE
+from weaksam.errors import UserError
+
+ApiKeyFileOption = Annotated[
+    Path | None,
+    typer.Option(help="File with the API key of the server, if it wants one; or in WEAKSAM_API_KEY."),
+]
+_KEY = re.compile(r"[!-~]+")
+
+
+def read_api_key(file: Path | None) -> str | None:
+    """Return the key of the file or of WEAKSAM_API_KEY; None if neither is given."""
+    # Not an option: a command line can be read by everyone on the machine.
+    if file is not None:
+        key, place = file.read_text(encoding="utf-8").strip(), str(file)
+    elif API_KEY_VARIABLE in os.environ:
+        key, place = os.environ[API_KEY_VARIABLE], API_KEY_VARIABLE
+    else:
+        return None
+    if not _KEY.fullmatch(key):
+        raise UserError(f"{place} holds no API key: put the one line there that `weaksam keys add` printed")
+    return key

@@ -1,0 +1,1 @@
+"""What labelling tools load into their own programs."""

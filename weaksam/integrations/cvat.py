@@ -1,0 +1,132 @@
+"""A function for `cvat-cli task auto-annotate`: every frame of a task goes to a service, with its tags.
+
+cvat-cli makes it by `create`, whose arguments are given as `-p NAME=TYPE:VALUE`.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cvat_sdk.auto_annotation as cvataa
+from cvat_sdk.models import LabeledShapeRequest
+from PIL import Image
+
+from weaksam.blocking_client import Client
+from weaksam.client import RequestRefused
+from weaksam.errors import UserError
+from weaksam.files.file_names import match_names
+from weaksam.files.tag_files import joined_rows, read_tag_table
+from weaksam.formats.cvat import mask_points
+from weaksam.formats.labelled import decode_mask
+from weaksam.mask_schemas import PolygonMask, RleMask
+from weaksam.retry import RetryPolicy
+from weaksam.schemas import Detection, DetectResult
+
+API_KEY_VARIABLE = "WEAKSAM_API_KEY"
+# cvat-cli uploads after the last frame: a server that restarts must not cost the frames before.
+PATIENT = RetryPolicy(attempts=10)
+
+Shape = Literal["mask", "rectangle"]
+
+logger = logging.getLogger(__name__)
+
+
+def create(
+    server: str = "http://127.0.0.1:8000", tags: str = "", shape: Shape = "mask", api_key_file: str = ""
+) -> CvatFunction:
+    """Return the function.
+
+    Args:
+        server: address of the service.
+        tags: CSV with the columns file (name of the frame) and tags. Without it, the classifier proposes tags.
+        shape: `mask`, or `rectangle` for boxes.
+        api_key_file: file with the API key, if the service wants one; or in WEAKSAM_API_KEY.
+
+    Raises:
+        UserError: `shape` is neither, or the CSV cannot be read.
+    """
+    if shape not in ("mask", "rectangle"):
+        raise UserError(f"shape is {shape!r}: give -p shape=str:mask or -p shape=str:rectangle")
+    key = Path(api_key_file).read_text(encoding="utf-8").strip() if api_key_file else os.environ.get(API_KEY_VARIABLE)
+    client = Client(server, retry=PATIENT, api_key=key)
+    names = [row.name for row in client.labels().labels]
+    labels = [cvataa.label_spec(name, id_, type=shape) for id_, name in enumerate(names)]
+    listed = joined_rows(read_tag_table(Path(tags))) if tags else None
+    return CvatFunction(cvataa.DetectionFunctionSpec(labels=labels), client, listed, shape)
+
+
+@dataclass(frozen=True)
+class CvatFunction:
+    """A detection function of CVAT.
+
+    Attributes:
+        spec: the labels of the service; an id is the place of a label.
+        tags: tags by name of the frame; None if the classifier proposes them.
+    """
+
+    spec: cvataa.DetectionFunctionSpec
+    client: Client
+    tags: Mapping[str, tuple[str, ...]] | None
+    shape: Shape
+
+    def detect(self, context: cvataa.DetectionFunctionContext, image: Image.Image) -> list[LabeledShapeRequest]:
+        """Return the objects of a frame; none, and a warning, if it has no tags or the service refuses it."""
+        name = context.frame_name
+        tags = () if self.tags is None else tags_of(name, self.tags)
+        if self.tags is not None and not tags:
+            logger.warning("%s is left out: the file of tags has none for it", name)
+            return []
+        try:
+            result = self._ask(context, image, tags)
+        except RequestRefused as error:
+            logger.warning("%s is left out: %s", name, error)
+            return []
+        for row in result.tags:
+            if row.status == "unknown":
+                logger.warning("%s: the tag %r is no label", name, row.tag)
+        ids = {label.name: label.id for label in self.spec.labels}
+        return [shape for group, found in enumerate(result.detections, 1) for shape in _shapes(found, ids, group)]
+
+    def _ask(self, context: cvataa.DetectionFunctionContext, image: Image.Image, tags: tuple[str, ...]) -> DetectResult:
+        outlined = "polygon" if context.conv_mask_to_poly else "rle"
+        return self.client.detect(
+            _png(image),
+            tags,
+            min_score=context.conf_threshold,
+            mask_format="none" if self.shape == "rectangle" else outlined,
+            unknown_tags="skip",
+        )
+
+
+def tags_of(frame_name: str, tags: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the tags of a frame. Its name may differ from the file's in what `match_names` can put right."""
+    if frame_name in tags:
+        return tags[frame_name]
+    return tags.get(match_names([frame_name], list(tags)).path_of.get(frame_name, ""), ())
+
+
+def _png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.convert("RGB").save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def _shapes(found: Detection, ids: Mapping[str, int], group: int) -> Iterator[LabeledShapeRequest]:
+    """Yield the shape of an object; of one that has several polygons all, in a group."""
+    id_: Any = ids[found.label]
+    if isinstance(found.mask, PolygonMask):
+        parts = found.mask.polygons
+        grouped = {"group": group} if len(parts) > 1 else {}
+        yield from (cvataa.polygon(id_, list(ring), **grouped) for ring in parts)
+    elif isinstance(found.mask, RleMask):
+        mask_hw = decode_mask(found.mask.model_dump())
+        if mask_hw.any():
+            yield cvataa.mask(id_, mask_points(mask_hw))
+    else:
+        yield cvataa.rectangle(id_, list(found.box_xyxy))
