@@ -24,7 +24,7 @@ from weaksam.files.file_names import match_names
 from weaksam.files.tag_files import joined_rows, read_tag_table
 from weaksam.formats.cvat import mask_points
 from weaksam.formats.labelled import decode_mask
-from weaksam.mask_schemas import PolygonMask, RleMask
+from weaksam.mask_schemas import MaskFormat, PolygonMask, RleMask
 from weaksam.retry import RetryPolicy
 from weaksam.schemas import Detection, DetectResult
 
@@ -94,7 +94,7 @@ class CvatFunction:
         return [shape for group, found in enumerate(result.detections, 1) for shape in _shapes(found, ids, group)]
 
     def _ask(self, context: cvataa.DetectionFunctionContext, image: Image.Image, tags: tuple[str, ...]) -> DetectResult:
-        outlined = "polygon" if context.conv_mask_to_poly else "rle"
+        outlined: MaskFormat = "polygon" if context.conv_mask_to_poly else "rle"
         return self.client.detect(
             _png(image),
             tags,

@@ -69,7 +69,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[Loader]:
         function.client.close()
 
 
-def annotations(function: Any, kind: str = "any", **context: Any) -> list[Any]:
+def annotate(function: Any, kind: str = "any", **context: Any) -> list[Any]:
     """Return the shapes of one frame, checked and renumbered as cvat-cli does before it uploads them."""
     task_labels = [
         SimpleNamespace(id=100 + id_, name=name, type=kind, attributes=[], sublabels=[])
@@ -85,6 +85,7 @@ def annotations(function: Any, kind: str = "any", **context: Any) -> list[Any]:
     found = function.detect(
         _DetectionFunctionContextImpl(**{"frame_name": "scene.png"} | context), Image.fromarray(IMAGE)
     )
+    shapes: list[Any]
     tags, shapes = mapper.validate_and_remap(found, 7)
     assert tags == []
     assert {(shape.frame, shape.source) for shape in shapes} <= {(7, "auto")}
@@ -103,7 +104,7 @@ def test_masks_are_those_of_detect(loaded: Loader, url: str, tags_file: Path) ->
     body = {"image": base64.b64encode(encoded(IMAGE)).decode(), "tags": ["red-bolt", "blue-wrench"]}
     result = httpx.post(f"{url}/detect", json=body, headers={"Authorization": f"Bearer {KEY}"}).json()
 
-    shapes = annotations(loaded(f"tags=str:{tags_file}"), "mask")
+    shapes = annotate(loaded(f"tags=str:{tags_file}"), "mask")
 
     assert [shape.label_id - 100 for shape in shapes] == [
         LABELS.index(found["label"]) for found in result["detections"]
@@ -116,35 +117,35 @@ def test_masks_are_those_of_detect(loaded: Loader, url: str, tags_file: Path) ->
 
 def test_polygons_if_cvat_wants_them(loaded: Loader, tags_file: Path) -> None:
     function = loaded(f"tags=str:{tags_file}")
-    masks = [decode_mask(shape.points, image_width=128, image_height=128) for shape in annotations(function)]
-    polygons = annotations(function, "polygon", conv_mask_to_poly=True)
+    masks = [decode_mask(shape.points, image_width=128, image_height=128) for shape in annotate(function)]
+    polygons = annotate(function, "polygon", conv_mask_to_poly=True)
     for shape, mask_hw in zip(polygons, masks, strict=True):
         assert mask_iou(even_odd(np.reshape(shape.points, (-1, 2)), SIZE_HW), mask_hw) >= 0.95
 
 
 def test_boxes_for_tasks_with_rectangles(loaded: Loader, tags_file: Path) -> None:
     function = loaded(f"tags=str:{tags_file}", "shape=str:rectangle")
-    first, *_ = annotations(function, "rectangle")
+    first, *_ = annotate(function, "rectangle")
     assert first.points == pytest.approx(RED_BOX, abs=2)
 
 
 def test_the_score_of_the_command_is_the_minimum(loaded: Loader) -> None:
     function = loaded()
-    assert {shape.label_id for shape in annotations(function, conf_threshold=0.9)} == {100, 102}
-    assert {shape.label_id for shape in annotations(function, conf_threshold=0.5)} == {100, 101, 102}
+    assert {shape.label_id for shape in annotate(function, conf_threshold=0.9)} == {100, 102}
+    assert {shape.label_id for shape in annotate(function, conf_threshold=0.5)} == {100, 101, 102}
 
 
 def test_without_a_file_the_classifier_proposes(loaded: Loader) -> None:
-    assert {shape.label_id for shape in annotations(loaded())} == {100, 101, 102}
+    assert {shape.label_id for shape in annotate(loaded())} == {100, 101, 102}
 
 
 def test_a_frame_that_cannot_be_labelled_is_named(
     loaded: Loader, tags_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     function = loaded(f"tags=str:{tags_file}")
-    assert annotations(function, frame_name="unlisted.png") == []
+    assert annotate(function, frame_name="unlisted.png") == []
     assert "unlisted.png is left out: the file of tags has none for it" in caplog.text
-    assert {shape.label_id for shape in annotations(function, frame_name="other.png")} == {101}
+    assert {shape.label_id for shape in annotate(function, frame_name="other.png")} == {101}
     assert "the tag 'gasket' is no label" in caplog.text
 
 
