@@ -17,6 +17,7 @@ from service.backends.base import Backend
 from service.http.body_limit import BodyLimit
 from service.http.docs_page import DOCS_PATHS, add_docs_page
 from service.http.integrations.cvat import routes as cvat
+from service.http.integrations.label_studio.routes import WEBHOOK, add_label_studio
 from service.http.integrations.xanylabeling import routes as xanylabeling
 from service.http.key_guard import PROBES, KeyGuard
 from service.http.openapi import complete_openapi
@@ -69,6 +70,7 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
     app.include_router(router)
     app.include_router(xanylabeling.router)
     app.include_router(cvat.router)
+    add_label_studio(app, settings, app.state.handler)
     add_docs_page(app)
     if settings.page:
         add_page(app)
@@ -118,7 +120,7 @@ def _add_middleware(
 def _open_paths(settings: Settings) -> frozenset[str]:
     """Return the paths that need no API key."""
     of_page = page_paths() if settings.page else frozenset()
-    return PROBES | DOCS_PATHS | of_page | ({"/metrics"} if settings.open_metrics else set())
+    return PROBES | DOCS_PATHS | {WEBHOOK} | of_page | ({"/metrics"} if settings.open_metrics else set())
 
 
 def _key_ring(settings: Settings) -> KeyRing | None:

@@ -5,6 +5,7 @@
     │   ├── InvalidRequest, UnknownTag, TooManyTags
     │   ├── ImageBroken, NotAnImage, UnsupportedMediaType, ImageTooLarge, BodyTooLarge
     │   ├── UploadTimeout, ClientGone, ImageNotCached
+    │   ├── ImageUrlRefused, ImageUnreachable: an integration fetches the image
     │   ├── Unauthorized, Forbidden, RateLimited
     │   └── NotFound, MethodNotAllowed: raised by routing
     ├── CapacityError: the service cannot respond now; another attempt may succeed
@@ -95,6 +96,18 @@ class ImageNotCached(RequestError):
     code, status = "image_not_cached", 404
     title = "The image is not cached"
     remedy = "Send the image itself."
+
+
+class ImageUrlRefused(RequestError):
+    code, status = "image_url_refused", 422
+    title = "The image's address is not allowed"
+    remedy = "Let whoever runs the service allow its host."
+
+
+class ImageUnreachable(RequestError):
+    code, status = "image_unreachable", 422
+    title = "The image cannot be fetched"
+    remedy = "See that the service reaches its address."
 
 
 class UnsupportedMediaType(RequestError):

@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,8 @@ API_KEY_VARIABLE = "WEAKSAM_API_KEY"
 
 _ORIGIN = re.compile(r"https?://[^/*\s]+")
 _ADDRESS = re.compile(r"[^/:\s]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?")
+_BASE_URL = re.compile(r"https?://[^/?#@*\s]+(?:/[^?#\s]*)?")
 _ENDPOINT = re.compile(r"https?://\S+")
 
 
@@ -101,6 +104,22 @@ class Settings(BaseSettings):
     open_metrics: bool = Field(False, description="Whether GET /metrics needs no API key.")
     cors_origins: str = Field("", description="Origins whose web pages may call the service, comma-separated.")
     page: bool = Field(True, description="Whether the labelling page is served at /.")
+    label_studio_url: str | None = Field(
+        None, description="Label Studio whose tasks are predicted, as `https://host`; images are fetched from it."
+    )
+    label_studio_token_file: Path | None = Field(
+        None, description="File with the token that Label Studio's images are fetched with."
+    )
+    label_studio_predict_s: float = Field(
+        90.0, gt=0, description="Time limit of a call of Label Studio; below its own, which is 100."
+    )
+    image_hosts: str = Field(
+        "", description="Further hosts that tools may name images on, as `host` or `host:port`, comma-separated."
+    )
+    image_networks: str = Field(
+        "", description="Private networks in which these hosts may lie, such as `10.0.0.0/8`, comma-separated."
+    )
+    image_fetch_s: float = Field(15.0, gt=0, description="Time limit for an image to be fetched.")
     otlp_endpoint: str | None = Field(None, description="Collector that traces are sent to, as `http://host:4318`.")
 
     @property
@@ -112,6 +131,48 @@ class Settings(BaseSettings):
     def allowed_origins(self) -> list[str]:
         """Origins in `cors_origins`."""
         return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
+
+    @property
+    def allowed_image_hosts(self) -> frozenset[str]:
+        """Hosts in `image_hosts`."""
+        return frozenset(host.strip().lower() for host in self.image_hosts.split(",") if host.strip())
+
+    @property
+    def allowed_image_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Networks in `image_networks`."""
+        return tuple(ip_network(text.strip()) for text in self.image_networks.split(",") if text.strip())
+
+    @field_validator("image_hosts")
+    @classmethod
+    def _are_hosts(cls, value: str) -> str:
+        for host in filter(None, map(str.strip, value.split(","))):
+            if not _HOST.fullmatch(host):
+                raise ValueError(f"{host!r} is no host: write each as host or host:port, without http:// and *")
+        return value
+
+    @field_validator("image_networks")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        for text in filter(None, map(str.strip, value.split(","))):
+            try:
+                ip_network(text)
+            except ValueError as error:
+                raise ValueError(f"{text!r} is no network such as 10.0.0.0/8: {error}") from error
+        return value
+
+    @field_validator("label_studio_url")
+    @classmethod
+    def _is_base_url(cls, value: str | None) -> str | None:
+        if value is not None and not _BASE_URL.fullmatch(value):
+            raise ValueError("give the address of Label Studio, such as https://label.example or http://10.0.0.1:8080")
+        return None if value is None else value.rstrip("/")
+
+    @field_validator("label_studio_token_file")
+    @classmethod
+    def _is_readable(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError("there is no such file: write the token of Label Studio's account page into it")
+        return value
 
     @field_validator("triton_urls")
     @classmethod

@@ -59,6 +59,7 @@ ARROWS: dict[str, set[str]] = {
         "weaksam.formats",
         "service",
         "service.http",
+        "service.observability",
         "service.runtime",
     },
     "service.app": {"models", "weaksam", "service"},

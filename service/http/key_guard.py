@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 
 from starlette.requests import Request
@@ -17,6 +18,9 @@ PROBES = frozenset({"/livez", "/readyz"})
 SCHEME = "bearer"
 # X-AnyLabeling sends the key in a header of its own.
 XANYLABELING = "/xanylabeling/"
+# Label Studio sends it as the password of Basic authentication; the user's name does not matter.
+LABEL_STUDIO = "/labelstudio/"
+BASIC_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="weaksam", Basic realm="weaksam"'}
 
 
 class KeyGuard:
@@ -39,7 +43,8 @@ class KeyGuard:
             try:
                 self._admit(request)
             except RequestError as error:
-                await problem(request, error)(scope, receive, send)
+                challenge = BASIC_CHALLENGE if isinstance(error, Unauthorized) and _takes_basic(request) else None
+                await problem(request, error, challenge)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -70,7 +75,21 @@ def require_admin(request: Request) -> None:
 def _presented(request: Request) -> str:
     if request.headers.get("token") and route_path(request.scope).startswith(XANYLABELING):
         return request.headers["token"].strip()
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != SCHEME or not key:
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "basic" and _takes_basic(request):
+        return _password(value)
+    if scheme.lower() != SCHEME or not value:
         raise Unauthorized("there is no API key: send it as `Authorization: Bearer KEY`")
-    return key.strip()
+    return value.strip()
+
+
+def _takes_basic(request: Request) -> bool:
+    return route_path(request.scope).startswith(LABEL_STUDIO)
+
+
+def _password(credentials: str) -> str:
+    try:
+        _, _, password = base64.b64decode(credentials).decode().partition(":")
+    except ValueError as error:
+        raise Unauthorized("the login is not base64: send USER:KEY in base64") from error
+    return password

@@ -1,0 +1,1 @@
+"""The ML backend of Label Studio: its contract, its labelling interface, its tasks and regions."""

@@ -1,0 +1,119 @@
+"""The labelling interface of a project, as far as predictions depend on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from xml.etree import ElementTree as ET
+
+from service.errors import InvalidRequest
+from weaksam.formats.label_studio_regions import RegionKind, RegionTarget
+
+KIND_OF_TAG: dict[str, RegionKind] = {
+    "rectanglelabels": "rectanglelabels",
+    "brushlabels": "brushlabels",
+    "polygonlabels": "polygonlabels",
+}
+WANTED_CONTROLS = "RectangleLabels, BrushLabels or PolygonLabels"
+
+
+@dataclass(frozen=True)
+class RegionControl:
+    """A tag that regions are drawn with.
+
+    Attributes:
+        labels: its labels as results carry them: the alias, if there is one.
+        smart: whether it prompts the model instead of holding its results.
+    """
+
+    target: RegionTarget
+    labels: tuple[str, ...]
+    smart: bool
+
+
+@dataclass(frozen=True)
+class ChoicesControl:
+    """A tag whose choices say what is in the whole image.
+
+    Attributes:
+        choices: its choices as results carry them; None if each task brings its own.
+    """
+
+    name: str
+    choices: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """A labelling interface.
+
+    Attributes:
+        image_field: the field of a task's data that names the image.
+        controls: what regions are drawn with, on that image.
+        choices: what image-level tags are set with.
+    """
+
+    image_field: str
+    controls: tuple[RegionControl, ...]
+    choices: tuple[ChoicesControl, ...]
+
+    @property
+    def outputs(self) -> tuple[RegionControl, ...]:
+        """The controls that predictions go into: those of smart tools only if there are no others."""
+        return tuple(control for control in self.controls if not control.smart) or self.controls
+
+    @property
+    def needs_masks(self) -> bool:
+        """Whether an output holds more than boxes."""
+        return any(control.target.kind != "rectanglelabels" for control in self.outputs)
+
+
+def parse_label_config(text: object) -> LabelConfig:
+    """Read the XML of a labelling interface.
+
+    Raises:
+        InvalidRequest: it is no XML, shows no image, or has nothing that regions are drawn with.
+    """
+    root = _root(text)
+    image = next((tag for tag in root.iter() if _is(tag, "image") and tag.get("value", "").startswith("$")), None)
+    if image is None:
+        raise InvalidRequest('the labelling interface has no <Image name="image" value="$image"/>: add one')
+    name = image.get("name", "")
+    on_image = [tag for tag in root.iter() if name in map(str.strip, tag.get("toName", "").split(","))]
+    controls = tuple(_region_control(tag, name) for tag in on_image if tag.tag.lower() in KIND_OF_TAG)
+    if not controls:
+        raise InvalidRequest(f"the labelling interface has no {WANTED_CONTROLS} with toName={name!r}: add one")
+    choices = tuple(_choices_control(tag) for tag in on_image if _is(tag, "choices") and not _flag(tag, "perRegion"))
+    return LabelConfig(image.get("value", "")[1:], controls, choices)
+
+
+def _root(text: object) -> ET.Element:
+    if not isinstance(text, str) or not text.strip():
+        raise InvalidRequest("the labelling interface is empty: set one up in the project")
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise InvalidRequest("the labelling interface declares a document type or entities: remove them")
+    try:
+        return ET.fromstring(text)  # noqa: S314 - texts that declare entities were refused above
+    except (ET.ParseError, ValueError, RecursionError) as error:
+        raise InvalidRequest(f"the labelling interface is not well-formed XML ({error})") from error
+
+
+def _region_control(tag: ET.Element, image: str) -> RegionControl:
+    target = RegionTarget(KIND_OF_TAG[tag.tag.lower()], tag.get("name", ""), image)
+    return RegionControl(target, _values(tag, "label"), _flag(tag, "smart"))
+
+
+def _choices_control(tag: ET.Element) -> ChoicesControl:
+    return ChoicesControl(tag.get("name", ""), None if tag.get("value") else _values(tag, "choice"))
+
+
+def _values(tag: ET.Element, kind: str) -> tuple[str, ...]:
+    values = (child.get("alias") or child.get("value") for child in tag.iter() if _is(child, kind))
+    return tuple(dict.fromkeys(value for value in values if value))
+
+
+def _is(tag: ET.Element, kind: str) -> bool:
+    return tag.tag.lower() == kind
+
+
+def _flag(tag: ET.Element, name: str) -> bool:
+    return tag.get(name, "").lower() == "true"

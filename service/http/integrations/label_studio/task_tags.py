@@ -1,0 +1,61 @@
+"""The image-level tags of a task: its choices, wherever the project keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from service.http.integrations.label_studio.label_config import ChoicesControl, LabelConfig
+
+TAGS_FIELD = "tags"
+
+
+def tags_of_task(task: Mapping[str, Any], config: LabelConfig, is_label: Callable[[str], bool]) -> tuple[str, ...]:
+    """Return the tags of a task, from the first place that has some.
+
+    The places are the annotations and drafts of people, the predictions, and the fields of the data that are named
+    like a `Choices` tag or `tags`.
+
+    Args:
+        task: as Label Studio sends it.
+        is_label: whether the bundle knows a text. Choices of which it knows none say something else about the image,
+            such as its quality.
+    """
+    names = {control.name for control in config.choices if _says_what_is_shown(control, is_label)}
+    by_people = [*_dicts(task.get("annotations")), *_dicts(task.get("drafts"))]
+    data = task.get("data")
+    places = (
+        _chosen(by_people, names),
+        _chosen(_dicts(task.get("predictions")), names),
+        _named(data if isinstance(data, dict) else {}, [*names, TAGS_FIELD]),
+    )
+    return next((tags for place in places if (tags := tuple(dict.fromkeys(place)))), ())
+
+
+def _says_what_is_shown(control: ChoicesControl, is_label: Callable[[str], bool]) -> bool:
+    return control.choices is None or any(map(is_label, control.choices))
+
+
+def _chosen(results: Iterable[Mapping[str, Any]], names: set[str]) -> Iterator[str]:
+    for row in (row for one in results if not one.get("was_cancelled") for row in _dicts(one.get("result"))):
+        if row.get("type") == "choices" and row.get("from_name") in names:
+            yield from _texts(row.get("value"))
+
+
+def _named(data: Mapping[str, Any], fields: Iterable[str]) -> Iterator[str]:
+    for field in fields:
+        yield from _texts(data.get(field))
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield the tags in a text with commas, a list of texts, or what Label Studio writes: `{"choices": [...]}`."""
+    if isinstance(value, dict):
+        value = value.get("choices")
+    if isinstance(value, str):
+        value = value.replace(";", ",").split(",")
+    if isinstance(value, list):
+        yield from (text.strip() for text in value if isinstance(text, str) and text.strip())
+
+
+def _dicts(value: object) -> list[dict[str, Any]]:
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
