@@ -102,7 +102,7 @@ def test_a_run_killed_twice_loses_nothing_and_does_nothing_twice(
     assert run([*command[:-1], str(whole)]).returncode == DONE
     for name in WRITTEN:
         assert (out / name).read_bytes() == (whole / name).read_bytes()
-    assert sorted(path.name for path in out.iterdir()) == sorted([*WRITTEN, "journal.jsonl"])
+    assert sorted(path.name for path in out.iterdir()) == sorted([*WRITTEN, "contact_sheet.html", "journal.jsonl"])
 
 
 def test_the_files_are_coco(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

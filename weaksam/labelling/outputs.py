@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weaksam.labelling.coco_files import coco_files
+from weaksam.labelling.contact_sheet import ContactSheet
 from weaksam.labelling.report import ledger_file, write_failures
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import BundleInfo, DetectResult
 
 JOURNAL = "journal.jsonl"
 DATASET, RESULTS, LEDGER, FAILURES = "dataset.json", "results.json", "ledger.csv", "failures.csv"
+CONTACT_SHEET = "contact_sheet.html"
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Outcome:
         finished: those that have a result.
         failures: images without a result.
         result: reads the result of a finished image.
+        folder: of the images, for the thumbnails of the contact sheet; None leaves them out.
     """
 
     labels: Sequence[str]
@@ -33,22 +36,24 @@ class Outcome:
     finished: frozenset[str]
     failures: Sequence[Failure]
     result: Callable[[str], DetectResult]
+    folder: Path | None = None
 
 
 def remove_drafts(out: Path) -> None:
     """Remove what a killed run left of files that it was writing; only for the run that holds the journal."""
-    for name in (DATASET, RESULTS, LEDGER, FAILURES):
+    for name in (DATASET, RESULTS, LEDGER, FAILURES, CONTACT_SHEET):
         for draft in out.glob(f".{name}.*"):
             draft.unlink(missing_ok=True)
 
 
 def write_files(outcome: Outcome, out: Path) -> int:
-    """Write the COCO files, the failures and the ledger into `out`; return the number of detections.
+    """Write COCO files, failures, ledger and contact sheet into `out`; return the number of detections.
 
     Each result is read and parsed once.
     """
     image_ids = {image: id_ for id_, image in enumerate(outcome.images, start=1) if image in outcome.finished}
     write_failures(outcome.failures, out / FAILURES)
+    sheet = ContactSheet(outcome.folder)
     with (
         coco_files(outcome.labels, outcome.bundle, out / DATASET, out / RESULTS) as coco,
         ledger_file(out / LEDGER) as add_to_ledger,
@@ -57,4 +62,6 @@ def write_files(outcome: Outcome, out: Path) -> int:
             result = outcome.result(image)
             coco.add(image, image_id, result)
             add_to_ledger(image, result)
-        return coco.results.count
+            sheet.add(image, result)
+    sheet.write(outcome.failures, out / CONTACT_SHEET)
+    return coco.results.count

@@ -24,10 +24,17 @@ LOST_BY: dict[LossStage, str] = {
 
 @dataclass(frozen=True)
 class Doubt:
-    """One thing that may be wrong: how likely, 0..1, and a sentence for the reviewer."""
+    """One thing that may be wrong.
+
+    Attributes:
+        share: how likely it is wrong, 0..1.
+        claim: words for the reviewer; of doubts with equal words the gravest is told.
+        figure: ends the sentence.
+    """
 
     share: float
-    reason: str
+    claim: str
+    figure: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,9 +54,9 @@ def review_result(result: DetectResult) -> Review:
     certain = 1.0
     for doubt in doubts:
         certain *= 1 - doubt.share
-    told = [doubt.reason for doubt in doubts if doubt.share >= MIN_TOLD_DOUBT]
-    reasons = list(dict.fromkeys(told))[:MAX_REASONS]
-    return Review(round(1 - certain, 3), "; ".join(reasons) or NO_DOUBT)
+    told = {doubt.claim: doubt for doubt in reversed(doubts) if doubt.share >= MIN_TOLD_DOUBT}
+    gravest = sorted(told.values(), key=lambda doubt: -doubt.share)[:MAX_REASONS]
+    return Review(round(1 - certain, 3), "; ".join(doubt.claim + doubt.figure for doubt in gravest) or NO_DOUBT)
 
 
 def _doubts(result: DetectResult) -> Iterator[Doubt]:
@@ -57,7 +64,7 @@ def _doubts(result: DetectResult) -> Iterator[Doubt]:
         if row.status != "found":
             yield Doubt(NOT_FOUND_DOUBT, _why_missing(row))
     for number, found in enumerate(result.detections):
-        yield Doubt(WEIGHT * (1 - found.score), f"{found.label}: found with a score of only {found.score:.2f}")
+        yield Doubt(WEIGHT * (1 - found.score), f"{found.label}: found with a score of only", f" {found.score:.2f}")
         yield from _mask_doubt(found)
         yield from _rival_doubt(found, [*result.detections[:number], *result.detections[number + 1 :]])
 
@@ -71,8 +78,8 @@ def _why_missing(row: TagRow) -> str:
 def _mask_doubt(found: Detection) -> Iterator[Doubt]:
     if found.mask_score is not None:
         share = (TRUSTED_MASK_IOU - found.mask_score) / (TRUSTED_MASK_IOU - USELESS_MASK_IOU)
-        reason = f"{found.label}: its mask is expected to fit with an IoU of only {found.mask_score:.2f}"
-        yield Doubt(WEIGHT * min(1.0, max(0.0, share)), reason)
+        claim = f"{found.label}: its mask is expected to fit with an IoU of only"
+        yield Doubt(WEIGHT * min(1.0, max(0.0, share)), claim, f" {found.mask_score:.2f}")
 
 
 def _rival_doubt(found: Detection, others: Sequence[Detection]) -> Iterator[Doubt]:

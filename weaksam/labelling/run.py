@@ -111,7 +111,7 @@ def finish(
     """Write the files of a run whose results are all in the journal."""
     remove_drafts(job.out)
     outcome = Outcome(
-        identity.labels, identity.bundle, job.worklist.images, frozenset(finished), failures, journal.result
+        identity.labels, identity.bundle, job.worklist.images, frozenset(finished), failures, journal.result, job.folder
     )
     return LabelSummary(len(finished), resumed, write_files(outcome, job.out), failures)
 

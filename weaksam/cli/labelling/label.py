@@ -123,8 +123,9 @@ def print_summary(console: Console, summary: LabelSummary, out: Path) -> None:
         f"{summary.detections} detections, {failed} failed.",
         soft_wrap=True,
     )
-    names = ["results.json", "dataset.json", "ledger.csv", *(["failures.csv"] if failed else [])]
+    names = ["contact_sheet.html", "results.json", "dataset.json", "ledger.csv", *(["failures.csv"] if failed else [])]
     console.print(f"In {out}: {', '.join(names)}", soft_wrap=True)
+    console.print(f"Look at {out / 'contact_sheet.html'} first: it says what to do next.", soft_wrap=True)
 
 
 def label_merge(

@@ -81,7 +81,7 @@ def test_a_rival_with_a_much_lower_score_says_little() -> None:
 
 
 def test_the_gravest_reasons_come_first_and_each_once() -> None:
-    twice = [detection("Nut", LEFT, 0.5, None), detection("Nut", RIGHT, 0.5, None)]
+    twice = [detection("Nut", LEFT, 0.6, None), detection("Nut", RIGHT, 0.5, None)]
     rows = [row("Nut"), row("Pen", "not_found", "proposals")]
     assert review_result(result(twice, rows)).reason == (
         "Pen: not found, no proposal covers the place where the classifier sees it; "
