@@ -102,6 +102,8 @@ def test_the_report_is_one_file_with_everything_in_it(unbroken: Path) -> None:
         "Images of scenes",
     ):
         assert f"<h2>{title}</h2>" in page
+    assert page.index("average precision") < page.index("What to do next") < page.index("Images of scenes")
+    assert "naive_ap50" not in page
     assert "of 100 objects have no proposal that covers them" in page
     assert page.count("<img ") >= 4 + 4 * 5
     assert "error rate by normalised loss" in page

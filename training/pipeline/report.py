@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,13 @@ from training.pipeline.config import PipelineConfig, ReportConfig
 from training.pipeline.losses import losses_html
 from training.pipeline.report_images import encode_jpeg, image_score, path_panels
 from training.pipeline.report_plots import dropped_by_step, loss_against_error, loss_curves, read_log
+from training.pipeline.report_summary import few_images, next_steps, plain_name, reached
 from training.proposals.graph_runner import GraphRunner
 from training.pseudo_labels.selection import PseudoLabelConfig
 from training.runs.stage import DONE
 from weaksam.files.atomic import write_text
+from weaksam.files.html_page import figure, html_page, section, sentence_list, table
 
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1640px; margin: 2em auto; padding: 0 1em; color: #1d2430; }
-table { border-collapse: collapse; margin: 1em 0; } td, th { padding: .2em .8em; border-bottom: 1px solid #d7dce3; }
-td { text-align: right; font-variant-numeric: tabular-nums; } td:first-child, th { text-align: left; }
-figure { display: inline-block; margin: .2em; vertical-align: top; } figcaption { color: #5a6474; font-size: 13px; }
-pre { background: #f3f5f8; padding: 1em; overflow-x: auto; } h3 { margin-bottom: .2em; }
-"""
 # Not figures of the measurement but of what was measured.
 DESCRIPTIONS = ("images", "objects", "problems")
 REPORT = "report.json"
@@ -61,6 +56,7 @@ class ReportInputs:
         weak_bundle: folder of the bundle that pseudo ground truth is made with.
         evaluated: evaluations of every bundle, the final one last.
         pgt_rule: rule of pseudo ground truth, shown on the weak detector's results.
+        images_of: number of training images by class.
         losses: where objects or tags are lost, by the data set's name, see `training.pipeline.losses`.
     """
 
@@ -70,28 +66,34 @@ class ReportInputs:
     weak_bundle: Path
     evaluated: Sequence[Evaluated]
     pgt_rule: PseudoLabelConfig
+    images_of: Mapping[str, int]
     losses: Mapping[str, dict[str, Any]]
 
 
 def write_report(inputs: ReportInputs, path: Path) -> None:
     """Write the report."""
-    name = html.escape(f"{inputs.config.bundle.name} {inputs.config.bundle.version}")
     measured = [row for row in inputs.evaluated if row.metrics]
     parts = [
-        f"<h1>{name}</h1>",
-        _section("Figures", _figures(measured)),
-        _section("Where objects are lost", losses_html(inputs.losses)),
-        *(_section(f"Training: {stage}", _stage(folder)) for stage, folder in inputs.stages.items()),
-        *(_section(f"Images of {data}", _images(inputs, data)) for data in _data_names(inputs.evaluated)),
-        *(_section(f"Classes of {row.data}, {row.bundle}", _class_table(row.metrics)) for row in measured),
-        _section("Settings and environment", _settings(inputs)),
+        _summary(inputs, measured),
+        section("Where objects are lost", losses_html(inputs.losses)),
+        *(section(f"Images of {data}", _images(inputs, data)) for data in _data_names(inputs.evaluated)),
+        section("Figures", _figures(measured)),
+        *(section(f"Classes of {row.data}, {row.bundle}", _class_table(row.metrics)) for row in measured),
+        *(section(f"Training: {stage}", _stage(folder)) for stage, folder in inputs.stages.items()),
+        section("Settings and environment", _settings(inputs)),
     ]
-    page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title><style>{STYLE}</style>'
-    write_text(path, "\n".join([page, *parts, "</html>\n"]))
+    write_text(path, html_page(f"{inputs.config.bundle.name} {inputs.config.bundle.version}", parts))
 
 
-def _section(title: str, body: str) -> str:
-    return f"<section><h2>{html.escape(title)}</h2>{body}</section>"
+def _summary(inputs: ReportInputs, measured: Sequence[Evaluated]) -> str:
+    """Say in words what the final bundle reached, and what to do next."""
+    final = list({row.data: row for row in measured}.values())  # the last bundle of each data set
+    if not final:
+        return sentence_list(few_images(inputs.images_of))
+    steps = chain.from_iterable(next_steps(row.data, row.metrics, inputs.images_of) for row in final)
+    return sentence_list(chain.from_iterable(reached(row.data, row.metrics) for row in final)) + section(
+        "What to do next", sentence_list(steps)
+    )
 
 
 def _data_names(evaluated: Sequence[Evaluated]) -> list[str]:
@@ -107,9 +109,9 @@ def _figures(evaluated: Sequence[Evaluated]) -> str:
         mine = [row for row in evaluated if row.data == data]
         columns = {row.bundle: _flat(row.metrics) for row in mine}
         names = list(dict.fromkeys(name for values in columns.values() for name in values))
-        rows = [[name, *(_number(columns[bundle].get(name)) for bundle in columns)] for name in names]
+        rows = [[plain_name(name), *(_number(columns[bundle].get(name)) for bundle in columns)] for name in names]
         counts = ", ".join(f"{mine[0].metrics[name]} {name}" for name in ("images", "objects"))
-        tables.append(f"<h3>{html.escape(data)}: {counts}</h3>{_table(['', *columns], rows)}")
+        tables.append(f"<h3>{html.escape(data)}: {counts}</h3>{table(['', *columns], rows)}")
     return "".join(tables)
 
 
@@ -128,7 +130,7 @@ def _class_table(metrics: Mapping[str, Any]) -> str:
     rows_of = {label: {"objects": row["objects"], **_flat(row)} for label, row in metrics["per_class"].items()}
     names = list(dict.fromkeys(name for row in rows_of.values() for name in row))
     rows = [[label, *(_number(row.get(name)) for name in names)] for label, row in rows_of.items()]
-    return _table(["class", *names], rows)
+    return table(["class", *map(plain_name, names)], rows)
 
 
 def _stage(folder: Path) -> str:
@@ -137,8 +139,8 @@ def _stage(folder: Path) -> str:
     body = f"<p>The session that finished it took {seconds:g} s.</p>"
     if (folder / REPORT).is_file():
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-        figures = [[name, _number(value)] for name, value in _flat(report).items()]
-        body += _table(["measure", "value"], figures) if figures else ""
+        figures = [[plain_name(name), _number(value)] for name, value in _flat(report).items()]
+        body += table(["measure", "value"], figures) if figures else ""
         body += _rules(report["compared"]) if "compared" in report else ""
     return body + _curves(folder)
 
@@ -152,7 +154,7 @@ def _rules(compared: Mapping[str, Any]) -> str:
             [f"{rule}, {setting} {_number(row[setting])}", *(_number(row[name]) for name in names)]
             for row in compared[rule]
         ]
-    return _table(["rule", *names], rows)
+    return table(["rule", *names], rows)
 
 
 def _curves(folder: Path) -> str:
@@ -160,10 +162,10 @@ def _curves(folder: Path) -> str:
     if not log:
         return ""
     body = f"<p>Last step logged: {log[-1]['step']}.</p>"
-    body += _figure(loss_curves(log), "losses", "png")
+    body += figure(loss_curves(log), "losses", "png")
     if "rois_by_loss" in log[0]:
-        body += _figure(loss_against_error(log), "foreground RoIs and error rate by normalised loss", "png")
-        body += _figure(dropped_by_step(log), "RoI drop", "png")
+        body += figure(loss_against_error(log), "foreground RoIs and error rate by normalised loss", "png")
+        body += figure(dropped_by_step(log), "RoI drop", "png")
     return body
 
 
@@ -177,7 +179,7 @@ def _images(inputs: ReportInputs, data: str) -> str:
     for image, score in select_images(inputs.config.report, final, bundle):
         of_weak, of_final = (read_tagged(row.results_dir, image.id) for row in (weak, final))
         panels = path_panels(runner, image, of_weak, of_final, inputs.pgt_rule, bundle)
-        shown = [_figure(encode_jpeg(panel.image_hwc_u8), panel.title, "jpeg") for panel in panels]
+        shown = [figure(encode_jpeg(panel.image_hwc_u8), panel.title, "jpeg") for panel in panels]
         title = f"{image.id}: {', '.join(image.tags)}" + (f" (F1 {score:.2f})" if final.metrics else "")
         parts.append(f"<h3>{html.escape(title)}</h3>{''.join(shown)}")
     legend = (
@@ -217,18 +219,6 @@ def _settings(inputs: ReportInputs) -> str:
     environment = json.loads((inputs.run_dir / "environment.json").read_text(encoding="utf-8"))
     texts = (json.dumps(values, indent=1) for values in (environment, config_values(inputs.config)))
     return "".join(f"<pre>{html.escape(text)}</pre>" for text in texts)
-
-
-def _figure(data: bytes, caption: str, kind: str) -> str:
-    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    text = html.escape(caption)
-    return f'<figure><img src="{source}" alt="{text}"><figcaption>{text}</figcaption></figure>'
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    cells = "".join(f"<th>{html.escape(text)}</th>" for text in head)
-    body = "".join(f"<tr>{''.join(f'<td>{html.escape(text)}</td>' for text in row)}</tr>" for row in rows)
-    return f"<table><tr>{cells}</tr>{body}</table>"
 
 
 def _number(value: float | None) -> str:

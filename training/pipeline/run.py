@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -255,6 +256,7 @@ def _finish(
             weak_bundle=bundles[WEAK].folder,
             evaluated=evaluated,
             pgt_rule=rule,
+            images_of=Counter(tag for image in run.data.fit for tag in image.tags),
             losses=losses,
         )
         write_report(inputs, path)
