@@ -9,7 +9,8 @@ from training.pipeline.report_summary import few_images, next_steps, plain_name,
 METRICS: dict[str, Any] = {
     "ap50": 0.31, "ap50_tagged": 0.64, "naive_ap50_tagged": 0.126, "corloc": 0.735,
     "per_class": {
-        "Bolt": {"ap50_tagged": 0.91}, "Nut": {"ap50_tagged": 0.3}, "Pen": {"ap50_tagged": 0.12}, "Wire": {"corloc": 0.0},
+        "Bolt": {"ap50_tagged": 0.91}, "Nut": {"ap50_tagged": 0.3}, "Pen": {"ap50_tagged": 0.12},
+        "Wire": {"corloc": 0.0},
     },
 }  # fmt: skip
 
@@ -17,16 +18,20 @@ METRICS: dict[str, Any] = {
 def test_the_first_sentences_say_what_was_reached() -> None:
     assert list(reached("scenes", METRICS)) == [
         "scenes: in 74% of the cases, the best box of a tag lies on an object of it.",
-        "scenes: the boxes have an average precision of 0.64 if the tags are given, and of 0.31 without tags. "
-        "1 is perfect; the naive baseline has 0.13 with tags.",
+        (
+            "scenes: the boxes have an average precision of 0.64 if the tags are given, and of 0.31 without tags. "
+            "1 is perfect; the naive baseline has 0.13 with tags."
+        ),
     ]
 
 
 def test_weak_classes_are_named_with_their_images_and_what_to_do() -> None:
     assert list(next_steps("scenes", METRICS, {"Nut": 120, "Pen": 1})) == [
         "Pen is weak on scenes: average precision 0.12. Only 1 training image shows it: add more of them.",
-        "Nut is weak on scenes: average precision 0.30. 120 training images show it: confirm their boxes with "
-        "`weaksam review`, or see below where its objects are lost.",
+        (
+            "Nut is weak on scenes: average precision 0.30. 120 training images show it: confirm their boxes with "
+            "`weaksam review`, or see below where its objects are lost."
+        ),
     ]
 
 
