@@ -22,12 +22,14 @@ ARROWS: dict[str, set[str]] = {
     "weaksam.files": {"weaksam"},
     "weaksam.formats": {"weaksam", "weaksam.files"},
     "weaksam.labelling": DATA_TYPES,
+    "weaksam.review": DATA_TYPES,
     # What tools load is a client of the service.
     "weaksam.integrations": DATA_TYPES,
     # The command line may call everything, and nothing calls it.
     "weaksam.cli": {
         *DATA_TYPES,
         "weaksam.labelling",
+        "weaksam.review",
         "weaksam.integrations",
         "models",
         "service",
@@ -275,6 +277,7 @@ MAY_RAISE_VALUE_ERROR = {
     "service/settings.py",
     "training/metrics/average_precision.py",
     "weaksam/mask_schemas.py",
+    "weaksam/review/schemas.py",
     "weaksam/schemas.py",
     "weaksam/segment_schemas.py",
     "weaksam/tag_texts.py",

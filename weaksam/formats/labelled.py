@@ -54,6 +54,7 @@ class LabelledImage:
         tags: labels that it was tagged with.
         review: how urgently a person should look at it, 0..1, with `review_reason` in words. None in runs of
             earlier releases.
+        sha256: digest of size and upright pixels, as the service states it; None in runs of earlier releases.
     """
 
     id: int
@@ -63,6 +64,7 @@ class LabelledImage:
     tags: tuple[str, ...] = ()
     review: float | None = None
     review_reason: str = ""
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,7 @@ def _from_coco(document: dict[str, Any]) -> LabelledSet:
             tuple(row.get("tags", ())),
             row.get("review"),
             row.get("review_reason", ""),
+            row.get("sha256"),
         )
         for row in document["images"]
     )

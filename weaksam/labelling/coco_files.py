@@ -45,13 +45,12 @@ class CocoFiles:
 
 
 def _image_row(path: str, image_id: int, result: DetectResult) -> Row:
-    """Return COCO's image, and beyond it: the labels of its tags, and how urgently a person should look at it."""
+    """Return COCO's image, and beyond it its digest, the labels of its tags, and how urgently it wants a look."""
     review = review_result(result)
     tags = [row.label for row in result.tags if row.label is not None]
     size_hw = (result.image.height, result.image.width)
-    return image_row(
-        image_id, path, size_hw, tags=list(dict.fromkeys(tags)), review=review.score, review_reason=review.reason
-    )
+    more = {"tags": list(dict.fromkeys(tags)), "review": review.score, "review_reason": review.reason}
+    return image_row(image_id, path, size_hw, sha256=result.image.sha256, **more)
 
 
 @contextmanager

@@ -1,0 +1,182 @@
+"""The review server: the queue, the decisions, the photographs, and the way on to the labelling service."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import FileResponse
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from weaksam.review.errors import InvalidDecision, NotAllowed, ReviewError, problem_response
+from weaksam.review.forward import Forwarder
+from weaksam.review.journal import Decided, ReviewJournal
+from weaksam.review.labelled_run import LabelledRun
+from weaksam.review.reviewed_files import objects_of, write_reviewed
+from weaksam.review.schemas import ClaimRequest, Decision, Progress, ReviewEntry, ReviewImage
+
+WRITE_EVERY_S = 10.0
+FORWARDED = (("GET", "/labels"), ("POST", "/detect"), ("POST", "/segment"))
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+Next = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass
+class Review:
+    """One review in progress.
+
+    Attributes:
+        out: folder of the reviewed data set.
+        latest: the last decision on each image.
+    """
+
+    run: LabelledRun
+    journal: ReviewJournal
+    out: Path
+    latest: dict[int, Decided] = field(init=False)
+    _unwritten: bool = True
+
+    def __post_init__(self) -> None:
+        self.latest = self.journal.latest()
+
+    def progress(self) -> Progress:
+        """Return how many images are in which state."""
+        states = Counter(decided.state for decided in self.latest.values())
+        counts = {state: states[state] for state in ("accepted", "corrected", "rejected")}
+        images = len(self.run.images)
+        return Progress(images=images, open=images - sum(counts.values()), **counts)
+
+    def entry(self, image_id: int) -> dict[str, Any]:
+        """Return the members of a `ReviewEntry`."""
+        image, decided = self.run.image(image_id), self.latest.get(image_id)
+        return {
+            "id": image.id,
+            "file_name": image.file_name,
+            "review": image.review,
+            "review_reason": image.review_reason,
+            "state": decided.state if decided else "open",
+            "version": decided.version if decided else 0,
+            "reviewer": decided.reviewer if decided else None,
+        }
+
+    def image(self, image_id: int) -> ReviewImage:
+        """Return an image with its objects as they stand."""
+        image = self.run.image(image_id)
+        return ReviewImage(
+            **self.entry(image_id),
+            width=image.size_hw[1],
+            height=image.size_hw[0],
+            sha256=image.sha256,
+            tags=image.tags,
+            objects=objects_of(image, self.latest.get(image_id)),
+        )
+
+    def claim(self, request: ClaimRequest) -> list[ReviewEntry]:
+        """Return the next images of a reviewer, worst first."""
+        waiting = (image_id for image_id in self.run.images if image_id not in self.latest)
+        mine = self.journal.claim(waiting, request.reviewer, request.count)
+        return [ReviewEntry(**self.entry(image_id)) for image_id in mine]
+
+    def decide(self, image_id: int, decision: Decision) -> ReviewEntry:
+        """Store a decision; raise ConflictingDecision if someone was faster."""
+        self.run.image(image_id)
+        if (decision.objects is not None) != (decision.state == "corrected"):
+            raise InvalidDecision("objects belong to `corrected`, and to nothing else")
+        self.latest[image_id] = self.journal.decide(image_id, decision)
+        self._unwritten = True
+        return ReviewEntry(**self.entry(image_id))
+
+    def write(self) -> None:
+        """Write the reviewed data set, if there is anything new."""
+        if self._unwritten:
+            self._unwritten = False
+            write_reviewed(self.run, dict(self.latest), self.out)
+
+
+def create_review_app(
+    review: Review, forwarder: Forwarder, add_page: Callable[[FastAPI], None], *, loopback_only: bool
+) -> FastAPI:
+    """Return the application.
+
+    Args:
+        review: its run, journal and decisions; the application closes the journal.
+        forwarder: to the labelling service.
+        add_page: adds the files of the page.
+        loopback_only: refuse requests that name another host than this machine, as a page elsewhere could make them.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        review.write()
+        writer = asyncio.create_task(_write_now_and_then(review))
+        yield
+        writer.cancel()
+        with suppress(asyncio.CancelledError):
+            await writer
+        review.write()
+        review.journal.close()
+        await forwarder.aclose()
+
+    app = FastAPI(title="weaksam review", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.exception_handler(ReviewError)(problem_response)
+    app.middleware("http")(_same_site_only)
+    if loopback_only:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))
+    _add_review(app, review)
+    for method, path in FORWARDED:
+        _add_forward(app, forwarder, method, path)
+    add_page(app)
+    return app
+
+
+def _add_review(app: FastAPI, review: Review) -> None:
+    @app.get("/review")
+    def progress() -> Progress:
+        return review.progress()
+
+    @app.post("/review/claims")
+    def claim(request: ClaimRequest) -> list[ReviewEntry]:
+        return review.claim(request)
+
+    @app.get("/review/images/{image_id}")
+    def image(image_id: int) -> ReviewImage:
+        return review.image(image_id)
+
+    @app.get("/review/images/{image_id}/file")
+    def file(image_id: int) -> Response:
+        return FileResponse(review.run.file(image_id), headers={"X-Content-Type-Options": "nosniff"})
+
+    @app.put("/review/images/{image_id}")
+    def decide(image_id: int, decision: Decision) -> ReviewEntry:
+        return review.decide(image_id, decision)
+
+
+def _add_forward(app: FastAPI, forwarder: Forwarder, method: str, path: str) -> None:
+    async def forward(request: Request) -> Response:
+        return await forwarder.forward(request, path)
+
+    app.add_api_route(path, forward, methods=[method], include_in_schema=False)
+
+
+async def _same_site_only(request: Request, call_next: Next) -> Response:
+    """Refuse what a page of another site asks; browsers say so, and other programs say nothing."""
+    if request.headers.get("sec-fetch-site") == "cross-site" and request.url.path != "/":
+        return problem_response(request, NotAllowed(f"{request.url.path} was asked by another site's page"))
+    return await call_next(request)
+
+
+async def _write_now_and_then(review: Review) -> None:
+    """Write the data set while people work; a large one less often than a small one."""
+    pause_s = WRITE_EVERY_S
+    while True:
+        await asyncio.sleep(pause_s)
+        started_s = time.monotonic()
+        await asyncio.to_thread(review.write)
+        pause_s = max(WRITE_EVERY_S, 10 * (time.monotonic() - started_s))

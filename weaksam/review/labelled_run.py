@@ -1,0 +1,67 @@
+"""A labelling run under review: its images worst first, and the files of its photographs."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from weaksam.errors import UserError
+from weaksam.formats.labelled import DATASET, LabelledImage, LabelledObject, LabelledSet, read_labelled
+from weaksam.mask_schemas import RleMask
+from weaksam.review.errors import ImageUnknown
+from weaksam.review.schemas import ReviewObject
+
+
+@dataclass(frozen=True)
+class LabelledRun:
+    """What `weaksam label` found, to be reviewed.
+
+    Attributes:
+        found: the images with their objects, and the bundle that found them.
+        sha256: digest of the data set that all this was read from.
+        images: by id, the most doubtful first; images without a review score come last.
+        photos: folder of the image files.
+    """
+
+    found: LabelledSet
+    sha256: str
+    images: dict[int, LabelledImage]
+    photos: Path
+
+    def image(self, image_id: int) -> LabelledImage:
+        """Return an image; raise ImageUnknown if the run has none of this id."""
+        if image_id not in self.images:
+            raise ImageUnknown(f"the labelling run has no image with the id {image_id}")
+        return self.images[image_id]
+
+    def file(self, image_id: int) -> Path:
+        """Return the file of an image; raise ImageUnknown if it is not there."""
+        path = self.photos / self.image(image_id).file_name
+        if not path.is_file():
+            raise ImageUnknown(f"{path} does not exist")
+        return path
+
+
+def open_run(labelled_dir: Path, photos: Path) -> LabelledRun:
+    """Read what `weaksam label` wrote into a folder.
+
+    Raises:
+        UserError: there is no labelling run, no such folder of photographs, or a file name leads out of it.
+    """
+    if not photos.is_dir():
+        raise UserError(f"--photos {photos} is no folder: give the folder that was labelled")
+    found = read_labelled(labelled_dir)
+    for image in found.images:
+        name = PurePosixPath(image.file_name)
+        if name.is_absolute() or ".." in name.parts:
+            raise UserError(f"{labelled_dir / DATASET}: file_name {image.file_name!r} leads out of the photos' folder")
+    ordered = sorted(found.images, key=lambda image: (-1.0 if image.review is None else image.review, -image.id))
+    digest = hashlib.sha256((labelled_dir / DATASET).read_bytes()).hexdigest()
+    return LabelledRun(found, digest, {image.id: image for image in reversed(ordered)}, photos)
+
+
+def review_object(thing: LabelledObject) -> ReviewObject:
+    """Return a found object in the form of the server."""
+    mask = None if thing.rle is None else RleMask.model_validate(thing.rle)
+    return ReviewObject(label=thing.label, box_xyxy=thing.box_xyxy, score=thing.score, mask=mask)

@@ -1,0 +1,76 @@
+"""The reviewed data set as COCO: boxes and masks of confirmed images, tags of all others, to train on and measure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from weaksam.formats.coco import Row, annotation_row, category_rows, dataset_file, image_row
+from weaksam.formats.labelled import LabelledImage
+from weaksam.review.journal import Decided
+from weaksam.review.labelled_run import LabelledRun, review_object
+from weaksam.review.schemas import ReviewObject
+
+ANNOTATIONS_JSON = Path("annotations") / "instances_train.json"
+IMAGES = "images"
+
+
+def objects_of(image: LabelledImage, decided: Decided | None) -> tuple[ReviewObject, ...]:
+    """Return the objects of an image as they stand: as corrected, or as found."""
+    if decided is not None and decided.objects is not None:
+        return decided.objects
+    return tuple(map(review_object, image.objects))
+
+
+def write_reviewed(run: LabelledRun, latest: Mapping[int, Decided], out: Path) -> None:
+    """Write ``out/annotations/instances_train.json``, and ``out/images``, a link to the photographs.
+
+    An image that is accepted or corrected is `confirmed`: its annotations are all its objects. Any other has its tags
+    alone. Ids of images and categories are those of the labelling run.
+
+    Raises:
+        OSError: a file or the link cannot be written.
+    """
+    (out / ANNOTATIONS_JSON).parent.mkdir(parents=True, exist_ok=True)
+    _link(out / IMAGES, run.photos)
+    images = sorted(run.images.values(), key=lambda image: image.id)
+    labels = _labels(run, latest)
+    category_ids = {label: id_ for id_, label in enumerate(labels, start=1)}
+    states = Counter(decided.state for decided in latest.values())
+    info = run.found.info | {"description": "Labelled by weaksam, reviewed by people", "review": dict(states)}
+    with dataset_file(out / ANNOTATIONS_JSON, info, category_rows(labels)) as document:
+        for image in images:
+            decided = latest.get(image.id)
+            confirmed = decided is not None and decided.state != "rejected"
+            objects = objects_of(image, decided) if confirmed else ()
+            tags = tuple(dict.fromkeys(thing.label for thing in objects)) if confirmed else image.tags
+            document.images.add(_image_row(image, tags, decided, confirmed=confirmed))
+            for row in _annotation_rows(image.id, objects, category_ids):
+                document.add_annotation(row)
+
+
+def _labels(run: LabelledRun, latest: Mapping[int, Decided]) -> Sequence[str]:
+    """Return the run's labels, and behind them those that reviewers added."""
+    added = (thing.label for decided in latest.values() for thing in decided.objects or ())
+    return tuple(dict.fromkeys([*run.found.labels, *sorted(added)]))
+
+
+def _image_row(image: LabelledImage, tags: Sequence[str], decided: Decided | None, *, confirmed: bool) -> Row:
+    state = {} if decided is None else {"review_state": decided.state, "reviewer": decided.reviewer}
+    return image_row(image.id, image.file_name, image.size_hw, tags=list(tags), confirmed=confirmed, **state)
+
+
+def _annotation_rows(image_id: int, objects: Sequence[ReviewObject], category_ids: Mapping[str, int]) -> Iterator[Row]:
+    for thing in objects:
+        mask = None if thing.mask is None else thing.mask.model_dump(mode="json")
+        yield annotation_row(image_id, category_ids[thing.label], thing.box_xyxy, mask)
+
+
+def _link(link: Path, photos: Path) -> None:
+    target = photos.resolve()
+    if link.is_symlink():
+        if link.resolve() == target:
+            return
+        link.unlink()
+    link.symlink_to(target, target_is_directory=True)

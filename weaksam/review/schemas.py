@@ -1,0 +1,82 @@
+"""Requests and responses of the review server."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from weaksam.mask_schemas import Document, RleMask
+from weaksam.schemas import Score
+from weaksam.segment_schemas import Box
+
+DecisionState = Literal["accepted", "corrected", "rejected"]
+ReviewState = Literal["open", "accepted", "corrected", "rejected"]
+Reviewer = Annotated[str, Field(min_length=1, max_length=80)]
+
+
+class ReviewObject(Document):
+    """One object of an image."""
+
+    label: str
+    box_xyxy: Box = Field(description="x0, y0, x1, y1, half-open, in pixels of the upright image.")
+    score: Score | None = Field(None, description="null if a person drew it.")
+    mask: RleMask | None = None
+
+    @model_validator(mode="after")
+    def _has_an_area(self) -> Self:
+        x0, y0, x1, y1 = self.box_xyxy
+        if not (x0 < x1 and y0 < y1):
+            raise ValueError(f"box_xyxy is {list(self.box_xyxy)}: x0 must be below x1 and y0 below y1")
+        return self
+
+
+class ReviewEntry(Document):
+    """An image in the queue."""
+
+    id: int
+    file_name: str
+    review: Score | None = Field(description="How urgently it wants a look; null in runs of earlier releases.")
+    review_reason: str
+    state: ReviewState
+    version: int = Field(description="Number of decisions so far; a new decision names the one it was made on.")
+    reviewer: str | None = Field(description="Who decided last.")
+
+
+class ReviewImage(ReviewEntry):
+    """An image with its objects as they stand: found, or corrected by the last decision."""
+
+    width: int
+    height: int
+    sha256: str | None
+    tags: tuple[str, ...]
+    objects: tuple[ReviewObject, ...]
+
+
+class Progress(Document):
+    """How many images are in which state."""
+
+    images: int
+    open: int
+    accepted: int
+    corrected: int
+    rejected: int
+
+
+class ClaimRequest(Document):
+    """A wish for the next images. They are not given to others for some minutes."""
+
+    reviewer: Reviewer
+    count: int = Field(10, ge=1, le=100)
+
+
+class Decision(Document):
+    """What a person says about one image."""
+
+    reviewer: Reviewer
+    version: int = Field(ge=0, description="`version` of the image as the person saw it.")
+    state: DecisionState = Field(
+        description="`accepted`: the objects are right and complete. `corrected`: `objects` are. `rejected`: they are "
+        "wrong and not worth correcting; the tags are kept."
+    )
+    objects: tuple[ReviewObject, ...] | None = Field(None, description="All objects, if `corrected`; else null.")
