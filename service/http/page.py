@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 from service.errors import NotFound
 
 FOLDER = Path(__file__).with_name("web")
-INDEX = "index.html"
+INDEX, SCRIPT = "index.html", "main.js"
 MEDIA_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 # The page runs its own files and talks to this service alone. `blob:` is how it shows an image that a person dropped.
 SECURITY_HEADERS = {
@@ -44,25 +44,34 @@ def page_paths() -> frozenset[str]:
     return frozenset({"/", *(f"/page/{name}" for name in page_files())})
 
 
-def add_page(app: FastAPI) -> None:
-    """Serve the page at / and its files at /page. All addresses in it are relative, so any prefix of a proxy works."""
-    page_files()
-    app.add_api_route("/", _index, methods=["GET", "HEAD"], include_in_schema=False)
+def add_page(app: FastAPI, script: str = SCRIPT) -> None:
+    """Serve the page at / and its files at /page. All addresses in it are relative, so any prefix of a proxy works.
+
+    Args:
+        app: takes the routes.
+        script: the file that starts the page; another one gives it another source of images.
+    """
+    index = _with_script(page_files()[INDEX], script)
+
+    async def show_index(request: Request) -> Response:
+        return _response(request, index)
+
+    app.add_api_route("/", show_index, methods=["GET", "HEAD"], include_in_schema=False)
     app.add_api_route("/page/{name}", _file, methods=["GET", "HEAD"], include_in_schema=False)
 
 
-async def _index(request: Request) -> Response:
-    return _response(request, INDEX)
-
-
 async def _file(request: Request, name: str) -> Response:
-    return _response(request, name)
-
-
-def _response(request: Request, name: str) -> Response:
     file = page_files().get(name)
     if file is None:
         raise NotFound(f"the page has no file {name!r}")
+    return _response(request, file)
+
+
+def _with_script(index: PageFile, script: str) -> PageFile:
+    return _page_file(index.content.replace(f"page/{SCRIPT}".encode(), f"page/{script}".encode()), index.media_type)
+
+
+def _response(request: Request, file: PageFile) -> Response:
     headers = {**SECURITY_HEADERS, "ETag": file.etag, "Cache-Control": "no-cache"}
     if file.etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
@@ -70,6 +79,8 @@ def _response(request: Request, name: str) -> Response:
 
 
 def _read(path: Path) -> PageFile:
-    content = path.read_bytes()
-    etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    return PageFile(content, f"{MEDIA_TYPES[path.suffix]}; charset=utf-8", etag)
+    return _page_file(path.read_bytes(), f"{MEDIA_TYPES[path.suffix]}; charset=utf-8")
+
+
+def _page_file(content: bytes, media_type: str) -> PageFile:
+    return PageFile(content, media_type, etag=f'"{hashlib.sha256(content).hexdigest()[:32]}"')

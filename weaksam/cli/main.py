@@ -41,6 +41,9 @@ SUB_COMMANDS = {
         "cvat_functions",
         "Write functions that let CVAT's AI tools call a service.",
     ),
+    "review": SubCommand(
+        "weaksam.cli.labelling.review", "review", "Check a labelling run in the browser, worst images first."
+    ),
     "keys": SubCommand("weaksam.cli.keys", "keys_app", "Make, list and remove the API keys of a service."),
     "bundle": SubCommand("weaksam.cli.bundle", "bundle_app", "Show or check a bundle of exported models."),
     "train": SubCommand("weaksam.cli.train", "train_app", "Train from tagged images, the whole path or a stage."),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -14,6 +13,7 @@ import typer
 from models.bundle import DEFAULT_BUNDLE
 from service.observability.logs import LOGGER_NAME
 from service.settings import ENV_PREFIX, Settings, load_settings
+from weaksam.cli.listening import listen
 
 logger = logging.getLogger(LOGGER_NAME)
 
@@ -24,17 +24,10 @@ def serve(**given: Any) -> None:
 
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     # Bound before anything is loaded: a port in use is told at once, and in one sentence.
-    with _listen(settings.host, settings.port) as listener, suppress(KeyboardInterrupt):
+    with listen(settings.host, settings.port) as listener, suppress(KeyboardInterrupt):
         server = create_server(settings)
         logger.info("listening on http://%s:%d, reference at /docs", settings.host, listener.getsockname()[1])
         server.run(sockets=[listener])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise OSError(f"cannot listen: {error.strerror}: give another --host or --port") from error
 
 
 def _flags() -> Iterator[inspect.Parameter]:

@@ -1,1 +1,1 @@
-"""Review of a labelling run by several people at once: a server for the page, a journal of decisions, COCO at the end."""
+"""Review of a labelling run by several people at once: a server for the page, a journal, COCO at the end."""

@@ -11,6 +11,7 @@ from weaksam.formats.labelled import LabelledImage
 from weaksam.review.journal import Decided
 from weaksam.review.labelled_run import LabelledRun, review_object
 from weaksam.review.schemas import ReviewObject
+from weaksam.segment_schemas import Box
 
 ANNOTATIONS_JSON = Path("annotations") / "instances_train.json"
 IMAGES = "images"
@@ -20,7 +21,11 @@ def objects_of(image: LabelledImage, decided: Decided | None) -> tuple[ReviewObj
     """Return the objects of an image as they stand: as corrected, or as found."""
     if decided is not None and decided.objects is not None:
         return decided.objects
-    return tuple(map(review_object, image.objects))
+    return tuple(review_object(thing) for thing in image.objects if _has_area(thing.box_xyxy))
+
+
+def _has_area(box_xyxy: Box) -> bool:
+    return box_xyxy[0] < box_xyxy[2] and box_xyxy[1] < box_xyxy[3]
 
 
 def write_reviewed(run: LabelledRun, latest: Mapping[int, Decided], out: Path) -> None:
