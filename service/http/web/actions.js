@@ -100,6 +100,13 @@ export function createActions(store, source, announce) {
     changeItem(id, (now) => ({ tags: now.tags.length ? now.tags : tags, ...(result ? steps.takeResult(now, result) : {}) }));
   }
 
+  /** Take the image anew from its source, without what was changed on the page. */
+  function reload(id) {
+    blobs.delete(id);
+    changeItem(id, steps.newItem);
+    return show(id);
+  }
+
   const showNext = (by) => {
     const { items, currentId } = get();
     const next = items[items.findIndex(({ id }) => id === currentId) + by];
@@ -257,7 +264,7 @@ export function createActions(store, source, announce) {
   };
 
   return {
-    start, loadLabels, dismissProblem, showProblem, addFiles, show, showNext, setTags, find, useTagsEverywhere, setMinScore, setLayer,
+    start, loadLabels, dismissProblem, showProblem, addFiles, show, showNext, reload, setTags, find, useTagsEverywhere, setMinScore, setLayer,
     select, selectNext, setTool, beginObject, click, box, nextLevel, remove, relabel,
     undo: step(undo),
     redo: step(redo),

@@ -62,6 +62,13 @@ function segmentForm({ points, box }, name, image) {
   return form;
 }
 
+/** Return the file at a path of this service; raise `Problem` for a refusal. */
+export async function fetchBlob(path) {
+  const response = await send(path, {});
+  if (!response.ok) throw new Problem(await problemOf(response));
+  return response.blob();
+}
+
 /** Return the JSON of a path of this service, with the API key where there is one; raise `Problem` for a refusal. */
 export async function call(path, options = {}) {
   const key = storedKey();

@@ -1,14 +1,13 @@
 // The list of keys.
 
 import { byId, element, replaceContent } from "./dom.js";
-import { KEYS } from "./keyboard.js";
 
-export function showHelp() {
+export function showHelp(keys) {
   const dialog = byId("help-dialog");
   replaceContent(
     dialog,
     element("h2", { id: "help-dialog-title" }, "Keys"),
-    element("dl", { class: "keys" }, ...KEYS.flatMap(({ shown, words }) => [element("dt", {}, ...shown.map((key) => element("kbd", {}, key))), element("dd", {}, words)])),
+    element("dl", { class: "keys" }, ...keys.flatMap(({ shown, words }) => [element("dt", {}, ...shown.map((key) => element("kbd", {}, key))), element("dd", {}, words)])),
     element("p", { class: "quiet" }, "On a phone: two fingers move and enlarge the image."),
     element("form", { method: "dialog" }, element("button", { class: "primary" }, "Close")),
   );

@@ -6,6 +6,9 @@ import { objectsOf } from "./state.js";
 const STATES = {
   new: () => "not labelled",
   finding: () => "looking",
+  accepted: () => "accepted",
+  corrected: () => "corrected",
+  rejected: () => "rejected",
   ready: (item) => (objectsOf(item).length === 1 ? "1 object" : `${objectsOf(item).length} objects`),
 };
 

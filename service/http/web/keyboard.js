@@ -39,7 +39,7 @@ export function listenToKeys(page) {
     if (event.defaultPrevented || document.querySelector("dialog[open]")) return;
     const pressed = nameOf(event);
     if (isTyping(event.target) && pressed !== "escape") return;
-    const key = KEYS.find(({ press }) => press === pressed);
+    const key = [...KEYS, ...page.source.keys].find(({ press }) => press === pressed);
     if (!key) return;
     event.preventDefault();
     if (pressed === "escape") event.target.blur?.();

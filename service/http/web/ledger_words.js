@@ -15,7 +15,7 @@ const TONES = { found: "found", not_found: "lost", unknown: "unknown" };
 const WORDS = {
   found: ({ count, best_score: best, predicted }) =>
     `${predicted ? "proposed and found" : "found"}: ${count === 1 ? "one object" : `${count} objects`}${scored(", best score ", best)}`,
-  not_found: (row, name) => `not found: ${LOST[row.stage](row, name)}`,
+  not_found: (row, name) => (row.stage ? `not found: ${LOST[row.stage](row, name)}` : "not found"),
   unknown: ({ nearest }) => (nearest.length ? "no such label. Did you mean one of these?" : "no such label"),
 };
 

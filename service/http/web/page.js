@@ -8,7 +8,7 @@ import { heatMapOf } from "./heat_map.js";
 import { imagesStrip } from "./images_strip.js";
 import { takeFiles } from "./intake.js";
 import { askForKey } from "./key_dialog.js";
-import { listenToKeys } from "./keyboard.js";
+import { KEYS, listenToKeys } from "./keyboard.js";
 import { objectsPanel } from "./objects_panel.js";
 import { problemBanner } from "./problem_banner.js";
 import { askHowToSave } from "./save_dialog.js";
@@ -28,12 +28,14 @@ export function startPage(source) {
   const stage = createStage(byId("canvas"), { tool: () => store.get().tool, click: actions.click, box: actions.box });
   const page = { store, actions, stage, source };
   const dialogs = {
-    help: () => showHelp(),
+    help: () => showHelp([...KEYS, ...source.keys]),
     save: () => askHowToSave(page),
     key: () => askForKey(actions.loadLabels),
     choose: () => byId("files").click(),
   };
   byId("add-images").hidden = !source.takesFiles;
+  byId("key").hidden = !source.takesKey;
+  byId("save").hidden = source.panel !== null;
   byId("add-images").addEventListener("click", dialogs.choose);
   byId("save").addEventListener("click", dialogs.save);
   byId("key").addEventListener("click", dialogs.key);
@@ -55,6 +57,7 @@ function render(state, page, dialogs) {
   byId("save").disabled = !state.items.some(({ image }) => image);
   byId("work").classList.toggle("empty", !item);
   toolbar(byId("toolbar"), state, page);
+  page.source.panel?.(byId("review"), state, page);
   welcome(byId("welcome"), state, page, dialogs);
   imagesStrip(byId("images"), state, actions);
   tagsPanel(byId("tags"), state, actions);

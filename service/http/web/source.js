@@ -13,11 +13,15 @@
  *
  * @typedef {object} Source
  * @property {boolean} takesFiles  whether people may drop, paste and choose images
+ * @property {boolean} takesKey    whether the page sends an API key; if not, whoever serves the page does
  * @property {() => Promise<Item[]>} list  the images at the start, in the order in which they shall be seen
  * @property {(files: File[]) => Item[]} add  new images; only called if `takesFiles`
  * @property {(item: Item) => Promise<LoadedItem>} load  called when the image is first shown
  * @property {((item: Item, result: object) => Promise<void>)|null} submit  takes the result of one finished image, of
  *   the form of a response of `POST /detect`; null if people save files instead
+ * @property {((root: HTMLElement, state: object, page: object) => void)|null} panel  renders what the source itself asks
+ *   of people
+ * @property {object[]} keys  further keys, as those of keyboard.js
  */
 
 /**
@@ -34,10 +38,13 @@ export function uploadSource() {
     });
   return {
     takesFiles: true,
+    takesKey: true,
     list: async () => [],
     add,
     load: async ({ id }) => ({ image: files.get(id).file, tags: [], result: null }),
     submit: null,
+    panel: null,
+    keys: [],
   };
 }
 

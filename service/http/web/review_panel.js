@@ -1,0 +1,81 @@
+// What is to be decided about the image of a review: why it is shown, three buttons, and how far the review is.
+
+import { element, replaceContent } from "./dom.js";
+import { nameReviewer, reviewerName } from "./reviewer.js";
+import { addItems, changeItem, currentItem, objectsOf } from "./state.js";
+
+const CONFLICT = "conflicting_decision";
+const BUTTONS = [
+  ["accepted", "Accept", "1", "The objects are right and complete"],
+  ["corrected", "Save correction", "2", "The objects are right as you changed them"],
+  ["rejected", "Reject", "3", "They are wrong and not worth correcting; the tags are kept"],
+];
+
+export function reviewPanel(root, state, page) {
+  const item = currentItem(state);
+  const progress = page.source.review.progress();
+  root.hidden = !progress;
+  if (!progress) return;
+  const entry = item && page.source.review.entryOf(item.id);
+  if (!root.firstChild) root.replaceChildren(element("h2", { id: "review-title" }, "Review"), element("div", { class: "review-rows" }), nameField());
+  replaceContent(
+    root.querySelector(".review-rows"),
+    element("progress", { max: progress.images, value: progress.images - progress.open, "aria-label": "Reviewed images" }),
+    element("p", { class: "quiet" }, progressWords(progress)),
+    entry && element("p", { class: "reason" }, reasonWords(entry)),
+    entry && element("div", { class: "row" }, ...BUTTONS.map((button) => decisionButton(button, entry, page))),
+  );
+}
+
+const progressWords = ({ images, open, accepted, corrected, rejected }) =>
+  open
+    ? `${images - open} of ${images} reviewed: ${accepted} accepted, ${corrected} corrected, ${rejected} rejected.`
+    : `All ${images} images are reviewed: ${accepted} accepted, ${corrected} corrected, ${rejected} rejected. The data set is written.`;
+
+function reasonWords({ state, reviewer, review, review_reason: reason }) {
+  if (state !== "open") return `${reviewer} has ${state} it.`;
+  return review === null ? "" : `Doubt ${review.toFixed(2)}: ${reason}.`;
+}
+
+function decisionButton([decision, name, key, words], { state }, page) {
+  return element(
+    "button",
+    { type: "button", "data-focus": decision, "data-decision": decision, title: words, "aria-pressed": String(state === decision), onclick: () => decideAndGoOn(page, decision) },
+    name,
+    " ",
+    element("kbd", {}, key),
+  );
+}
+
+function nameField() {
+  const input = element("input", { id: "reviewer", value: reviewerName(), maxlength: 80, autocomplete: "off" });
+  input.addEventListener("change", () => nameReviewer(input.value.trim() || reviewerName()));
+  return element("div", { class: "row" }, element("label", { for: "reviewer" }, "Your name"), input);
+}
+
+let deciding = false;
+
+/** Store a decision about the image that is shown, and show the next one. What someone changed is never lost. */
+export async function decideAndGoOn({ store, actions, source }, decision) {
+  const item = currentItem(store.get());
+  if (!item?.image || deciding) return;
+  deciding = true;
+  try {
+    const changed = item.history.past.length > 0;
+    const state = decision === "accepted" && changed ? "corrected" : decision;
+    await source.review.decide(item.id, state, state === "corrected" ? objectsOf(item).filter(({ box_xyxy: box }) => box).map(decidedObject) : null);
+    const fresh = await source.review.claim();
+    store.update((now) => addItems(changeItem(now, item.id, ({ history }) => ({ status: state, savedSteps: history.past.length })), fresh));
+    actions.dismissProblem();
+    actions.showNext(1);
+  } catch (error) {
+    if (error.code === CONFLICT) await actions.reload(item.id);
+    actions.showProblem(error);
+  } finally {
+    deciding = false;
+  }
+}
+
+const decidedObject = ({ label, box_xyxy, mask, score, source, touched }) => ({
+  label, box_xyxy, mask, score: source === "person" || touched ? null : score,
+});
