@@ -66,7 +66,7 @@ def test_the_page_has_no_script_or_style_of_its_own_and_names_no_other_host() ->
 def test_every_module_that_is_imported_exists_and_every_module_is_reached() -> None:
     scripts = {name: file.content.decode() for name, file in page_files().items() if name.endswith(".js")}
     imported = {name: set(IMPORT.findall(text)) for name, text in scripts.items()}
-    reached, left = set[str](), {"main.js"}
+    reached, left = set[str](), {"main.js", "review.js"}
     while left:
         name = left.pop()
         reached.add(name)
@@ -77,3 +77,12 @@ def test_every_module_that_is_imported_exists_and_every_module_is_reached() -> N
 def test_the_files_keep_to_the_size_of_a_file() -> None:
     lengths = {path.name: len(path.read_text().splitlines()) for path in FOLDER.iterdir()}
     assert {name: length for name, length in lengths.items() if length > 300} == {}
+
+
+def test_another_script_may_start_the_page() -> None:
+    app = FastAPI()
+    add_page(app, "review.js")
+    with TestClient(app) as client:
+        page = client.get("/").text
+    assert 'src="page/review.js"' in page
+    assert "main.js" not in page
