@@ -125,7 +125,7 @@ def test_pycocotools_reads_the_reviewed_data_set(folder: Path, capsys: pytest.Ca
     assert all(reviewed.annToMask(row).sum() == row["area"] for row in reviewed.anns.values())
 
 
-INVALID = {
+INVALID: dict[str, dict[str, Any]] = {
     "objects without a correction": {"state": "accepted", "objects": DRAWN},
     "a correction without objects": {"state": "corrected"},
     "a box without area": {"state": "corrected", "objects": [{"label": "Nut", "box_xyxy": [5, 5, 5, 9]}]},
