@@ -86,7 +86,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "training.pipeline": {*DATA_TYPES, "models", "training", "deploy.export"},
     "deploy": set(),
-    "deploy.export": {"models", "models.nets", *DATA_TYPES},
+    "deploy.export": {"models", "models.nets", "deploy.weights", *DATA_TYPES},
     "deploy.triton": {"models", *DATA_TYPES},
     "deploy.weights": {"models", *DATA_TYPES},
 }

@@ -18,13 +18,13 @@ from torch import nn
 from deploy.export.detector_plan import detector_plan
 from deploy.export.graph_plans import cam_plan, sam_boxes_plan, sam_decoder_plan, sam_encoder_plan, wsod_plan
 from deploy.export.onnx_graph import ExportError, GraphPlan, export_graph
+from deploy.export.sam_settings import licence_of
+from deploy.export.sam_sources import SamSource
 from models.bundle import (
     AVERAGED_CAM,
     CLASS_GRAPHS,
-    DEFAULT_BUNDLE,
     DETECTOR,
     MANIFEST,
-    SAM_GRAPHS,
     Bundle,
     GraphSpec,
     Thresholds,
@@ -38,59 +38,16 @@ from models.nets.cam_nets import AveragedCam, CamNet, build_cam_of_run
 from models.nets.compact_sam import CompactSam, build_compact_sam
 from models.nets.detectors.rcnn import build_rcnn
 from models.nets.detectors.rcnn_parts import RcnnSettings
-from models.nets.edge_tam import SIDE_PX, EdgeTam, is_edge_tam, load_edge_tam
-from models.nets.official_sam import OfficialSam, load_official_sam
-from models.nets.published import read_checkpoint
+from models.nets.published_sam.open_published import PublishedSam
 from models.nets.wsod import build_wsod
 from models.run_folder import CONFIG, SAMPLE_IMAGES, Run, open_run
 from models.settings import BundleConfig
-from weaksam.errors import UserError
 from weaksam.files.atomic import replacing_files
 
 CHECK_SEED = 20240212
-EDGE_TAM = "edgetam"
-EDGE_TAM_LICENCE = {"edgetam": "EdgeTAM checkpoint, Apache-2.0"}
-OFFICIAL_SAM_LICENCE = {"segment_anything": "Segment Anything checkpoint, Apache-2.0"}
 
 
-@dataclass(frozen=True)
-class OfficialCheckpoint:
-    """A checkpoint as published: ``vit_b``, ``vit_l`` or ``vit_h``, one of their format, or ``edgetam``."""
-
-    path: Path
-    kind: str
-    net: OfficialSam | EdgeTam
-
-
-SamSource = Run | Bundle | OfficialCheckpoint
 ClassSource = Run | Bundle
-
-
-def open_sam(path: Path | None, side_px: int | None = None) -> SamSource:
-    """Open the SAM to export: a training's folder, a bundle (by default the default one), or a published checkpoint.
-
-    It knows no classes, so that every set of classes can be served with the same one. ``side_px``, in place of the
-    published side of the input, is for networks whose weights do not depend on it.
-
-    Raises:
-        UserError: the file is no checkpoint of a known network, or the side does not suit it.
-    """
-    path = path or DEFAULT_BUNDLE
-    if path.is_file():
-        return _open_checkpoint(path, side_px)
-    if side_px is not None:
-        raise UserError(f"side_px: {path} has a side of its own, leave it out")
-    return load_bundle(path, SAM_GRAPHS) if (path / MANIFEST).is_file() else open_run(path, "sam")
-
-
-def _open_checkpoint(path: Path, side_px: int | None) -> OfficialCheckpoint:
-    checkpoint = read_checkpoint(path)
-    if is_edge_tam(checkpoint):
-        return OfficialCheckpoint(path, EDGE_TAM, load_edge_tam(checkpoint, path, side_px or SIDE_PX))
-    net, sizes = load_official_sam(checkpoint, path)
-    if side_px not in (None, sizes.side_px):
-        raise UserError(f"side_px: is {side_px}, {path} is made for {sizes.side_px}: leave it out")
-    return OfficialCheckpoint(path, sizes.name, net)
 
 
 def open_classes(path: Path) -> ClassSource:
@@ -215,7 +172,7 @@ def _detector_plan(run: Run, labels: LabelSet) -> GraphPlan:
 def _sam_graphs(sam: SamSource, half_size_boxes: bool, out_dir: Path, rng: np.random.Generator) -> dict[str, GraphSpec]:
     if isinstance(sam, Bundle):
         return _copied_graphs(sam, sam.sam_graphs, out_dir)
-    net = sam.net if isinstance(sam, OfficialCheckpoint) else _compact_sam(sam)
+    net = sam.net if isinstance(sam, PublishedSam) else _compact_sam(sam)
     plans = [sam_encoder_plan(net, rng), sam_decoder_plan(net, rng)]
     if half_size_boxes and isinstance(net, CompactSam):
         plans.append(sam_boxes_plan(net, rng))
@@ -270,16 +227,14 @@ def _provenance(sam: SamSource, of_classes: Mapping[str, Any], licences: dict[st
 
 
 def _sam_licence(record: Mapping[str, Any]) -> dict[str, str]:
-    if "checkpoint" not in record:
-        return {}
-    return EDGE_TAM_LICENCE if record["kind"] == EDGE_TAM else OFFICIAL_SAM_LICENCE
+    return licence_of(record["kind"]) if "checkpoint" in record else {}
 
 
 def _sam_record(sam: SamSource) -> dict[str, Any]:
     if isinstance(sam, Bundle):
         record: dict[str, Any] = sam.provenance["runs"]["sam"]
         return record
-    if isinstance(sam, OfficialCheckpoint):
+    if isinstance(sam, PublishedSam):
         return {"checkpoint": sam.path.name, "kind": sam.kind, "sha256": file_sha256(sam.path)}
     return _run_record(sam)
 

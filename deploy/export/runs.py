@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.export.bundle import export_bundle, open_sam
+from deploy.export.bundle import export_bundle
+from deploy.export.sam_sources import open_sam
 from models.run_folder import open_run
 from models.settings import BundleConfig
 

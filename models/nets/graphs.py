@@ -12,12 +12,11 @@ from models.nets.backbone import pack_embedding
 from models.nets.cam_nets import AveragedCam, CamNet
 from models.nets.compact_sam import CompactSam
 from models.nets.detectors.rcnn import Rcnn
-from models.nets.edge_tam import EdgeTam
 from models.nets.many_prompts import decode_many
-from models.nets.official_sam import OfficialSam
+from models.nets.published_sam.open_published import PublishedNet
 from models.nets.wsod import Wsod
 
-Sam = CompactSam | OfficialSam | EdgeTam
+Sam = CompactSam | PublishedNet
 STABILITY_OFFSET = 1.0  # as SamAutomaticMaskGenerator's default
 OUTSIDE_LOGIT = -32.0
 

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from deploy.export.bundle import export_bundle, open_sam
+from deploy.export.bundle import export_bundle
+from deploy.export.sam_sources import open_sam
 from models.boxes import pairwise_iou
 from models.bundle import Bundle, file_sha256, load_bundle
 from models.config import load_config
 from models.labels import Label, LabelSet
 from models.letterbox import Letterbox
 from models.masks import decode_rle
-from models.nets.published import FILL_RGB
+from models.nets.published_sam.parts import FILL_RGB
 from models.run_folder import open_run
 from models.settings import BundleConfig
 from service.app import create_app

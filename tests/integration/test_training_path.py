@@ -14,8 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from deploy.export.bundle import export_bundle, open_classes, open_sam
+from deploy.export.bundle import export_bundle, open_classes
 from deploy.export.onnx_graph import ExportError
+from deploy.export.sam_sources import open_sam
 from models.bundle import PROPOSAL_GRAPHS, BundleError, load_bundle
 from models.config import load_config
 from models.labels import LabelSet

@@ -6,13 +6,17 @@ import hashlib
 import re
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from deploy.weights.published import ATTEMPTS, WEIGHTS, WeightsError, WeightsFile, find_weights, pull_weights
+from deploy.weights.download import ATTEMPTS, address_in, pull_weights
+from deploy.weights.published import WEIGHTS, WeightsError, WeightsFile, find_weights
+from models.nets.published_sam.open_published import MOBILE_SAM
+from models.nets.published_sam.sam2 import TRUNKS
+from models.nets.published_sam.vit import OFFICIAL_SIZES
 from weaksam.errors import UserError
 
 CONTENT = bytes(range(256)) * 1200
@@ -87,7 +91,7 @@ def weights(server: FileServer) -> Iterator[WeightsFile]:
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     url = f"http://127.0.0.1:{http.server_port}/net.pth"
-    yield WeightsFile("net", url, len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), "MIT")
+    yield WeightsFile("net", url, "edgetam", "tests", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
     http.shutdown()
     thread.join()
     http.server_close()
@@ -222,7 +226,7 @@ def test_proxies_and_certificates_that_cannot_be_used_are_one_sentence(
 
 def test_a_file_of_that_name_is_not_overwritten(weights: WeightsFile, tmp_path: Path) -> None:
     (tmp_path / "net.pth").write_bytes(b"mine")
-    with pytest.raises(WeightsError, match="is not net as published: move it away"):
+    with pytest.raises(WeightsError, match=r"net\.pth is there, but has 4 bytes, net has 307200: move it away"):
         pull(weights, tmp_path)
     assert (tmp_path / "net.pth").read_bytes() == b"mine"
 
@@ -233,8 +237,71 @@ def test_a_misspelt_name_is_met_with_the_nearest() -> None:
 
 
 def test_published_files_are_pinned_to_the_byte() -> None:
-    assert [weights.name for weights in WEIGHTS] == ["sam-vit-b", "sam-vit-l", "sam-vit-h"]
-    for weights in WEIGHTS:
+    stated = {weights.name: weights for weights in WEIGHTS if weights.sha256}
+    assert list(stated) == ["sam-vit-b", "sam-vit-l", "sam-vit-h"]
+    for weights in stated.values():
         assert re.fullmatch(r"https://[^/]+/segment_anything/sam_vit_[blh]_[0-9a-f]{6}\.pth", weights.url)
-        assert re.fullmatch(r"[0-9a-f]{64}", weights.sha256)
-        assert weights.size_bytes > 3e8
+        assert re.fullmatch(r"[0-9a-f]{64}", weights.sha256 or "")
+    in_git = [weights for weights in WEIGHTS if weights.git_blob]
+    assert [weights.name for weights in in_git] == ["edgetam", "mobilesam"]
+    for weights in in_git:  # the address names a commit, whose tree names the content
+        assert re.search(r"/[0-9a-f]{40}/", weights.url)
+        assert re.fullmatch(r"[0-9a-f]{40}", weights.git_blob or "")
+
+
+def test_every_published_network_can_be_built() -> None:
+    assert {weights.kind for weights in WEIGHTS} == {*TRUNKS, MOBILE_SAM, *OFFICIAL_SIZES}
+
+
+@pytest.fixture
+def unstated(weights: WeightsFile) -> WeightsFile:
+    """The content as a file of a publisher who states neither size nor digest."""
+    return replace(weights, size_bytes=None, sha256=None)
+
+
+def test_without_a_stated_digest_the_first_download_is_pinned(
+    unstated: WeightsFile, server: FileServer, tmp_path: Path
+) -> None:
+    server.cuts = 1
+    path = pull(unstated, tmp_path)
+    assert path.read_bytes() == CONTENT
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    assert (tmp_path / "net.pth.sha256").read_text() == f"{digest}  net.pth\n"
+    path.unlink()
+    server.content = CONTENT[:-1] + b"x"
+    with pytest.raises(WeightsError, match=rf"gave a file with sha256 \w{{64}}, net has {digest}: it was thrown away"):
+        pull(unstated, tmp_path)
+    path.write_bytes(b"mine")
+    with pytest.raises(WeightsError, match=rf"is there, but has sha256 \w{{64}}, net has {digest}: move it away"):
+        pull(unstated, tmp_path)
+
+
+def test_a_part_that_is_whole_or_too_long_begins_anew_if_no_size_is_stated(
+    unstated: WeightsFile, server: FileServer, tmp_path: Path
+) -> None:
+    (tmp_path / "net.pth.part").write_bytes(CONTENT)
+    server.statuses = [416]
+    assert pull(unstated, tmp_path).read_bytes() == CONTENT
+    assert server.ranges == [f"bytes={len(CONTENT)}-", None]
+
+
+def test_the_name_of_the_content_in_git_is_a_digest_too(
+    weights: WeightsFile, server: FileServer, tmp_path: Path
+) -> None:
+    blob = hashlib.sha1(f"blob {len(CONTENT)}\0".encode() + CONTENT).hexdigest()
+    in_git = replace(weights, size_bytes=None, sha256=None, git_blob=blob)
+    assert pull(in_git, tmp_path).read_bytes() == CONTENT
+    assert [entry.name for entry in tmp_path.iterdir()] == ["net.pth"]
+    server.content = CONTENT[:-1] + b"x"
+    with pytest.raises(WeightsError, match=rf"gave a file with git blob \w{{40}}, net has {blob}: it was thrown away"):
+        pull(in_git, tmp_path / "other")
+
+
+def test_a_mirror_may_be_a_folder(weights: WeightsFile, server: FileServer, tmp_path: Path) -> None:
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror" / "net.pth").write_bytes(CONTENT)
+    url = address_in(f"{tmp_path / 'mirror'}/", weights)
+    assert pull_weights(weights, tmp_path, url=url).read_bytes() == CONTENT
+    assert server.ranges == []
+    with pytest.raises(WeightsError, match=r"absent/net\.pth cannot be read \(No such file or directory\)"):
+        pull_weights(weights, tmp_path / "other", url=address_in(str(tmp_path / "absent"), weights))

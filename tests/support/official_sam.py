@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from models.labels import LabelSet
 from models.labels_file import write_labels
 from models.nets.cam import build_cnn_cam
-from models.nets.official_sam import OfficialSam, SamSizes
+from models.nets.published_sam.vit import OfficialSam, SamSizes
 from models.nets.wsod import build_wsod
 
 BACKBONE = "mobilenetv2_100"

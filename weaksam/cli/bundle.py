@@ -43,7 +43,12 @@ def show(folder: FolderArgument = DEFAULT_BUNDLE) -> None:
 
 @bundle_app.command()
 def with_sam(
-    sam: Annotated[Path, typer.Argument(help="A published checkpoint, a bundle, or a finished `weaksam train sam`.")],
+    sam: Annotated[
+        Path,
+        typer.Argument(
+            help="A name of `weaksam weights list`, a checkpoint, a bundle, or a finished `weaksam train sam`."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the new bundle.")],
     bundle: Annotated[
         Path, typer.Option(help="Bundle whose classes are taken.", show_default="the one installed")
@@ -51,12 +56,13 @@ def with_sam(
     name: Annotated[str | None, typer.Option(help="Name of the new bundle.", show_default="the bundle's")] = None,
     version: Annotated[str | None, typer.Option(help="Its version.", show_default="the bundle's")] = None,
     side_px: Annotated[
-        int | None, typer.Option(help="Side of the segmenter's input, for EdgeTAM.", show_default="as published")
+        int | None,
+        typer.Option(help="Side of the segmenter's input, if weights allow others.", show_default="as published"),
     ] = None,
 ) -> None:
     """Write a bundle with the same classes and another segmenter; settings in pixels are scaled to its side."""
-    from deploy.export.bundle import open_sam
     from deploy.export.other_sam import export_with_sam
+    from deploy.export.sam_sources import open_sam
 
     classes = load_bundle(bundle)
     with writing_into(out):

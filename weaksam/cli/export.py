@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from deploy.export.bundle import export_bundle, open_classes, open_sam
+from deploy.export.bundle import export_bundle, open_classes
+from deploy.export.sam_sources import open_sam
 from models.config import load_config
 from models.run_folder import open_run
 from models.settings import BundleConfig
@@ -20,7 +21,9 @@ def export_command(
     out: Annotated[Path, typer.Option(help="Folder of the bundle.")],
     sam: Annotated[
         Path | None,
-        typer.Option(help="A finished run, a bundle, or Segment Anything's own .pth; by default the default bundle."),
+        typer.Option(
+            help="A finished run, a bundle, a checkpoint or its published name; by default the default bundle."
+        ),
     ] = None,
     wsod: Annotated[Path | None, typer.Option(help="Folder of the finished run; without it, proposals only.")] = None,
     detector: Annotated[

@@ -10,10 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
-from deploy.weights.published import WEIGHTS, find_weights, pull_weights
+from deploy.weights.download import address_in, pull_weights
+from deploy.weights.published import WEIGHTS, find_weights
 
-weights_app = typer.Typer(help="List published weights, download them.", no_args_is_help=True)
+weights_app = typer.Typer(help="List published weights, download them, measure them.", no_args_is_help=True)
 
+NameArgument = Annotated[str, typer.Argument(help="One of `weaksam weights list`.")]
 FolderOption = Annotated[Path, typer.Option("--out", help="Folder of the files.")]
 DEFAULT_FOLDER = Path("weights")
 
@@ -21,21 +23,27 @@ DEFAULT_FOLDER = Path("weights")
 @weights_app.command("list")
 def list_command(out: FolderOption = DEFAULT_FOLDER) -> None:
     """Show what can be pulled, and what is there already."""
-    table = Table("name", "file", "size", "licence", "sha256", f"in {out}")
+    table = Table()
+    for header in ("name", "good for", "size", "licence", "checked by", "address", f"in {out}"):
+        table.add_column(header, overflow="fold")
     for weights in WEIGHTS:
         there = "yes" if (out / weights.file_name).exists() else ""
-        size = f"{weights.size_bytes / 1e6:.0f} MB"
-        table.add_row(weights.name, weights.file_name, size, weights.licence, weights.sha256[:12], there)
+        size = f"{weights.size_bytes / 1e6:.0f} MB" if weights.size_bytes else "not stated"
+        table.add_row(weights.name, weights.good_for, size, weights.licence, weights.checked_by, weights.url, there)
     Console(markup=False).print(table)
 
 
 @weights_app.command()
 def pull(
-    name: Annotated[str, typer.Argument(help="One of `weaksam weights list`.")],
+    name: NameArgument,
     out: FolderOption = DEFAULT_FOLDER,
-    url: Annotated[str | None, typer.Option(help="Another address of the same file.")] = None,
+    url: Annotated[str | None, typer.Option(help="Another address of the same file, or a path.")] = None,
+    mirror: Annotated[
+        str | None,
+        typer.Option(envvar="WEAKSAM_WEIGHTS_URL", help="Folder of such files, on a server or on this machine."),
+    ] = None,
 ) -> None:
-    """Download published weights; a run that was cut off goes on where it was, and size and digest are checked."""
+    """Download published weights; a run that was cut off goes on where it was, and the file is checked."""
     weights = find_weights(name)
     columns = (
         TextColumn(weights.file_name),
@@ -44,8 +52,24 @@ def pull(
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
+    source = url or (address_in(mirror, weights) if mirror else None)
     console = Console(stderr=True, markup=False)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=weights.size_bytes)
-        path = pull_weights(weights, out, url=url, on_bytes=lambda size: progress.update(task, completed=size))
-    typer.echo(f"{path} is whole, sha256 {weights.sha256}")
+        path = pull_weights(weights, out, url=source, on_bytes=lambda size: progress.update(task, completed=size))
+    typer.echo(f"{path} is whole, checked by {weights.checked_by}")
+
+
+@weights_app.command()
+def bench(
+    name: NameArgument,
+    side_px: Annotated[int | None, typer.Option(help="Side of the input.", show_default="as published")] = None,
+) -> None:
+    """Measure encoder, 64 prompts and memory on this machine's CPU, with random weights: nothing is downloaded."""
+    from deploy.export.bench_sam import bench_sam
+
+    measured = bench_sam(find_weights(name).kind, side_px)
+    table = Table("measured", "value", title=f"{name}, random weights")
+    for key, value in measured.items():
+        table.add_row(key, f"{value:g}")
+    Console(markup=False).print(table)

@@ -14,12 +14,12 @@ from segment_anything.modeling import Sam
 
 from models.letterbox import Letterbox
 from models.nets.many_prompts import decode_many
-from models.nets.official_sam import OfficialSam, load_official_sam, sizes_of
-from models.nets.published import FILL_RGB, PIXEL_MEAN, PIXEL_STD, CheckpointError, read_checkpoint
+from models.nets.published_sam.checkpoint_files import CheckpointError, read_checkpoint, state_of
+from models.nets.published_sam.parts import FILL_RGB, PIXEL_MEAN, PIXEL_STD
+from models.nets.published_sam.vit import OFFICIAL_SIZES, OfficialSam, load_official_sam, sizes_of
 from tests.support.official_sam import SMALL, write_small_checkpoint
 
 IMAGE_HW = (96, 160)
-OFFICIAL_SIZES = {"vit_b": (768, 12, 12), "vit_l": (1024, 24, 16), "vit_h": (1280, 32, 16)}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def net(checkpoint: Path) -> OfficialSam:
-    return load_official_sam(read_checkpoint(checkpoint), checkpoint)[0]
+    return load_official_sam(state_of(read_checkpoint(checkpoint)), checkpoint)[0]
 
 
 @pytest.mark.parametrize("name", OFFICIAL_SIZES)
@@ -39,13 +39,12 @@ def test_the_registrys_networks_are_recognised_by_their_tensors(name: str) -> No
         sizes = sizes_of(published, Path("x.pth"))
         ours = OfficialSam(sizes).state_dict()
     assert sizes.name == name
-    assert (sizes.width, sizes.depth, sizes.heads) == OFFICIAL_SIZES[name]
-    assert (sizes.side_px, sizes.window) == (1024, 14)
+    assert sizes == OFFICIAL_SIZES[name]
     assert {key: value.shape for key, value in ours.items()} == {key: value.shape for key, value in published.items()}
 
 
 def test_sizes_are_those_the_file_was_made_with(checkpoint: Path) -> None:
-    assert load_official_sam(read_checkpoint(checkpoint), checkpoint)[1] == SMALL
+    assert load_official_sam(state_of(read_checkpoint(checkpoint)), checkpoint)[1] == SMALL
 
 
 def test_pictures_are_normalised_as_published_and_padding_is_zero(net: OfficialSam) -> None:
@@ -91,10 +90,12 @@ def test_a_checkpoint_of_another_size_has_no_official_name() -> None:
     ("write", "sentence"),
     [
         pytest.param(
-            lambda path: path.write_bytes(b"no checkpoint"), "cannot be read as a PyTorch checkpoint", id="text"
+            lambda path: path.write_bytes(b"no checkpoint"),
+            "cannot be read as a checkpoint",
+            id="text",
         ),
-        pytest.param(lambda path: path.write_bytes(b""), "cannot be read as a PyTorch checkpoint", id="empty"),
-        pytest.param(lambda path: torch.save(SamPredictor, path), "cannot be read as a PyTorch checkpoint", id="code"),
+        pytest.param(lambda path: path.write_bytes(b""), "cannot be read as a checkpoint", id="empty"),
+        pytest.param(lambda path: torch.save(SamPredictor, path), "cannot be read as a checkpoint", id="code"),
         pytest.param(lambda path: torch.save({"model": {}}, path), "keys must begin with image_encoder", id="wrapped"),
         pytest.param(lambda path: torch.save(torch.zeros(3), path), "keys must begin with image_encoder", id="tensor"),
         pytest.param(lambda path: _save_changed(path, drop=True), "differs from Segment Anything", id="key missing"),
@@ -105,7 +106,7 @@ def test_other_files_are_refused(tmp_path: Path, write: Callable[[Path], object]
     path = tmp_path / "x.pth"
     write(path)
     with pytest.raises(CheckpointError, match=sentence) as refused:
-        load_official_sam(read_checkpoint(path), path)
+        load_official_sam(state_of(read_checkpoint(path)), path)
     assert str(refused.value).startswith(str(path))
     assert "\n" not in str(refused.value)
 

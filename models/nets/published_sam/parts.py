@@ -1,28 +1,18 @@
-"""What the published Segment Anything networks share: pixels, prompt encoder, mask decoder and checkpoints."""
+"""What the published Segment Anything networks share: pixels, prompt encoder and mask decoder."""
 
 from __future__ import annotations
-
-import pickle
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
 from torch import nn
 
 from models.nets.compact_sam import MASK_LEVELS
-from weaksam.errors import UserError
 
 # https://github.com/facebookresearch/segment-anything/blob/dca509fe/segment_anything/build_sam.py#L103
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
 FILL_RGB = (124, 116, 104)
 DECODER_HEADS = 8
-
-
-class CheckpointError(UserError):
-    """A file that is no checkpoint of a published network; the message names it and the remedy."""
 
 
 class PublishedPixels(nn.Module):
@@ -69,39 +59,3 @@ def build_heads(
         iou_head_hidden_dim=channels,
     )
     return prompt_encoder, mask_decoder
-
-
-def read_checkpoint(path: Path) -> Any:
-    """Read a PyTorch file as plain tensors: nothing in it is executed.
-
-    Raises:
-        CheckpointError: the file is damaged, or holds anything but tensors.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise CheckpointError(
-            f"{path} cannot be read as a PyTorch checkpoint of plain tensors ({reason}): "
-            "give a file such as `weaksam weights pull sam-vit-b` brings"
-        ) from error
-
-
-def load_exactly(net: nn.Module, state: Mapping[str, torch.Tensor], path: Path, name: str) -> None:
-    """Load tensors whose names and shapes must be those of the network.
-
-    Raises:
-        CheckpointError: it lists what is missing, unknown or of another shape.
-    """
-    try:
-        # The file's tensors become the network's own: ViT-H alone is 2.5 GB.
-        net.load_state_dict(state, assign=True)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{path} differs from {name} ({_one_line(error)}): give an unchanged checkpoint"
-        ) from error
-
-
-def _one_line(error: Exception) -> str:
-    """Return the beginning of torch's list of misfits, which may have hundreds of lines."""
-    return " ".join(str(error).split())[:200]

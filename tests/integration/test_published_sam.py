@@ -1,4 +1,4 @@
-"""EdgeTAM in its official layout, exported and served: its finer maps travel from encoder to decoder by name."""
+"""Published segmenters in their official layouts, exported and served: finer maps travel to the decoder by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from deploy.export.bundle import export_bundle, open_sam
+from deploy.export.bundle import export_bundle
+from deploy.export.sam_settings import licence_of
+from deploy.export.sam_sources import open_sam
 from models.bundle import Bundle, load_bundle
 from models.config import load_config
 from models.labels import Label, LabelSet
@@ -18,9 +20,10 @@ from models.masks import decode_rle
 from models.run_folder import open_run
 from models.settings import BundleConfig
 from service.app import create_app
-from tests.support.edge_tam import random_edge_tam, write_edge_tam
 from tests.support.live_server import live_server
+from tests.support.mobile_sam import random_mobile_sam, write_mobile_sam
 from tests.support.official_sam import write_random_runs
+from tests.support.sam2 import random_sam2, write_sam2
 from tests.support.service_parts import tiny_settings
 from tests.support.tiny_bundle import encoded, write_tiny_bundle
 from training.data.tagged import TaggedImage
@@ -35,10 +38,26 @@ CAM_SIDE, SIDE_PX = 64, 128
 EASY = ["prompts.grid_min_iou=-99", "prompts.grid_min_stability=-99", "prompts.grid_sides=[4]"]
 
 
+FINE = (("fine_4", ("B", 32, 32, 32)), ("fine_8", ("B", 64, 16, 16)))
+
+
+@pytest.fixture(scope="module", params=["edgetam", "sam2-tiny", "mobilesam"])
+def kind(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+def write_checkpoint(path: Path, kind: str) -> Path:
+    """Save a random network of a kind as its authors do."""
+    if kind == "mobilesam":
+        return write_mobile_sam(path, random_mobile_sam(SIDE_PX))
+    return write_sam2(path, random_sam2(kind, SIDE_PX))
+
+
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    folder = tmp_path_factory.mktemp("edgetam")
-    checkpoint = write_edge_tam(folder / "edgetam.pt", random_edge_tam(SIDE_PX))
+def bundle(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp(kind)
+    checkpoint = write_checkpoint(folder / f"{kind}.pt", kind)
     torch.manual_seed(5)
     cam, wsod = write_random_runs(folder, LABELS, CAM_SIDE)
     config = load_config(BundleConfig, BUNDLE_CONFIG, EASY)
@@ -47,19 +66,16 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return load_bundle(folder / "bundle")
 
 
-def test_the_graphs_keep_the_contract_and_agree_with_torch(bundle: Bundle) -> None:
+def test_the_graphs_keep_the_contract_and_agree_with_torch(bundle: Bundle, kind: str) -> None:
     encoder, decoder = bundle.graphs["sam_encoder"], bundle.graphs["sam_decoder"]
-    assert [(t.name, t.shape) for t in encoder.outputs] == [
-        ("embedding", ("B", 256, 8, 8)),
-        ("fine_4", ("B", 32, 32, 32)),
-        ("fine_8", ("B", 64, 16, 16)),
-    ]
-    assert bundle.decoder_features == ("embedding", "fine_4", "fine_8")
+    fine = () if kind == "mobilesam" else FINE
+    assert [(t.name, t.shape) for t in encoder.outputs] == [("embedding", ("B", 256, 8, 8)), *fine]
+    assert bundle.decoder_features == ("embedding", *(name for name, _ in fine))
     assert [(t.name, t.shape) for t in decoder.outputs][-1] == ("logits", ("P", 3, 32, 32))
     assert decoder.max_abs_difference["iou"] < 1e-3
     record = bundle.provenance["runs"]["sam"]
-    assert (record["checkpoint"], record["kind"]) == ("edgetam.pt", "edgetam")
-    assert "edgetam" in bundle.provenance["licences"]
+    assert (record["checkpoint"], record["kind"]) == (f"{kind}.pt", kind)
+    assert licence_of(kind).items() <= bundle.provenance["licences"].items()
 
 
 def test_it_is_served_and_its_finer_maps_are_cached(bundle: Bundle) -> None:
@@ -81,9 +97,9 @@ def test_training_proposes_with_it(bundle: Bundle, tmp_path: Path) -> None:
     assert len(proposal_set.proposals)
 
 
-def test_a_bundle_gets_another_segmenter(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_bundle_gets_another_segmenter(tmp_path: Path) -> None:
     small = write_tiny_bundle(_made(tmp_path / "tiny"))
-    checkpoint = write_edge_tam(tmp_path / "edgetam.pt", random_edge_tam(SIDE_PX))
+    checkpoint = write_checkpoint(tmp_path / "edgetam.pt", "edgetam")
     options = [
         "--bundle",
         str(small.folder),
@@ -99,7 +115,7 @@ def test_a_bundle_gets_another_segmenter(bundle: Bundle, tmp_path: Path) -> None
     made = load_bundle(tmp_path / "new")
     assert (made.name, made.version, made.labels) == (small.name, "2", small.labels)
     assert (made.graphs["wsod"], made.thresholds) == (small.graphs["wsod"], small.thresholds)
-    assert (made.side_px, made.decoder_features) == (SIDE_PX, bundle.decoder_features)
+    assert (made.side_px, made.decoder_features) == (SIDE_PX, ("embedding", "fine_4", "fine_8"))
     # Twice the side: twice the window. SAM 2's published thresholds.
     assert made.prompts.peak_window_px == 2 * small.prompts.peak_window_px
     assert (made.prompts.grid_min_iou, made.prompts.grid_min_stability) == (0.8, 0.95)

@@ -1,7 +1,8 @@
-"""EdgeTAM: its checkpoint's layout, and the same outputs as Hugging Face's network with the same weights."""
+"""SAM 2 and EdgeTAM: layouts of checkpoints, and the outputs of Hugging Face's networks with the same weights."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +10,25 @@ import pytest
 import torch
 
 from models.nets.backbone import pack_embedding
-from models.nets.edge_tam import EdgeTam, is_edge_tam, load_edge_tam
 from models.nets.many_prompts import decode_many
-from models.nets.published import FILL_RGB, PIXEL_MEAN, PIXEL_STD, CheckpointError, read_checkpoint
-from tests.support.edge_tam import official_state, random_edge_tam, reference_of, write_edge_tam
+from models.nets.published_sam.checkpoint_files import CheckpointError
+from models.nets.published_sam.open_published import open_published
+from models.nets.published_sam.parts import FILL_RGB, PIXEL_MEAN, PIXEL_STD
+from models.nets.published_sam.sam2 import TRUNKS, Sam2, load_sam2, sam2_kind
+from tests.support.sam2 import official_state, random_sam2, reference_of, write_sam2
 
 SIDE_PX = 128
 
 
+@pytest.fixture(scope="module", params=["edgetam", "sam2-tiny"])
+def kind(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
 @pytest.fixture(scope="module")
-def net() -> EdgeTam:
-    return random_edge_tam(SIDE_PX)
+def net(kind: str) -> Sam2:
+    return random_sam2(kind, SIDE_PX)
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +37,20 @@ def image() -> torch.Tensor:
     return torch.from_numpy(rng.integers(0, 256, (1, SIDE_PX, SIDE_PX, 3), np.uint8))
 
 
-def test_the_official_names_are_those_of_the_published_file(net: EdgeTam) -> None:
-    """A few of each part, as facebookresearch/EdgeTAM's modules name them."""
-    assert official_state(net).keys() >= {
-        "image_encoder.trunk.body.stem.conv1.c.weight",
+def test_the_official_names_are_those_of_the_published_file(net: Sam2, kind: str) -> None:
+    """A few of each part, as the modules of facebookresearch/EdgeTAM and facebookresearch/sam2 name them."""
+    encoder = {
+        "edgetam": {"image_encoder.trunk.body.stem.conv1.c.weight"},
+        "sam2-tiny": {
+            "image_encoder.trunk.pos_embed_window",
+            "image_encoder.trunk.patch_embed.proj.weight",
+            "image_encoder.trunk.blocks.1.norm1.bias",
+            "image_encoder.trunk.blocks.1.proj.weight",
+            "image_encoder.trunk.blocks.11.attn.qkv.weight",
+            "image_encoder.trunk.blocks.11.mlp.layers.1.bias",
+        },
+    }
+    assert official_state(net).keys() >= encoder[kind] | {
         "image_encoder.neck.convs.3.conv.weight",
         "no_mem_embed",
         "sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix",
@@ -47,38 +66,43 @@ def test_the_official_names_are_those_of_the_published_file(net: EdgeTam) -> Non
     }
 
 
-def test_a_checkpoint_is_read_whole(net: EdgeTam, tmp_path: Path) -> None:
-    checkpoint = read_checkpoint(write_edge_tam(tmp_path / "x.pt", net))
-    assert is_edge_tam(checkpoint)
-    loaded = load_edge_tam(checkpoint, tmp_path / "x.pt", SIDE_PX)
+@pytest.mark.parametrize("kind", TRUNKS)
+def test_every_size_is_recognised_by_its_tensors(kind: str) -> None:
+    with torch.device("meta"):
+        assert sam2_kind(official_state(Sam2(kind))) == kind
+
+
+def test_a_checkpoint_is_read_whole(net: Sam2, kind: str, tmp_path: Path) -> None:
+    opened = open_published(write_sam2(tmp_path / "x.pt", net), SIDE_PX)
+    assert opened.kind == kind
     for name, tensor in net.state_dict().items():
-        assert torch.equal(loaded.state_dict()[name], tensor), name
+        assert torch.equal(opened.net.state_dict()[name], tensor), name
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        pytest.param({"no_mem_embed": None}, r"Missing key.*no_memory", id="missing"),
-        pytest.param({"sam_mask_decoder.more": torch.zeros(1)}, r"Unexpected key.*mask_decoder\.more", id="surplus"),
-        pytest.param({"no_mem_embed": torch.zeros(1, 1, 8)}, r"no_memory", id="another shape"),
+        pytest.param({"no_mem_embed": None}, r"missing: image_encoder\.no_memory", id="missing"),
+        pytest.param({"sam_mask_decoder.more": torch.zeros(1)}, r"unknown: mask_decoder\.more", id="surplus"),
+        pytest.param({"no_mem_embed": torch.zeros(1, 1, 8)}, r"another shape: image_encoder\.no_m", id="another shape"),
     ],
 )
 def test_a_checkpoint_of_another_network_is_refused(
-    net: EdgeTam, change: dict[str, torch.Tensor | None], message: str
+    net: Sam2, kind: str, change: dict[str, torch.Tensor | None], message: str
 ) -> None:
     state = {key: tensor for key, tensor in {**official_state(net), **change}.items() if tensor is not None}
-    with pytest.raises(CheckpointError, match=rf"x\.pt differs from EdgeTAM .*{message}"):
-        load_edge_tam({"model": state}, Path("x.pt"), SIDE_PX)
+    with pytest.raises(CheckpointError, match=rf"x\.pt differs from {re.escape(TRUNKS[kind].title)} .*{message}"):
+        load_sam2(state, kind, Path("x.pt"), SIDE_PX)
 
 
-def test_a_side_that_does_not_suit_is_refused(net: EdgeTam) -> None:
-    with pytest.raises(CheckpointError, match=r"side_px: is 500, EdgeTAM needs a multiple of 32"):
-        load_edge_tam({"model": official_state(net)}, Path("x.pt"), 500)
+def test_a_side_that_does_not_suit_is_refused(net: Sam2, kind: str) -> None:
+    with pytest.raises(CheckpointError, match=r"side_px: is 500, .* needs a multiple of 32"):
+        load_sam2(official_state(net), kind, Path("x.pt"), 500)
 
 
-def test_it_computes_what_the_reference_computes(net: EdgeTam, image: torch.Tensor) -> None:
+def test_it_computes_what_the_reference_computes(net: Sam2, kind: str, image: torch.Tensor) -> None:
     pytest.importorskip("transformers", reason="transformers is not installed: pip install -e '.[dev]'")
-    reference = reference_of(net)
+    reference = reference_of(net, kind)
     pixels = (image.permute(0, 3, 1, 2) - torch.tensor(PIXEL_MEAN)[:, None, None]) / torch.tensor(PIXEL_STD)[
         :, None, None
     ]
@@ -99,9 +123,9 @@ def test_it_computes_what_the_reference_computes(net: EdgeTam, image: torch.Tens
     assert iou.std() > 1e-4, "all alike would prove nothing"
 
 
-def test_boxes_are_the_references_too(net: EdgeTam, image: torch.Tensor) -> None:
+def test_boxes_are_the_references_too(net: Sam2, kind: str, image: torch.Tensor) -> None:
     pytest.importorskip("transformers", reason="transformers is not installed: pip install -e '.[dev]'")
-    reference = reference_of(net)
+    reference = reference_of(net, kind)
     corners = torch.tensor([[[10.0, 20.0], [70.0, 90.0]], [[0.0, 0.0], [128.0, 64.0]]])
     with torch.inference_mode():
         embedding, fine_4, fine_8 = net.encode(image)
@@ -114,10 +138,10 @@ def test_boxes_are_the_references_too(net: EdgeTam, image: torch.Tensor) -> None
     torch.testing.assert_close(iou, found.iou_scores[0], atol=1e-4, rtol=1e-4)
 
 
-def test_padding_is_zero_and_any_side_works(net: EdgeTam) -> None:
+def test_padding_is_zero_and_any_side_works(net: Sam2, kind: str) -> None:
     padding = torch.tensor(FILL_RGB, dtype=torch.uint8).expand(1, 4, 4, 3)
     assert not net.normalise(padding).any()
-    wider = EdgeTam(SIDE_PX + 32).eval()
+    wider = Sam2(kind, SIDE_PX + 32).eval()
     wider.load_state_dict(net.state_dict())
     with torch.inference_mode():
         embedding, fine_4, fine_8 = wider.encode(torch.zeros(2, SIDE_PX + 32, SIDE_PX + 32, 3, dtype=torch.uint8))

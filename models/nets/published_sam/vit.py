@@ -5,21 +5,16 @@ The sizes of a network are read from the shapes in its file, so that the name of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import torch
 from segment_anything.modeling import ImageEncoderViT
 from torch import nn
 
-from models.nets.published import FILL_RGB, CheckpointError, PublishedPixels, build_heads, load_exactly
-
-NAMES = {(768, 12): "vit_b", (1024, 24): "vit_l", (1280, 32): "vit_h"}
-
-State = Mapping[str, torch.Tensor]
+from models.nets.published_sam.checkpoint_files import CheckpointError, State, load_exactly
+from models.nets.published_sam.parts import FILL_RGB, PublishedPixels, build_heads
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,20 @@ class SamSizes:
 
     @property
     def name(self) -> str:
-        return NAMES.get((self.width, self.depth), f"vit of width {self.width} and depth {self.depth}")
+        names = {(sizes.width, sizes.depth): name for name, sizes in OFFICIAL_SIZES.items()}
+        return names.get((self.width, self.depth), f"vit of width {self.width} and depth {self.depth}")
+
+
+def _official(width: int, depth: int, heads: int, global_blocks: tuple[int, ...]) -> SamSizes:
+    return SamSizes(1024, 16, width, depth, heads, 14, global_blocks, channels=256, decoder_mlp=2048, mask_channels=16)
+
+
+# https://github.com/facebookresearch/segment-anything/blob/dca509fe/segment_anything/build_sam.py
+OFFICIAL_SIZES = {
+    "vit_b": _official(768, 12, 12, (2, 5, 8, 11)),
+    "vit_l": _official(1024, 24, 16, (5, 11, 17, 23)),
+    "vit_h": _official(1280, 32, 16, (7, 15, 23, 31)),
+}
 
 
 class OfficialSam(nn.Module):
@@ -93,11 +101,11 @@ class OfficialSam(nn.Module):
         return embedding
 
 
-def load_official_sam(state: object, path: Path) -> tuple[OfficialSam, SamSizes]:
+def load_official_sam(state: State, path: Path) -> tuple[OfficialSam, SamSizes]:
     """Return the network of an official checkpoint, in evaluation mode, and its sizes.
 
     Args:
-        state: as `read_checkpoint` gives it.
+        state: tensors by official names.
         path: of the checkpoint, for messages.
 
     Raises:
@@ -105,14 +113,14 @@ def load_official_sam(state: object, path: Path) -> tuple[OfficialSam, SamSizes]
     """
     sizes = sizes_of(state, path)
     net = OfficialSam(sizes)
-    load_exactly(net, cast(State, state), path, f"Segment Anything's {sizes.name}")
+    load_exactly(net, state, path, f"Segment Anything's {sizes.name}")
     return net.float().eval(), sizes
 
 
-def sizes_of(state: object, path: Path) -> SamSizes:
+def sizes_of(state: State, path: Path) -> SamSizes:
     """Return the sizes of a checkpoint's network; raises CheckpointError if its tensors fit none."""
     try:
-        return _read_sizes(state)  # type: ignore[arg-type]  # whatever the file held; what does not fit is caught
+        return _read_sizes(state)
     except (KeyError, AttributeError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
         raise CheckpointError(
             f"{path} is no Segment Anything checkpoint in the official format (looked for {error}): "

@@ -1,0 +1,58 @@
+"""Where the segmenter of a bundle may come from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from deploy.weights.download import address_in, pull_weights
+from deploy.weights.published import WEIGHTS, find_weights
+from models.bundle import DEFAULT_BUNDLE, MANIFEST, SAM_GRAPHS, Bundle, load_bundle
+from models.nets.published_sam.open_published import PublishedSam, open_published
+from models.run_folder import Run, open_run
+from weaksam.errors import UserError
+
+SamSource = Run | Bundle | PublishedSam
+WEIGHTS_DIR = Path("weights")
+WEIGHTS_URL_VARIABLE = "WEAKSAM_WEIGHTS_URL"
+
+
+def sam_path(sam: Path | None) -> Path:
+    """Return the path of a segmenter; published weights that are given by name are downloaded if need be.
+
+    Args:
+        sam: a path, or a name of `weaksam weights list`, such as ``edgetam``; None is the default bundle.
+
+    Raises:
+        UserError: there is no such path, and no such name.
+    """
+    if sam is None or sam.exists():
+        return sam or DEFAULT_BUNDLE
+    if str(sam) not in {weights.name for weights in WEIGHTS}:
+        names = ", ".join(weights.name for weights in WEIGHTS)
+        raise UserError(
+            f"sam: {sam} is no checkpoint, bundle or finished run of `weaksam train sam`, and no name of published "
+            f"weights: {names}"
+        )
+    weights, mirror = find_weights(str(sam)), os.environ.get(WEIGHTS_URL_VARIABLE)
+    return pull_weights(weights, WEIGHTS_DIR, url=address_in(mirror, weights) if mirror else None)
+
+
+def open_sam(sam: Path | None, side_px: int | None = None) -> SamSource:
+    """Open the SAM to export: a training's folder, a bundle (by default the default one), or a published checkpoint.
+
+    It knows no classes, so that every set of classes can be served with the same one.
+
+    Args:
+        sam: as `sam_path` takes it.
+        side_px: side of the input in place of the published one, for networks whose weights do not depend on it.
+
+    Raises:
+        UserError: there is no such segmenter, or the side does not suit it.
+    """
+    path = sam_path(sam)
+    if path.is_file():
+        return open_published(path, side_px)
+    if side_px is not None:
+        raise UserError(f"side_px: {path} has a side of its own, leave it out")
+    return load_bundle(path, SAM_GRAPHS) if (path / MANIFEST).is_file() else open_run(path, "sam")

@@ -1,0 +1,1 @@
+"""Published promptable segmenters, read from their official checkpoints."""
