@@ -57,7 +57,7 @@ def find_peaks(
         map_kinds: names of the K kinds.
     """
     stride = side_px / maps_kchw.shape[-1]
-    rows, columns = (max(1, int(np.ceil(length / stride))) for length in valid_hw)
+    rows, columns = valid_cells_hw(valid_hw, stride)
     found = []
     for label in class_indices:
         heads: list[Peak] = []
@@ -74,6 +74,21 @@ def find_peaks(
         np.array([label for label, _ in found], np.int64),
         np.array([peak.value for _, peak in found], np.float32),
     )
+
+
+def valid_cells_hw(valid_hw: tuple[int, int], stride: float) -> tuple[int, int]:
+    """Return how many rows and columns of a map hold the image; cells are ``stride`` pixels of the input apart."""
+    rows, columns = (max(1, int(np.ceil(length / stride))) for length in valid_hw)
+    return rows, columns
+
+
+def normalise(map_hw: Float32) -> Float32:
+    """Return a map [h,w] stretched to 0..1; a flat one becomes zero."""
+    low, high = float(map_hw.min()), float(map_hw.max())
+    if high - low < 1e-6:
+        return np.zeros_like(map_hw)
+    stretched: Float32 = (map_hw - low) / (high - low)
+    return stretched
 
 
 def merge_peaks(peaks: Sequence[Peak], clusters_share: float) -> list[Peak]:
@@ -104,10 +119,9 @@ def _map_peaks(map_hw: Float32, stride: float, window_px: int, settings: PromptS
         # Cubic, for the summit of a bilinear surface never leaves the middle of a cell.
         map_hw = np.asarray(cv2.resize(map_hw, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
         stride = 1.0
-    low, high = float(map_hw.min()), float(map_hw.max())
-    if high - low < 1e-6:
+    normalised = normalise(map_hw)
+    if not normalised.any():
         return []
-    normalised = (map_hw - low) / (high - low)
     window = max(3, round(window_px / stride) | 1)
     highest = cv2.dilate(normalised, np.ones((window, window), np.uint8))
     rows, columns = np.nonzero((normalised >= highest) & (normalised >= settings.peak_min_value))

@@ -23,6 +23,10 @@ class PromptBatch:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __getitem__(self, index: int) -> PromptBatch:
+        """Return one prompt, as a batch."""
+        return PromptBatch(self.coords[index : index + 1], self.labels[index : index + 1])
+
 
 @dataclass(frozen=True)
 class DecodedBatch:

@@ -7,7 +7,7 @@ training loop drives it with a plain call and the service with an awaited one.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -64,10 +64,19 @@ class Proposals:
 
 @dataclass(frozen=True)
 class ProposalSet:
-    """Proposals with the prompts they came from: prompt number ``proposals.prompts[i]`` repeats mask i."""
+    """Proposals with the prompts they came from: prompt number ``proposals.prompts[i]`` repeats mask i.
+
+    Attributes:
+        proposals: the masks that were kept, best first.
+        prompts: in the order of the decoder's runs.
+        peak_prompts: number of prompts that peaks asked for; they come first.
+        dropped: masks good enough to keep that lost their place to a near-duplicate or to the limit.
+    """
 
     proposals: Proposals
     prompts: tuple[PromptBatch, ...]
+    peak_prompts: int
+    dropped: Proposals
 
 
 Proposing = Generator[PromptBatch, DecodedBatch, ProposalSet]
@@ -110,6 +119,7 @@ def propose(
         yield from ask(point_prompts(points_xy), True)
     for label in grouped[: settings.max_prompts - len(points_xy)]:
         yield from ask(group_prompt(_strongest(peaks, int(label), settings.peak_max_count)), True)
+    peak_prompts = sum(map(len, prompts))
     grids = [grid_points(side, valid_hw) for side in settings.grid_sides]
     for points_xy in grids if map_points_xy is None else [map_points_xy]:
         open_xy = _uncovered(points_xy, pool, valid_hw, settings)
@@ -121,7 +131,12 @@ def propose(
     near_xy = _promising(pool, valid_hw, settings)[: max(0, settings.max_prompts - sum(map(len, prompts)))]
     if len(near_xy):
         yield from ask(point_prompts(near_xy), False)
-    return ProposalSet(_select(_concat(pool), valid_hw, settings), tuple(prompts))
+    masks = _concat(pool)
+    kept = nms(masks.boxes_xyxy, masks.predicted_iou, settings.duplicate_iou)[: settings.max_proposals]
+    dropped = np.setdiff1d(np.arange(len(masks)), kept)
+    return ProposalSet(
+        _clipped(masks[kept], valid_hw), tuple(prompts), peak_prompts, _clipped(masks[dropped], valid_hw)
+    )
 
 
 def run_proposing(proposing: Proposing, decode: Decode, buckets: Sequence[int]) -> ProposalSet:
@@ -146,7 +161,7 @@ def prompt_of(prompts: Sequence[PromptBatch], index: int) -> PromptBatch:
     """Return the single prompt number ``index`` in the order of the decoder's runs."""
     for batch in prompts:
         if index < len(batch):
-            return PromptBatch(batch.coords[index : index + 1], batch.labels[index : index + 1])
+            return batch[index]
         index -= len(batch)
     raise ValueError(f"prompt index is {index} past the last prompt")
 
@@ -229,13 +244,8 @@ def _thinned(points_xy: Float32, max_count: int) -> Float32:
     return thinned
 
 
-def _select(masks: Proposals, valid_hw: tuple[int, int], settings: PromptSettings) -> Proposals:
-    """Return the best masks by predicted IoU, near-duplicates dropped, at most ``max_proposals``."""
-    kept = nms(masks.boxes_xyxy, masks.predicted_iou, settings.duplicate_iou)[: settings.max_proposals]
-    selected = masks[kept]
-    columns = [getattr(selected, field.name) for field in fields(Proposals)]
-    columns[0] = clip_boxes(selected.boxes_xyxy, valid_hw)
-    return Proposals(*columns)
+def _clipped(masks: Proposals, valid_hw: tuple[int, int]) -> Proposals:
+    return replace(masks, boxes_xyxy=clip_boxes(masks.boxes_xyxy, valid_hw))
 
 
 def _concat(parts: Sequence[Proposals]) -> Proposals:

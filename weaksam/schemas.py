@@ -21,6 +21,7 @@ Effort = Literal["fast", "full"]
 # The texts that pydantic reads as true or false, in capitals or not.
 FLAG = "^(?:0|1|[oO][nN]|[oO][fF][fF]|[tT]([rR][uU][eE])?|[fF]([aA][lL][sS][eE])?|[yY]([eE][sS])?|[nN][oO]?)$"
 TagStatus = Literal["found", "not_found", "unknown"]
+PromptFate = Literal["kept", "dropped", "poor"]
 LossStage = Literal["classifier", "proposals", "score", "limit"]
 MAX_TAG_CHARACTERS = 200
 TagText = Annotated[str, Field(max_length=MAX_TAG_CHARACTERS)]
@@ -53,7 +54,7 @@ class DetectOptions(MaskOptions):
     )
     explain: bool = Field(
         False,
-        description="Also return the peaks and proposals behind the result; implies effort=full.",
+        description="Also return the heat maps, peaks, prompts and proposals behind the result; implies effort=full.",
         json_schema_extra=_flag,
     )
     unknown_tags: Literal["error", "skip"] = Field(
@@ -156,6 +157,18 @@ class ProposalRow(Document):
     predicted_iou: float
     stability: float
     from_peak: bool = Field(description="True if a peak prompted it, false if the grid did.")
+    prompt: int = Field(description="Index in `prompts` of the prompt that it came from.")
+
+
+class PromptRow(Document):
+    """A prompt that the segmenter's decoder was asked, and what became of its masks."""
+
+    points_xy: tuple[tuple[float, float], ...] = Field(description="x, y in pixels of the upright image.")
+    from_peak: bool = Field(description="True if peaks asked for it, false if the grid or the prompt map did.")
+    fate: PromptFate = Field(
+        description="`kept`: a mask of it is among `proposals`. `dropped`: its masks are near-duplicates of better "
+        "ones, or beyond the limit. `poor`: the decoder trusts none of its masks."
+    )
 
 
 class TagExplanation(Document):
@@ -165,6 +178,9 @@ class TagExplanation(Document):
     classifier_score: float
     classifier_threshold: float
     min_score: float = Field(description="The score threshold that was applied.")
+    cam_png_base64: str = Field(
+        description="Its class activation map: a grey PNG over the whole image, 255 where it is highest."
+    )
     peaks: tuple[PeakRow, ...]
     proposal_scores: tuple[float, ...] = Field(description="One for each of `proposals`.")
 
@@ -172,7 +188,11 @@ class TagExplanation(Document):
 class Explanation(Document):
     """The evidence behind a result."""
 
-    proposals: tuple[ProposalRow, ...]
+    prompts: tuple[PromptRow, ...] = Field(description="In the order in which they were asked.")
+    proposals: tuple[ProposalRow, ...] = Field(description="The boxes that were scored.")
+    dropped: tuple[ProposalRow, ...] = Field(
+        description="Boxes that lost their place to a near-duplicate or to the limit."
+    )
     tags: tuple[TagExplanation, ...]
 
 

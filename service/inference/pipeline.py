@@ -121,12 +121,11 @@ class Pipeline:
             masks = await renderer.render(selection.returned, options)
         # The classifier's scores matter only to a tag that was lost, and to an explanation.
         lost = not set(classes) <= set(selection.returned.labels.tolist())
-        tag_scores = (await features.class_maps()).tag_scores if lost or options.explain else None
-        evidence = collect_evidence(self.bundle, tag_scores, scored, selection)
+        class_maps = await features.class_maps() if lost or options.explain else None
+        evidence = collect_evidence(self.bundle, class_maps.tag_scores if class_maps else None, scored, selection)
         explanation = None
-        if options.explain:
-            assert tag_scores is not None
-            explanation = explain(self.bundle, letterbox, tag_scores, scored, selection)
+        if options.explain and class_maps:
+            explanation = await asyncio.to_thread(explain, self.bundle, letterbox, class_maps, scored, selection)
         return DetectResult(
             image=ImageInfo(width=image.size_hw[1], height=image.size_hw[0], sha256=image.sha256),
             detections=self._detections(image, selection.returned, letterbox, masks),

@@ -117,14 +117,16 @@ class ScoredProposals:
     @property
     def nbytes(self) -> int:
         own = self.scores.nbytes + self.deltas.nbytes
-        return own + sum(map(_nbytes, (self.peaks, self.proposals, *self.proposal_set.prompts)))
+        return own + sum(
+            map(_nbytes, (self.peaks, self.proposals, self.proposal_set.dropped, *self.proposal_set.prompts))
+        )
 
     @staticmethod
     def empty(classes: int) -> ScoredProposals:
         """Return what is known if no class is requested."""
         nothing = np.zeros(0, np.float32)
         peaks = Peaks(nothing.reshape(0, 2), nothing.astype(np.int64), nothing)
-        proposal_set = ProposalSet(Proposals.empty(), ())
+        proposal_set = ProposalSet(Proposals.empty(), (), 0, Proposals.empty())
         return ScoredProposals(peaks, proposal_set, nothing.reshape(0, classes), nothing.reshape(0, 1, 4))
 
 

@@ -1,11 +1,9 @@
 // What people do on the page: each action changes the state, and asks the service where it must.
 
-import { detect, fetchLabels, Problem, segment } from "./api.js";
-import { bestLevel, newObject, promptOf, withMasks } from "./correction.js";
-import { redo, undo } from "./history.js";
-import { shapeOf } from "./mask_shapes.js";
-import { holds } from "./rle.js";
+import { detect, fetchLabels, Problem } from "./api.js";
+import { createEditing } from "./editing.js";
 import * as steps from "./state.js";
+import { createWork } from "./work.js";
 
 /**
  * Return the actions on a store.
@@ -15,34 +13,11 @@ import * as steps from "./state.js";
 export function createActions(store, source, announce) {
   const blobs = new Map(); // id of an item -> its image file
   let shown = { id: null, bitmap: null }; // decoded images are large, so only the shown one is kept
-  const running = new Map(); // what runs for an item, so that the next run of its kind ends it
-
   const get = store.get;
   const update = store.update;
   const current = () => steps.currentItem(get());
+  const { run, stop, showProblem } = createWork(store);
   const changeItem = (id, change) => update((state) => steps.changeItem(state, id, change));
-
-  /** Run work of one kind for an item, in place of what runs of that kind; a refusal is shown. */
-  async function run(kind, id, work) {
-    const name = `${kind} ${id}`;
-    running.get(name)?.abort();
-    const control = new AbortController();
-    running.set(name, control);
-    try {
-      await work(control.signal);
-    } catch (error) {
-      if (error.name !== "AbortError") showProblem(error);
-    } finally {
-      if (running.get(name) === control) running.delete(name);
-    }
-    return !control.signal.aborted;
-  }
-
-  function showProblem(error) {
-    if (!(error instanceof Problem)) console.error(error);
-    const problem = error instanceof Problem ? error : new Problem({ title: "The page has a fault", detail: String(error), code: "page_fault" });
-    update((state) => ({ ...state, problem }));
-  }
 
   const dismissProblem = () => update((state) => ({ ...state, problem: null }));
 
@@ -57,6 +32,7 @@ export function createActions(store, source, announce) {
       const { labels, bundle } = await fetchLabels();
       update((state) => ({ ...state, labels, bundle, newLabel: state.newLabel ?? labels[0]?.name ?? null, problem: null }));
     } catch (error) {
+      if (error.code === "unauthorized") update((state) => ({ ...state, needsKey: true }));
       showProblem(error);
     }
   }
@@ -177,101 +153,16 @@ export function createActions(store, source, announce) {
     if (explains()) explain();
   }
 
-  const select = (objectId) => update((state) => ({ ...state, selectedId: objectId }));
+  /** Note that what was done to these images is saved. */
+  const markSaved = (ids) =>
+    ids.forEach((id) => changeItem(id, ({ history }) => ({ savedSteps: history.past.length })));
 
-  function selectNext(by) {
-    const objects = steps.objectsOf(current());
-    if (!objects.length) return;
-    const index = objects.findIndex(({ id }) => id === get().selectedId);
-    const next = objects[(index + by + objects.length) % objects.length] ?? objects[0];
-    select(next.id);
-    announce(`${next.label} selected, ${objects.indexOf(next) + 1} of ${objects.length}.`);
-  }
-
-  const setTool = (tool) => update((state) => ({ ...state, tool }));
-
-  /** Let the next click or box begin an object of its own. */
-  function beginObject() {
-    update((state) => ({ ...state, selectedId: null, tool: state.tool === "box" ? "box" : "add" }));
-    announce(`The next click or box begins a new ${get().newLabel}.`);
-  }
-
-  function click(pointXy, off) {
-    const { tool } = get();
-    if (tool === "select" && !off) return select(objectAt(pointXy));
-    return correct((object) => ({ ...object, clicks: [...object.clicks, [...pointXy.map(tenths), off || tool === "remove" ? 0 : 1]] }));
-  }
-
-  const box = (boxXyxy) => correct((object) => ({ ...object, promptBox: boxXyxy.map(tenths), clicks: [] }));
-
-  // The smallest of the masks that hold the point: a small thing on a large one can be reached.
-  function objectAt(pointXy) {
-    const under = steps.objectsOf(current()).filter(({ mask, box_xyxy: boxXyxy }) => {
-      const shape = shapeOf(mask);
-      return shape ? holds(shape.crop, pointXy) : boxXyxy && inBox(boxXyxy, pointXy);
-    });
-    return under.sort((a, b) => sizeOf(a) - sizeOf(b))[0]?.id ?? null;
-  }
-
-  async function correct(change) {
-    const item = current();
-    if (!item || !blobs.has(item.id)) return;
-    const before = steps.selectedObject(get());
-    const object = change(before ?? newObject(get().newLabel));
-    const prompt = promptOf(object);
-    if (!prompt.box && !prompt.points.some(([, , label]) => label)) {
-      announce("Select an object first, or click on one.");
-      return;
-    }
-    await run("segment", item.id, async (signal) => {
-      const image = { blob: blobs.get(item.id), sha256: item.image?.sha256 ?? null };
-      const { masks, image: seen } = await segment(image, prompt, signal);
-      take(item.id, seen, withMasks(object, masks, bestLevel(masks, object.clicks)), before === null);
-    });
-  }
-
-  function take(id, image, object, isNew) {
-    update((state) => {
-      const known = steps.changeItem(state, id, (item) => ({ image: item.image ?? image, bundle: item.bundle ?? state.bundle, status: "ready" }));
-      const changed = isNew ? steps.editObjects(known, id, (objects) => [...objects, object]) : steps.replaceObject(known, id, object);
-      return { ...changed, selectedId: object.id };
-    });
-    announce(`${object.label}: mask ${isNew ? "added" : "corrected"}.`);
-  }
-
-  /** Show the next of the masks that the last clicks may mean. */
-  function nextLevel() {
-    const object = steps.selectedObject(get());
-    if (!object?.levels.length) return;
-    const level = (object.level + 1) % object.levels.length;
-    update((state) => steps.replaceObject(state, state.currentId, withMasks(object, object.levels, level)));
-    announce(`Mask ${level + 1} of ${object.levels.length}.`);
-  }
-
-  function remove(objectId = get().selectedId) {
-    const object = steps.objectsOf(current()).find(({ id }) => id === objectId);
-    if (!object) return;
-    update((state) => steps.deleteObject(state, state.currentId, objectId));
-    announce(`${object.label} deleted. Control Z brings it back.`);
-  }
-
-  const relabel = (objectId, label) => update((state) => steps.relabelObject(state, state.currentId, objectId, label));
-
-  const step = (change) => () => {
-    if (!current()) return;
-    running.get(`segment ${get().currentId}`)?.abort();
-    changeItem(get().currentId, ({ history }) => ({ history: change(history) }));
-  };
+  const bitmap = () => (shown.id === get().currentId ? shown.bitmap : null);
 
   return {
-    start, loadLabels, dismissProblem, showProblem, addFiles, show, showNext, reload, setTags, find, useTagsEverywhere, setMinScore, setLayer,
-    select, selectNext, setTool, beginObject, click, box, nextLevel, remove, relabel,
-    undo: step(undo),
-    redo: step(redo),
-    setNewLabel: (label) => update((state) => ({ ...state, newLabel: label })),
-    toggleMasks: () => update((state) => ({ ...state, masksShown: !state.masksShown })),
-    markSaved: () => update((state) => ({ ...state, items: state.items.map((item) => ({ ...item, savedSteps: item.history.past.length })) })),
-    bitmap: () => (shown.id === get().currentId ? shown.bitmap : null),
+    ...createEditing({ store, run, stop, announce, bitmap, blobOf: (id) => blobs.get(id) }),
+    start, loadLabels, dismissProblem, showProblem, addFiles, show, showNext, reload, setTags, find, useTagsEverywhere, setMinScore, setLayer, bitmap,
+    markSaved,
   };
 }
 
@@ -292,7 +183,3 @@ const foundWords = ({ detections, tags }) => {
   const lost = tags.filter(({ status }) => status !== "found").map(({ tag }) => tag);
   return `${detections.length === 1 ? "One object" : `${detections.length} objects`} found.${lost.length ? ` Not found: ${lost.join(", ")}.` : ""}`;
 };
-
-const tenths = (value) => Math.round(value * 10) / 10;
-const inBox = ([x0, y0, x1, y1], [x, y]) => x >= x0 && x < x1 && y >= y0 && y < y1;
-const sizeOf = ({ box_xyxy: [x0, y0, x1, y1] }) => (x1 - x0) * (y1 - y0);

@@ -1,10 +1,14 @@
-// From clicks on the image to the next mask of an object.
+// From clicks and brush strokes on the image to the next mask of an object.
 
-import { decodeMask, holds } from "./rle.js";
+import { combined, iouOf } from "./mask_edit.js";
+import { decodeMask, encodeMask, holds } from "./rle.js";
+
+// A click shall mend a mask: a part that changes more of it than this leaves of its IoU is another object.
+const MIN_KEPT_IOU = 0.55;
 
 /** Return an object that holds nothing yet, for clicks or a box to fill. */
 export const newObject = (label) => ({
-  id: `own-${crypto.randomUUID()}`,
+  id: `own-${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`,
   label,
   score: 1,
   box_xyxy: null,
@@ -12,6 +16,7 @@ export const newObject = (label) => ({
   mask_score: null,
   source: "person",
   touched: true,
+  painted: false,
   clicks: [],
   promptBox: null,
   levels: [],
@@ -19,31 +24,67 @@ export const newObject = (label) => ({
 });
 
 /**
- * Return what `POST /segment` is asked for an object. The box of a detection goes along while all clicks on the object
- * lie in it: the clicks then say what is wrong within it.
+ * Return what `POST /segment` is asked about a whole object, or null if there is nothing to ask.
+ *
+ * The box of a detection goes along while all clicks on the object lie in it: the clicks then say what is wrong within
+ * it. A mask that was painted by hand is not asked about again, for the service does not know it.
  */
-export function promptOf({ clicks, promptBox, box_xyxy: boxXyxy, source }) {
+export function promptOf({ clicks, promptBox, box_xyxy: boxXyxy, source, painted }) {
+  if (painted) return null;
   const box = promptBox ?? (source === "person" ? null : boxXyxy);
   const fits = box && clicks.every(([x, y, label]) => !label || inBox(box, [x, y]));
-  return { points: clicks, box: fits ? box : null };
+  return fits || clicks.some(([, , label]) => label) ? { points: clicks, box: fits ? box : null } : null;
 }
+
+/** Return what `POST /segment` is asked about the part of an object that the last click shows. */
+export const partPrompt = ({ clicks }) => ({ points: [[...clicks.at(-1).slice(0, 2), 1]], box: null });
 
 const inBox = ([x0, y0, x1, y1], [x, y]) => x >= x0 && x < x1 && y >= y0 && y < y1;
 
-/**
- * Return the index of the mask that agrees with most clicks; among equals, the surest.
- * @param {object[]} masks  of a response of `POST /segment`, the surest first
- */
-export function bestLevel(masks, clicks) {
-  const agreements = masks.map(({ mask }) => {
-    const crop = mask && decodeMask(mask);
-    return crop ? clicks.filter(([x, y, label]) => holds(crop, [x, y]) === (label === 1)).length : -1;
+/** Return the object's mask with each of the parts added or taken away, as the last click says. */
+export function withParts({ mask, clicks }, parts) {
+  const current = mask && decodeMask(mask);
+  if (!current) return [];
+  return parts.flatMap(({ mask: partMask, predicted_iou }) => {
+    const part = partMask && decodeMask(partMask);
+    const whole = part && combined(current, part, clicks.at(-1)[2] === 1);
+    if (!whole || iouOf(whole, current) < MIN_KEPT_IOU) return [];
+    return [{ mask: encodeMask(whole, mask.size), box_xyxy: boxOf(whole), predicted_iou }];
   });
-  return agreements.indexOf(Math.max(...agreements));
 }
 
-/** Return the object with the masks of a response, showing one of them. */
-export function withMasks(object, masks, level) {
-  const { mask, box_xyxy: boxXyxy, predicted_iou: predictedIou } = masks[level];
-  return { ...object, touched: true, levels: masks, level, mask, box_xyxy: boxXyxy, mask_score: predictedIou };
+/**
+ * Return the index of the mask that agrees with most clicks; among equals, the one closest to the mask so far.
+ * @param {object[]} masks  as `POST /segment` responds, the surest first
+ */
+export function bestLevel(masks, { clicks, mask: before }) {
+  const current = before && decodeMask(before);
+  const worth = masks.map(({ mask }) => {
+    const crop = mask && decodeMask(mask);
+    return crop ? agreeing(crop, clicks) + (current ? 0.999 * iouOf(crop, current) : 0) : -1;
+  });
+  return worth.indexOf(Math.max(...worth));
 }
+
+/** Return whether any of the masks agrees with all clicks. */
+export const anyAgrees = (masks, { clicks }) =>
+  masks.some(({ mask }) => mask && agreeing(decodeMask(mask), clicks) === clicks.length);
+
+const agreeing = (crop, clicks) => (crop ? clicks.filter(([x, y, label]) => holds(crop, [x, y]) === (label === 1)).length : -1);
+
+/** Return the object showing one of the masks that its clicks may mean. */
+export function withMasks(object, masks, level) {
+  const { mask, box_xyxy, predicted_iou } = masks[level];
+  return { ...object, touched: true, levels: masks, level, mask, box_xyxy, mask_score: predicted_iou };
+}
+
+/** Return the object with a brush stroke added or taken away; null if nothing is left of it. */
+export function withStroke(object, stroke, adds, [width, height]) {
+  const current = object.mask && decodeMask(object.mask);
+  const whole = current ? combined(current, stroke, adds) : adds ? stroke : null;
+  if (!whole) return null;
+  const mask = encodeMask(whole, [height, width]);
+  return { ...object, touched: true, painted: true, clicks: [], promptBox: null, levels: [], level: 0, mask, box_xyxy: boxOf(whole), mask_score: null };
+}
+
+const boxOf = ({ x0, y0, width, height }) => [x0, y0, x0 + width, y0 + height];

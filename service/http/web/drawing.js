@@ -22,9 +22,12 @@ export function drawScene(context, scene, view, pixelRatio) {
   context.drawImage(scene.bitmap, 0, 0);
   if (scene.heat) drawHeat(context, scene);
   if (scene.explanation) drawEvidence(context, scene, one);
-  if (scene.masksShown) scene.objects.forEach((object) => drawObject(context, object, scene, one));
-  scene.objects.filter(({ id }) => id === scene.selectedId).forEach((object) => drawPrompt(context, object, one));
+  const selected = scene.objects.filter(({ id }) => id === scene.selectedId);
+  const others = scene.objects.filter(({ id }) => id !== scene.selectedId);
+  if (scene.masksShown) [...others, ...selected].forEach((object) => drawObject(context, object, scene, one));
+  selected.forEach((object) => drawPrompt(context, object, one));
   if (scene.draft) strokeBox(context, scene.draft, "white", one, [5 * one, 4 * one]);
+  if (scene.stroke) drawStroke(context, scene);
   if (scene.cross) drawCross(context, scene.cross, one);
 }
 
@@ -97,13 +100,22 @@ function drawPrompt(context, { clicks, promptBox }, one) {
 
 function drawEvidence(context, { explanation, layers }, one) {
   const tags = explanation.tags.filter(({ label }) => !layers.heatLabel || label === layers.heatLabel);
-  if (layers.dropped) explanation.dropped?.forEach(({ box_xyxy: box }) => strokeBox(context, box, "rgb(248 113 113 / 55%)", one, [3 * one, 3 * one]));
+  if (layers.dropped) explanation.dropped.forEach(({ box_xyxy: box }) => strokeBox(context, box, "rgb(248 113 113 / 55%)", one, [3 * one, 3 * one]));
   if (layers.kept) explanation.proposals.forEach(({ box_xyxy: box }) => strokeBox(context, box, "rgb(94 234 212 / 80%)", one, []));
-  if (layers.prompts) explanation.prompts?.forEach((prompt) => drawAsked(context, prompt, one));
+  if (layers.prompts) explanation.prompts.forEach((prompt) => drawAsked(context, prompt, one));
   if (layers.peaks) tags.flatMap(({ peaks }) => peaks).forEach(({ point_xy: point }) => drawPeak(context, point, one));
 }
 
-const FATE_COLOURS = { kept: "#5eead4", duplicate: "#fbbf24", poor: "#f87171" };
+const FATE_COLOURS = { kept: "#5eead4", dropped: "#fbbf24", poor: "#f87171" };
+
+function drawStroke(context, { stroke, brushRadius }) {
+  [context.lineCap, context.lineJoin, context.lineWidth] = ["round", "round", 2 * brushRadius];
+  context.strokeStyle = "rgb(255 255 255 / 60%)";
+  context.beginPath();
+  context.moveTo(...stroke[0]);
+  for (const point of stroke.slice(1)) context.lineTo(...point);
+  context.stroke();
+}
 
 function drawAsked(context, { points_xy: points, fate }, one) {
   points.forEach((point) => dot(context, point, 2.5 * one, FATE_COLOURS[fate], one));

@@ -5,7 +5,7 @@ import { currentItem } from "./state.js";
 
 const LAYERS = [
   ["peaks", "Peaks", "where a map is highest; the mask decoder is asked there"],
-  ["prompts", "Prompts", "every point that the mask decoder was asked about"],
+  ["prompts", "Prompts", "points that the mask decoder was asked about: green led to a proposal, yellow to a duplicate, red to a poor mask"],
   ["kept", "Proposals kept", "boxes of masks that were scored"],
   ["dropped", "Proposals dropped", "near-duplicates, and those beyond the limit"],
 ];
@@ -51,7 +51,7 @@ function countOf(name, explanation) {
     kept: explanation.proposals,
     dropped: explanation.dropped,
   };
-  return rows[name]?.length ?? null;
+  return rows[name].length;
 }
 
 function timing({ timingMs }) {

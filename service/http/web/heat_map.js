@@ -5,7 +5,7 @@ const maps = new WeakMap();
 
 /** Return the coloured map of an explained tag once it is made; `whenReady` is called when it is. */
 export function heatMapOf(tag, whenReady) {
-  if (!tag?.cam_png_base64) return null;
+  if (!tag) return null;
   if (!maps.has(tag)) {
     maps.set(tag, null);
     colouredMap(tag.cam_png_base64).then((map) => {

@@ -1,6 +1,7 @@
 // The page put together: state, actions, panels, stage and keyboard.
 
 import { createActions } from "./actions.js";
+import { storedKey } from "./api.js";
 import { byId, element, replaceContent } from "./dom.js";
 import { explainPanel } from "./explain_panel.js";
 import { showHelp } from "./help_dialog.js";
@@ -25,7 +26,7 @@ import { hintWords, welcome } from "./welcome.js";
 export function startPage(source) {
   const store = createStore(startState());
   const actions = createActions(store, source, announce);
-  const stage = createStage(byId("canvas"), { tool: () => store.get().tool, click: actions.click, box: actions.box });
+  const stage = createStage(byId("canvas"), { tool: () => store.get().tool, click: actions.click, box: actions.box, paint: actions.paint });
   const page = { store, actions, stage, source };
   const dialogs = {
     help: () => showHelp([...KEYS, ...source.keys]),
@@ -34,7 +35,6 @@ export function startPage(source) {
     choose: () => byId("files").click(),
   };
   byId("add-images").hidden = !source.takesFiles;
-  byId("key").hidden = !source.takesKey;
   byId("save").hidden = source.panel !== null;
   byId("add-images").addEventListener("click", dialogs.choose);
   byId("save").addEventListener("click", dialogs.save);
@@ -54,6 +54,7 @@ function render(state, page, dialogs) {
   const { actions } = page;
   problemBanner(byId("problem"), state.problem, actions, dialogs);
   byId("bundle").textContent = state.bundle ? `${state.bundle.name} ${state.bundle.version}` : "";
+  byId("key").hidden = !page.source.takesKey || (!state.needsKey && !storedKey());
   byId("save").disabled = !state.items.some(({ image }) => image);
   byId("work").classList.toggle("empty", !item);
   toolbar(byId("toolbar"), state, page);

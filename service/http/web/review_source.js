@@ -39,7 +39,6 @@ export function reviewSource() {
     takesKey: false,
     list: claim,
     load,
-    submit: null,
     review: { claim, decide, entryOf: (id) => entries.get(id), progress: () => progress },
     panel: reviewPanel,
     keys: [

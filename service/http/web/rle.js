@@ -66,3 +66,41 @@ export function holds(crop, [x, y]) {
 
 /** Return the number of pixels inside. */
 export const areaOf = (crop) => crop.pixels.reduce((sum, pixel) => sum + pixel, 0);
+
+/**
+ * Return a crop as a mask of compressed run lengths, the reverse of `decodeMask`.
+ * @param {[number, number]} size  height and width of the image in pixels
+ */
+export function encodeMask(crop, [height, width]) {
+  const runs = [];
+  let [value, length] = [0, 0];
+  const push = (next, count) => {
+    if (next !== value) {
+      runs.push(length);
+      [value, length] = [next, 0];
+    }
+    length += count;
+  };
+  push(0, crop.x0 * height);
+  for (let x = 0; x < crop.width; x++) {
+    push(0, crop.y0);
+    for (let y = 0; y < crop.height; y++) push(crop.pixels[y * crop.width + x], 1);
+    push(0, height - crop.y0 - crop.height);
+  }
+  push(0, (width - crop.x0 - crop.width) * height);
+  return { size: [height, width], counts: textOf([...runs, length]) };
+}
+
+function textOf(runs) {
+  const signs = [];
+  runs.forEach((run, index) => {
+    let value = index > 2 ? run - runs[index - 2] : run;
+    for (let more = true; more; ) {
+      const group = value & 0x1f;
+      value >>= 5;
+      more = group & 0x10 ? value !== -1 : value !== 0;
+      signs.push(String.fromCharCode((more ? group | 0x20 : group) + 48));
+    }
+  });
+  return signs.join("");
+}

@@ -5,7 +5,6 @@ import { labelledSet } from "./labelled.js";
 import { saveCoco } from "./save_coco.js";
 import { savePng } from "./save_png.js";
 import { saveYolo } from "./save_yolo.js";
-import { currentItem, resultOf } from "./state.js";
 
 const FORMATS = [
   ["coco", "COCO", "one JSON with the masks as run lengths, nothing is lost", saveCoco],
@@ -13,17 +12,12 @@ const FORMATS = [
   ["png", "PNG", "a ZIP with one mask image for each object, and a table", savePng],
 ];
 
-/** Save what is finished: as a file that the person chooses, or to the source if it takes results. */
-export async function askHowToSave({ store, actions, source }) {
-  if (source.submit) {
-    const item = currentItem(store.get());
-    await source.submit({ id: item.id, name: item.name }, resultOf(item));
-    actions.markSaved();
-    return;
-  }
+/** Save what is finished: as files of the format that the person chooses. */
+export function askHowToSave({ store, actions }) {
   const labelled = labelledSet(store.get());
   if (!labelled.images.length) return;
   const dialog = byId("save-dialog");
+  const ids = store.get().items.map(({ id }) => id);
   const count = labelled.images.reduce((sum, { objects }) => sum + objects.length, 0);
   replaceContent(
     dialog,
@@ -32,7 +26,7 @@ export async function askHowToSave({ store, actions, source }) {
     ...FORMATS.map(([id, title, words, save]) =>
       element(
         "button",
-        { type: "button", class: "choice", "data-format": id, onclick: () => saveAs(save, labelled, dialog, actions) },
+        { type: "button", class: "choice", "data-format": id, onclick: () => saveAs(save, labelled, dialog, actions, ids) },
         element("strong", {}, title),
         element("span", {}, words),
       ),
@@ -42,10 +36,10 @@ export async function askHowToSave({ store, actions, source }) {
   dialog.showModal();
 }
 
-async function saveAs(save, labelled, dialog, actions) {
+async function saveAs(save, labelled, dialog, actions, ids) {
   try {
     download(await save(labelled));
-    actions.markSaved();
+    actions.markSaved(ids);
   } catch (error) {
     actions.showProblem(error);
   }

@@ -5,47 +5,51 @@ import { fitView, panned, toImage, zoomed } from "./view.js";
 
 const MIN_DRAG_PX = 5;
 const CROSS_STEP_PX = 8;
+const BRUSH_RADIUS_PX = 9;
+const PAINTING_TOOLS = ["add", "remove"];
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /**
  * Return the stage on a canvas.
  * @param {HTMLCanvasElement} canvas
- * @param {{tool: () => string, click: (pointXy: number[], off: boolean) => void, box: (boxXyxy: number[]) => void}} to
- *   `off` is true where the point shall not belong to the object
+ * @param {{tool: () => string, click: (pointXy: number[], off: boolean) => void, box: (boxXyxy: number[]) => void,
+ *   paint: (points: number[][], radius: number, off: boolean) => void}} to
+ *   `off` is true where the place shall not belong to the object
  */
 export function createStage(canvas, to) {
   const context = canvas.getContext("2d");
   let scene = { bitmap: null };
   let view = fitView([1, 1], [1, 1]);
   let cross = null;
-  let draft = null;
+  let draft = null; // the box that is being dragged
+  let stroke = null; // the points of the brush that is being dragged
   let fitted = true;
   const pointers = new Map();
   let drag = null;
   let queued = false;
 
   const canvasWh = () => [canvas.clientWidth, canvas.clientHeight];
-  const fitted_ = () => fitView([scene.bitmap.width, scene.bitmap.height], canvasWh());
+  const wholeView = () => fitView([scene.bitmap.width, scene.bitmap.height], canvasWh());
 
   function draw() {
     if (queued) return;
     queued = true;
     requestAnimationFrame(() => {
       queued = false;
-      drawScene(context, { ...scene, cross, draft }, view, devicePixelRatio);
+      drawScene(context, { ...scene, cross, draft, stroke, brushRadius: BRUSH_RADIUS_PX / view.scale }, view, devicePixelRatio);
     });
   }
 
   function fit() {
     fitted = true;
-    if (scene.bitmap) view = fitted_();
+    if (scene.bitmap) view = wholeView();
     draw();
   }
 
   function zoom(factor, about = canvasWh().map((length) => length / 2)) {
     if (!scene.bitmap) return;
     fitted = false;
-    view = zoomed(view, factor, about, fitted_().scale / 2);
+    view = zoomed(view, factor, about, wholeView().scale / 2);
     draw();
   }
 
@@ -85,6 +89,7 @@ export function createStage(canvas, to) {
     drag.moved ||= distance(drag.start, now) >= MIN_DRAG_PX;
     if (!drag.moved) return;
     if (to.tool() === "box" && !drag.pans) draft = boxOf(inImage(toImage(view, drag.start)), inImage(toImage(view, now)));
+    else if (PAINTING_TOOLS.includes(to.tool()) && !drag.pans) stroke = [...(stroke ?? [toImage(view, drag.start)]), toImage(view, now)];
     else pan(now[0] - before[0], now[1] - before[1]);
     draw();
   }
@@ -96,19 +101,20 @@ export function createStage(canvas, to) {
 
   function pinch(before, now, other) {
     drag = null;
-    draft = null;
+    draft = stroke = null;
     pan((now[0] - before[0]) / 2, (now[1] - before[1]) / 2);
     zoom(distance(now, other) / Math.max(1, distance(before, other)), middle(now, other));
   }
 
   function up(event) {
     if (!pointers.delete(event.pointerId) || !drag) return;
-    const box = draft;
-    const { start, moved, pans } = drag;
-    drag = null;
-    draft = null;
-    if (box && box[2] > box[0] && box[3] > box[1]) to.box(box);
-    else if (!moved && event.button !== 1) clickAt(toImage(view, start), event.altKey || event.shiftKey, pans);
+    const [box, painted] = [draft, stroke];
+    const { start, moved } = drag;
+    drag = draft = stroke = null;
+    const off = event.altKey || event.shiftKey;
+    if (painted) to.paint(painted, BRUSH_RADIUS_PX / view.scale, off);
+    else if (box && box[2] > box[0] && box[3] > box[1]) to.box(box);
+    else if (!moved && event.button !== 1) clickAt(toImage(view, start), off);
     draw();
   }
 

@@ -1,8 +1,8 @@
 // The whole state of the page as plain data, and the steps between two states as pure functions.
 //
 // An item is one image. Its `history` holds what people can undo: `{objects, deletedIds}`. An object is a detection of
-// `POST /detect` with what a person did to it: `touched`, `clicks` ([x, y, label] in pixels of the image), `promptBox`
-// (xyxy in the same pixels), and `levels`, the masks that the last clicks may mean, of which `level` is shown.
+// `POST /detect` with what a person did to it: `touched`, `painted`, `clicks` ([x, y, label] in pixels of the image),
+// `promptBox` (xyxy in the same pixels), and `levels`, the masks that the last clicks may mean, of which `level` is shown.
 
 import { record, startHistory } from "./history.js";
 
@@ -19,6 +19,7 @@ export const startState = () => ({
   labels: [],
   bundle: null,
   problem: null,
+  needsKey: false,
 });
 
 export const newItem = ({ id, name }) => ({
@@ -121,21 +122,9 @@ export const withoutFindings = ({ history }) => ({
 export const objectOfDetection = (detection) => ({
   ...detection,
   touched: false,
+  painted: false,
   clicks: [],
   promptBox: null,
   levels: [],
   level: 0,
-});
-
-/** Return the item as a response of `POST /detect`, which is what a source's `submit` takes. */
-export const resultOf = (item) => ({
-  image: item.image,
-  detections: objectsOf(item).map(({ id, label, score, box_xyxy, mask, mask_score, source }) => ({
-    id, label, score, box_xyxy, mask, mask_score, source,
-  })),
-  tags: item.ledger,
-  timing_ms: item.timingMs,
-  bundle: item.bundle,
-  warnings: item.warnings,
-  explain: null,
 });

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
+from PIL import Image
 
 from models.bundle import Bundle
 from models.masks import Mask, decode_rle, mask_box
@@ -163,6 +166,43 @@ def test_explain_gives_peaks_and_proposals_in_pixels_of_the_picture(tiny_bundle:
     assert result.explain.proposals[best].from_peak
     assert len(red.proposal_scores) == len(blue.proposal_scores) == len(result.explain.proposals)
     assert detect_once(tiny_bundle.folder, image, ["red-bolt"]).explain is None
+
+
+def test_explain_gives_each_tag_a_heat_map_over_the_whole_image(tiny_bundle: Bundle) -> None:
+    image = picture(((160, 40, 240, 80), RED), size_hw=(160, 320))
+    result = detect_once(tiny_bundle.folder, image, ["blue-wrench", "red-bolt"], explain=True)
+    assert result.explain is not None
+    red, blue = (_grey_png(tag.cam_png_base64) for tag in result.explain.tags)
+    assert red.shape == blue.shape == (80, 160), "the shape of the image, not of the square input"
+    y, x = np.unravel_index(red.argmax(), red.shape)
+    assert red.max() == 255
+    assert 160 <= 2 * x < 240
+    assert 40 <= 2 * y < 80
+    assert not blue.any(), "a flat map is black"
+
+
+def test_explain_says_what_became_of_each_prompt(tiny_bundle: Bundle) -> None:
+    image = picture(((160, 40, 240, 80), RED), size_hw=(160, 320))
+    explained = detect_once(tiny_bundle.folder, image, ["red-bolt"], explain=True).explain
+    assert explained is not None
+    of_fate = {
+        fate: {i for i, prompt in enumerate(explained.prompts) if prompt.fate == fate}
+        for fate in ("kept", "dropped", "poor")
+    }
+    assert of_fate["kept"] == {row.prompt for row in explained.proposals}
+    assert of_fate["dropped"] == {row.prompt for row in explained.dropped} - of_fate["kept"]
+    assert of_fate["poor"], "the grid asks beside the patch, too"
+    first = explained.prompts[0]
+    assert first.from_peak
+    assert first.points_xy == (explained.tags[0].peaks[0].point_xy,)
+    assert [prompt.from_peak for prompt in explained.prompts] == sorted(
+        (prompt.from_peak for prompt in explained.prompts), reverse=True
+    )
+    assert all(0 <= x < 320 and 0 <= y < 160 for prompt in explained.prompts for x, y in prompt.points_xy)
+
+
+def _grey_png(png_base64: str) -> npt.NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(png_base64))))
 
 
 def test_a_mask_can_come_from_a_box_prompt(tmp_path: Path) -> None:

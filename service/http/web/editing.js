@@ -1,0 +1,138 @@
+// What people do to the objects of an image: select, correct, paint, relabel, delete, undo.
+
+import { segment } from "./api.js";
+import { anyAgrees, bestLevel, newObject, partPrompt, promptOf, withMasks, withParts, withStroke } from "./correction.js";
+import { redo, undo } from "./history.js";
+import { strokeCrop } from "./mask_edit.js";
+import { shapeOf } from "./mask_shapes.js";
+import { holds } from "./rle.js";
+import * as steps from "./state.js";
+
+/** Return the actions. `blobOf` gives the image file of an item, `bitmap` the image that is shown. */
+export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
+  const { get, update } = store;
+  const current = () => steps.currentItem(get());
+  let lastCorrection = Promise.resolve();
+
+  const select = (objectId) => update((state) => ({ ...state, selectedId: objectId }));
+
+  function selectNext(by) {
+    const objects = steps.objectsOf(current());
+    if (!objects.length) return;
+    const index = objects.findIndex(({ id }) => id === get().selectedId);
+    const next = objects[(index + by + objects.length) % objects.length] ?? objects[0];
+    select(next.id);
+    announce(`${next.label} selected, ${objects.indexOf(next) + 1} of ${objects.length}.`);
+  }
+
+  const setTool = (tool) => update((state) => ({ ...state, tool }));
+
+  /** Let the next click or box begin an object of its own. */
+  function beginObject() {
+    update((state) => ({ ...state, selectedId: null, tool: state.tool === "box" ? "box" : "add" }));
+    announce(`The next click or box begins a new ${get().newLabel}.`);
+  }
+
+  function click(pointXy, off) {
+    const { tool } = get();
+    if (tool === "select" && !off) return select(objectAt(pointXy));
+    return correct((object) => ({ ...object, clicks: [...object.clicks, [...pointXy.map(tenths), off || tool === "remove" ? 0 : 1]] }));
+  }
+
+  const box = (boxXyxy) => correct((object) => ({ ...object, promptBox: boxXyxy.map(tenths), clicks: [] }));
+
+  // The smallest of the masks that hold the point: a small thing on a large one can be reached.
+  function objectAt(pointXy) {
+    const under = steps.objectsOf(current()).filter(({ mask, box_xyxy: boxXyxy }) => {
+      const shape = shapeOf(mask);
+      return shape ? holds(shape.crop, pointXy) : boxXyxy && inBox(boxXyxy, pointXy);
+    });
+    return under.sort((a, b) => sizeOf(a) - sizeOf(b))[0]?.id ?? null;
+  }
+
+  // One after the other: the next click continues from the mask that the last one brought.
+  const correct = (change) => (lastCorrection = lastCorrection.then(() => correctNow(change)));
+
+  /** Ask for the mask of the selected object, or of a new one, after a change of its clicks or box. */
+  async function correctNow(change) {
+    const item = current();
+    if (!item || !blobOf(item.id)) return;
+    const before = steps.selectedObject(get());
+    const object = change(before ?? newObject(get().newLabel));
+    if (!promptOf(object) && !object.mask) return announce("Select an object first, or click on one.");
+    await run("segment", item.id, async (signal) => {
+      const image = { blob: blobOf(item.id), sha256: item.image?.sha256 ?? null };
+      const { masks, seen } = await askForMasks(object, image, signal);
+      if (masks.length) take(item.id, seen, withMasks(object, masks, bestLevel(masks, object)), before === null);
+      else announce("The service finds no such part here. Drag to paint it.");
+    });
+  }
+
+  // The whole object is asked about first. If no mask of it agrees with all clicks, the last one shows a part.
+  async function askForMasks(object, image, signal) {
+    const prompt = promptOf(object);
+    const whole = prompt ? await segment(image, prompt, signal) : { masks: [] };
+    if (object.clicks.length && (!prompt || (object.mask && !anyAgrees(whole.masks, object)))) {
+      const parts = await segment(image, partPrompt(object), signal);
+      return { masks: [...whole.masks, ...withParts(object, parts.masks)], seen: parts.image };
+    }
+    return { masks: whole.masks, seen: whole.image };
+  }
+
+  /** Paint along a line, or wipe out. */
+  function paint(points, radius, off) {
+    const item = current();
+    const { width, height } = bitmap();
+    const before = steps.selectedObject(get());
+    const adds = !(off || get().tool === "remove");
+    const stroke = strokeCrop(points, radius, [width, height]);
+    const object = stroke && withStroke(before ?? newObject(get().newLabel), stroke, adds, [width, height]);
+    if (object) take(item.id, { width, height, sha256: null }, object, before === null);
+  }
+
+  function take(id, image, object, isNew) {
+    update((state) => {
+      const known = steps.changeItem(state, id, (item) => ({ image: item.image ?? image, bundle: item.bundle ?? state.bundle, status: "ready" }));
+      const changed = isNew ? steps.editObjects(known, id, (objects) => [...objects, object]) : steps.replaceObject(known, id, object);
+      return { ...changed, selectedId: object.id };
+    });
+    announce(`${object.label}: mask ${isNew ? "added" : "corrected"}.`);
+  }
+
+  /** Show the next of the masks that the last clicks may mean. */
+  function nextLevel() {
+    const object = steps.selectedObject(get());
+    if (!object?.levels.length) return;
+    const level = (object.level + 1) % object.levels.length;
+    update((state) => steps.replaceObject(state, state.currentId, withMasks(object, object.levels, level)));
+    announce(`Mask ${level + 1} of ${object.levels.length}.`);
+  }
+
+  function remove(objectId = get().selectedId) {
+    const object = steps.objectsOf(current()).find(({ id }) => id === objectId);
+    if (!object) return;
+    update((state) => steps.deleteObject(state, state.currentId, objectId));
+    announce(`${object.label} deleted. Control Z brings it back.`);
+  }
+
+  const relabel = (objectId, label) => update((state) => steps.relabelObject(state, state.currentId, objectId, label));
+
+  const step = (change) => () => {
+    const item = current();
+    if (!item) return;
+    stop("segment", item.id);
+    update((state) => steps.changeItem(state, item.id, ({ history }) => ({ history: change(history) })));
+  };
+
+  return {
+    select, selectNext, setTool, beginObject, click, box, paint, nextLevel, remove, relabel,
+    undo: step(undo),
+    redo: step(redo),
+    setNewLabel: (label) => update((state) => ({ ...state, newLabel: label })),
+    toggleMasks: () => update((state) => ({ ...state, masksShown: !state.masksShown })),
+  };
+}
+
+const tenths = (value) => Math.round(value * 10) / 10;
+const inBox = ([x0, y0, x1, y1], [x, y]) => x >= x0 && x < x1 && y >= y0 && y < y1;
+const sizeOf = ({ box_xyxy: [x0, y0, x1, y1] }) => (x1 - x0) * (y1 - y0);
