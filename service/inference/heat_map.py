@@ -22,7 +22,7 @@ def heat_map_png(maps_khw: Float32, letterbox: Letterbox) -> bytes:
     mean_hw = np.mean([normalise(map_hw) for map_hw in maps_khw[:, :rows, :columns]], axis=0)
     whole_hw = np.zeros(maps_khw.shape[1:], np.float32)
     whole_hw[:rows, :columns] = mean_hw
-    smooth_hw = cv2.resize(whole_hw, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_LINEAR)
+    smooth_hw = np.asarray(cv2.resize(whole_hw, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_LINEAR), np.float32)
     height, width = (max(1, round(length * SIDE_PX / letterbox.side_px)) for length in letterbox.valid_hw)
     _, data = cv2.imencode(".png", (normalise(smooth_hw[:height, :width]) * 255).round().astype(np.uint8))
     return data.tobytes()
