@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,8 @@ from models.config import config_from_values
 from models.labels import LabelSet
 from models.nets.cam_nets import AveragedCam, CamNet, build_cam_of_run
 from models.nets.compact_sam import CompactSam, build_compact_sam
-from models.nets.detectors.rcnn import build_rcnn
-from models.nets.detectors.rcnn_parts import RcnnSettings
+from models.nets.detectors.build import build_detector
+from models.nets.detectors.settings import DetectorSettings
 from models.nets.published_sam.open_published import PublishedSam
 from models.nets.wsod import build_wsod
 from models.run_folder import CONFIG, SAMPLE_IMAGES, Run, open_run
@@ -164,7 +164,9 @@ def _require_labels(run: Run, labels: LabelSet) -> None:
 
 
 def _detector_plan(run: Run, labels: LabelSet) -> GraphPlan:
-    net = build_rcnn(config_from_values(RcnnSettings, run.config["net"], f"{run.folder / CONFIG}: net"), len(labels))
+    # runs of earlier releases name no architecture
+    known = {field.name: run.config[field.name] for field in fields(DetectorSettings) if field.name in run.config}
+    net = build_detector(config_from_values(DetectorSettings, known, str(run.folder / CONFIG)), len(labels))
     _load(net, run)
     return detector_plan(net, np.load(run.folder / SAMPLE_IMAGES, allow_pickle=False), len(labels))
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from deploy.export.onnx_graph import GraphPlan
 from models.boxes import pairwise_iou
-from models.nets.detectors.rcnn import Rcnn
+from models.nets.detectors.detector import Detector
 from models.nets.graphs import DetectorGraph
 
 Rows = Sequence[npt.NDArray[np.generic]]
@@ -17,15 +17,15 @@ STRIDE_PX = 32
 SAME_IOU = 0.95
 
 
-def detector_plan(net: Rcnn, images_bhwc_u8: npt.NDArray[np.uint8], classes: int) -> GraphPlan:
-    """Return what to export a trained R-CNN with.
+def detector_plan(net: Detector, images_bhwc_u8: npt.NDArray[np.uint8], classes: int) -> GraphPlan:
+    """Return what to export a trained detector with.
 
     Args:
         net: trained; the scores of a random one are nearly equal, so that rounding decides what is kept.
         images_bhwc_u8: three [3,S,S,3] of the kind that it was trained on: noise shows no object.
         classes: C.
     """
-    outputs = ("boxes", "labels", "scores", *(("masks",) if net.settings.mask_channels else ()))
+    outputs = net.output_names
     half_px = images_bhwc_u8.shape[1] // 2 // STRIDE_PX * STRIDE_PX
     everything = np.ones(classes, np.float32)
     every_other = (np.arange(classes) % 2 == 0).astype(np.float32)

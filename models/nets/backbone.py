@@ -47,7 +47,7 @@ def create_backbone(name: str, weights: str = "none", *, with_stride_2: bool = F
         UserError: timm does not know the name, the model has not these strides, or the file is not of this model.
     """
     padding: dict[str, Any] = {"pad_type": "same"} if name.startswith("mobilenetv2") else {}
-    levels = _levels(name, STRIDES_PX if with_stride_2 else STRIDES_PX[1:])
+    levels = stride_levels(name, STRIDES_PX if with_stride_2 else STRIDES_PX[1:])
     features = create_timm_model(name, weights == "hub", features_only=True, out_indices=levels, **padding)
     if weights not in ("none", "hub"):
         # Through the whole network, so that a file of another one is refused and not half loaded.
@@ -89,7 +89,7 @@ def _classifier_weights(whole: nn.Module) -> dict[str, torch.Tensor]:
     return {key: tensor for key, tensor in whole.state_dict().items() if key.startswith(f"{prefix}.")}
 
 
-def _levels(name: str, strides_px: Sequence[int]) -> tuple[int, ...]:
+def stride_levels(name: str, strides_px: Sequence[int]) -> tuple[int, ...]:
     """Return the numbers of a timm model's feature maps that have these strides."""
     if not timm.is_model(name):
         nearest = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.0)

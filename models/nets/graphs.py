@@ -11,7 +11,7 @@ from torch import nn
 from models.nets.backbone import pack_embedding
 from models.nets.cam_nets import AveragedCam, CamNet
 from models.nets.compact_sam import CompactSam
-from models.nets.detectors.rcnn import Rcnn
+from models.nets.detectors.detector import Detector
 from models.nets.many_prompts import decode_many
 from models.nets.published_sam.open_published import PublishedNet
 from models.nets.wsod import Wsod
@@ -143,17 +143,17 @@ class WsodGraph(nn.Module):
 class DetectorGraph(nn.Module):
     """``image`` uint8 [1,H,W,3] and ``allowed`` [C] to ``boxes`` [D,4], ``labels`` [D], ``scores`` [D] and ``masks``.
 
-    ``masks`` float16 [D,28,28] are logits over each box; a network without a mask head gives none. H and W are
-    multiples of 32.
+    ``masks`` float16 [D,28,28] are logits over each box; a network without masks gives none. H and W are multiples
+    of 32.
     """
 
-    def __init__(self, net: Rcnn) -> None:
+    def __init__(self, net: Detector) -> None:
         super().__init__()
         self.net = net
 
     def forward(self, image: torch.Tensor, allowed: torch.Tensor) -> tuple[torch.Tensor, ...]:
         found = self.net.detect(image, allowed)
-        masks = (found.masks.half(),) if self.net.settings.mask_channels else ()
+        masks = (found.masks.half(),) if "masks" in self.net.output_names else ()
         return (found.boxes_xyxy, found.labels, found.scores, *masks)
 
 

@@ -20,14 +20,14 @@ from models.bundle import GraphSpec
 from models.config import config_from_values
 from models.image import read_image
 from models.masks import decode_rle, mask_iou, paste_mask
-from models.nets.detectors.rcnn import Rcnn
+from models.nets.detectors.detector import Detector
 from models.nets.graphs import DetectorGraph
 from tests.support.patches import SIDE_PX, make_patches, run_detector, write_pseudo_labels
 from tests.support.tiny_bundle import LABELS
 from training.data.tagged import TaggedImage
 from training.detector.config import DetectorConfig
 from training.detector.report import detect_augmented, detect_image, report_detector
-from training.detector.train import load_rcnn
+from training.detector.train import load_detector
 from training.metrics.score_thresholds import MAX_DETECTOR_THRESHOLD
 
 STEPS = 120
@@ -53,14 +53,14 @@ def run(images: list[TaggedImage], labels_json: Path, tmp_path_factory: pytest.T
 
 
 @pytest.fixture(scope="module")
-def net(run: Path) -> Rcnn:
+def net(run: Path) -> Detector:
     values = json.loads((run / "config.json").read_text())
     config = config_from_values(DetectorConfig, values, "config.json")
-    return load_rcnn(run / "detector.safetensors", config.net, len(LABELS))
+    return load_detector(run / "detector.safetensors", config, len(LABELS))
 
 
 @pytest.fixture(scope="module")
-def exported(run: Path, net: Rcnn, tmp_path_factory: pytest.TempPathFactory) -> tuple[GraphSpec, Path]:
+def exported(run: Path, net: Detector, tmp_path_factory: pytest.TempPathFactory) -> tuple[GraphSpec, Path]:
     folder = tmp_path_factory.mktemp("bundle")
     pictures = np.load(run / "pictures.npy")
     return export_graph(detector_plan(net, pictures, len(LABELS)), folder, SIDE_PX), folder / "detector.onnx"
@@ -78,7 +78,7 @@ def allowed_by(image: TaggedImage) -> npt.NDArray[np.float32]:
     return np.array([name in image.tags for name in LABELS.names], np.float32)
 
 
-def test_it_learns_its_pictures(run: Path, net: Rcnn, images: list[TaggedImage]) -> None:
+def test_it_learns_its_pictures(run: Path, net: Detector, images: list[TaggedImage]) -> None:
     losses = [sum(value for name, value in row.items() if name.startswith("loss_")) for row in log_of(run)]
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
     found = 0
@@ -91,7 +91,7 @@ def test_it_learns_its_pictures(run: Path, net: Rcnn, images: list[TaggedImage])
     assert found >= 0.7 * sum(len(image.objects) for image in images)
 
 
-def test_it_learns_masks(net: Rcnn, images: list[TaggedImage]) -> None:
+def test_it_learns_masks(net: Detector, images: list[TaggedImage]) -> None:
     ious = []
     for image in images:
         found = net.detect(torch.from_numpy(picture_of(image)[None]), torch.from_numpy(allowed_by(image)))
@@ -124,7 +124,7 @@ def test_the_graph_agrees_with_torch_at_other_sizes(exported: tuple[GraphSpec, P
 
 
 def test_the_graph_finds_in_new_sizes_what_torch_finds(
-    exported: tuple[GraphSpec, Path], net: Rcnn, images: list[TaggedImage]
+    exported: tuple[GraphSpec, Path], net: Detector, images: list[TaggedImage]
 ) -> None:
     session = onnxruntime.InferenceSession(exported[1], providers=["CPUExecutionProvider"])
     both, one = 0, 0
@@ -148,7 +148,7 @@ def test_the_graph_finds_in_new_sizes_what_torch_finds(
     assert one <= 0.1 * both
 
 
-def test_a_graph_of_another_network_is_refused(exported: tuple[GraphSpec, Path], run: Path, net: Rcnn) -> None:
+def test_a_graph_of_another_network_is_refused(exported: tuple[GraphSpec, Path], run: Path, net: Detector) -> None:
     plan = detector_plan(net, np.load(run / "pictures.npy"), len(LABELS))
     session = onnxruntime.InferenceSession(exported[1], providers=["CPUExecutionProvider"])
     assert largest_difference(plan, session)["labels"] == 0
@@ -232,7 +232,7 @@ def test_the_report_calibrates_from_tags_and_measures_augmentation(run: Path, im
     assert json.loads((run / "thresholds.json").read_text())["score"] == thresholds
 
 
-def test_a_mirror_image_gives_boxes_of_the_picture(net: Rcnn, images: list[TaggedImage]) -> None:
+def test_a_mirror_image_gives_boxes_of_the_picture(net: Detector, images: list[TaggedImage]) -> None:
     image = max(images, key=lambda image: len(image.objects))
     picture = picture_of(image)
     mirrored = detect_image(net, np.ascontiguousarray(picture[:, ::-1]), SIDE_PX, allowed_by(image))

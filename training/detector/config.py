@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from models.nets.detectors.rcnn_parts import RcnnSettings
 from models.nets.detectors.roi_drop import DropRule
+from models.nets.detectors.settings import DetectorSettings
 from training.runs.devices import Precision
 from weaksam.errors import UserError
 
 
-@dataclass(frozen=True)
-class DetectorConfig:
+@dataclass(frozen=True, kw_only=True)
+class DetectorConfig(DetectorSettings):
     """Settings of `train_detector`.
 
     Attributes:
-        net: the network; with ``net.mask_channels`` above 0 it learns masks too.
+        architecture, net, dfine: the network, see `DetectorSettings`.
         backbone_weights: as `models.nets.backbone.create_backbone` takes them.
         side_px: side of the images that the detector is served with.
         train_sides_px: sides in training, one drawn for each batch (multi-scale training).
@@ -25,8 +25,8 @@ class DetectorConfig:
         steps, batch: optimiser steps, and images of each.
         optimizer: ``adamw``, or ``sgd`` with a momentum of 0.9.
         backbone_lr_scale: slows the pre-trained part.
-        drop: RoI drop, see `models.nets.detectors.roi_drop`.
-        drop_from_step: its warm-up; nothing is dropped before. At ``steps`` or more RoI drop is off.
+        drop: RoI drop or query drop, see `models.nets.detectors.roi_drop` and ``query_drop``.
+        drop_from_step: its warm-up; nothing is dropped before. At ``steps`` or more drop is off.
         test_sides_px: sides for test-time augmentation, which the report then compares. It is never served.
         cam_checkpoint: ``cam.safetensors``, whose backbone, the same as this one's, is the start.
         supervision: ``tags``, or ``boxes`` for the fully supervised twin on the images of the same pseudo ground
@@ -34,7 +34,6 @@ class DetectorConfig:
         loss_weights: of loss terms by their names in the log; a term that is not named counts 1.
     """
 
-    net: RcnnSettings
     backbone_weights: str
     side_px: int
     train_sides_px: tuple[int, ...]
@@ -58,6 +57,7 @@ class DetectorConfig:
     loss_weights: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.train_sides_px:
             raise UserError("train_sides_px: give at least one side")
         for name, sides in (("side_px", (self.side_px,)), ("train_sides_px", self.train_sides_px)):

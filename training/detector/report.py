@@ -19,13 +19,13 @@ from models.image import read_image
 from models.labels import LabelSet
 from models.letterbox import Letterbox
 from models.nets.backbone import MEAN_RGB
-from models.nets.detectors.rcnn import Rcnn
+from models.nets.detectors.detector import Detector
 from models.postprocess import best_first, detector_detections
 from models.run_folder import CONFIG, REPORT, THRESHOLDS, open_run
 from training.data.tagged import TaggedImage
 from training.data.tiles import tag_vector
 from training.detector.config import DetectorConfig
-from training.detector.train import load_rcnn
+from training.detector.train import load_detector
 from training.metrics.score_thresholds import MAX_DETECTOR_THRESHOLD, tag_recall_threshold, thresholds_by_class
 from training.metrics.scorecard import PrecisionTally, Predictions, box_overlaps
 from training.runs.ranks import track_first
@@ -47,7 +47,7 @@ def report_detector(run_dir: Path, images: Sequence[TaggedImage]) -> Path:
     """
     run = open_run(run_dir, "detector")
     config = config_from_values(DetectorConfig, run.config, str(run_dir / CONFIG))
-    net = load_rcnn(run.checkpoint, config.net, len(run.labels))
+    net = load_detector(run.checkpoint, config, len(run.labels))
     net.to("cuda" if torch.cuda.is_available() else "cpu")
     tallies: defaultdict[str, PrecisionTally] = defaultdict(lambda: PrecisionTally(box_overlaps))
     best_scores = np.zeros((len(images), len(run.labels)), np.float32)
@@ -66,7 +66,7 @@ def report_detector(run_dir: Path, images: Sequence[TaggedImage]) -> Path:
     return run_dir / REPORT
 
 
-def _compared(net: Rcnn, image_hwc_u8: ImageU8, config: DetectorConfig, tags: Allowed) -> dict[str, Detections]:
+def _compared(net: Detector, image_hwc_u8: ImageU8, config: DetectorConfig, tags: Allowed) -> dict[str, Detections]:
     """Return what is found without tags, and with test-time augmentation if the settings ask for it."""
     found = {"ap50": detect_image(net, image_hwc_u8, config.side_px, np.ones_like(tags))}
     if config.test_sides_px:
@@ -81,7 +81,9 @@ def _precision(tallies: Mapping[str, PrecisionTally]) -> dict[str, Any]:
     return {**means, "ap50_tagged_per_class": per_class}
 
 
-def detect_image(net: Rcnn, image_hwc_u8: ImageU8, side_px: int, allowed: Allowed, flip: bool = False) -> Detections:
+def detect_image(
+    net: Detector, image_hwc_u8: ImageU8, side_px: int, allowed: Allowed, flip: bool = False
+) -> Detections:
     """Return detections of the allowed classes [C] in pixels of the image, which the network sees at ``side_px``."""
     letterbox = Letterbox((image_hwc_u8.shape[0], image_hwc_u8.shape[1]), side_px)
     square = letterbox.apply(image_hwc_u8[:, ::-1] if flip else image_hwc_u8, MEAN_RGB)
@@ -95,7 +97,7 @@ def detect_image(net: Rcnn, image_hwc_u8: ImageU8, side_px: int, allowed: Allowe
     return Detections(letterbox.boxes_to_image(cut.boxes_xyxy), cut.scores, cut.labels, cut.sources, cut.by_detector)
 
 
-def detect_augmented(net: Rcnn, image_hwc_u8: ImageU8, sides_px: Sequence[int], allowed: Allowed) -> Detections:
+def detect_augmented(net: Detector, image_hwc_u8: ImageU8, sides_px: Sequence[int], allowed: Allowed) -> Detections:
     """Return what `detect_image` finds at each side and in mirror images, suppressed together class by class."""
     views = [(side_px, flip) for side_px in sides_px for flip in (False, True)]
     found = best_first([detect_image(net, image_hwc_u8, side_px, allowed, flip) for side_px, flip in views])

@@ -1,4 +1,4 @@
-"""Trains the detector, or with masks the instance segmenter: an R-CNN on pseudo ground truth, with RoI drop."""
+"""Trains the detector, or with masks the instance segmenter: on pseudo ground truth, with drop."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from models.image import read_image
 from models.labels import LabelSet
 from models.letterbox import Letterbox
 from models.nets.backbone import MEAN_RGB
-from models.nets.detectors.rcnn import Rcnn, build_rcnn
-from models.nets.detectors.rcnn_parts import RcnnSettings
+from models.nets.detectors.build import build_detector
+from models.nets.detectors.detector import Detector
+from models.nets.detectors.settings import DetectorSettings
 from models.run_folder import SAMPLE_IMAGES
 from training.data.tagged import TaggedImage
 from training.detector.config import DetectorConfig
@@ -63,8 +64,8 @@ def train_detector(
             "annotations: there is no pseudo ground truth to learn from: give --annotations, or train the fully "
             "supervised twin with --set supervision=boxes"
         )
-    with_masks, twin = config.net.mask_channels > 0, config.supervision == "boxes"
-    rows = labelled_images(images, annotation_files, masks=with_masks, true_objects=twin)
+    twin = config.supervision == "boxes"
+    rows = labelled_images(images, annotation_files, masks=config.has_masks, true_objects=twin)
     fabric = start_fabric(config.precision, config.seed)
     prepare_run(config, out_dir, _input_digests(config, images, labels, annotation_files), labels)
     if is_first_rank():
@@ -100,7 +101,7 @@ def _input_digests(
     }
 
 
-def _compute(config: DetectorConfig, net: Rcnn, model: Any, batch: Any, step: int) -> StepOutput:
+def _compute(config: DetectorConfig, net: Detector, model: Any, batch: Any, step: int) -> StepOutput:
     images, targets, true_boxes, true_labels = batch
     # Sampling of RoIs and anchors: a resumed run must draw what an unbroken one draws.
     torch.manual_seed((config.seed + step) * 1000 + rank())
@@ -109,20 +110,20 @@ def _compute(config: DetectorConfig, net: Rcnn, model: Any, batch: Any, step: in
     return StepOutput(losses, drop_figures(foreground, true_boxes, true_labels))
 
 
-def _build(config: DetectorConfig, classes: int) -> Rcnn:
-    net = build_rcnn(config.net, classes, config.backbone_weights)
-    net.pyramid.to(memory_format=torch.channels_last)
+def _build(config: DetectorConfig, classes: int) -> Detector:
+    net = build_detector(config, classes, config.backbone_weights)
+    net.backbone.to(memory_format=torch.channels_last)
     if config.cam_checkpoint is not None:
         prefix = "features.backbone."
         state = load_file(config.cam_checkpoint)
         own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-        net.pyramid.backbone.load_state_dict(own)
+        net.backbone.load_state_dict(own)
     return net
 
 
-def _optimizer(net: Rcnn, config: DetectorConfig) -> torch.optim.Optimizer:
-    backbone = [parameter for parameter in net.pyramid.backbone.parameters() if parameter.requires_grad]
-    pretrained = {id(parameter) for parameter in net.pyramid.backbone.parameters()}
+def _optimizer(net: Detector, config: DetectorConfig) -> torch.optim.Optimizer:
+    backbone = [parameter for parameter in net.backbone.parameters() if parameter.requires_grad]
+    pretrained = {id(parameter) for parameter in net.backbone.parameters()}
     fresh = [parameter for parameter in net.parameters() if id(parameter) not in pretrained]
     groups: list[dict[str, Any]] = [{"params": backbone, "lr_scale": config.backbone_lr_scale}, {"params": fresh}]
     if config.optimizer == "sgd":
@@ -131,8 +132,7 @@ def _optimizer(net: Rcnn, config: DetectorConfig) -> torch.optim.Optimizer:
 
 
 def _loader(config: DetectorConfig, rows: Sequence[LabelledImage], labels: LabelSet, done: int) -> DataLoader[Scene]:
-    with_masks = config.net.mask_channels > 0
-    plan = ScenePlan(config.train_sides_px, config.mosaic_prob, config.batch, with_masks, config.seed)
+    plan = ScenePlan(config.train_sides_px, config.mosaic_prob, config.batch, config.has_masks, config.seed)
     scenes = LabelledScenes(rows, labels, plan, range(done * config.batch, config.steps * config.batch))
     share = share_of_batch(config.batch, "batch")
     return DataLoader(scenes, share, num_workers=config.loader_workers, collate_fn=stack_scenes)
@@ -143,8 +143,8 @@ def _sample_images(rows: Sequence[LabelledImage], side_px: int) -> npt.NDArray[n
     return np.stack([Letterbox(image.size_hw, side_px).apply(read_image(image.path), MEAN_RGB) for image in chosen])
 
 
-def load_rcnn(checkpoint: Path, settings: RcnnSettings, classes: int) -> Rcnn:
+def load_detector(checkpoint: Path, settings: DetectorSettings, classes: int) -> Detector:
     """Return the trained network in evaluation mode; raises RuntimeError if the file is of another network."""
-    net = build_rcnn(settings, classes)
+    net = build_detector(settings, classes)
     net.load_state_dict(load_file(checkpoint))
     return net.eval()

@@ -137,7 +137,7 @@ def _check(config: PipelineConfig, path: Path) -> None:
     for name in ("detector", "segmenter"):
         if getattr(config, name) is not None and config.pgt is None:
             raise ConfigError(f"{path}: {name}: it learns from pseudo ground truth, give a section [pgt]")
-    if config.segmenter is not None and config.segmenter.net.mask_channels == 0:
+    if config.segmenter is not None and not config.segmenter.has_masks:
         raise ConfigError(f"{path}: segmenter.net.mask_channels: is 0, so that it would learn no masks: take 64, say")
 
 

@@ -14,39 +14,33 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import concat_box_prediction_layers
-from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image, nms
+from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image
 
 from models.nets.backbone import create_backbone
+from models.nets.detectors.detector import Detector
+from models.nets.detectors.output import DetectorOutput, best_detections
 from models.nets.detectors.rcnn_parts import (
     POOLED_SIDE,
     BoxHead,
     Foreground,
     Pyramid,
-    RcnnOutput,
     RcnnSettings,
     Target,
     as_image_list,
     build_rpn,
+    freeze_norm,
     mask_targets,
 )
-from models.nets.detectors.roi_drop import DropRule, box_losses, mask_loss, rpn_losses
+from models.nets.detectors.roi_drop import box_losses, mask_loss, rpn_losses
 
 POOLED_MASK_SIDE = 14
-MIN_SIDE_PX = 1.0
 
 
-class Rcnn(nn.Module):
-    """The retrained detector, and with a mask head the instance segmenter; sides of images are multiples of 32.
-
-    Attributes:
-        drop_rule: RoI drop in the next forward passes; None drops nothing. It is no argument of `forward`, because
-            Lightning Fabric casts those to the precision of a run and refuses frozen dataclasses.
-    """
+class Rcnn(Detector):
+    """The retrained detector with RoI drop, and with a mask head the instance segmenter; see `Detector`."""
 
     def __init__(self, settings: RcnnSettings, backbone: nn.Module, classes: int) -> None:
-        super().__init__()
-        self.settings = settings
-        self.drop_rule: DropRule | None = None
+        super().__init__(settings)
         self.pyramid = Pyramid(backbone, settings)
         self.rpn = build_rpn(settings)
         levels = [str(i) for i in range(len(self.pyramid.widths))]
@@ -64,13 +58,13 @@ class Rcnn(nn.Module):
                 MaskRCNNPredictor(settings.mask_channels, settings.mask_channels, 1),
             )
 
-    def train(self, mode: bool = True) -> Rcnn:
-        super().train(mode)
-        if self.settings.frozen_norm:
-            for module in self.pyramid.backbone.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
-        return self
+    @property
+    def backbone(self) -> nn.Module:
+        return self.pyramid.backbone
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return (*super().output_names, *(("masks",) if self.settings.mask_channels else ()))
 
     def forward(
         self, image_bhwc_u8: torch.Tensor, targets: Sequence[Target]
@@ -101,7 +95,7 @@ class Rcnn(nn.Module):
         )
         return losses, foreground
 
-    def detect(self, image_bhwc_u8: torch.Tensor, allowed: torch.Tensor) -> RcnnOutput:
+    def detect(self, image_bhwc_u8: torch.Tensor, allowed: torch.Tensor) -> DetectorOutput:
         """Detect the allowed classes in one image uint8 [1,H,W,3]; no other class takes part in anything.
 
         ``allowed`` [C] is above 0.5 where a class is allowed. The others leave the logits before the softmax, so that
@@ -115,20 +109,9 @@ class Rcnn(nn.Module):
         boxes = clip_boxes_to_image(boxes, images.image_sizes[0])
         forbidden = torch.cat([torch.zeros_like(allowed[:1]), (allowed < 0.5).to(allowed.dtype)]) > 0.5
         scores = logits.masked_fill(forbidden, -math.inf).softmax(dim=1)[:, 1:]  # [R,C]
-        boxes, labels, scores = self._best(boxes, scores, image_bhwc_u8.shape)
-        return RcnnOutput(boxes, labels, scores, self._mask_logits(features, boxes, images))
-
-    def _best(
-        self, boxes: torch.Tensor, scores: torch.Tensor, shape: Sequence[int]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return the best of boxes [R,4] with scores [R,C], after suppression by class."""
-        large = ((boxes[:, 2:] - boxes[:, :2]) >= MIN_SIDE_PX).all(dim=1)
-        row, label = torch.where((scores > self.settings.min_score) & large[:, None])
-        boxes, scores = boxes[row], scores[row, label]
-        # Each class in a place of its own: one suppression for all.
-        apart = boxes + (label * (shape[1] + shape[2])).to(boxes.dtype)[:, None]
-        kept = nms(apart, scores, self.settings.nms_iou)[: self.settings.max_detections]
-        return boxes[kept], label[kept], scores[kept]
+        best = best_detections(boxes, scores, self.settings, image_bhwc_u8.shape[1:3])
+        masks = self._mask_logits(features, best.boxes_xyxy, images)
+        return DetectorOutput(best.boxes_xyxy, best.labels, best.scores, masks)
 
     def _mask_logits(self, features: dict[str, torch.Tensor], boxes: torch.Tensor, images: ImageList) -> torch.Tensor:
         if not self.settings.mask_channels:
@@ -180,7 +163,5 @@ def build_rcnn(settings: RcnnSettings, classes: int, weights: str = "none") -> R
     """Build an R-CNN with fresh heads on a backbone with ``weights`` as `create_backbone` takes them."""
     backbone = create_backbone(settings.backbone, weights)
     if settings.frozen_norm:
-        for module in backbone.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.requires_grad_(False)
+        freeze_norm(backbone)
     return Rcnn(settings, backbone, classes)

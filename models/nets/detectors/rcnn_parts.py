@@ -86,18 +86,6 @@ class Foreground(NamedTuple):
     dropped_anchors: torch.Tensor
 
 
-class RcnnOutput(NamedTuple):
-    """D detections of one image, best first: boxes [D,4] in input pixels, labels [D] from 0, scores [D], mask logits.
-
-    ``masks`` is [D,28,28] over each box, or [D,0,0] without a mask head.
-    """
-
-    boxes_xyxy: torch.Tensor
-    labels: torch.Tensor
-    scores: torch.Tensor
-    masks: torch.Tensor
-
-
 class BoxHead(nn.Module):
     """Pooled features [R,D,7,7] to logits [R,1+C], background first, and deltas [R,4]."""
 
@@ -127,6 +115,14 @@ class Pyramid(nn.Module):
         maps = backbone_maps(self.backbone, normalise_image(image_bhwc_u8))[-len(self.widths) :]
         merged: dict[str, torch.Tensor] = self.merge({str(i): features for i, features in enumerate(maps)})
         return merged
+
+
+def freeze_norm(net: nn.Module) -> None:
+    """Keep batch normalisation as it was loaded, also while the rest learns."""
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+            module.requires_grad_(False)
 
 
 def mask_targets(masks: torch.Tensor, boxes: torch.Tensor, matched: torch.Tensor, side: int) -> torch.Tensor:

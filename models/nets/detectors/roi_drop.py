@@ -68,7 +68,7 @@ def box_losses(
     foreground = labels > 0
     distance = (deltas - targets).abs().sum(dim=1)[foreground]  # [F]
     of_foreground = torch.stack([entropy[foreground], distance], dim=1).detach()
-    dropped = _exceeds_both(of_foreground, rule)
+    dropped = exceeds_both(of_foreground, rule)
     weights = torch.ones_like(entropy)
     weights[foreground] = (~dropped).to(weights.dtype)
     # The normaliser counts what was dropped: else the remaining RoIs would pull harder the more is dropped.
@@ -108,13 +108,19 @@ def mask_loss(logits: torch.Tensor, targets: torch.Tensor, dropped: torch.Tensor
     return (entropy * ~dropped).sum() / max(len(dropped), 1)
 
 
-def _exceeds_both(losses: torch.Tensor, rule: DropRule | None) -> torch.Tensor:
-    """Return which of [F,2] losses, classification and regression, exceed both thresholds."""
+def exceeds_both(losses: torch.Tensor, rule: DropRule | None, population: torch.Tensor | None = None) -> torch.Tensor:
+    """Return which of [F,2] losses, classification and place, exceed both thresholds.
+
+    Args:
+        losses: without gradient.
+        rule: None: none does.
+        population: [G,2] losses that quantiles are taken of; by default ``losses``.
+    """
     if rule is None:
         return torch.zeros(len(losses), dtype=torch.bool, device=losses.device)
-    classification, regression = losses.unbind(dim=1)
-    too_unlike = classification > _threshold(classification, rule.classification, rule.unit)
-    too_far = regression > _threshold(regression, rule.regression, rule.unit)
+    of_class, of_place = (losses if population is None else population).unbind(dim=1)
+    too_unlike = losses[:, 0] > _threshold(of_class, rule.classification, rule.unit)
+    too_far = losses[:, 1] > _threshold(of_place, rule.regression, rule.unit)
     return too_unlike & too_far
 
 

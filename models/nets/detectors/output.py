@@ -1,0 +1,63 @@
+"""What every detector gives for one image, and how its boxes and scores become detections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from torchvision.ops import nms
+
+MIN_SIDE_PX = 1.0
+
+
+class DetectorOutput(NamedTuple):
+    """D detections of one image, best first: boxes [D,4] in input pixels, labels [D] from 0, scores [D], mask logits.
+
+    ``masks`` is [D,28,28] over each box (Mask R-CNN), [D,H/4,W/4] over the whole input (Mask2Former), or [D,0,0].
+    """
+
+    boxes_xyxy: torch.Tensor
+    labels: torch.Tensor
+    scores: torch.Tensor
+    masks: torch.Tensor
+
+
+class SelectionSettings(Protocol):
+    """Part of a detector's settings that says which of its boxes are detections; see `RcnnSettings`."""
+
+    @property
+    def min_score(self) -> float: ...
+    @property
+    def nms_iou(self) -> float: ...
+    @property
+    def max_detections(self) -> int: ...
+
+
+class Best(NamedTuple):
+    """The best boxes [D,4] with labels [D] from 0 and scores [D]; ``rows`` [D] are those that they came from."""
+
+    boxes_xyxy: torch.Tensor
+    labels: torch.Tensor
+    scores: torch.Tensor
+    rows: torch.Tensor
+
+
+def best_detections(
+    boxes_xyxy: torch.Tensor, scores: torch.Tensor, settings: SelectionSettings, image_hw: Sequence[int]
+) -> Best:
+    """Return the best of boxes [R,4] with scores [R,C], after suppression class by class, best first.
+
+    Args:
+        boxes_xyxy: in input pixels; a box with a side under a pixel is none.
+        scores: a class that is not allowed has 0.
+        settings: smallest score, overlap of two boxes of one class, and number of detections.
+        image_hw: size of the input.
+    """
+    large = ((boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]) >= MIN_SIDE_PX).all(dim=1)
+    row, label = torch.where((scores > settings.min_score) & large[:, None])
+    boxes, found = boxes_xyxy[row], scores[row, label]
+    # Each class in a place of its own: one suppression for all.
+    apart = boxes + (label * (image_hw[0] + image_hw[1])).to(boxes.dtype)[:, None]
+    kept = nms(apart, found, settings.nms_iou)[: settings.max_detections]
+    return Best(boxes[kept], label[kept], found[kept], row[kept])

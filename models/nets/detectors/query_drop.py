@@ -1,0 +1,70 @@
+"""Query drop, the counterpart of RoI drop for networks that match one query to each object. It is ours.
+
+WeakSAM's own code (arXiv 2402.14812) has RoI drop switched off for DINO, and nothing of the kind for Mask2Former.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import distributed
+
+from models.nets.detectors.roi_drop import DropRule, exceeds_both
+
+Match = Sequence[tuple[torch.Tensor, torch.Tensor]]
+# As a logit: a query without weight says nothing, and a loss that wants it to say nothing has no gradient there.
+SILENT = -60.0
+
+
+def dropped_objects(losses: torch.Tensor, rule: DropRule | None) -> torch.Tensor:
+    """Return which matched objects [F] get no weight: both of their losses [F,2] exceed the rule's thresholds.
+
+    Quantiles are of the whole batch, over all ranks, so that several ranks drop what one would.
+
+    Args:
+        losses: classification and place (box or mask), of this rank's objects, without gradient.
+        rule: None drops nothing; ``rpn`` is not used.
+    """
+    mine = losses.detach()
+    return exceeds_both(mine, rule, mine if rule is None else _of_all_ranks(mine))
+
+
+def without_dropped(match: Match, dropped: Sequence[torch.Tensor]) -> Match:
+    """Return the pairs of queries and objects of each image, without those of dropped objects.
+
+    Args:
+        match: of each image, [F] queries and the [F] objects that they are matched to.
+        dropped: of each image, [N] bool by object.
+    """
+    kept = [~of_image[objects] for (_, objects), of_image in zip(match, dropped, strict=True)]
+    return [(queries[k], objects[k]) for (queries, objects), k in zip(match, kept, strict=True)]
+
+
+def silenced(logits: torch.Tensor, match: Match, dropped: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return class logits [B,Q,C] in which the queries of dropped objects say nothing, without gradient.
+
+    A query that is taken from its object would else be taught that there is nothing.
+    """
+    silent = torch.zeros(logits.shape[:2], dtype=torch.bool, device=logits.device)
+    for image, ((queries, objects), of_image) in enumerate(zip(match, dropped, strict=True)):
+        silent[image, queries[of_image[objects]].to(silent.device)] = True
+    return logits.masked_fill(silent[..., None], SILENT)
+
+
+def mean_over_ranks(count: int, device: torch.device) -> float:
+    """Return a rank's share of what all ranks count, at least 1: the normaliser of losses that ranks average."""
+    total = torch.tensor([float(count)], device=device)
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(total)
+        total /= distributed.get_world_size()
+    return max(float(total), 1.0)
+
+
+def _of_all_ranks(losses: torch.Tensor) -> torch.Tensor:
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return losses
+    parts: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(parts, losses.cpu())
+    return torch.cat(parts).to(losses.device)
