@@ -25,6 +25,8 @@ PROPOSAL_GRAPHS = ("cam", "sam_encoder", "sam_decoder")
 SERVED_GRAPHS = (*PROPOSAL_GRAPHS, "wsod")
 SAM_GRAPHS = ("sam_encoder", "sam_decoder")
 DETECTOR = "detector"
+# Mask logits of `detector`, and the rectangles that they lie over if these are not the boxes.
+MASK_OUTPUTS = ("masks", "mask_frames")
 # `cam` averaged over scales and flips, for training's proposals; if a bundle's settings ask for it.
 AVERAGED_CAM = "cam_averaged"
 PROMPT_MAP = "prompt_map"
@@ -154,10 +156,10 @@ class Bundle:
         return tuple(name for name in ("sam_encoder", *DECODERS) if name in self.graphs)
 
     @cached_property
-    def detector_masks(self) -> bool:
-        """Whether there is a graph `detector` that gives masks."""
+    def detector_masks(self) -> tuple[str, ...]:
+        """Outputs of the graph `detector` that are masks and what these lie over; none if it has no masks."""
         graph = self.graphs.get(DETECTOR)
-        return graph is not None and any(tensor.name == "masks" for tensor in graph.outputs)
+        return () if graph is None else tuple(tensor.name for tensor in graph.outputs if tensor.name in MASK_OUTPUTS)
 
     def path(self, graph: str) -> Path:
         return self.folder / self.graphs[graph].file

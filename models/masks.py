@@ -43,7 +43,7 @@ def encode_mask_png(mask_hw: Mask) -> bytes:
 def paste_mask(
     logits_hw: npt.NDArray[np.floating], box_xyxy: npt.NDArray[np.float32], size_hw: tuple[int, int]
 ) -> Mask:
-    """Return a mask [H,W], column-major, from logits [M,M] over a box [4] in its pixels (logit above 0).
+    """Return a mask [H,W], column-major, from logits [h,w] over a box [4] in its pixels (logit above 0).
 
     The box may reach over the image's edges; nothing outside it is in the mask.
     """
@@ -52,7 +52,7 @@ def paste_mask(
     # The pixels whose centres lie inside the box.
     first_xy, end_xy = np.clip(np.ceil(corners_xy - 0.5).astype(np.int64), 0, size_hw[::-1])
     if (first_xy < end_xy).all():
-        step_xy = logits_hw.shape[0] / (corners_xy[1] - corners_xy[0])
+        step_xy = np.array(logits_hw.shape[::-1]) / (corners_xy[1] - corners_xy[0])
         draw_mask(mask_hw, logits_hw, step_xy, -step_xy * corners_xy[0], first_xy, end_xy)
     return mask_hw
 

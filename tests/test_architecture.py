@@ -107,6 +107,7 @@ TORCH_ONLY = {
     "timm",
     "torch",
     "torchvision",
+    "transformers",
 }
 
 

@@ -25,22 +25,22 @@ def detector_plan(net: Detector, images_bhwc_u8: npt.NDArray[np.uint8], classes:
         images_bhwc_u8: three [3,S,S,3] of the kind that it was trained on: noise shows no object.
         classes: C.
     """
-    outputs = net.output_names
-    half_px = images_bhwc_u8.shape[1] // 2 // STRIDE_PX * STRIDE_PX
-    everything = np.ones(classes, np.float32)
+    every = np.ones(classes, np.float32)
     every_other = (np.arange(classes) % 2 == 0).astype(np.float32)
     first, second, third = images_bhwc_u8[:, None]
+    half_px = images_bhwc_u8.shape[1] // 2 // STRIDE_PX * STRIDE_PX
+    if net.any_size:
+        half_height, half_width = second[:, :half_px], third[:, :, :half_px]
+        checks = [(second, every), (half_height, every_other), (half_width, every)]
+    else:
+        checks = [(second, every), (third, every_other)]
     return GraphPlan(
         name="detector",
         module=DetectorGraph(net),
-        output_names=outputs,
-        trace={"image": first, "allowed": everything},
-        checks=[
-            {"image": second, "allowed": everything},
-            {"image": second[:, :half_px], "allowed": every_other},
-            {"image": third[:, :, :half_px], "allowed": everything},
-        ],
-        axes={"image": {1: "H", 2: "W"}} | {name: {0: "D"} for name in outputs},
+        output_names=net.output_names,
+        trace={"image": first, "allowed": every},
+        checks=[{"image": image, "allowed": allowed} for image, allowed in checks],
+        axes={name: {0: "D"} for name in net.output_names} | ({"image": {1: "H", 2: "W"}} if net.any_size else {}),
         pair=pair_detections,
         # Rounding may move a detection over a threshold: it then counts with all of its score.
         tolerances={"labels": 0.0, "scores": 0.5},
@@ -48,7 +48,7 @@ def detector_plan(net: Detector, images_bhwc_u8: npt.NDArray[np.uint8], classes:
 
 
 def pair_detections(expected: Rows, found: Rows) -> tuple[Rows, Rows]:
-    """Put the same detections in the same rows of both outputs (boxes, labels, scores and perhaps masks).
+    """Put the same detections in the same rows of both outputs (boxes, labels, scores, perhaps masks and frames).
 
     Detections are the same if labels agree and boxes overlap most, with an IoU of at least 0.95. One that only one
     side has stands on the other side with score 0, so that all of its score counts as difference. Rounding may move a

@@ -13,6 +13,7 @@ from models.nets.cam_nets import AveragedCam, CamNet
 from models.nets.compact_sam import CompactSam
 from models.nets.detectors.detector import Detector
 from models.nets.many_prompts import decode_many
+from models.nets.mask_extent import profile_extent
 from models.nets.published_sam.open_published import PublishedNet
 from models.nets.wsod import Wsod
 
@@ -141,10 +142,10 @@ class WsodGraph(nn.Module):
 
 
 class DetectorGraph(nn.Module):
-    """``image`` uint8 [1,H,W,3] and ``allowed`` [C] to ``boxes`` [D,4], ``labels`` [D], ``scores`` [D] and ``masks``.
+    """``image`` uint8 [1,H,W,3] and ``allowed`` [C] to ``boxes`` [D,4], ``labels`` [D], ``scores`` [D] and masks.
 
-    ``masks`` float16 [D,28,28] are logits over each box; a network without masks gives none. H and W are multiples
-    of 32.
+    ``masks`` float16 [D,h,w] are logits over ``mask_frames`` [D,4] in input pixels, or over the boxes of a network that
+    gives no frames. A network without masks gives neither. H and W are multiples of 32.
     """
 
     def __init__(self, net: Detector) -> None:
@@ -153,43 +154,15 @@ class DetectorGraph(nn.Module):
 
     def forward(self, image: torch.Tensor, allowed: torch.Tensor) -> tuple[torch.Tensor, ...]:
         found = self.net.detect(image, allowed)
-        masks = (found.masks.half(),) if "masks" in self.net.output_names else ()
-        return (found.boxes_xyxy, found.labels, found.scores, *masks)
+        outputs = {
+            "boxes": found.boxes_xyxy,
+            "labels": found.labels,
+            "scores": found.scores,
+            "masks": found.masks.half(),
+            "mask_frames": found.mask_frames_xyxy,
+        }
+        return tuple(outputs[name] for name in self.net.output_names)
 
 
 def _pixels_above(logits: torch.Tensor, threshold: float) -> torch.Tensor:
     return (logits > threshold).float().sum(dim=(2, 3))
-
-
-def profile_extent(
-    profile: torch.Tensor, cell_px: float, valid_px: torch.Tensor, centre: float = 0.5
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the first and last position [...] in pixels of the run above 0 around a profile's peak.
-
-    A speck apart from the rest on either axis is no part of the object: one cell of it would move the box.
-    Profiles [...,h] hold the highest logit of each column or row, taken at ``centre`` of each cell.
-
-    An edge is put where the logits cross 0 between two cell centres, as bilinear enlargement would put it: whole
-    cells are too coarse for small objects. At the border of the valid area the object goes on to the border.
-    If nothing is above 0 the extent is empty (first >= last).
-    """
-    count = profile.shape[-1]
-    index = torch.arange(count, device=profile.device)
-    above = profile > 0
-    peak = profile.argmax(dim=-1, keepdim=True)
-    first = torch.where(~above & (index < peak), index + 1, torch.zeros_like(index)).amax(dim=-1)
-    last = torch.where(~above & (index > peak), index - 1, torch.full_like(index, count - 1)).amin(dim=-1)
-    start = (first + centre - _overshoot(profile, first, first - 1)) * cell_px
-    end = (last + centre + _overshoot(profile, last, last + 1)) * cell_px
-    reaches_end = (last + 1 + centre) * cell_px > valid_px
-    start = torch.where(first == 0, torch.zeros_like(start), start)
-    end = torch.where(reaches_end, valid_px.to(end.dtype), end)
-    anything = above.any(dim=-1)
-    return start * anything, end * anything
-
-
-def _overshoot(profile: torch.Tensor, inner: torch.Tensor, outer: torch.Tensor) -> torch.Tensor:
-    """Return the share of a cell from centre ``inner`` (above 0) to the zero of the logit towards ``outer``."""
-    inside = profile.gather(-1, inner[..., None])[..., 0]
-    outside = profile.gather(-1, outer.clamp(0, profile.shape[-1] - 1)[..., None])[..., 0]
-    return (inside / (inside - outside).clamp(min=1e-6)).clamp(0, 1)

@@ -77,8 +77,8 @@ class DetectorOutput:
 
     Attributes:
         found: detections whose ``sources`` are rows of the other columns.
-        frames_xyxy: [D,4] the boxes before they were clipped, which the masks lie over.
-        masks: [D,M,M] logits; empty if the bundle takes its masks from elsewhere.
+        frames_xyxy: [D,4] what the masks lie over: the boxes before they were clipped, or what the graph gives.
+        masks: [D,h,w] logits; empty if the bundle takes its masks from elsewhere.
     """
 
     found: Detections

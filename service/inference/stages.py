@@ -65,13 +65,14 @@ class Stages:
         self._metrics.encode(DETECTOR)
         allowed = np.zeros(len(self._bundle.labels), np.float32)
         allowed[list(classes)] = 1
-        masks = ("masks",) if self._bundle.post.mask_source == DETECTOR else ()
+        masks = self._bundle.detector_masks if self._bundle.post.mask_source == DETECTOR else ()
         tensors: Tensors = {"image": inputs.classes_bhwc_u8, "allowed": allowed}
         with timings.stage(DETECTOR):
             output = await self._backend.infer(DETECTOR, tensors, ("boxes", "labels", "scores", *masks))
         seen = Letterbox(letterbox.image_hw, self._bundle.graphs[DETECTOR].side_px)
-        frames_xyxy = seen.boxes_for(letterbox, output["boxes"])
-        found = detector_detections(frames_xyxy, output["scores"], output["labels"], letterbox.valid_hw)
+        boxes_xyxy = seen.boxes_for(letterbox, output["boxes"])
+        found = detector_detections(boxes_xyxy, output["scores"], output["labels"], letterbox.valid_hw)
+        frames_xyxy = seen.boxes_for(letterbox, output.get("mask_frames", output["boxes"]))
         return DetectorOutput(found, frames_xyxy, output.get("masks", np.zeros((0, 0, 0), np.float16)))
 
     async def propose_and_score(

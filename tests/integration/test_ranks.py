@@ -111,3 +111,12 @@ def test_ranks_started_by_slurm_join() -> None:
     assert [process.returncode for process in started] == [0, 0]
     assert "rank 0 of 2 [0, 2, 4]" in said[0]
     assert "rank 1 of 2 [1, 3]" in said[1]
+
+
+def test_query_drop_on_two_ranks_drops_and_teaches_what_one_would(tmp_path: Path) -> None:
+    for ranks in (1, 2):
+        run_on_ranks(ranks, "tests.support.rank_queries", tmp_path / f"{ranks}.npz")
+    one, two = (np.load(tmp_path / f"{ranks}.npz") for ranks in (1, 2))
+    assert 0 < one["dropped"] < 10
+    assert two["dropped"] == one["dropped"]
+    np.testing.assert_allclose(two["gradient"], one["gradient"], rtol=1e-4, atol=1e-7)

@@ -11,8 +11,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from torch import nn
 
+from models.nets.detectors.dfine import DFine, build_dfine
 from models.nets.detectors.rcnn import Rcnn, build_rcnn
 from models.nets.detectors.rcnn_parts import RcnnSettings
+from models.nets.detectors.settings import DFineSettings
 
 CLASSES = 5
 SETTINGS = RcnnSettings(
@@ -28,10 +30,12 @@ SETTINGS = RcnnSettings(
     proposals=20,
     max_detections=6,
 )
+# Fewer queries than positions, so that classes compete for them.
+SIZES = DFineSettings(queries=8, channels=32, hidden=32, heads=4, decoder_layers=2, denoising=0)
 
 
 @pytest.fixture(scope="module")
-def net() -> Rcnn:
+def rcnn() -> Rcnn:
     torch.manual_seed(0)
     net = build_rcnn(SETTINGS, CLASSES).eval()
     with torch.no_grad():
@@ -39,27 +43,54 @@ def net() -> Rcnn:
     return net
 
 
-def without_others(net: Rcnn, allowed: list[int]) -> Rcnn:
+@pytest.fixture(scope="module")
+def dfine() -> DFine:
+    torch.manual_seed(0)
+    net = build_dfine(SETTINGS, SIZES, CLASSES)
+    with torch.no_grad():
+        for head in (net.model.enc_score_head, *net.model.decoder.class_embed):
+            head.weight.normal_(0, 1)
+    return net.eval()
+
+
+def narrowed(layer: nn.Linear, rows: list[int]) -> nn.Linear:
+    """The layer with some of its outputs."""
+    smaller = copy.deepcopy(layer)
+    smaller.weight, smaller.bias = nn.Parameter(layer.weight[rows]), nn.Parameter(layer.bias[rows])
+    return smaller
+
+
+def rcnn_without_others(net: Rcnn, allowed: list[int]) -> Rcnn:
     """The network with the allowed classes alone."""
     smaller = copy.deepcopy(net)
-    rows = [0, *(1 + label for label in allowed)]
-    smaller.box_head.logits = nn.Linear(SETTINGS.hidden, len(rows))
-    smaller.box_head.logits.load_state_dict(
-        {"weight": net.box_head.logits.weight[rows], "bias": net.box_head.logits.bias[rows]}
-    )
+    smaller.box_head.logits = narrowed(net.box_head.logits, [0, *(1 + label for label in allowed)])
     return smaller
+
+
+def dfine_without_others(net: DFine, allowed: list[int]) -> DFine:
+    smaller = copy.deepcopy(net)
+    smaller.model.enc_score_head = narrowed(net.model.enc_score_head, allowed)
+    heads = net.model.decoder.class_embed
+    smaller.model.decoder.class_embed = nn.ModuleList(narrowed(head, allowed) for head in heads)
+    smaller._class_heads = [smaller.model.enc_score_head, *smaller.model.decoder.class_embed]
+    return smaller
+
+
+def image_of(seed: int) -> torch.Tensor:
+    return torch.randint(0, 256, (1, 64, 96, 3), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+
+
+def mask_of(allowed: set[int]) -> torch.Tensor:
+    return torch.tensor([float(label in allowed) for label in range(CLASSES)])
 
 
 @given(seed=st.integers(0, 2**31), allowed=st.sets(st.integers(0, CLASSES - 1), max_size=CLASSES))
 @hypothesis_settings(max_examples=12, deadline=None)
-def test_classes_that_are_not_allowed_take_part_in_nothing(net: Rcnn, seed: int, allowed: set[int]) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    image = torch.randint(0, 256, (1, 64, 96, 3), generator=generator, dtype=torch.uint8)
+def test_classes_that_are_not_allowed_take_part_in_nothing(rcnn: Rcnn, seed: int, allowed: set[int]) -> None:
     chosen = sorted(allowed)
-    mask = torch.tensor([float(label in allowed) for label in range(CLASSES)])
     with torch.inference_mode():
-        found = net.detect(image, mask)
-        alone = without_others(net, chosen).detect(image, torch.ones(len(chosen)))
+        found = rcnn.detect(image_of(seed), mask_of(allowed))
+        alone = rcnn_without_others(rcnn, chosen).detect(image_of(seed), torch.ones(len(chosen)))
     assert len(found.labels) <= SETTINGS.max_detections
     assert [chosen[label] for label in alone.labels.tolist()] == found.labels.tolist()
     for mine, others in (
@@ -68,3 +99,25 @@ def test_classes_that_are_not_allowed_take_part_in_nothing(net: Rcnn, seed: int,
         (found.masks, alone.masks),
     ):
         torch.testing.assert_close(mine, others, rtol=1e-4, atol=1e-4)
+
+
+@given(seed=st.integers(0, 2**31), allowed=st.sets(st.integers(0, CLASSES - 1), min_size=1, max_size=CLASSES))
+@hypothesis_settings(max_examples=12, deadline=None)
+def test_classes_that_are_not_allowed_take_no_query(dfine: DFine, seed: int, allowed: set[int]) -> None:
+    chosen = sorted(allowed)
+    with torch.inference_mode():
+        found = dfine.detect(image_of(seed), mask_of(allowed))
+        alone = dfine_without_others(dfine, chosen).detect(image_of(seed), torch.ones(len(chosen)))
+    assert 0 < len(found.labels) <= SETTINGS.max_detections
+    assert [chosen[label] for label in alone.labels.tolist()] == found.labels.tolist()
+    torch.testing.assert_close(found.boxes_xyxy, alone.boxes_xyxy, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(found.scores, alone.scores, rtol=1e-4, atol=1e-4)
+
+
+def test_with_no_class_allowed_nothing_is_found_and_the_next_request_knows_all_classes(dfine: DFine) -> None:
+    everything = torch.ones(CLASSES)
+    with torch.inference_mode():
+        before = dfine.detect(image_of(1), everything)
+        assert not len(dfine.detect(image_of(1), torch.zeros(CLASSES)).labels)
+        after = dfine.detect(image_of(1), everything)
+    torch.testing.assert_close(before.scores, after.scores)

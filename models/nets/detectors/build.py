@@ -13,4 +13,8 @@ def build_detector(settings: DetectorSettings, classes: int, weights: str = "non
         from models.nets.detectors.dfine import build_dfine  # noqa: PLC0415 - `transformers` takes seconds to import
 
         return build_dfine(settings.net, settings.dfine, classes, weights)
+    if settings.architecture == "mask2former":
+        from models.nets.detectors.mask2former import build_mask2former  # noqa: PLC0415 - as above
+
+        return build_mask2former(settings.net, settings.mask2former, classes, weights)
     return build_rcnn(settings.net, classes, weights)

@@ -37,6 +37,11 @@ class Detector(nn.Module, ABC):
         """What `detect` gives, as the graph `detector` names it."""
         return ("boxes", "labels", "scores")
 
+    @property
+    def any_size(self) -> bool:
+        """Whether a traced graph takes images of other sizes than the one that it was traced with."""
+        return True
+
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
         if self.settings.frozen_norm:

@@ -59,18 +59,7 @@ class DFine(Detector):
         with self.model.backbone.maps.alone_in_mixed_precision(image_bhwc_u8.device.type):
             output = self.model(normalise_image(image_bhwc_u8), labels=wanted)
             losses, matched = dfine_losses(output, wanted, self.model.config, self.drop_rule)
-        boxes = [target.boxes_xyxy[rows] for target, rows in zip(targets, matched.objects, strict=True)]
-        labels = [target.labels[rows] for target, rows in zip(targets, matched.objects, strict=True)]
-        counts = torch.tensor([len(rows) for rows in boxes], device=image_bhwc_u8.device)
-        foreground = Foreground(
-            images=torch.repeat_interleave(counts),
-            boxes_xyxy=torch.cat(boxes),
-            labels=torch.cat(labels),
-            losses=matched.losses,
-            dropped=matched.dropped,
-            dropped_anchors=matched.dropped.new_zeros((), dtype=torch.int64),
-        )
-        return losses, foreground
+        return losses, matched.foreground(targets)
 
     def detect(self, image_bhwc_u8: torch.Tensor, allowed: torch.Tensor) -> DetectorOutput:
         """Detect the allowed classes in one image uint8 [1,H,W,3]; no other class takes part in anything.
@@ -89,7 +78,8 @@ class DFine(Detector):
         scale = torch.stack([torch.as_tensor(side) for side in (width, height, width, height)]).to(scores)
         boxes = box_convert(output.intermediate_reference_points[0, -1], "cxcywh", "xyxy") * scale
         best = best_detections(clip_boxes_to_image(boxes, (height, width)), scores, self.settings, (height, width))
-        return DetectorOutput(best.boxes_xyxy, best.labels, best.scores, boxes.new_zeros((len(best.rows), 0, 0)))
+        no_masks = boxes.new_zeros((len(best.rows), 0, 0))
+        return DetectorOutput(best.boxes_xyxy, best.labels, best.scores, no_masks, best.boxes_xyxy)
 
     def _start_heads(self, classes: int) -> None:
         """Start as published: every class improbable, every box where its layer takes it over."""

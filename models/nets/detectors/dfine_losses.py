@@ -7,7 +7,7 @@ distributions. Here they are put together so that each layer's corners are compa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -15,7 +15,15 @@ from torchvision.ops import box_convert, generalized_box_iou
 from transformers import DFineConfig
 from transformers.loss.loss_d_fine import DFineLoss
 
-from models.nets.detectors.query_drop import Match, dropped_objects, mean_over_ranks, silenced, without_dropped
+from models.nets.detectors.query_drop import (
+    Match,
+    Matched,
+    by_object,
+    dropped_objects,
+    mean_over_ranks,
+    silenced,
+    without_dropped,
+)
 from models.nets.detectors.roi_drop import DropRule
 
 # By the names of `transformers`, what the log calls them.
@@ -29,20 +37,6 @@ TERMS = {
 DENOISING = "loss_denoising"
 Layer = dict[str, torch.Tensor]
 Targets = Sequence[Mapping[str, torch.Tensor]]
-
-
-class Matched(NamedTuple):
-    """The objects that the last layer's queries were matched to: F of them.
-
-    Attributes:
-        objects: of each image, rows of its targets.
-        losses: [F,2] classification and box, without gradient.
-        dropped: [F] bool.
-    """
-
-    objects: list[torch.Tensor]
-    losses: torch.Tensor
-    dropped: torch.Tensor
 
 
 def dfine_losses(
@@ -66,7 +60,7 @@ def dfine_losses(
     matches = [_on(terms.matcher(layer, targets), targets) for layer in layers]
     judged = _judge(layers[-1], matches[-1], targets, config)
     dropped = dropped_objects(judged, rule)
-    of_images = _by_object(dropped, matches[-1], targets)
+    of_images = by_object(dropped, matches[-1], [target["class_labels"] for target in targets])
     count = mean_over_ranks(sum(len(target["class_labels"]) for target in targets), dropped.device)
     losses = {name: judged.new_zeros(()) for name in TERMS.values()}
     for layer, match in zip(layers, matches, strict=True):
@@ -121,18 +115,6 @@ def _judge_image(
     distance = (boxes - wanted).abs().sum(dim=1)
     apart = 1 - generalized_box_iou(corners, wanted_corners).diagonal()
     return torch.stack([of_class, config.weight_loss_bbox * distance + config.weight_loss_giou * apart], dim=1)
-
-
-def _by_object(dropped: torch.Tensor, match: Match, targets: Targets) -> list[torch.Tensor]:
-    """Return of each image which of its objects [N] are dropped, from those of all matched ones [F]."""
-    of_images = []
-    for part, (_, objects), target in zip(
-        dropped.split([len(objects) for _, objects in match]), match, targets, strict=True
-    ):
-        flags = torch.zeros(len(target["class_labels"]), dtype=torch.bool, device=part.device)
-        flags[objects] = part
-        of_images.append(flags)
-    return of_images
 
 
 def _layer_losses(

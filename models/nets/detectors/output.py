@@ -12,15 +12,21 @@ MIN_SIDE_PX = 1.0
 
 
 class DetectorOutput(NamedTuple):
-    """D detections of one image, best first: boxes [D,4] in input pixels, labels [D] from 0, scores [D], mask logits.
+    """D detections of one image, best first.
 
-    ``masks`` is [D,28,28] over each box (Mask R-CNN), [D,H/4,W/4] over the whole input (Mask2Former), or [D,0,0].
+    Attributes:
+        boxes_xyxy: [D,4] in input pixels.
+        labels: [D] from 0.
+        scores: [D].
+        masks: logits over the frames: [D,28,28] (Mask R-CNN), [D,H/4,W/4] (Mask2Former), or [D,0,0].
+        mask_frames_xyxy: [D,4] in input pixels: the boxes (Mask R-CNN), or the whole input (Mask2Former).
     """
 
     boxes_xyxy: torch.Tensor
     labels: torch.Tensor
     scores: torch.Tensor
     masks: torch.Tensor
+    mask_frames_xyxy: torch.Tensor
 
 
 class SelectionSettings(Protocol):

@@ -6,16 +6,45 @@ WeakSAM's own code (arXiv 2402.14812) has RoI drop switched off for DINO, and no
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import distributed
 
+from models.nets.detectors.rcnn_parts import Foreground, Target
 from models.nets.detectors.roi_drop import DropRule, exceeds_both
 
 Match = Sequence[tuple[torch.Tensor, torch.Tensor]]
 # As a logit: a query without weight says nothing, and a loss that wants it to say nothing has no gradient there.
 SILENT = -60.0
+
+
+class Matched(NamedTuple):
+    """The objects that the last layer's queries were matched to: F of them.
+
+    Attributes:
+        objects: of each image, rows of its targets.
+        losses: [F,2] classification and place (box or mask), without gradient.
+        dropped: [F] bool.
+    """
+
+    objects: list[torch.Tensor]
+    losses: torch.Tensor
+    dropped: torch.Tensor
+
+    def foreground(self, targets: Sequence[Target]) -> Foreground:
+        """Return what the log counts: the objects themselves, which are right or wrong."""
+        boxes = [target.boxes_xyxy[rows] for target, rows in zip(targets, self.objects, strict=True)]
+        labels = [target.labels[rows] for target, rows in zip(targets, self.objects, strict=True)]
+        counts = torch.tensor([len(rows) for rows in boxes], device=self.losses.device)
+        return Foreground(
+            images=torch.repeat_interleave(counts),
+            boxes_xyxy=torch.cat(boxes),
+            labels=torch.cat(labels),
+            losses=self.losses,
+            dropped=self.dropped,
+            dropped_anchors=self.dropped.new_zeros((), dtype=torch.int64),
+        )
 
 
 def dropped_objects(losses: torch.Tensor, rule: DropRule | None) -> torch.Tensor:
@@ -29,6 +58,17 @@ def dropped_objects(losses: torch.Tensor, rule: DropRule | None) -> torch.Tensor
     """
     mine = losses.detach()
     return exceeds_both(mine, rule, mine if rule is None else _of_all_ranks(mine))
+
+
+def by_object(dropped: torch.Tensor, match: Match, labels: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Return of each image which of its objects [N] are dropped, from those of all matched ones [F]."""
+    of_images = []
+    parts = dropped.split([len(objects) for _, objects in match])
+    for part, (_, objects), of_image in zip(parts, match, labels, strict=True):
+        flags = torch.zeros(len(of_image), dtype=torch.bool, device=part.device)
+        flags[objects] = part
+        of_images.append(flags)
+    return of_images
 
 
 def without_dropped(match: Match, dropped: Sequence[torch.Tensor]) -> Match:
@@ -53,9 +93,9 @@ def silenced(logits: torch.Tensor, match: Match, dropped: Sequence[torch.Tensor]
     return logits.masked_fill(silent[..., None], SILENT)
 
 
-def mean_over_ranks(count: int, device: torch.device) -> float:
+def mean_over_ranks(count: float, device: torch.device) -> float:
     """Return a rank's share of what all ranks count, at least 1: the normaliser of losses that ranks average."""
-    total = torch.tensor([float(count)], device=device)
+    total = torch.tensor([count], dtype=torch.float32, device=device)
     if distributed.is_available() and distributed.is_initialized():
         distributed.all_reduce(total)
         total /= distributed.get_world_size()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -80,3 +80,15 @@ def box_targets(targets: Sequence[Target], size_hw: Sequence[int]) -> list[dict[
         }
         for target in targets
     ]
+
+
+class MaskTargets(NamedTuple):
+    """What is to be found in each image: labels [N] from 0, and float32 masks [N,H,W] of 0 and 1."""
+
+    labels: list[torch.Tensor]
+    masks: list[torch.Tensor]
+
+
+def mask_targets_of(targets: Sequence[Target]) -> MaskTargets:
+    """Return targets as Mask2Former's losses take them."""
+    return MaskTargets([target.labels - 1 for target in targets], [target.masks.float() for target in targets])

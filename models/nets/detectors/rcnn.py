@@ -111,7 +111,7 @@ class Rcnn(Detector):
         scores = logits.masked_fill(forbidden, -math.inf).softmax(dim=1)[:, 1:]  # [R,C]
         best = best_detections(boxes, scores, self.settings, image_bhwc_u8.shape[1:3])
         masks = self._mask_logits(features, best.boxes_xyxy, images)
-        return DetectorOutput(best.boxes_xyxy, best.labels, best.scores, masks)
+        return DetectorOutput(best.boxes_xyxy, best.labels, best.scores, masks, best.boxes_xyxy)
 
     def _mask_logits(self, features: dict[str, torch.Tensor], boxes: torch.Tensor, images: ImageList) -> torch.Tensor:
         if not self.settings.mask_channels:

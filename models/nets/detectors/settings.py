@@ -8,7 +8,7 @@ from typing import Literal
 from models.nets.detectors.rcnn_parts import RcnnSettings
 from weaksam.errors import UserError
 
-Architecture = Literal["faster_rcnn", "mask_rcnn", "dfine"]
+Architecture = Literal["faster_rcnn", "mask_rcnn", "dfine", "mask2former"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,33 @@ class DFineSettings:
             raise UserError(f"channels: must be a multiple of the {self.heads} heads, got {self.channels}")
 
 
+@dataclass(frozen=True)
+class Mask2FormerSettings:
+    """Size of a Mask2Former.
+
+    Attributes:
+        queries: the maximum of masks of an image.
+        channels: of the pixel decoder, the queries and the masks; a multiple of 32 and of ``heads``.
+        hidden: width of the feed-forward layers.
+        heads: of the attention.
+        encoder_layers: of the pixel decoder.
+        decoder_layers: of the queries.
+        points: of each mask, at which it is compared with its object.
+    """
+
+    queries: int = 50
+    channels: int = 128
+    hidden: int = 512
+    heads: int = 8
+    encoder_layers: int = 2
+    decoder_layers: int = 3
+    points: int = 4096
+
+    def __post_init__(self) -> None:
+        if self.channels % 32 or self.channels % self.heads:
+            raise UserError(f"channels: must be a multiple of 32 and of the {self.heads} heads, got {self.channels}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class DetectorSettings:
     """Architecture and sizes of a detector or an instance segmenter.
@@ -45,12 +72,13 @@ class DetectorSettings:
     Attributes:
         net: of an R-CNN; its backbone, ``frozen_norm`` and what it returns at test are those of all networks.
         architecture: ``faster_rcnn`` with a mask head, as settings of earlier releases have it, is a ``mask_rcnn``.
-        dfine: for the architecture of that name.
+        dfine, mask2former: for the architectures of these names.
     """
 
     net: RcnnSettings
     architecture: Architecture = "faster_rcnn"
     dfine: DFineSettings = field(default_factory=DFineSettings)
+    mask2former: Mask2FormerSettings = field(default_factory=Mask2FormerSettings)
 
     def __post_init__(self) -> None:
         if self.architecture == "mask_rcnn" and not self.net.mask_channels:
@@ -59,4 +87,6 @@ class DetectorSettings:
     @property
     def has_masks(self) -> bool:
         """Whether it learns masks, and what it finds has one."""
-        return self.architecture in ("faster_rcnn", "mask_rcnn") and self.net.mask_channels > 0
+        if self.architecture in ("dfine", "mask2former"):
+            return self.architecture == "mask2former"
+        return self.net.mask_channels > 0

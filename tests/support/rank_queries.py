@@ -1,0 +1,64 @@
+"""What a test starts on one rank or several: query losses with drop on a batch made at random.
+
+    python -m tests.support.rank_queries OUT        (or by torchrun, --nproc-per-node 2 -m ...)
+
+Writes the gradient of each image's logits, and which objects were dropped, as the mean of the ranks has them.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from torch import distributed
+from transformers import DFineConfig
+
+from models.nets.detectors.dfine_losses import dfine_losses
+from models.nets.detectors.roi_drop import DropRule
+from training.runs.devices import start_fabric
+from training.runs.ranks import my_share, rank, rank_count
+
+IMAGES, QUERIES, CLASSES = 4, 6, 3
+CONFIG = DFineConfig(num_labels=CLASSES, decoder_layers=1, num_denoising=0)
+RULE = DropRule("quantile", classification=0.4, regression=0.4, rpn=0.0)
+
+
+def main(out: Path) -> None:
+    start_fabric("32-true", 0)
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(IMAGES, QUERIES, CLASSES, generator=generator).requires_grad_()
+    boxes = torch.rand(IMAGES, QUERIES, 4, generator=generator) * 0.4 + 0.2
+    targets = [
+        {
+            "class_labels": torch.randint(0, CLASSES, (1 + image,), generator=generator),
+            "boxes": torch.rand(1 + image, 4, generator=generator) * 0.4 + 0.2,
+        }
+        for image in range(IMAGES)
+    ]
+    mine = list(my_share(range(IMAGES)))
+    corners = torch.zeros(len(mine), 1, QUERIES, 4 * (CONFIG.max_num_bins + 1))
+    output = SimpleNamespace(
+        intermediate_logits=logits[mine, None].expand(-1, 2, -1, -1),
+        intermediate_reference_points=boxes[mine, None].expand(-1, 2, -1, -1),
+        intermediate_predicted_corners=corners,
+        initial_reference_points=boxes[mine, None],
+        enc_topk_logits=logits[mine],
+        enc_topk_bboxes=boxes[mine],
+        denoising_meta_values=None,
+    )
+    losses, matched = dfine_losses(output, [targets[image] for image in mine], CONFIG, RULE)
+    torch.stack(list(losses.values())).sum().backward()
+    dropped = torch.tensor(int(matched.dropped.sum()))
+    assert logits.grad is not None
+    if rank_count() > 1:
+        distributed.all_reduce(logits.grad)
+        distributed.all_reduce(dropped)
+    if rank() == 0:
+        np.savez(out, gradient=logits.grad.numpy() / rank_count(), dropped=dropped.numpy())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
