@@ -50,7 +50,7 @@ def main(out: Path) -> None:
         denoising_meta_values=None,
     )
     losses, matched = dfine_losses(output, [targets[image] for image in mine], CONFIG, RULE)
-    torch.stack(list(losses.values())).sum().backward()
+    torch.autograd.backward(torch.stack(list(losses.values())).sum())
     dropped = torch.tensor(int(matched.dropped.sum()))
     assert logits.grad is not None
     if rank_count() > 1:

@@ -48,7 +48,7 @@ class DFine(Detector):
 
     @property
     def backbone(self) -> nn.Module:
-        return self.model.backbone.maps.backbone
+        return self._maps.backbone
 
     def forward(
         self, image_bhwc_u8: torch.Tensor, targets: Sequence[Target]
@@ -56,7 +56,7 @@ class DFine(Detector):
         """Return the losses of a batch [B,S,S,3], and the objects that queries were matched to."""
         size_hw = image_bhwc_u8.shape[1:3]
         wanted = box_targets(targets, size_hw)
-        with self.model.backbone.maps.alone_in_mixed_precision(image_bhwc_u8.device.type):
+        with self._maps.alone_in_mixed_precision(image_bhwc_u8.device.type):
             output = self.model(normalise_image(image_bhwc_u8), labels=wanted)
             losses, matched = dfine_losses(output, wanted, self.model.config, self.drop_rule)
         return losses, matched.foreground(targets)
@@ -80,6 +80,11 @@ class DFine(Detector):
         best = best_detections(clip_boxes_to_image(boxes, (height, width)), scores, self.settings, (height, width))
         no_masks = boxes.new_zeros((len(best.rows), 0, 0))
         return DetectorOutput(best.boxes_xyxy, best.labels, best.scores, no_masks, best.boxes_xyxy)
+
+    @property
+    def _maps(self) -> BackboneMaps:
+        found: BackboneMaps = self.model.backbone.maps
+        return found
 
     def _start_heads(self, classes: int) -> None:
         """Start as published: every class improbable, every box where its layer takes it over."""

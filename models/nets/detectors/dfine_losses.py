@@ -153,8 +153,8 @@ def _denoising_loss(
 
 
 def _silenced(layer: Layer, match: Match, dropped: Sequence[torch.Tensor]) -> Layer:
-    quiet = {name: silenced(layer[name], match, dropped) for name in ("logits", "teacher_logits") if name in layer}
-    return {**layer, **quiet}
+    spoken = {"logits", "teacher_logits"}
+    return {name: silenced(said, match, dropped) if name in spoken else said for name, said in layer.items()}
 
 
 def _weighted(terms: DFineLoss, layer: Layer, match: Match, targets: Targets, count: float) -> dict[str, torch.Tensor]:

@@ -63,7 +63,7 @@ def dropped_objects(losses: torch.Tensor, rule: DropRule | None) -> torch.Tensor
 def by_object(dropped: torch.Tensor, match: Match, labels: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """Return of each image which of its objects [N] are dropped, from those of all matched ones [F]."""
     of_images = []
-    parts = dropped.split([len(objects) for _, objects in match])
+    parts = torch.split(dropped, [len(objects) for _, objects in match])
     for part, (_, objects), of_image in zip(parts, match, labels, strict=True):
         flags = torch.zeros(len(of_image), dtype=torch.bool, device=part.device)
         flags[objects] = part
