@@ -21,6 +21,7 @@ from models.config import config_from_values
 from models.image import read_image
 from models.masks import decode_rle, mask_iou, paste_mask
 from models.nets.detectors.detector import Detector
+from models.nets.detectors.rcnn import Rcnn
 from models.nets.graphs import DetectorGraph
 from tests.support.patches import SIDE_PX, make_patches, run_detector, write_pseudo_labels
 from tests.support.tiny_bundle import LABELS
@@ -149,6 +150,7 @@ def test_the_graph_finds_in_new_sizes_what_torch_finds(
 
 
 def test_a_graph_of_another_network_is_refused(exported: tuple[GraphSpec, Path], run: Path, net: Detector) -> None:
+    assert isinstance(net, Rcnn)
     plan = detector_plan(net, np.load(run / "pictures.npy"), len(LABELS))
     session = onnxruntime.InferenceSession(exported[1], providers=["CPUExecutionProvider"])
     assert largest_difference(plan, session)["labels"] == 0
