@@ -9,57 +9,36 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import cv2
 import numpy as np
 from PIL import Image
 from pycocotools.coco import COCO
 
-from models.masks import encode_rle, mask_box, mask_iou
+from models.masks import mask_iou
 from tests.support.format_readers import (
     Mask,
     fill_as_ultralytics,
-    read_cvat_masks,
-    read_label_studio_masks,
     read_labelme_masks,
-    read_voc_index,
     read_yolo_outlines,
     yolo_points,
 )
-from weaksam.formats.coco import annotation_row, category_rows, image_row, write_dataset
+from tests.support.random_masks import LABELS, SIZE_HW, random_masks, store_run
+from tests.support.tools_environment import run_in_tools
 from weaksam.formats.convert import FormatName, convert
 
-COUNT, SIZE_HW, SEED = 500, (120, 160), 0
-LABEL = "thing"
-
-
-def random_masks() -> list[Mask]:
-    """Draw ellipses, some of them as holes, and strew one-pixel things."""
-    rng = np.random.default_rng(SEED)
-    masks = []
-    for _ in range(COUNT):
-        canvas = np.zeros(SIZE_HW, np.uint8)
-        for step in range(int(rng.integers(1, 6))):
-            centre = int(rng.integers(SIZE_HW[1])), int(rng.integers(SIZE_HW[0]))
-            axes = int(rng.integers(1, 40)), int(rng.integers(1, 40))
-            value = int(step == 0 or rng.random() < 0.6)
-            cv2.ellipse(canvas, centre, axes, float(rng.integers(180)), 0, 360, value, -1)
-        canvas.ravel()[rng.integers(0, canvas.size, 3)] = 1
-        masks.append(canvas.astype(np.bool_))
-    return masks
+COUNT = 500
+OUTLINED: tuple[FormatName, ...] = ("coco-polygons", "yolo-seg", "labelme")
+BY_TOOLS: tuple[FormatName, ...] = ("labelstudio", "cvat", "labelme", "roboflow", "voc")
 
 
 def read_back(to: FormatName, out: Path, run: Path) -> list[Mask]:
-    """Return the masks as the consumer of a format reads them."""
+    """Return the masks of a format that no tool's own code is asked for (`tests/support/tool_readers.py`)."""
     stems = [str(number) for number in range(1, COUNT + 1)]
     readers: dict[FormatName, Callable[[], Iterable[Mask]]] = {
         "coco": lambda: coco_masks(out / "dataset.json"),
         "coco-polygons": lambda: coco_masks(out / "dataset.json"),
         "coco-results": lambda: coco_masks(run / "dataset.json", out / "results.json"),
-        "cvat": lambda: (mask_hw for rows in read_cvat_masks(out / "annotations.xml") for _, mask_hw in rows),
-        "labelstudio": lambda: (mask_hw for rows in read_label_studio_masks(out / "tasks.json") for _, mask_hw in rows),
         "labelme": lambda: (mask_hw for stem in stems for _, mask_hw in read_labelme_masks(out / f"{stem}.json")),
-        "yolo-seg": lambda: (read_yolo_outlines(out / f"labels/{s}.txt", [LABEL], SIZE_HW)[0][1] for s in stems),
-        "voc": lambda: (read_voc_index(out / "SegmentationObject" / f"{stem}.png") == 1 for stem in stems),
+        "yolo-seg": lambda: (read_yolo_outlines(out / f"labels/{s}.txt", LABELS, SIZE_HW)[0][1] for s in stems),
         "png": lambda: (np.asarray(Image.open(out / f"masks/{stem}.jpg.1.png")).astype(np.bool_) for stem in stems),
     }
     return list(readers[to]())
@@ -72,42 +51,48 @@ def coco_masks(dataset: Path, results: Path | None = None) -> list[Mask]:
     return [rows.annToMask(row).astype(np.bool_) for row in rows.dataset["annotations"]]
 
 
-def measure(to: FormatName, masks: Sequence[Mask], run: Path, min_fidelity: float) -> dict[str, Any]:
-    """Return mean and lowest IoU of what is read, and bytes a mask."""
-    out = Path(tempfile.mkdtemp())
+def measure(to: FormatName, masks: Sequence[Mask], run: Path, min_fidelity: float) -> list[dict[str, Any]]:
+    """Return a row for each way in which the format is read: mean and lowest IoU, and bytes a mask."""
+    out = Path(tempfile.mkdtemp()) / to
     convert(run, to, out, min_fidelity)
-    read = read_back(to, out, run)
-    assert len(read) == len(masks), to
-    row: dict[str, Any] = dict(summary([mask_iou(a, b) for a, b in zip(read, masks, strict=True)]))
     files = [path for path in out.rglob("*") if path.is_file() and path.name not in ("conversion.json", "masks.csv")]
-    row |= {"format": to, "min_fidelity": min_fidelity, "bytes": sum(p.stat().st_size for p in files) / len(masks)}
-    if to == "yolo-seg":
-        points = [yolo_points(path, SIZE_HW) for path in sorted((out / "labels").iterdir(), key=lambda p: int(p.stem))]
-        filled = [fill_as_ultralytics(outline, SIZE_HW) for [(_, outline)] in points]
-        row["by_ultralytics_fill"] = summary([mask_iou(a, b) for a, b in zip(filled, masks, strict=True)])
-    return row
+    common = {"format": to, "min_fidelity": min_fidelity, "bytes": sum(p.stat().st_size for p in files) / len(masks)}
+    return [{**common, "read_by": reader, **summary(read, masks)} for reader, read in readings(to, out, run).items()]
 
 
-def summary(ious: Sequence[float]) -> dict[str, float]:
-    """Return mean and lowest of IoUs."""
+def readings(to: FormatName, out: Path, run: Path) -> dict[str, list[Mask]]:
+    """Return the masks by the name of what reads them: the tools' own code, and else ports of their rules."""
+    if to not in BY_TOOLS:
+        found = {"rule": read_back(to, out, run)}
+        return found | {"ultralytics_fill": ultralytics_masks(out)} if to == "yolo-seg" else found
+    ported = {"rule": read_back(to, out, run)} if to == "labelme" else {}
+    work = {"folders": {to: str(out)}, "out": str(out.parent), "count": COUNT, "size_hw": SIZE_HW}
+    names = run_in_tools("tool_readers.py", work, Path(tempfile.mkdtemp()))
+    return ported | {name: list(np.load(out.parent / f"{name}.npz")["masks"]) for name in names}
+
+
+def ultralytics_masks(out: Path) -> list[Mask]:
+    """Return the outlines, filled as Ultralytics fills them."""
+    points = [yolo_points(path, SIZE_HW) for path in sorted((out / "labels").iterdir(), key=lambda p: int(p.stem))]
+    return [fill_as_ultralytics(outline, SIZE_HW) for [(_, outline)] in points]
+
+
+def summary(read: Sequence[Mask], masks: Sequence[Mask]) -> dict[str, float]:
+    """Return mean and lowest IoU of masks with those that were stored."""
+    ious = [mask_iou(a, b) for a, b in zip(read, masks, strict=True)]
     return {"mean_iou": round(float(np.mean(ious)), 4), "lowest_iou": round(float(min(ious)), 4)}
 
 
 def main(path: Path) -> None:
     """Write the table as JSON."""
-    masks, run = random_masks(), Path(tempfile.mkdtemp())
-    images = [image_row(number, f"{number}.jpg", SIZE_HW) for number in range(1, COUNT + 1)]
-    rows = []
-    for number, mask_hw in enumerate(masks, start=1):
-        x0, y0, x1, y1 = map(float, mask_box(mask_hw))
-        rows.append(annotation_row(number, 1, (x0, y0, x1, y1), encode_rle(mask_hw), score=0.5))
-    write_dataset(run / "dataset.json", {}, category_rows([LABEL]), images, rows)
+    masks, run = random_masks(COUNT), Path(tempfile.mkdtemp())
+    store_run(masks, run)
     names: list[FormatName] = [name for name in get_args(FormatName) if name != "yolo"]
-    outlined = ("coco-polygons", "yolo-seg", "labelme")
     table = [
-        measure(name, masks, run, fidelity)
+        row
         for name in names
-        for fidelity in ([1.0, 0.98] if name in outlined else [1.0])
+        for fidelity in ([1.0, 0.98] if name in OUTLINED else [1.0])
+        for row in measure(name, masks, run, fidelity)
     ]
     path.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -105,7 +106,7 @@ def yolo_points(path: Path, size_hw: tuple[int, int]) -> list[tuple[int, npt.NDA
     return rows
 
 
-def read_yolo_outlines(path: Path, names: list[str], size_hw: tuple[int, int]) -> list[MaskRow]:
+def read_yolo_outlines(path: Path, names: Sequence[str], size_hw: tuple[int, int]) -> list[MaskRow]:
     """The pixels whose centres lie in each outline."""
     return [(names[index], even_odd(points, size_hw)) for index, points in yolo_points(path, size_hw)]
 

@@ -1,4 +1,4 @@
-"""Drive X-AnyLabeling's own `RemoteServer`, in the environment that `make xanylabeling` installs.
+"""Drive X-AnyLabeling's own `RemoteServer`, in the environment that `make tools` installs.
 
 A program of its own: it reads JSON `{"url", "key", "image", "calls": [...]}` from stdin, each call with the values that
 the client's window would set, and writes `{"models", "results": [...]}`.

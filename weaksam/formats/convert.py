@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
-from typing import Any, Literal
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, get_args
 
 from weaksam.errors import UserError
 from weaksam.formats.coco_export import write_coco, write_coco_polygons, write_coco_results
@@ -13,13 +15,32 @@ from weaksam.formats.label_studio import write_label_studio
 from weaksam.formats.labelled import LabelledSet, PolygonMaker, read_labelled
 from weaksam.formats.labelme import write_labelme
 from weaksam.formats.png import write_png
+from weaksam.formats.roboflow import write_roboflow
 from weaksam.formats.voc_export import write_voc
 from weaksam.formats.yolo import write_yolo, write_yolo_segments
 
 FormatName = Literal[
-    "coco", "coco-polygons", "coco-results", "yolo", "yolo-seg", "voc", "labelme", "cvat", "labelstudio", "png"
+    "coco",
+    "coco-polygons",
+    "coco-results",
+    "yolo",
+    "yolo-seg",
+    "voc",
+    "labelme",
+    "cvat",
+    "labelstudio",
+    "roboflow",
+    "png",
 ]
 SUMMARY = "conversion.json"
+
+
+def parse_format(text: str) -> FormatName:
+    """Return the format of that name; raise UserError if there is none."""
+    names: tuple[FormatName, ...] = get_args(FormatName)
+    if text not in names:
+        raise UserError(f"format is {text!r}: give one of {', '.join(names)}")
+    return text
 
 
 def convert(folder: Path, to: FormatName, out: Path, min_fidelity: float = 0.98, image_url: str = "") -> dict[str, Any]:
@@ -45,6 +66,24 @@ def convert(folder: Path, to: FormatName, out: Path, min_fidelity: float = 0.98,
     return summary
 
 
+def convert_inside(folder: Path, to: FormatName, min_fidelity: float = 0.98) -> dict[str, Any]:
+    """Write a labelling run in another format into the folder of that name inside it, in place of an earlier one.
+
+    Raises:
+        UserError: as `convert`, or that folder holds something else.
+    """
+    out = folder / to
+    if out.exists() and not (out / SUMMARY).is_file():
+        raise UserError(f"{out} was not written by weaksam: move it away, or give another --out")
+    for left_by_a_kill in folder.glob(f".{to}.*"):
+        shutil.rmtree(left_by_a_kill)
+    with TemporaryDirectory(dir=folder, prefix=f".{to}.") as draft:
+        summary = convert(folder, to, Path(draft) / to, min_fidelity)
+        shutil.rmtree(out, ignore_errors=True)
+        (Path(draft) / to).rename(out)
+    return summary
+
+
 def _write(labelled: LabelledSet, to: FormatName, out: Path, polygons: PolygonMaker, image_url: str) -> None:
     plain = {
         "coco": write_coco,
@@ -52,6 +91,7 @@ def _write(labelled: LabelledSet, to: FormatName, out: Path, polygons: PolygonMa
         "yolo": write_yolo,
         "voc": write_voc,
         "cvat": write_cvat,
+        "roboflow": write_roboflow,
         "png": write_png,
     }
     outlined = {"coco-polygons": write_coco_polygons, "yolo-seg": write_yolo_segments, "labelme": write_labelme}

@@ -36,12 +36,12 @@ class CocoFiles:
         """Write one image with its detections, in both files."""
         self.dataset.images.add(_image_row(path, image_id, result))
         for found in result.detections:
-            assert isinstance(found.mask, RleMask), "the run asks for mask_format=rle"
-            mask = found.mask.model_dump(mode="json")
+            assert found.mask is None or isinstance(found.mask, RleMask), "the run asks for run lengths or no masks"
+            mask = None if found.mask is None else found.mask.model_dump(mode="json")
             category_id = self.category_ids[found.label]
             row = annotation_row(image_id, category_id, found.box_xyxy, mask, score=found.score)
             self.dataset.add_annotation(row)
-            self.results.add({field: row[field] for field in RESULT_FIELDS})
+            self.results.add({field: row[field] for field in RESULT_FIELDS if field in row})
 
 
 def _image_row(path: str, image_id: int, result: DetectResult) -> Row:

@@ -26,6 +26,7 @@ class LabelJob:
 
     Attributes:
         max_side: images with a longer side are made that small before they are sent; None sends every file as it is.
+        masks: whether masks are wanted, or boxes alone.
     """
 
     folder: Path
@@ -35,12 +36,15 @@ class LabelJob:
     unknown_tags: UnknownTags = "error"
     shard: Shard | None = None
     max_side: int | None = None
+    masks: bool = True
 
     def identity(self, bundle: BundleInfo, labels: Iterable[str]) -> RunIdentity:
         """Return what a journal of this job begins with."""
         options: dict[str, Any] = {"min_score": self.min_score, "unknown_tags": self.unknown_tags}
         if self.max_side is not None:  # absent from journals of runs without it
             options["max_side"] = self.max_side
+        if not self.masks:
+            options["masks"] = "none"
         return RunIdentity(bundle, options, tuple(labels), None if self.shard is None else str(self.shard))
 
 
@@ -179,6 +183,8 @@ class _Run:
 
     async def _detect(self, path: Path, tags: tuple[str, ...]) -> DetectResult:
         options: dict[str, Any] = {"min_score": self.job.min_score, "unknown_tags": self.job.unknown_tags}
+        if not self.job.masks:
+            options["mask_format"] = "none"
         side = self.job.max_side
         shrunk = None if side is None else await asyncio.to_thread(shrink, path, side)
         if shrunk is None:

@@ -19,7 +19,7 @@ from tests.support.format_readers import even_odd
 from tests.support.live_server import live_server
 from tests.support.service_parts import BLUE, RED, tiny_settings
 from tests.support.tiny_bundle import encoded, picture
-from tests.support.xanylabeling_environment import remote_server
+from tests.support.tools_environment import remote_server
 
 SIZE_HW = (128, 128)
 PALE_GREEN = (0, 220, 0)  # its score is 0.86

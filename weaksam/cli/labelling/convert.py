@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,21 +11,28 @@ from rich.console import Console
 from weaksam.formats.convert import FormatName
 from weaksam.formats.convert import convert as write_format
 
+MinFidelityOption = Annotated[
+    float, typer.Option(min=0, max=1, help="Minimum IoU of polygons with their mask; 1 loses no pixel.")
+]
+
 
 def convert(
     folder: Annotated[Path, typer.Argument(help="Folder that `weaksam label` wrote.")],
     to: Annotated[FormatName, typer.Option(help="The format.")],
     out: Annotated[Path, typer.Option(help="New folder to write.")],
-    min_fidelity: Annotated[
-        float, typer.Option(min=0, max=1, help="Minimum IoU of polygons with their mask; 1 loses no pixel.")
-    ] = 0.98,
+    min_fidelity: MinFidelityOption = 0.98,
     image_url: Annotated[
         str, typer.Option(help="labelstudio: what stands before each image's path in its address.")
     ] = "",
 ) -> None:
     """Write a labelling run in the format of another tool."""
     summary = write_format(folder, to, out, min_fidelity, image_url)
+    print_conversion(Console(markup=False, highlight=False), summary, out)
+
+
+def print_conversion(console: Console, summary: dict[str, Any], out: Path) -> None:
+    """Print what was written, and how well polygons fit."""
     sentence = f"{summary['objects']} objects of {summary['images']} images in {out}"
     if "fidelity_iou" in summary:
         sentence += f"; polygons have IoU {summary['fidelity_iou']['lowest']:.3f} with their masks at least"
-    Console(markup=False, highlight=False).print(f"{sentence}.", soft_wrap=True)
+    console.print(f"{sentence}.", soft_wrap=True)

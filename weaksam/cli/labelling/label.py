@@ -10,9 +10,11 @@ import typer
 from rich.console import Console
 
 from weaksam.cli.labelling.api_key import ApiKeyFileOption, read_api_key
+from weaksam.cli.labelling.convert import MinFidelityOption, print_conversion
 from weaksam.cli.progress import progress
 from weaksam.client import AsyncClient, ClientError
 from weaksam.errors import UserError
+from weaksam.formats.convert import FormatName, convert_inside, parse_format
 from weaksam.labelling.merge import merge_shards
 from weaksam.labelling.run import LabelJob, LabelSummary, label_folder
 from weaksam.labelling.shard import Shard, parse_shard, shard_worklist
@@ -22,6 +24,13 @@ from weaksam.retry import RetryPolicy
 # A batch can wait: a server that restarts or is busy with others costs time, not results.
 BATCH_RETRY = RetryPolicy(attempts=10)
 INTERRUPTED_STATUS = 130
+MaskKind = Literal["rle", "polygon", "png", "none"]
+FORMATS_OF_MASKS: dict[MaskKind, tuple[FormatName, ...]] = {
+    "rle": (),
+    "polygon": ("coco-polygons",),
+    "png": ("png",),
+    "none": (),
+}
 
 # `weaksam label-ray` has these too.
 TagsOption = Annotated[Path | None, typer.Option(help="CSV with the columns file (path below the folder) and tags.")]
@@ -65,12 +74,26 @@ def label(
         int | None,
         typer.Option(min=32, help="Shrink images with a longer side to this many pixels before sending them."),
     ] = None,
+    masks: Annotated[
+        MaskKind,
+        typer.Option(help="rle: run lengths. polygon, png: those too, in a folder inside --out. none: boxes alone."),
+    ] = "rle",
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="Another format of `weaksam convert`, in the folder of its name inside --out; may be repeated.",
+        ),
+    ] = None,
+    min_fidelity: MinFidelityOption = 0.98,
     max_error_rate: MaxErrorRateOption = 0.0,
 ) -> None:
     """Label a folder of tagged images through a server. A killed run goes on where it was: give the same command."""
     part = None if shard is None else parse_shard(shard)
+    further = (*FORMATS_OF_MASKS[masks], *map(parse_format, formats or ()))
     worklist = read_worklist(folder, tags, tags_from, part)
-    job = LabelJob(folder, out, worklist, min_score, unknown_tags, part, max_side)
+    job = LabelJob(folder, out, worklist, min_score, unknown_tags, part, max_side, masks != "none")
     client = AsyncClient(
         server,
         timeout_s=timeout_s,
@@ -89,6 +112,8 @@ def label(
         console.print("Stopped. The same command goes on from here.")
         raise typer.Exit(INTERRUPTED_STATUS) from None
     print_summary(console, summary, out)
+    for to in dict.fromkeys(further):
+        print_conversion(console, convert_inside(out, to, min_fidelity), out / to)
     raise typer.Exit(1 if summary.error_rate > max_error_rate else 0)
 
 
