@@ -7,10 +7,11 @@ folder holds `count` images, 1.jpg, 2.jpg, ..., each with one object. It writes 
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import runpy
 import shutil
 import sys
+import sysconfig
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,10 @@ Row = tuple[str, Any]
 
 def label_studio(folder: Path, count: int) -> Iterable[Row]:
     """Label Studio's converter of brushes, without the rest of its SDK, whose imports are many."""
-    place = Path(importlib.util.find_spec("label_studio_sdk").submodule_search_locations[0]) / "converter" / "brush.py"
-    spec = importlib.util.spec_from_file_location("brush", place)
-    brush = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(brush)
+    decode_rle = runpy.run_path(f"{sysconfig.get_path('purelib')}/label_studio_sdk/converter/brush.py")["decode_rle"]
     for task in json.loads((folder / "tasks.json").read_text()):
         [region] = task["predictions"][0]["result"]
-        rgba = brush.decode_rle(region["value"]["rle"])
+        rgba = decode_rle(region["value"]["rle"])
         mask_hw = np.reshape(rgba, (region["original_height"], region["original_width"], 4))[:, :, 3] > 0
         yield region["value"]["brushlabels"][0], mask_hw
 
