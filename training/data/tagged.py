@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,9 @@ class TaggedImage:
 
     Training reads `tags`; `objects` are for the supervised twin and for reports. An image without tags is a negative:
     it shows none of the classes. (An image of which nothing is known is no part of a data set.)
+
+    `confirmed` is True if a person reviewed `objects`: they are right and complete, and training learns from them too.
+    It is False if the image is among reviewed ones, but its objects are not known. None: the data set does not say.
     """
 
     id: str
@@ -42,6 +46,7 @@ class TaggedImage:
     size_hw: tuple[int, int]
     tags: tuple[str, ...]
     objects: tuple[TrueObject, ...] = ()
+    confirmed: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -58,3 +63,8 @@ class TaggedDataset:
     images: tuple[TaggedImage, ...]
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def with_known_objects(images: Iterable[TaggedImage]) -> tuple[TaggedImage, ...]:
+    """Return the images that can be measured on; of a review, those that people confirmed."""
+    return tuple(image for image in images if image.confirmed is not False)

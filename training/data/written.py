@@ -42,6 +42,7 @@ class WrittenImage:
         path: of the image.
         source: the annotation file; `field` is the image's place in it.
         size_hw: as the file declares it, if it does.
+        confirmed: see `TaggedImage`.
         in_shares: boxes and polygons are shares of the image's sides, 0 to 1.
     """
 
@@ -52,6 +53,7 @@ class WrittenImage:
     tags: tuple[str, ...] = ()
     objects: tuple[WrittenObject, ...] = ()
     size_hw: tuple[int, int] | None = None
+    confirmed: bool | None = None
     in_shares: bool = False
 
     @property
@@ -96,7 +98,7 @@ def _checked_image(written: WrittenImage, known: KnownLabels, report: Report) ->
     if not tags and list(written.names):  # nothing is known about it, so it is no negative either
         report.add(written.path, "tags", "none of its classes is a label; the image is left out")
         return None
-    return TaggedImage(written.id, written.path, header.size_hw, tuple(sorted(tags)), tuple(objects))
+    return TaggedImage(written.id, written.path, header.size_hw, tuple(sorted(tags)), tuple(objects), written.confirmed)
 
 
 @dataclass(frozen=True)

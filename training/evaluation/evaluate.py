@@ -20,7 +20,7 @@ from service.inference.cache import ResultCache
 from service.inference.pipeline import Limits, Pipeline
 from service.observability.metrics import Metrics
 from training.data.open_dataset import open_dataset
-from training.data.tagged import TaggedImage
+from training.data.tagged import TaggedImage, with_known_objects
 from training.evaluation.stored_results import read_results, results_path, write_results
 from training.metrics.scorecard import NO_PREDICTIONS, ImageProposals, Predictions, Scorecard
 from training.runs.ranks import local_rank, my_share, threads_of_rank, track_first, wait_for_ranks
@@ -68,7 +68,7 @@ def evaluate(
         UserError: the bundle or the data set cannot be used.
     """
     dataset = open_dataset(data_dir, split)
-    images = dataset.images[:limit]
+    images = with_known_objects(dataset.images)[:limit]
     if not images:
         raise UserError(f"data: {data_dir} has no usable image in split {split!r}; see `weaksam data check`")
     bundle = load_bundle(bundle_dir)

@@ -13,7 +13,7 @@ from models.config import config_from_values
 from models.run_folder import CONFIG, REPORT
 from service.backends.ort import Device
 from training.data.open_dataset import open_dataset
-from training.data.tagged import TaggedImage
+from training.data.tagged import TaggedImage, with_known_objects
 from training.evaluation.evaluate import store_results
 from training.evaluation.lost_objects import Chain, ImageResults, count_lost_objects, count_lost_tags
 from training.evaluation.stored_results import read_tagged
@@ -49,7 +49,7 @@ def evaluate_losses(
     Raises:
         UserError: bundle, data set or folder of pseudo ground truth cannot be used.
     """
-    images = open_dataset(data_dir, split).images[:limit]
+    images = with_known_objects(open_dataset(data_dir, split).images)[:limit]
     if not images:
         raise UserError(f"data: {data_dir} has no usable image in split {split!r}; see `weaksam data check`")
     bundle = load_bundle(bundle_dir)

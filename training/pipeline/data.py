@@ -12,7 +12,7 @@ from models.labels import LabelSet
 from training.data.mosaics import make_mosaics
 from training.data.open_dataset import open_dataset
 from training.data.open_together import open_splits
-from training.data.tagged import TaggedImage
+from training.data.tagged import TaggedImage, with_known_objects
 from training.pipeline.bad_images import without_bad_images
 from training.pipeline.config import NO_TEST, DataConfig, ScenesConfig
 from training.runs.image_digests import ImageDigests
@@ -80,7 +80,7 @@ def _open_tests(tests: Sequence[tuple[Path, str]], limit: int | None) -> list[Te
     opened: list[TestSplit] = []
     for folder, split in tests:
         same = sum(test.folder.name == folder.name for test in opened)
-        images = open_dataset(folder, split).images[:limit]
+        images = with_known_objects(open_dataset(folder, split).images)[:limit]
         if not any(image.objects for image in images):
             raise UserError(
                 f"data.test: {folder} has no boxes in split {split!r} to measure on: name another, or set it to "

@@ -15,7 +15,7 @@ from training.data.tagged import TaggedImage
 from training.pseudo_labels.compare import compare_modes
 from training.pseudo_labels.dataset import PseudoLabelledImage, category_ids, write_pseudo_dataset
 from training.pseudo_labels.quality import report_quality
-from training.pseudo_labels.selection import PseudoLabelConfig, label_image, with_min_score
+from training.pseudo_labels.selection import PseudoLabelConfig, confirmed_objects, label_image, with_min_score
 from training.pseudo_labels.store import Detected, DetectionStore
 from training.runs.ranks import is_first_rank, my_share, rank_count, track_first, wait_for_ranks
 from training.runs.run_folder import prepare_run
@@ -97,17 +97,27 @@ def label_images(
 ) -> list[PseudoLabelledImage]:
     """Return pseudo ground truth of each image, masks included, by settings from `with_min_score`.
 
-    Several processes may share a store and the work.
+    Objects that a person confirmed are taken as they are. Several processes may share a store and the work.
     """
     labelled_images = []
     for image in track_first(images, "pseudo ground truth"):
-        labelled = label_image(config, bundle, image, store.detected(image), labels)
-        if config.masks and labelled.objects:
-            boxes_xyxy = np.array([thing.box_xyxy for thing in labelled.objects], np.float32)
-            drawn = zip(labelled.objects, store.masks(image, boxes_xyxy), strict=True)
-            labelled = replace(labelled, objects=tuple(replace(thing, mask=mask) for thing, mask in drawn))
-        labelled_images.append(labelled)
+        if image.confirmed:
+            labelled = confirmed_objects(image, labels)
+        else:
+            labelled = label_image(config, bundle, image, store.detected(image), labels)
+        labelled_images.append(_with_masks(labelled, store) if config.masks else labelled)
     return labelled_images
+
+
+def _with_masks(labelled: PseudoLabelledImage, store: DetectionStore) -> PseudoLabelledImage:
+    """Return the image with a mask for each object; those that have one keep it."""
+    bare = [thing for thing in labelled.objects if thing.mask is None]
+    if not bare:
+        return labelled
+    boxes_xyxy = np.array([thing.box_xyxy for thing in bare], np.float32)
+    drawn = iter(store.masks(labelled.image, boxes_xyxy))
+    objects = (thing if thing.mask else replace(thing, mask=next(drawn)) for thing in labelled.objects)
+    return replace(labelled, objects=tuple(objects))
 
 
 def _require_free(out_dir: Path) -> None:

@@ -14,6 +14,7 @@ from models.bundle import Bundle
 from models.labels import LabelSet
 from training.data.tagged import TaggedImage
 from training.pseudo_labels.dataset import PseudoLabelledImage, PseudoObject
+from training.pseudo_labels.masks import PseudoMask
 from training.pseudo_labels.rules import adaptive_rule, threshold_rule, top1_rule
 from training.pseudo_labels.store import Detected
 from weaksam.errors import UserError
@@ -83,6 +84,17 @@ def label_image(
         for row in _select(config, boxes_xyxy, scores, bundle.thresholds.score[class_index]):
             x0, y0, x1, y1 = boxes_xyxy[row].tolist()
             objects.append(PseudoObject(label, (x0, y0, x1, y1), float(scores[row])))
+    return PseudoLabelledImage(image, tuple(objects))
+
+
+def confirmed_objects(image: TaggedImage, labels: LabelSet) -> PseudoLabelledImage:
+    """Return the objects that a person confirmed, as pseudo ground truth of score 1."""
+    objects = []
+    for thing in image.objects:
+        label = labels.index(thing.label)
+        assert label is not None, "the data set's readers have checked it"
+        mask = None if thing.mask_rle is None else PseudoMask(thing.mask_rle, 1.0)
+        objects.append(PseudoObject(label, thing.box_xyxy, 1.0, mask))
     return PseudoLabelledImage(image, tuple(objects))
 
 

@@ -31,6 +31,7 @@ class ImageDigests:
         """Return a digest of ids, tags, true objects and file contents, in order."""
         rows = [
             [image.id, image.tags, [vars(true) for true in image.objects], self._of_file(image.path)]
+            + (["confirmed"] if image.confirmed else [])
             for image in images
         ]
         self._save()

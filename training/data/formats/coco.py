@@ -49,7 +49,8 @@ def is_coco(root: Path) -> bool:
 def read_coco(root: Path, split: str) -> TaggedDataset:
     """Read the images of one split; see `read_split` for `val` and `fit`.
 
-    Ids are file names without suffix. An image without annotations is a negative.
+    Ids are file names without suffix. An image without annotations is a negative, unless
+    `weaksam review` wrote its tags.
 
     Raises:
         UserError: there is no such split, or its file is no COCO file. What is wrong with single images or objects is
@@ -248,11 +249,15 @@ def _mask(segmentation: Any) -> tuple[Rle | None, tuple[list[float], ...]]:
 def _written_image(row: Json, path: Path, source: Path, objects: tuple[WrittenObject, ...]) -> WrittenImage:
     sides = (row.get("height"), row.get("width"))
     size_hw = sides if all(isinstance(side, int) and side > 0 for side in sides) else None
+    confirmed = row.get("confirmed") if isinstance(row.get("confirmed"), bool) else None
     return WrittenImage(
         _image_id(row),
         path,
         source,
         f"images id {row['id']}",
+        # Other tools write tags of another kind, so only those that `weaksam review` wrote count.
+        tags=tuple(map(str, row.get("tags", ()))) if confirmed is False else (),
         objects=objects,
+        confirmed=confirmed,
         size_hw=size_hw,  # type: ignore[arg-type]
     )
