@@ -220,3 +220,13 @@ def test_files_named_after_splits(tmp_path: Path, folder: str) -> None:
     for split in ("train", "val"):
         dataset = open_dataset(root, split)
         assert (dataset.labels, len(dataset.images)) == (("Bolt", "Nut"), 2)
+
+
+def test_tags_count_only_where_a_review_wrote_them(tmp_path: Path) -> None:
+    document = _document()
+    document["annotations"] = []
+    document["images"][0] |= {"tags": ["train", "blurred"]}
+    document["images"][1] |= {"tags": ["Bolt"], "confirmed": False}
+    dataset = read_coco(_write(tmp_path, document), "train")
+    assert [(image.tags, image.confirmed) for image in dataset.images] == [((), None), (("Bolt",), False)]
+    assert dataset.problems == ()
