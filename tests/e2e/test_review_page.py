@@ -108,7 +108,7 @@ def click_in_the_middle(page: Any) -> None:
     page.locator("#live", has_text="mask corrected").wait_for(state="attached")
 
 
-def annotations(path: Path) -> dict[str, list[Any]]:
+def annotations_of(path: Path) -> dict[str, list[Any]]:
     document = json.loads(path.read_text(encoding="utf-8"))
     names = {row["id"]: row["file_name"] for row in document["images"]}
     found: dict[str, list[Any]] = {name: [] for name in names.values()}
@@ -145,14 +145,15 @@ def test_thirty_scenes_are_reviewed_by_keyboard_across_a_kill(page: Any, folder:
                 page.keyboard.press("1")
         wait_until_reviewed(page, SCENES)
 
+    assert page.locator('[data-focus="everywhere"]').count() == 0, "it would change images that nobody looks at"
     assert len(set(seen)) == SCENES
     document = json.loads((folder / "reviewed/annotations/instances_train.json").read_text(encoding="utf-8"))
     states = {row["file_name"]: row["review_state"] for row in document["images"]}
     corrected = {seen[DELETED_AT], seen[CLICKED_AT]}
     assert states == {name: "corrected" if name in corrected else "accepted" for name in seen}
     assert all(row["confirmed"] for row in document["images"])
-    found = annotations(folder / "labelled/dataset.json")
-    reviewed = annotations(folder / "reviewed/annotations/instances_train.json")
+    found = annotations_of(folder / "labelled/dataset.json")
+    reviewed = annotations_of(folder / "reviewed/annotations/instances_train.json")
     assert {name: reviewed[name] for name in seen if name not in corrected} == {
         name: found[name] for name in seen if name not in corrected
     }

@@ -161,8 +161,10 @@ export function createActions(store, source, announce) {
 
   return {
     ...createEditing({ store, run, stop, announce, bitmap, blobOf: (id) => blobs.get(id) }),
-    start, loadLabels, dismissProblem, showProblem, addFiles, show, showNext, reload, setTags, find, useTagsEverywhere, setMinScore, setLayer, bitmap,
+    start, loadLabels, dismissProblem, showProblem, addFiles, show, showNext, reload, setTags, find, setMinScore, setLayer, bitmap,
     markSaved,
+    // Images that people bring are often alike; those of another source have tags of their own.
+    useTagsEverywhere: source.takesFiles ? useTagsEverywhere : null,
   };
 }
 

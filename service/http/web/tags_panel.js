@@ -80,7 +80,7 @@ function notes(item) {
 }
 
 function buttons(item, state, actions) {
-  const many = state.items.length > 1 && item.tags.length > 0;
+  const many = actions.useTagsEverywhere && state.items.length > 1 && item.tags.length > 0;
   return element(
     "div",
     { class: "row" },
