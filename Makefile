@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 TRITON := .venv-triton
 RAY := .venv-ray
 TOOLS := .venv-tools
+LABEL_STUDIO := .venv-labelstudio
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 PYTHONS := $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14
 HOST ?= 127.0.0.1
@@ -21,7 +22,7 @@ MONITORING := deploy/monitoring
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help serve demo docs test test-triton triton-server ray tools check check-deploy docker up-cpu format bench install train-default clean
+.PHONY: help serve demo docs test test-triton triton-server ray tools label-studio check check-deploy docker up-cpu format bench install train-default clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -39,6 +40,7 @@ test: $(VENV)/.all ## run the tests: make test PYTEST_ARGS="-k labels"
 	@$(MAKE) --no-print-directory triton-server || echo "There is no tritonserver: the tests that need it are skipped." >&2
 	@$(MAKE) --no-print-directory ray || echo "Ray cannot be installed: the tests that need it are skipped." >&2
 	@$(MAKE) --no-print-directory tools || echo "The labelling tools cannot be installed: the tests that need them are skipped." >&2
+	@$(MAKE) --no-print-directory label-studio || echo "Label Studio cannot be installed: its tests are skipped." >&2
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-triton: $(VENV)/.all triton-server ## run the tests against a real tritonserver
@@ -47,6 +49,8 @@ test-triton: $(VENV)/.all triton-server ## run the tests against a real tritonse
 ray: $(RAY)/.installed ## install Ray for its tests, 520 MB, into an environment that stands on .venv
 
 tools: $(TOOLS)/.installed ## install the labelling tools' own code for the tests, 600 MB, into an environment that stands on .venv
+
+label-studio: $(LABEL_STUDIO)/.installed ## install Label Studio for its tests, 1 GB, into an environment of its own
 
 triton-server: $(TRITON)/.installed ## install the tests' tritonserver, 450 MB, into an environment of its own
 
@@ -146,4 +150,10 @@ $(TOOLS)/.installed: tests/support/tools-requirements.txt $(VENV)/.all
 	@echo "Installing the labelling tools for the tests into $(TOOLS) ..." >&2
 	$(call stand_on_venv,$(TOOLS))
 	@$(TOOLS)/bin/python -m pip install -qq --disable-pip-version-check --no-deps -r $<
+	@touch $@
+
+$(LABEL_STUDIO)/.installed: tests/support/label-studio-requirements.txt $(VENV)/.python
+	@echo "Installing Label Studio for the tests into $(LABEL_STUDIO) ..." >&2
+	@$(BIN)/python -m venv --clear $(LABEL_STUDIO)
+	@$(LABEL_STUDIO)/bin/python -m pip install -qq --disable-pip-version-check -r $<
 	@touch $@
