@@ -2,79 +2,24 @@
 
 from __future__ import annotations
 
-import csv
+import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from models.bundle import DEFAULT_BUNDLE
-from models.masks import decode_rle
-from service.app import create_app
-from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
-from service.settings import load_settings
+from models.masks import decode_rle, encode_rle
 from tests.support.label_studio import TOKEN, LabelStudio, decode_brushes, label_studio
-from tests.support.live_server import live_server
+from tests.support.label_studio_project import PLACES, SAMPLES, Json, Project, predicted_project
+from weaksam.formats.convert import convert
 from weaksam.formats.polygons import mask_iou, polygons_to_mask
+from weaksam.labelling.worklist import worklist_from_table
 
-SAMPLES = Path(__file__).resolve().parents[2] / "samples"
-LABELS = ("Battery", "LuggageTag", "Wrench", "Screwdriver", "Wood", "adjustable wrench", "Nut", "Screw", "Airplane")
-CHOICES = "".join(f'<Choice value="{name}"/>' for name in LABELS)
-REGIONS = "".join(f'<Label value="{name}"/>' for name in LABELS)
-CONFIG = f"""
-<View>
-  <Image name="image" value="$image"/>
-  <Choices name="tags" toName="image" choice="multiple">{CHOICES}</Choices>
-  <BrushLabels name="brush" toName="image">{REGIONS}</BrushLabels>
-  <RectangleLabels name="box" toName="image">{REGIONS}</RectangleLabels>
-  <PolygonLabels name="outline" toName="image">{REGIONS}</PolygonLabels>
-  <KeyPointLabels name="click" toName="image" smart="true">{REGIONS}</KeyPointLabels>
-  <RectangleLabels name="drag" toName="image" smart="true">{REGIONS}</RectangleLabels>
-</View>
-"""
-PLACES = ("annotation", "prediction", "data")
-Json = dict[str, Any]
 Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Project:
-    """A project whose three tasks have choices, each in another place, and which has been predicted.
-
-    Attributes:
-        tasks: id of the task of each place.
-        tags: of these tasks.
-        files: their images.
-        service: a client of the service, with its API key.
-        token_path: the file that the service reads Label Studio's token from.
-        backend: id of the connection in Label Studio.
-    """
-
-    studio: LabelStudio
-    id: int
-    tasks: dict[str, int]
-    tags: dict[str, list[str]]
-    files: dict[str, Path]
-    service: httpx.Client
-    token_path: Path
-    backend: int
-
-    def prediction(self, place: str) -> Json:
-        """The latest prediction of a task."""
-        return self.studio.predictions(self.tasks[place])[-1]
-
-    def detect(self, place: str) -> Json:
-        """What `POST /detect` returns for the same image and tags."""
-        data = {"tags": self.tags[place], "unknown_tags": "skip"}
-        response = self.service.post("/detect", files={"image": self.files[place].read_bytes()}, data=data)
-        document: Json = response.json()
-        return document
 
 
 @pytest.fixture(scope="module")
@@ -85,69 +30,8 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudio]:
 
 @pytest.fixture(scope="module")
 def project(studio: LabelStudio, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    folder = tmp_path_factory.mktemp("service")
-    key, token_path = new_key(), folder / "token"
-    write_key_file(folder / "keys.json", KeyFile(keys=(ApiKey(name="tool", sha256=key_sha256(key)),)))
-    token_path.write_text(TOKEN)
-    settings = load_settings(
-        bundle=DEFAULT_BUNDLE,
-        api_keys_file=folder / "keys.json",
-        label_studio_url=studio.url,
-        label_studio_token_file=token_path,
-    )
-    with (
-        live_server(create_app(settings)) as url,
-        httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=120) as service,
-    ):
-        wait_until_ready(service)
-        made = make_project(studio)
-        connection = {
-            "project": made["id"],
-            "url": f"{url}/labelstudio",
-            "title": "weaksam",
-            "is_interactive": True,
-            "auth_method": "BASIC_AUTH",
-            "basic_auth_user": "label-studio",
-            "basic_auth_pass": key,
-        }
-        backend = studio.post("/api/ml", connection)["id"]
-        studio.retrieve_predictions(made["id"])
-        yield Project(studio, **made, service=service, token_path=token_path, backend=backend)
-
-
-def wait_until_ready(service: httpx.Client) -> None:
-    while service.get("/readyz").status_code != 200:
-        pass
-
-
-def make_project(studio: LabelStudio) -> Json:
-    """Make a project of the first three samples with their tags as choices; returns fields of `Project`."""
-    number = studio.post("/api/projects", {"title": "Runway", "label_config": CONFIG})["id"]
-    made: Json = {"id": number, "tasks": {}, "tags": {}, "files": {}}
-    with (SAMPLES / "tags.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    for place, row in zip(PLACES, rows, strict=False):
-        tags = [tag.replace("AdjustableWrench", "adjustable wrench") for tag in row["tags"].split(";")]
-        path = SAMPLES / row["file"]
-        task = task_with(place, {"image": studio.upload(number, path)}, tags)
-        studio.post(f"/api/projects/{number}/import", [task])
-        made["tags"][place], made["files"][place] = tags, path
-    listed = studio.get(f"/api/tasks?project={number}&fields=all")["tasks"]
-    made["tasks"] = {place: task["id"] for place, task in zip(PLACES, sorted(listed, key=by_id), strict=True)}
-    return made
-
-
-def task_with(place: str, data: Json, tags: list[str]) -> Json:
-    choices = [{"from_name": "tags", "to_name": "image", "type": "choices", "value": {"choices": tags}}]
-    if place == "annotation":
-        return {"data": data, "annotations": [{"result": choices}]}
-    if place == "prediction":
-        return {"data": data, "predictions": [{"model_version": "another model", "result": choices}]}
-    return {"data": {**data, "tags": ", ".join(tags)}}
-
-
-def by_id(row: Json) -> int:
-    return int(row["id"])
+    with predicted_project(studio, tmp_path_factory.mktemp("service")) as made:
+        yield made
 
 
 def drawn_with(prediction: Json, control: str) -> list[Json]:
@@ -252,3 +136,58 @@ def test_a_personal_access_token_opens_the_images_too(project: Project, caplog: 
     assert said
     assert token not in said
     assert TOKEN not in said, "Label Studio sends the creator's token to /setup"
+
+
+def labelled_samples(folder: Path) -> Path:
+    """A labelling run on two samples, each with one square mask and one box."""
+    mask_hw = np.zeros((480, 640), np.bool_)
+    mask_hw[100:200, 300:420] = True
+    images = [{"id": n, "file_name": f"{n} ü.jpg", "height": 480, "width": 640} for n in (1, 2)]
+    rows = [
+        {
+            "id": 2 * image["id"] + n,
+            "image_id": image["id"],
+            "category_id": 1 + n,
+            "bbox": [300, 100, 120, 100],
+            "score": 0.5,
+            **({"segmentation": encode_rle(mask_hw)} if n else {}),
+        }
+        for image in images
+        for n in (0, 1)
+    ]
+    document = {
+        "info": {"bundle": {"name": "debris", "version": "6", "digest": "ab" * 32}},
+        "images": images,
+        "categories": [{"id": 1, "name": "Wood & <tape>"}, {"id": 2, "name": "Wrench"}],
+        "annotations": rows,
+    }
+    folder.mkdir()
+    (folder / "dataset.json").write_text(json.dumps(document))
+    return folder
+
+
+def test_what_convert_writes_is_imported(studio: LabelStudio, tmp_path: Path) -> None:
+    convert(labelled_samples(tmp_path / "labelled"), "labelstudio", tmp_path / "out", image_url="/data/local-files/?d=")
+    config = (tmp_path / "out" / "label_config.xml").read_text()
+    number = studio.post("/api/projects", {"title": "Imported", "label_config": config})["id"]
+    with (tmp_path / "out" / "tasks.json").open("rb") as file:
+        imported = studio.api.post(f"/api/projects/{number}/import", files={"file": ("tasks.json", file)}).json()
+    assert (imported["task_count"], imported["prediction_count"]) == (2, 2)
+    for task in studio.get(f"/api/tasks?project={number}&fields=all")["tasks"]:
+        [prediction] = studio.predictions(task["id"])
+        assert prediction["model_version"] == "weaksam debris 6 abababababab"
+        box, brush = prediction["result"]
+        assert box["value"]["rectanglelabels"] == ["Wood & <tape>"]
+        assert box_px(box) == pytest.approx([300, 100, 420, 200])
+        mask_hw = decode_brushes([brush])[0]
+        assert mask_hw[100:200, 300:420].all()
+        assert mask_hw.sum() == 100 * 120
+
+
+@pytest.mark.parametrize("export_type", ["JSON", "JSON_MIN"])
+def test_an_export_holds_the_tags_of_a_folder(project: Project, tmp_path: Path, export_type: str) -> None:
+    response = project.studio.api.get(f"/api/projects/{project.id}/export?exportType={export_type}")
+    (tmp_path / "export.json").write_bytes(response.content)
+    worklist = worklist_from_table(SAMPLES, tmp_path / "export.json")
+    image = project.files["annotation"].name
+    assert worklist.tags == {image: tuple(project.tags["annotation"])}

@@ -19,7 +19,7 @@ from weaksam.labelling.merge import merge_shards
 from weaksam.labelling.outputs import DATASET, FAILURES, LEDGER, RESULTS
 from weaksam.labelling.run import LabelJob, label_folder
 from weaksam.labelling.shard import Shard, shard_worklist
-from weaksam.labelling.worklist import worklist_from_csv
+from weaksam.labelling.worklist import worklist_from_table
 from weaksam.retry import RetryPolicy
 
 FILES = (DATASET, RESULTS, LEDGER, FAILURES)
@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, out: Path, url: str, shard: Shard | None = None, min_score: float | None = None) -> None:
-    worklist = worklist_from_csv(folder, folder.parent / "tags.csv")
+    worklist = worklist_from_table(folder, folder.parent / "tags.csv")
     part = worklist if shard is None else shard_worklist(worklist, shard)
     job = LabelJob(folder, out, part, min_score, shard=shard)
 

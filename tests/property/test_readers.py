@@ -21,7 +21,7 @@ from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedDataset
 from weaksam.errors import UserError
 from weaksam.files.image_files import find_images
-from weaksam.labelling.worklist import Worklist, worklist_from_csv, worklist_from_names
+from weaksam.labelling.worklist import Worklist, worklist_from_names, worklist_from_table
 
 EXAMPLES = int(os.environ.get("READERS_EXAMPLES", "150"))
 SIZE_WH = (32, 24)
@@ -238,7 +238,7 @@ def worklist_of(root: Path, place: str) -> Worklist | str:
     """The worklist, or the sentence that refuses it."""
     try:
         if place == "csv":
-            return worklist_from_csv(root, root / "tags.csv")
+            return worklist_from_table(root, root / "tags.csv")
         return worklist_from_names(root, "folder" if place == "folder" else "sidecar")
     except UserError as error:
         return str(error)

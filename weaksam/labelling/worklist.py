@@ -9,7 +9,16 @@ from typing import Literal
 
 from weaksam.files.file_names import ambiguous, match_names
 from weaksam.files.image_files import ImageFiles, find_images
-from weaksam.files.tag_files import TagFileError, joined_rows, read_sidecar, read_tag_table, sidecar_of, split_tags
+from weaksam.files.label_studio_export import read_label_studio_tags
+from weaksam.files.tag_files import (
+    TagFileError,
+    TagRow,
+    joined_rows,
+    read_sidecar,
+    read_tag_table,
+    sidecar_of,
+    split_tags,
+)
 
 IMAGE_MISSING = "image_missing"
 
@@ -43,26 +52,30 @@ class Worklist:
     notes: tuple[str, ...] = ()
 
 
-def worklist_from_csv(folder: Path, csv_path: Path) -> Worklist:
-    """Read tags from a CSV with the columns `file` (path below `folder`) and `tags`; rows of one image are joined.
+def worklist_from_table(folder: Path, path: Path) -> Worklist:
+    """Read tags from a CSV with the columns `file` (path below `folder`) and `tags`, or from a Label Studio export.
 
-    Names that `match_names` can put right count as paths.
+    Rows of one image are joined. Names that `match_names` can put right count as paths.
+
+    Args:
+        folder: of the images.
+        path: the table; one that ends in `.json` is an export.
 
     Raises:
-        UserError: no such folder, no images in it, or a CSV that cannot be read, with the remedy.
+        UserError: no such folder, no images in it, or a table that cannot be read, with the remedy.
     """
     files = find_images(folder)
-    listed = joined_rows(read_tag_table(csv_path))
+    listed = joined_rows(_table_rows(path, files))
     matched = match_names(listed, files.paths)
-    without = dict.fromkeys(files.paths, f"{csv_path} has no tags for it")
+    without = dict.fromkeys(files.paths, f"{path} has no tags for it")
     worklist = _worklist(files, matched.tags_by_path(listed), without)
     named = {problem.path for problem in files.problems}
     missing = (
-        Failure(name, IMAGE_MISSING, f"{csv_path} names it, {_why_missing(folder, candidates)}")
+        Failure(name, IMAGE_MISSING, f"{path} names it, {_why_missing(folder, candidates)}")
         for name, candidates in sorted(matched.candidates_of.items())
         if name not in named
     )
-    notes = () if matched.note is None else (f"{csv_path}: {matched.note}",)
+    notes = () if matched.note is None else (f"{path}: {matched.note}",)
     return replace(worklist, failures=(*worklist.failures, *missing), notes=notes)
 
 
@@ -84,6 +97,12 @@ def worklist_from_names(folder: Path, place: TagPlace) -> Worklist:
         except TagFileError as error:
             without[image] = str(error)
     return _worklist(files, beside, without)
+
+
+def _table_rows(path: Path, files: ImageFiles) -> tuple[TagRow, ...]:
+    if path.suffix.lower() == ".json":
+        return read_label_studio_tags(path, frozenset(files.paths))
+    return read_tag_table(path)
 
 
 def _why_missing(folder: Path, candidates: tuple[str, ...]) -> str:

@@ -18,7 +18,7 @@ from weaksam.formats.convert import FormatName, convert_inside, parse_format
 from weaksam.labelling.merge import merge_shards
 from weaksam.labelling.run import LabelJob, LabelSummary, label_folder
 from weaksam.labelling.shard import Shard, parse_shard, shard_worklist
-from weaksam.labelling.worklist import TagPlace, Worklist, worklist_from_csv, worklist_from_names
+from weaksam.labelling.worklist import TagPlace, Worklist, worklist_from_names, worklist_from_table
 from weaksam.retry import RetryPolicy
 
 # A batch can wait: a server that restarts or is busy with others costs time, not results.
@@ -33,7 +33,10 @@ FORMATS_OF_MASKS: dict[MaskKind, tuple[FormatName, ...]] = {
 }
 
 # `weaksam label-ray` has these too.
-TagsOption = Annotated[Path | None, typer.Option(help="CSV with the columns file (path below the folder) and tags.")]
+TagsOption = Annotated[
+    Path | None,
+    typer.Option(help="CSV with the columns file (path below the folder) and tags, or a JSON export of Label Studio."),
+]
 TagsFromOption = Annotated[
     TagPlace | None,
     typer.Option(help="Tags from the first folder's name, or from a .txt or .json file beside each image."),
@@ -120,11 +123,11 @@ def label(
 def read_worklist(folder: Path, tags: Path | None, tags_from: TagPlace | None, shard: Shard | None) -> Worklist:
     """Return what the options name; raise UserError if they name nothing or two things."""
     if tags is not None and tags_from is None:
-        worklist = worklist_from_csv(folder, tags)
+        worklist = worklist_from_table(folder, tags)
     elif tags is None and tags_from is not None:
         worklist = worklist_from_names(folder, tags_from)
     else:
-        raise UserError("give either --tags FILE.csv or --tags-from folder|sidecar")
+        raise UserError("give either --tags FILE or --tags-from folder|sidecar")
     return worklist if shard is None else shard_worklist(worklist, shard)
 
 

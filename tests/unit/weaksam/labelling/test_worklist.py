@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from weaksam.labelling.report import write_failures
 from weaksam.labelling.shard import Shard, shard_worklist
-from weaksam.labelling.worklist import Failure, worklist_from_csv, worklist_from_names
+from weaksam.labelling.worklist import Failure, worklist_from_names, worklist_from_table
 
 
 def make_files(folder: Path, *paths: str) -> Path:
@@ -27,7 +28,7 @@ def make_csv(folder: Path, text: str) -> Path:
 
 def test_a_name_that_is_not_text_is_a_failure_of_that_image(tmp_path: Path) -> None:
     folder = make_files(tmp_path / "in", "grün.jpg", os.fsdecode(b"gr\xfcn.jpg"))
-    worklist = worklist_from_csv(folder, make_csv(tmp_path, "file,tags\ngrün.jpg,bolt\n"))
+    worklist = worklist_from_table(folder, make_csv(tmp_path, "file,tags\ngrün.jpg,bolt\n"))
     assert worklist.images == ("grün.jpg",)
     assert worklist.failures == (Failure(r"gr\udcfcn.jpg", "name_not_utf8", "its name is not UTF-8: rename it"),)
     write_failures(worklist.failures, tmp_path / "failures.csv")
@@ -37,7 +38,7 @@ def test_a_name_that_is_not_text_is_a_failure_of_that_image(tmp_path: Path) -> N
 def test_csv_rows_of_one_image_are_joined(tmp_path: Path) -> None:
     folder = make_files(tmp_path / "in", "a/x.jpg", "b/x.jpg")
     table = make_csv(tmp_path, 'file,tags\na/x.jpg,"bolt, nut"\n./b/x.jpg,wrench\na/x.jpg,pin;bolt\n')
-    worklist = worklist_from_csv(folder, table)
+    worklist = worklist_from_table(folder, table)
     assert worklist.tags == {"a/x.jpg": ("bolt", "nut", "pin"), "b/x.jpg": ("wrench",)}
     assert worklist.failures == ()
 
@@ -45,7 +46,7 @@ def test_csv_rows_of_one_image_are_joined(tmp_path: Path) -> None:
 def test_what_the_csv_and_the_folder_do_not_share_is_reported(tmp_path: Path) -> None:
     folder = make_files(tmp_path / "in", "bare.jpg", "empty.jpg", "tagged.jpg")
     table = make_csv(tmp_path, "\ufefftags,file\nbolt,gone.jpg\n,empty.jpg\nbolt,tagged.jpg\n")
-    worklist = worklist_from_csv(folder, table)
+    worklist = worklist_from_table(folder, table)
     assert worklist.images == ("bare.jpg", "empty.jpg", "tagged.jpg")
     assert worklist.tags == {"tagged.jpg": ("bolt",)}
     assert worklist.failures == (
@@ -69,7 +70,46 @@ def test_a_broken_csv_is_one_sentence(tmp_path: Path, content: bytes, sentence: 
     table = tmp_path / "tags.csv"
     table.write_bytes(content)
     with pytest.raises(ValueError, match=sentence):
-        worklist_from_csv(folder, table)
+        worklist_from_table(folder, table)
+
+
+def test_tags_from_an_export_of_label_studio(tmp_path: Path) -> None:
+    folder = make_files(tmp_path / "in", "a/x.jpg", "0123abcd-y.jpg", "z.jpg", "w.jpg")
+    chosen = [{"type": "choices", "value": {"choices": ["bolt", "nut"]}}]
+    drawn = [{"type": "brushlabels", "value": {"brushlabels": ["nut"]}}]
+    tasks = [
+        {"data": {"image": "/data/upload/1/89abcdef-x.jpg"}, "annotations": [{"result": chosen + drawn}]},
+        {"data": {"image": "/data/upload/1/0123abcd-y.jpg"}, "annotations": [{"result": drawn}]},
+        {"data": {"image": "s3://bucket/z.jpg"}, "annotations": [{"result": chosen, "was_cancelled": True}]},
+        {"data": {"image": "http://elsewhere/v.jpg"}, "annotations": [{"result": drawn}]},
+    ]
+    export = tmp_path / "project-1.json"
+    export.write_text(json.dumps(tasks))
+    worklist = worklist_from_table(folder, export)
+    assert worklist.tags == {"a/x.jpg": ("bolt", "nut"), "0123abcd-y.jpg": ("nut",)}
+    codes = {failure.image: failure.code for failure in worklist.failures}
+    assert codes == {"z.jpg": "no_tags", "w.jpg": "no_tags", "v.jpg": "image_missing"}
+
+
+def test_tags_from_the_short_export_of_label_studio(tmp_path: Path) -> None:
+    folder = make_files(tmp_path / "in", "x.jpg", "y.jpg")
+    tasks = [
+        {"id": 1, "image": "/data/local-files/?d=in/x.jpg", "tags": {"choices": ["bolt", "nut"]}, "annotator": 1},
+        {"id": 2, "image": "/data/upload/1/89abcdef-y.jpg", "tags": "nut"},
+    ]
+    (tmp_path / "export.json").write_text(json.dumps(tasks))
+    worklist = worklist_from_table(folder, tmp_path / "export.json")
+    assert worklist.tags == {"x.jpg": ("bolt", "nut"), "y.jpg": ("nut",)}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [("{", "cannot be read as JSON"), ("[]", "no JSON export"), ('[{"a": 1}]', "no JSON export")]
+)
+def test_another_json_is_one_sentence(tmp_path: Path, content: str, said: str) -> None:
+    folder = make_files(tmp_path / "in", "x.jpg")
+    (tmp_path / "export.json").write_text(content)
+    with pytest.raises(ValueError, match=said):
+        worklist_from_table(folder, tmp_path / "export.json")
 
 
 def test_tags_from_the_first_folder(tmp_path: Path) -> None:
@@ -102,7 +142,7 @@ def test_tags_from_sidecars(tmp_path: Path) -> None:
 def test_rows_written_on_windows_are_matched_and_told_once(tmp_path: Path) -> None:
     folder = make_files(tmp_path / "in", "day1/a.jpg", "b.JPG", "x/s.jpg", "y/s.jpg", "c.heic")
     table = make_csv(tmp_path, "file,tags\nday1\\a.jpg,bolt\nb.jpg,nut\ns.jpg,pin\nc.heic,pin\n")
-    worklist = worklist_from_csv(folder, table)
+    worklist = worklist_from_table(folder, table)
     assert worklist.tags == {"b.JPG": ("nut",), "day1/a.jpg": ("bolt",)}
     assert len(worklist.notes) == 1
     assert "2 names are written in another way" in worklist.notes[0]
