@@ -145,14 +145,14 @@ def labelled_samples(folder: Path) -> Path:
     images = [{"id": n, "file_name": f"{n} ü.jpg", "height": 480, "width": 640} for n in (1, 2)]
     rows = [
         {
-            "id": 2 * image["id"] + n,
-            "image_id": image["id"],
+            "id": 2 * image + n,
+            "image_id": image,
             "category_id": 1 + n,
             "bbox": [300, 100, 120, 100],
             "score": 0.5,
             **({"segmentation": encode_rle(mask_hw)} if n else {}),
         }
-        for image in images
+        for image in (1, 2)
         for n in (0, 1)
     ]
     document = {

@@ -91,15 +91,8 @@ def label_studio(folder: Path) -> Iterator[LabelStudio]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url, log = f"http://127.0.0.1:{port}", folder / "label_studio.log"
-    command = [
-        VENV / "bin" / "label-studio",
-        "start",
-        "--no-browser",
-        "--internal-host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
+    program = str(VENV / "bin" / "label-studio")
+    command = [program, "start", "--no-browser", "--internal-host", "127.0.0.1", "--port", str(port)]
     variables = {**VARIABLES, "HOME": str(folder), "LABEL_STUDIO_BASE_DATA_DIR": str(folder / "data")}
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, env=variables) as process:
         try:
