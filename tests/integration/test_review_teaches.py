@@ -22,7 +22,7 @@ from training.pseudo_labels.make import make_pseudo_labels
 from training.runs.image_digests import ImageDigests
 from weaksam.client import AsyncClient
 from weaksam.labelling.run import LabelJob, label_folder
-from weaksam.labelling.worklist import worklist_from_csv
+from weaksam.labelling.worklist import worklist_from_table
 from weaksam.review.app import Review
 from weaksam.review.journal import ReviewJournal
 from weaksam.review.labelled_run import open_run
@@ -38,7 +38,7 @@ IMAGES = {
 
 def label(url: str, photos: Path, out: Path) -> None:
     async def run() -> None:
-        job = LabelJob(photos, out, worklist_from_csv(photos, photos / "tags.csv"))
+        job = LabelJob(photos, out, worklist_from_table(photos, photos / "tags.csv"))
         async with AsyncClient(url) as client:
             await label_folder(job, client, workers=2, on_done=lambda _: None)
 
