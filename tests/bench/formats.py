@@ -26,6 +26,7 @@ from tests.support.tools_environment import run_in_tools
 from weaksam.formats.convert import FormatName, convert
 
 COUNT = 500
+BESIDE = ("conversion.json", "masks.csv", "provenance.json")
 OUTLINED: tuple[FormatName, ...] = ("coco-polygons", "yolo-seg", "labelme")
 BY_TOOLS: tuple[FormatName, ...] = ("labelstudio", "cvat", "labelme", "roboflow", "voc")
 
@@ -55,7 +56,7 @@ def measure(to: FormatName, masks: Sequence[Mask], run: Path, min_fidelity: floa
     """Return a row for each way in which the format is read: mean and lowest IoU, and bytes a mask."""
     out = Path(tempfile.mkdtemp()) / to
     convert(run, to, out, min_fidelity)
-    files = [path for path in out.rglob("*") if path.is_file() and path.name not in ("conversion.json", "masks.csv")]
+    files = [path for path in out.rglob("*") if path.is_file() and path.name not in BESIDE]
     common = {"format": to, "min_fidelity": min_fidelity, "bytes": sum(p.stat().st_size for p in files) / len(masks)}
     return [{**common, "read_by": reader, **summary(read, masks)} for reader, read in readings(to, out, run).items()]
 

@@ -36,6 +36,9 @@ SUB_COMMANDS = {
     "convert": SubCommand(
         "weaksam.cli.labelling.convert", "convert", "Write a labelling run as COCO, YOLO, VOC, CVAT, ..."
     ),
+    "replay": SubCommand(
+        "weaksam.cli.labelling.replay", "replay", "Run a stored labelling run again and show what is different."
+    ),
     "cvat-functions": SubCommand(
         "weaksam.cli.labelling.cvat_functions",
         "cvat_functions",

@@ -37,7 +37,10 @@ def write_coco_results(labelled: LabelledSet, out: Path) -> None:
 
 
 def _write(labelled: LabelledSet, out: Path, segmentation: Segmentation) -> None:
-    images = (image_row(image.id, image.file_name, image.size_hw) for image in labelled.images)
+    images = (
+        image_row(image.id, image.file_name, image.size_hw, sha256=image.sha256, tags=list(image.tags))
+        for image in labelled.images
+    )
     categories = category_rows(labelled.labels)
     write_dataset(out / "dataset.json", labelled.info, categories, images, _annotations(labelled, segmentation))
 

@@ -15,6 +15,7 @@ from weaksam.formats.label_studio import write_label_studio
 from weaksam.formats.labelled import LabelledSet, PolygonMaker, read_labelled
 from weaksam.formats.labelme import write_labelme
 from weaksam.formats.png import write_png
+from weaksam.formats.provenance import write_sidecar
 from weaksam.formats.roboflow import write_roboflow
 from weaksam.formats.voc_export import write_voc
 from weaksam.formats.yolo import write_yolo, write_yolo_segments
@@ -33,6 +34,8 @@ FormatName = Literal[
     "png",
 ]
 SUMMARY = "conversion.json"
+# Formats that have no place for where labels come from.
+WITHOUT_PLACE: tuple[FormatName, ...] = ("coco-results", "yolo", "yolo-seg", "png")
 
 
 def parse_format(text: str) -> FormatName:
@@ -61,6 +64,8 @@ def convert(folder: Path, to: FormatName, out: Path, min_fidelity: float = 0.98,
     out.mkdir(parents=True, exist_ok=True)
     polygons = PolygonMaker(min_fidelity)
     _write(labelled, to, out, polygons, image_url)
+    if to in WITHOUT_PLACE:
+        write_sidecar(labelled, out)
     summary = _summary(labelled, to, polygons)
     (out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     return summary

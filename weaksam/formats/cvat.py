@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from weaksam.formats.labelled import LabelledObject, LabelledSet
 from weaksam.formats.polygons import Mask
+from weaksam.formats.provenance import MEMBER, run_provenance
 
 ANNOTATIONS = "annotations.xml"
 
@@ -17,9 +19,11 @@ def write_cvat(labelled: LabelledSet, out: Path) -> None:
     """Write masks without loss, as run lengths inside their boxes, and boxes for objects without a mask."""
     root = ET.Element("annotations")
     ET.SubElement(root, "version").text = "1.1"
+    # CVAT keeps its own notes in `meta` and reads none of them back.
+    ET.SubElement(ET.SubElement(root, "meta"), MEMBER).text = json.dumps(run_provenance(labelled))
     for number, image in enumerate(labelled.images):
         height, width = image.size_hw
-        size = {"width": str(width), "height": str(height)}
+        size = {"width": str(width), "height": str(height), "sha256": image.sha256 or ""}
         node = ET.SubElement(root, "image", {"id": str(number), "name": image.file_name, **size})
         for order, thing in enumerate(reversed(image.objects)):  # the best on top
             _add(node, thing, order)

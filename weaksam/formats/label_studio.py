@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 from weaksam.formats.label_studio_regions import RegionTarget, model_version, region
 from weaksam.formats.labelled import LabelledImage, LabelledObject, LabelledSet, PolygonMaker
+from weaksam.formats.provenance import MEMBER, image_provenance
 
 TASKS, CONFIG = "tasks.json", "label_config.xml"
 IMAGE = "image"
@@ -25,7 +26,10 @@ def write_label_studio(labelled: LabelledSet, out: Path, image_url: str) -> None
         image_url: what stands before the path of each image, such as `/data/local-files/?d=photos/`.
     """
     version = model_version(labelled.info.get("bundle", {}))
-    tasks = [_task(image, version, image_url) for image in labelled.images]
+    tasks = [
+        _task(image, version, image_url) | {"meta": {MEMBER: image_provenance(labelled, image)}}
+        for image in labelled.images
+    ]
     (out / TASKS).write_text(json.dumps(tasks) + "\n", encoding="utf-8")
     (out / CONFIG).write_text(_label_config(labelled.labels), encoding="utf-8")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from weaksam.formats.labelled import LabelledObject, LabelledSet, PolygonMaker, one_file_for_each
+from weaksam.formats.provenance import MEMBER, image_provenance
 
 VERSION = "5.5.0"
 
@@ -28,6 +29,7 @@ def write_labelme(labelled: LabelledSet, out: Path, polygons: PolygonMaker) -> N
             "imageData": None,
             "imageHeight": height,
             "imageWidth": width,
+            MEMBER: image_provenance(labelled, image),
         }
         path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from weaksam.formats.labelled import LabelledObject, LabelledSet, one_file_for_each
+from weaksam.formats.provenance import MEMBER, image_provenance
 
 
 def write_roboflow(labelled: LabelledSet, out: Path) -> None:
@@ -20,6 +21,7 @@ def write_roboflow(labelled: LabelledSet, out: Path) -> None:
             "predictions": [
                 _prediction(thing, class_ids, f"{image.id}-{number}") for number, thing in enumerate(image.objects)
             ],
+            MEMBER: image_provenance(labelled, image),
         }
         path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -28,15 +28,21 @@ def write_voc_annotation(
     *,
     segmented: bool = False,
     zero_based: bool = False,
+    source: Mapping[str, str] | None = None,
 ) -> None:
     """Write one annotation.
 
     Boxes of whole pixels are written as VOC has them, 1-based and inclusive (xmin = x0 + 1, xmax = x1). With
     `zero_based` they are written as they stand, with decimals, by which `read_voc` knows them: nothing is rounded.
+    `source` holds VOC's `database`, `annotation` and `image`.
     """
     root = ET.Element("annotation")
     _text(root, "folder", "JPEGImages")
     _text(root, "filename", filename)
+    if source:
+        node = ET.SubElement(root, "source")
+        for name, text in source.items():
+            _text(node, name, text)
     size = ET.SubElement(root, "size")
     for name, value in (("width", size_hw[1]), ("height", size_hw[0]), ("depth", 3)):
         _text(size, name, str(value))

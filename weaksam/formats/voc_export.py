@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from weaksam.errors import UserError
 from weaksam.formats.labelled import LabelledImage, LabelledSet, one_file_for_each
+from weaksam.formats.provenance import MEMBER, run_provenance
 from weaksam.formats.voc import VocObject, voc_palette, write_voc_annotation
 
 MAX_INDEX = 254  # 255 is void
@@ -30,11 +32,19 @@ def write_voc(labelled: LabelledSet, out: Path) -> None:
     for image, path in one_file_for_each(labelled, out / "Annotations", ".xml"):
         objects = [VocObject(thing.label, thing.box_xyxy) for thing in image.objects]
         segmented = any(thing.rle for thing in image.objects)
-        write_voc_annotation(path, image.file_name, image.size_hw, objects, segmented=segmented)
+        write_voc_annotation(
+            path, image.file_name, image.size_hw, objects, segmented=segmented, source=_source(labelled, image)
+        )
         if segmented:
             relative = path.relative_to(out / "Annotations").with_suffix(".png")
             _write_index(out / "SegmentationClass" / relative, image, [numbers[t.label] for t in image.objects])
             _write_index(out / "SegmentationObject" / relative, image, list(range(1, len(image.objects) + 1)))
+
+
+def _source(labelled: LabelledSet, image: LabelledImage) -> dict[str, str]:
+    """Return VOC's three members on where an image and its annotation come from."""
+    annotation = json.dumps({**run_provenance(labelled), "tags": list(image.tags)})
+    return {"database": MEMBER, "annotation": annotation, "image": image.sha256 or ""}
 
 
 def _write_index(path: Path, image: LabelledImage, numbers: list[int]) -> None:

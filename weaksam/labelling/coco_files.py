@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from weaksam.formats.coco import (
     DatasetFile,
@@ -54,16 +55,20 @@ def _image_row(path: str, image_id: int, result: DetectResult) -> Row:
 
 
 @contextmanager
-def coco_files(labels: Sequence[str], bundle: BundleInfo, dataset: Path, results: Path) -> Iterator[CocoFiles]:
+def coco_files(
+    labels: Sequence[str], bundle: BundleInfo, options: Mapping[str, Any], dataset: Path, results: Path
+) -> Iterator[CocoFiles]:
     """Open both files. The data set has `iscrowd` 0, area in mask pixels, RLE masks, and scores for review.
 
     Args:
         labels: the bundle's labels in its order; category ids count them from 1.
         bundle: the bundle that found them, written into `info`.
+        options: those of the run that change its results, written into `info`.
         dataset: path of the data set.
         results: path of the array with one object for each detection.
     """
-    info = {"description": "Labelled by weaksam from image-level tags", "bundle": bundle.model_dump()}
+    description = "Labelled by weaksam from image-level tags"
+    info = {"description": description, "bundle": bundle.model_dump(), "options": dict(options)}
     categories = category_rows(labels)
     with dataset_file(dataset, info, categories) as document, array_file(results) as array:
         yield CocoFiles(document, array, {row["name"]: row["id"] for row in categories})

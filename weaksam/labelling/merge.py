@@ -63,7 +63,9 @@ def _merge(parts: Sequence[_Part], out: Path) -> MergeSummary:
         return place[image].result(image)
 
     identity = parts[0].identity
-    outcome = Outcome(identity.labels, identity.bundle, sorted(images), frozenset(place), failures, result)
+    outcome = Outcome(
+        identity.labels, identity.bundle, identity.options, sorted(images), frozenset(place), failures, result
+    )
     return MergeSummary(len(place), write_files(outcome, out), len(failures))
 
 

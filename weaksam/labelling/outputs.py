@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from weaksam.labelling.coco_files import coco_files
 from weaksam.labelling.contact_sheet import ContactSheet
@@ -24,6 +25,7 @@ class Outcome:
     Attributes:
         images: all images of the folder, sorted; ids count them from 1, so that an image keeps its id when a failed
             one is labelled later, and in every shard.
+        options: those of the run that change its results.
         finished: those that have a result.
         failures: images without a result.
         result: reads the result of a finished image.
@@ -32,6 +34,7 @@ class Outcome:
 
     labels: Sequence[str]
     bundle: BundleInfo
+    options: Mapping[str, Any]
     images: Iterable[str]
     finished: frozenset[str]
     failures: Sequence[Failure]
@@ -55,7 +58,7 @@ def write_files(outcome: Outcome, out: Path) -> int:
     write_failures(outcome.failures, out / FAILURES)
     sheet = ContactSheet(outcome.folder)
     with (
-        coco_files(outcome.labels, outcome.bundle, out / DATASET, out / RESULTS) as coco,
+        coco_files(outcome.labels, outcome.bundle, outcome.options, out / DATASET, out / RESULTS) as coco,
         ledger_file(out / LEDGER) as add_to_ledger,
     ):
         for image, image_id in image_ids.items():

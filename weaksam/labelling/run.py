@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,14 +38,19 @@ class LabelJob:
     max_side: int | None = None
     masks: bool = True
 
-    def identity(self, bundle: BundleInfo, labels: Iterable[str]) -> RunIdentity:
-        """Return what a journal of this job begins with."""
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return what changes the results; options of later releases are absent while they have their default."""
         options: dict[str, Any] = {"min_score": self.min_score, "unknown_tags": self.unknown_tags}
-        if self.max_side is not None:  # absent from journals of runs without it
+        if self.max_side is not None:
             options["max_side"] = self.max_side
         if not self.masks:
             options["masks"] = "none"
-        return RunIdentity(bundle, options, tuple(labels), None if self.shard is None else str(self.shard))
+        return options
+
+    def identity(self, bundle: BundleInfo, labels: Iterable[str]) -> RunIdentity:
+        """Return what a journal of this job begins with."""
+        return RunIdentity(bundle, self.options, tuple(labels), None if self.shard is None else str(self.shard))
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,14 @@ def finish(
     """Write the files of a run whose results are all in the journal."""
     remove_drafts(job.out)
     outcome = Outcome(
-        identity.labels, identity.bundle, job.worklist.images, frozenset(finished), failures, journal.result, job.folder
+        identity.labels,
+        identity.bundle,
+        identity.options,
+        job.worklist.images,
+        frozenset(finished),
+        failures,
+        journal.result,
+        job.folder,
     )
     return LabelSummary(len(finished), resumed, write_files(outcome, job.out), failures)
 
@@ -171,7 +183,7 @@ class _Run:
         if self.server_gone is not None:
             raise ServerUnreachable("unreachable", self.server_gone)
         try:
-            result = await self._detect(path, tags)
+            result = await detect_file(self.client, path, tags, self.job.options)
         except ServerUnreachable as error:
             # One image may bring a server down. Only if nothing responds, the others are not tried in vain.
             if not await self.client.alive():
@@ -181,12 +193,14 @@ class _Run:
             raise JournalError("the server has changed its bundle during the run: start again with another --out")
         return result
 
-    async def _detect(self, path: Path, tags: tuple[str, ...]) -> DetectResult:
-        options: dict[str, Any] = {"min_score": self.job.min_score, "unknown_tags": self.job.unknown_tags}
-        if not self.job.masks:
-            options["mask_format"] = "none"
-        side = self.job.max_side
-        shrunk = None if side is None else await asyncio.to_thread(shrink, path, side)
-        if shrunk is None:
-            return await self.client.detect(path, tags, **options)
-        return restore(await self.client.detect(shrunk.data, tags, **options), shrunk.size_hw)
+
+async def detect_file(client: AsyncClient, path: Path, tags: Sequence[str], options: Mapping[str, Any]) -> DetectResult:
+    """Send one image with its tags; `options` are those of a job."""
+    given: dict[str, Any] = {name: options[name] for name in ("min_score", "unknown_tags")}
+    if options.get("masks") == "none":
+        given["mask_format"] = "none"
+    side = options.get("max_side")
+    shrunk = None if side is None else await asyncio.to_thread(shrink, path, side)
+    if shrunk is None:
+        return await client.detect(path, tags, **given)
+    return restore(await client.detect(shrunk.data, tags, **given), shrunk.size_hw)

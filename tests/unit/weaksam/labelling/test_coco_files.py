@@ -22,7 +22,7 @@ BUNDLE = BundleInfo(name="fake", version="1", digest="d" * 64)
 
 
 def write(folder: Path, image_ids: dict[str, int]) -> int:
-    with coco_files(LABELS, BUNDLE, folder / "dataset.json", folder / "results.json") as files:
+    with coco_files(LABELS, BUNDLE, {"min_score": 0.5}, folder / "dataset.json", folder / "results.json") as files:
         for image, image_id in image_ids.items():
             files.add(image, image_id, detect_result(image.encode(), TAGS[image]))
         return files.results.count
@@ -49,6 +49,7 @@ def test_pycocotools_takes_the_results(files: Path, capsys: pytest.CaptureFixtur
 
 def test_the_data_set_is_whole(files: Path) -> None:
     dataset = read(files / "dataset.json")
+    assert dataset["info"]["options"] == {"min_score": 0.5}
     assert dataset["info"]["bundle"] == {"name": "fake", "version": "1", "digest": "d" * 64}
     assert [(row["id"], row["name"]) for row in dataset["categories"]] == [(1, "Bolt"), (2, "Wrench"), (3, "Nut")]
     assert [(row["id"], row["file_name"]) for row in dataset["images"]] == [

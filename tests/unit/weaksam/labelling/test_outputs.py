@@ -21,7 +21,7 @@ def outcome(read: Counter[str]) -> Outcome:
 
     bundle = BundleInfo(name="fake", version="1", digest="d" * 64)
     failures = [Failure("schräg.jpg", "unreadable", "it cannot be read")]
-    return Outcome(LABELS, bundle, IMAGES, frozenset(IMAGES[:2]), failures, result)
+    return Outcome(LABELS, bundle, {"min_score": 0.5}, IMAGES, frozenset(IMAGES[:2]), failures, result)
 
 
 def test_each_result_is_read_once(tmp_path: Path) -> None:
