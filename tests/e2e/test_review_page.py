@@ -52,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results = {image.path.name: true_result(image) for image in scenes.images}
     (folder / "labelled").mkdir()
     bundle = next(iter(results.values())).bundle
-    outcome = Outcome(scenes.labels, bundle, sorted(results), frozenset(results), (), results.__getitem__)
+    outcome = Outcome(scenes.labels, bundle, {}, sorted(results), frozenset(results), (), results.__getitem__)
     write_files(outcome, folder / "labelled")
     (folder / "photos").symlink_to(folder / "scenes" / "JPEGImages")
     return folder

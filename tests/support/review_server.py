@@ -37,7 +37,7 @@ def write_labelled(folder: Path, tags: dict[str, list[str]] = TAGS) -> None:
 
     bundle = BundleInfo(name="fake", version="1", digest="d" * 64)
     (folder / "labelled").mkdir()
-    write_files(Outcome(LABELS, bundle, sorted(tags), frozenset(tags), (), result), folder / "labelled")
+    write_files(Outcome(LABELS, bundle, {}, sorted(tags), frozenset(tags), (), result), folder / "labelled")
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ def of_coco(out: Path) -> dict[str, Any]:
 
 def of_sidecar(out: Path) -> dict[str, Any]:
     document = json.loads((out / "provenance.json").read_text())
-    return document | document.pop("images")["a.jpg"]
+    image = document.pop("images")["a.jpg"]
+    return {**document, **image}
 
 
 def of_member(out: Path) -> dict[str, Any]:
@@ -44,14 +45,15 @@ def of_cvat(out: Path) -> dict[str, Any]:
     root = ET.parse(out / "annotations.xml").getroot()
     image = root.find("image")
     assert image is not None
-    return json.loads(root.findtext("meta/weaksam", "")) | {"image_sha256": image.get("sha256"), "tags": ["wrench"]}
+    run = json.loads(root.findtext("meta/weaksam", ""))
+    return {**run, "image_sha256": image.get("sha256"), "tags": ["wrench"]}
 
 
 def of_voc(out: Path) -> dict[str, Any]:
     source = ET.parse(out / "Annotations" / "a.xml").getroot().find("source")
     assert source is not None
     assert source.findtext("database") == "weaksam"
-    return json.loads(source.findtext("annotation", "")) | {"image_sha256": source.findtext("image")}
+    return {**json.loads(source.findtext("annotation", "")), "image_sha256": source.findtext("image")}
 
 
 READERS: dict[FormatName, Callable[[Path], dict[str, Any]]] = {
