@@ -70,6 +70,8 @@ check-deploy: $(VENV)/.all ## lint the Dockerfile, validate the files of compose
 	  docker compose config --quiet; \
 	  docker compose --profile cpu config --quiet; \
 	  API_KEYS_FILE=keys.json docker compose -f docker-compose.yml -f deploy/compose/keys.yml config --quiet; \
+	  WEAKSAM_LABEL_STUDIO_URL=http://host LABEL_STUDIO_TOKEN_FILE=token \
+	    docker compose -f docker-compose.yml -f deploy/compose/label-studio.yml config --quiet; \
 	else echo "There is no docker compose: docker-compose.yml is not checked." >&2; fi
 
 docker: ## build the gateway's image, weaksam-gateway

@@ -139,6 +139,12 @@ def test_regions_carry_the_projects_spelling_and_the_tagged_things_alone(client:
     )
 
 
+def test_a_label_is_matched_by_its_alias_or_by_what_people_see(client: httpx.Client) -> None:
+    aliased = CONFIG.replace('value="rivet"/><Label', 'value="rivet" alias="r1"/><Label')
+    [entry] = predict(client, task("/data/upload/image.png"), config=aliased)
+    assert [region["value"]["rectanglelabels"] for region in entry["result"]] == [["r1"], ["r1"]]
+
+
 def test_setup_says_which_labels_are_not_predicted(client: httpx.Client) -> None:
     [warning] = client.post("/setup", json={"schema": CONFIG}).json()["warnings"]
     assert warning.startswith("'rock' is not predicted: the bundle has no such label, the nearest are ")

@@ -20,7 +20,6 @@ from service.http.integrations.label_studio.task_tags import tags_of_task
 from service.http.integrations.requests import our_request
 from service.observability.logs import FIELDS, LOGGER_NAME
 from service.runtime.request_handler import RequestHandler
-from weaksam.formats.label_studio_regions import model_version
 from weaksam.schemas import DetectResult, JsonDetectRequest
 from weaksam.segment_schemas import JsonSegmentRequest
 
@@ -32,9 +31,10 @@ logger = logging.getLogger(LOGGER_NAME)
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on one call of `/predict`: tasks that run at once, in all calls together, and the whole time."""
+    """Bounds on `/predict`: whole tasks and clicks at once, in all calls together, and the time of one call."""
 
     tasks_at_once: int
+    clicks_at_once: int
     predict_s: float
 
 
@@ -50,13 +50,14 @@ class LabelStudioBackend:
         self._handler = handler
         self._fetcher = fetcher
         self._base_url = base_url
-        self._limits = limits
-        self._places = asyncio.Semaphore(limits.tasks_at_once)
+        self._predict_s = limits.predict_s
+        self._tasks = asyncio.Semaphore(limits.tasks_at_once)
+        self._clicks = asyncio.Semaphore(limits.clicks_at_once)
 
     @property
     def version(self) -> str:
         """What predictions of the active bundle carry as their model version."""
-        return model_version(self._handler.pipeline.info.model_dump())
+        return regions.version_of(self._handler.pipeline.info)
 
     def setup(self, label_config: object) -> tuple[str, ...]:
         """Return what a user should know of a project before it is predicted, as sentences; they are logged too."""
@@ -76,10 +77,15 @@ class LabelStudioBackend:
         A task that cannot be predicted has an entry without regions that says why. A task for which there was no time,
         or no place in the queue, has an empty entry.
         """
-        drawn = drawn_regions(params)
-        jobs = [asyncio.create_task(self._entry(task, label_config, drawn)) for task in tasks]
         try:
-            _, pending = await asyncio.wait(jobs, timeout=self._limits.predict_s) if jobs else ((), ())
+            labels = self._labels(label_config)
+        except InvalidRequest as error:
+            logger.warning("label studio: no task is predicted: %s", error.detail)
+            return [regions.failed(error, self.version) for _ in tasks]
+        drawn = drawn_regions(params)
+        jobs = [asyncio.create_task(self._entry(task, labels, drawn)) for task in tasks]
+        try:
+            _, pending = await asyncio.wait(jobs, timeout=self._predict_s) if jobs else ((), ())
             if pending:
                 logger.warning("label studio: no time for %d of %d tasks: retrieve them again", len(pending), len(jobs))
             return [NO_PREDICTION if job in pending else job.result() for job in jobs]
@@ -89,14 +95,11 @@ class LabelStudioBackend:
             await asyncio.gather(*jobs, return_exceptions=True)
 
     async def _entry(
-        self, task: Mapping[str, Any], label_config: object, drawn: list[dict[str, Any]]
+        self, task: Mapping[str, Any], labels: ProjectLabels, drawn: list[dict[str, Any]]
     ) -> Entry | list[Entry]:
         try:
-            labels = self._labels(label_config)
-            if drawn:
-                return await self._clicked(task, labels, drawn)
-            async with self._places:
-                return await self._detected(task, labels)
+            async with self._clicks if drawn else self._tasks:
+                return await (self._clicked(task, labels, drawn) if drawn else self._detected(task, labels))
         except ServiceError as error:
             _log(task, error)
             return NO_PREDICTION if isinstance(error, CapacityError) else regions.failed(error, self.version)
@@ -107,7 +110,7 @@ class LabelStudioBackend:
 
     async def _detected(self, task: Mapping[str, Any], labels: ProjectLabels) -> Entry:
         image = await self._image(task, labels)
-        tags = tags_of_task(task, labels.config, labels.is_label)
+        tags = tags_of_task(task, labels)
         mask_format = "rle" if labels.config.needs_masks else "none"
         request = our_request(JsonDetectRequest, image, tags=tags, unknown_tags="skip", mask_format=mask_format)
         result = await self._when_free(request)
@@ -115,14 +118,14 @@ class LabelStudioBackend:
         if losses:
             fields = {"task": task.get("id"), "tags": [row.model_dump(exclude_none=True) for row in losses]}
             logger.info("label studio: tags without regions", extra={FIELDS: fields})
-        return await asyncio.to_thread(regions.detected, result, labels, self.version)
+        return await asyncio.to_thread(regions.detected, result, labels)
 
     async def _clicked(self, task: Mapping[str, Any], labels: ProjectLabels, drawn: list[dict[str, Any]]) -> Entry:
         label, control = label_and_control(drawn, labels)
         prompt = prompt_fields(drawn)
         image = await self._image(task, labels)
         result = await self._handler.segment(our_request(JsonSegmentRequest, image, **prompt))
-        return await asyncio.to_thread(regions.clicked, result, label, control, self.version)
+        return await asyncio.to_thread(regions.clicked, result, label, control)
 
     async def _image(self, task: Mapping[str, Any], labels: ProjectLabels) -> bytes:
         return await self._fetcher.fetch(image_url(task, labels.config.image_field, self._base_url))

@@ -17,16 +17,28 @@ WANTED_CONTROLS = "RectangleLabels, BrushLabels or PolygonLabels"
 
 
 @dataclass(frozen=True)
+class ProjectLabel:
+    """A label or a choice.
+
+    Attributes:
+        text: as results carry it: the alias, if there is one.
+        shown: as people see it.
+    """
+
+    text: str
+    shown: str
+
+
+@dataclass(frozen=True)
 class RegionControl:
     """A tag that regions are drawn with.
 
     Attributes:
-        labels: its labels as results carry them: the alias, if there is one.
         smart: whether it prompts the model instead of holding its results.
     """
 
     target: RegionTarget
-    labels: tuple[str, ...]
+    labels: tuple[ProjectLabel, ...]
     smart: bool
 
 
@@ -35,11 +47,11 @@ class ChoicesControl:
     """A tag whose choices say what is in the whole image.
 
     Attributes:
-        choices: its choices as results carry them; None if each task brings its own.
+        choices: None if each task brings its own.
     """
 
     name: str
-    choices: tuple[str, ...] | None
+    choices: tuple[ProjectLabel, ...] | None
 
 
 @dataclass(frozen=True)
@@ -99,16 +111,17 @@ def _root(text: object) -> ET.Element:
 
 def _region_control(tag: ET.Element, image: str) -> RegionControl:
     target = RegionTarget(KIND_OF_TAG[tag.tag.lower()], tag.get("name", ""), image)
-    return RegionControl(target, _values(tag, "label"), _flag(tag, "smart"))
+    return RegionControl(target, _labels(tag, "label"), _flag(tag, "smart"))
 
 
 def _choices_control(tag: ET.Element) -> ChoicesControl:
-    return ChoicesControl(tag.get("name", ""), None if tag.get("value") else _values(tag, "choice"))
+    return ChoicesControl(tag.get("name", ""), None if tag.get("value") else _labels(tag, "choice"))
 
 
-def _values(tag: ET.Element, kind: str) -> tuple[str, ...]:
-    values = (child.get("alias") or child.get("value") for child in tag.iter() if _is(child, kind))
-    return tuple(dict.fromkeys(value for value in values if value))
+def _labels(tag: ET.Element, kind: str) -> tuple[ProjectLabel, ...]:
+    found = [child for child in tag.iter() if _is(child, kind)]
+    labels = (ProjectLabel(child.get("alias", "") or child.get("value", ""), child.get("value", "")) for child in found)
+    return tuple(label for label in dict.fromkeys(labels) if label.text)
 
 
 def _is(tag: ET.Element, kind: str) -> bool:

@@ -8,10 +8,10 @@ from typing import Any
 from service.errors import ServiceError
 from service.http.integrations.label_studio.label_config import RegionControl
 from service.http.integrations.label_studio.project_labels import ProjectLabels
-from weaksam.formats.label_studio_regions import region
+from weaksam.formats.label_studio_regions import model_version, region
 from weaksam.formats.labelled import LabelledObject, PolygonMaker
 from weaksam.mask_schemas import AnyMask, RleMask
-from weaksam.schemas import Detection, DetectResult, ImageInfo
+from weaksam.schemas import BundleInfo, Detection, DetectResult, ImageInfo
 from weaksam.segment_schemas import SegmentResult
 
 Entry = dict[str, Any]
@@ -19,7 +19,7 @@ Entry = dict[str, Any]
 MIN_FIDELITY = 0.98
 
 
-def detected(result: DetectResult, labels: ProjectLabels, version: str) -> Entry:
+def detected(result: DetectResult, labels: ProjectLabels) -> Entry:
     """Return the regions of all detections, in each output of the project that has their label."""
     regions = [
         drawn
@@ -27,18 +27,23 @@ def detected(result: DetectResult, labels: ProjectLabels, version: str) -> Entry
         for found in result.detections
         if (drawn := _detected_in(control, found, labels, result.image)) is not None
     ]
-    return entry(regions, max((drawn["score"] for drawn in regions), default=0.0), version)
+    return entry(regions, max((drawn["score"] for drawn in regions), default=0.0), version_of(result.bundle))
 
 
-def clicked(result: SegmentResult, label: str, control: RegionControl, version: str) -> Entry:
+def clicked(result: SegmentResult, label: str, control: RegionControl) -> Entry:
     """Return the surest mask as one region."""
-    best = result.masks[0]
+    best, version = result.masks[0], version_of(result.bundle)
     if best.box_xyxy is None:
         return entry([], 0.0, version)
     score = min(max(best.predicted_iou, 0.0), 1.0)
     thing = LabelledObject(label, best.box_xyxy, score, _rle(best.mask))
     drawn = _region(thing, label, control, uuid.uuid4().hex, result.image)
     return entry([] if drawn is None else [drawn], score, version)
+
+
+def version_of(bundle: BundleInfo) -> str:
+    """Return the model version of a bundle's predictions."""
+    return model_version(bundle.model_dump())
 
 
 def entry(regions: list[dict[str, Any]], score: float, version: str) -> Entry:

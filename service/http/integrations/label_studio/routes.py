@@ -45,7 +45,9 @@ class PredictBody(Body):
 
 def add_label_studio(app: FastAPI, settings: Settings, handler: RequestHandler) -> None:
     """Mount the routes on an application that has the handler and the lifecycle in its state."""
-    limits = Limits(settings.workers, settings.label_studio_predict_s)
+    # The image of a click is fetched before the click waits in the queue: as many as all uploads may take in memory.
+    clicks_at_once = max(1, settings.upload_bytes // settings.max_body_bytes)
+    limits = Limits(settings.workers, clicks_at_once, settings.label_studio_predict_s)
     app.state.label_studio = LabelStudioBackend(handler, _fetcher(settings), settings.label_studio_url, limits)
     app.include_router(router)
 

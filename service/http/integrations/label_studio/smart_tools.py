@@ -45,13 +45,14 @@ def label_and_control(rows: list[dict[str, Any]], labels: ProjectLabels) -> tupl
         InvalidRequest: no control has the label.
     """
     controls = sorted(labels.config.outputs, key=lambda control: PREFERENCE.index(control.target.kind))
-    texts = list(_labels(rows))
+    drawn = list(_labels(rows))
     for control in controls:
+        texts = [label.text for label in control.labels]
         # A tool without labels leaves the choice open only if there is none.
-        for text in texts or (control.labels if len(control.labels) == 1 else ()):
-            if text in control.labels:
-                return text, control
-    shown = repr(texts[-1]) if texts else "none"
+        wanted = drawn or (texts if len(texts) == 1 else [])
+        if found := next((text for text in wanted if text in texts), None):
+            return found, control
+    shown = repr(drawn[0]) if drawn else "none"
     raise InvalidRequest(f"the label of the smart tool is {shown}: give it labels that the project's regions have")
 
 

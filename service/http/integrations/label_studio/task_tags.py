@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from service.http.integrations.label_studio.label_config import ChoicesControl, LabelConfig
+from service.http.integrations.label_studio.label_config import ChoicesControl
+from service.http.integrations.label_studio.project_labels import ProjectLabels
 
 TAGS_FIELD = "tags"
 
 
-def tags_of_task(task: Mapping[str, Any], config: LabelConfig, is_label: Callable[[str], bool]) -> tuple[str, ...]:
+def tags_of_task(task: Mapping[str, Any], labels: ProjectLabels) -> tuple[str, ...]:
     """Return the tags of a task, from the first place that has some.
 
     The places are the annotations and drafts of people, the predictions, and the fields of the data that are named
-    like a `Choices` tag or `tags`.
+    like a `Choices` tag or `tags`. Choices of which the bundle knows none say something else about the image, such as
+    its quality.
 
     Args:
         task: as Label Studio sends it.
-        is_label: whether the bundle knows a text. Choices of which it knows none say something else about the image,
-            such as its quality.
+        labels: of the task's project.
     """
-    names = {control.name for control in config.choices if _says_what_is_shown(control, is_label)}
+    controls = [control for control in labels.config.choices if _says_what_is_shown(control, labels)]
+    names = {control.name for control in controls}
+    tag_of = {choice.text: labels.tag(choice) for control in controls for choice in control.choices or ()}
     by_people = [*_dicts(task.get("annotations")), *_dicts(task.get("drafts"))]
     data = task.get("data")
     places = (
@@ -29,11 +32,12 @@ def tags_of_task(task: Mapping[str, Any], config: LabelConfig, is_label: Callabl
         _chosen(_dicts(task.get("predictions")), names),
         _named(data if isinstance(data, dict) else {}, [*names, TAGS_FIELD]),
     )
-    return next((tags for place in places if (tags := tuple(dict.fromkeys(place)))), ())
+    tags = (tuple(dict.fromkeys(tag_of.get(text, text) for text in place)) for place in places)
+    return next(filter(None, tags), ())
 
 
-def _says_what_is_shown(control: ChoicesControl, is_label: Callable[[str], bool]) -> bool:
-    return control.choices is None or any(map(is_label, control.choices))
+def _says_what_is_shown(control: ChoicesControl, labels: ProjectLabels) -> bool:
+    return control.choices is None or any(map(labels.is_known, control.choices))
 
 
 def _chosen(results: Iterable[Mapping[str, Any]], names: set[str]) -> Iterator[str]:

@@ -50,11 +50,12 @@ class LabelStudioToken:
         headers = {"Content-Type": "application/json"}
         body = json.dumps({"refresh": refresh}).encode()
         response = await self._http.request("POST", self._base_url + REFRESH_PATH, headers, body)
-        if response.status != 200:
+        try:
+            access = str(json.loads(response.body)["access"])
+        except (ValueError, KeyError, TypeError) as error:
             raise ImageUnreachable(
                 f"Label Studio responded {response.status} to the token in WEAKSAM_LABEL_STUDIO_TOKEN_FILE: make a new "
                 "one"
-            )
-        access = str(json.loads(response.body)["access"])
+            ) from error
         self._access = (refresh, access, time.monotonic() + ACCESS_S)
         return access

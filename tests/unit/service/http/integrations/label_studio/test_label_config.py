@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from service.errors import InvalidRequest
-from service.http.integrations.label_studio.label_config import ChoicesControl, parse_label_config
+from service.http.integrations.label_studio.label_config import ChoicesControl, ProjectLabel, parse_label_config
 
 CONFIG = """
 <View>
@@ -28,8 +28,9 @@ def test_what_belongs_to_the_first_image_is_read() -> None:
     assert [(c.target.from_name, c.target.to_name, c.target.kind) for c in config.outputs] == [
         ("box", "img", "rectanglelabels")
     ]
-    assert config.outputs[0].labels == ("bolt", "nut")
-    assert config.choices == (ChoicesControl("tags", ("bolt", "nut")), ChoicesControl("own", None))
+    labels = (ProjectLabel("bolt", "bolt"), ProjectLabel("nut", "The nut"))
+    assert config.outputs[0].labels == labels
+    assert config.choices == (ChoicesControl("tags", labels), ChoicesControl("own", None))
     assert not config.needs_masks
 
 

@@ -4,12 +4,21 @@ from typing import Any
 
 import pytest
 
-from service.http.integrations.label_studio.label_config import ChoicesControl, LabelConfig
+from models.labels import Label, LabelSet
+from service.http.integrations.label_studio.label_config import ChoicesControl, LabelConfig, ProjectLabel
+from service.http.integrations.label_studio.project_labels import ProjectLabels
 from service.http.integrations.label_studio.task_tags import tags_of_task
 
-CONFIG = LabelConfig(
-    "image", (), (ChoicesControl("tags", ("bolt", "nut")), ChoicesControl("quality", ("good", "blurred")))
-)
+
+def project(*controls: ChoicesControl) -> ProjectLabels:
+    return ProjectLabels(LabelSet((Label("bolt"), Label("nut"))), LabelConfig("image", (), controls))
+
+
+def choices(name: str, *texts: str) -> ChoicesControl:
+    return ChoicesControl(name, tuple(ProjectLabel(text, text) for text in texts))
+
+
+PROJECT = project(choices("tags", "bolt", "nut"), choices("quality", "good", "blurred"))
 
 
 def chosen(*texts: str, name: str = "tags", **more: Any) -> dict[str, Any]:
@@ -48,9 +57,14 @@ def chosen(*texts: str, name: str = "tags", **more: Any) -> dict[str, Any]:
     ],
 )
 def test_tags_come_from_the_first_place_that_has_some(task: dict[str, Any], tags: tuple[str, ...]) -> None:
-    assert tags_of_task(task, CONFIG, {"bolt", "nut"}.__contains__) == tags
+    assert tags_of_task(task, PROJECT) == tags
 
 
 def test_choices_of_the_task_itself_count_too() -> None:
-    config = LabelConfig("image", (), (ChoicesControl("own", None),))
-    assert tags_of_task({"annotations": [chosen("bolt", name="own")]}, config, {"bolt"}.__contains__) == ("bolt",)
+    own = project(ChoicesControl("own", None))
+    assert tags_of_task({"annotations": [chosen("bolt", name="own")]}, own) == ("bolt",)
+
+
+def test_a_choice_with_an_alias_means_what_people_see() -> None:
+    aliased = project(ChoicesControl("tags", (ProjectLabel("b1", "bolt"), ProjectLabel("nut", "The other one"))))
+    assert tags_of_task({"annotations": [chosen("b1", "nut")]}, aliased) == ("bolt", "nut")
