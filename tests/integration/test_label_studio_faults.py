@@ -163,7 +163,7 @@ def test_a_data_url_needs_no_host(client: httpx.Client, host: ImageHost) -> None
     assert host.seen == []
 
 
-@pytest.mark.parametrize("target", ["private", "metadata", "file", "loop"])
+@pytest.mark.parametrize("target", ["private", "metadata", "file", "loop", "torn"])
 def test_a_redirect_leads_nowhere_else(client: httpx.Client, target: str) -> None:
     other = ImageHost(PICTURE)
     with live_server(other.app()) as other_url:
@@ -172,6 +172,7 @@ def test_a_redirect_leads_nowhere_else(client: httpx.Client, target: str) -> Non
             "metadata": "http://169.254.169.254/latest/meta-data/",
             "file": "file:///etc/passwd",
             "loop": "/to?url=/to",
+            "torn": "http://[",
         }
         [entry] = predict(client, task(f"/to?url={urls[target]}"))
     assert entry["result"] == []
@@ -239,6 +240,19 @@ def test_secrets_are_neither_logged_nor_returned(client: httpx.Client, caplog: p
         assert secret not in "".join(responses)
 
 
+@pytest.mark.parametrize("content", [f"{TOKEN}\n{TOKEN}", "", f"{TOKEN} é"])
+def test_a_torn_token_file_is_not_quoted(
+    tiny_bundle: Bundle, configured: Configured, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str
+) -> None:
+    path = tmp_path / "token"
+    path.write_text(content)
+    settings = tiny_settings(tiny_bundle.folder, label_studio_url=configured.host_url, label_studio_token_file=path)
+    with caplog.at_level(logging.DEBUG), backend_of(create_app(settings)) as client:
+        [entry] = predict(client, task("/data/upload/image.png"))
+    assert "holds no token" in entry["error"]
+    assert TOKEN not in entry["error"] + "".join(f"{record.getMessage()} {vars(record)}" for record in caplog.records)
+
+
 def test_the_webhook_is_open_and_reads_nothing(client: httpx.Client) -> None:
     for body in (b"{", b"x" * 2 * MAX_BYTES):
         response = client.post("/webhook", content=body, headers=JSON)
@@ -257,18 +271,19 @@ def guarded(tiny_bundle: Bundle, tmp_path: Path) -> Iterator[tuple[httpx.Client,
 
 def test_an_api_key_is_the_password_of_basic_authentication(guarded: tuple[httpx.Client, str]) -> None:
     client, key = guarded
-    assert client.get("/labelstudio/health", auth=("anyone", key)).status_code == 200
-    for wrong in (("anyone", "wrong"), (key, ""), ("anyone", f"{key}x")):
-        response = client.get("/labelstudio/health", auth=wrong)
-        assert response.status_code == 401
-        assert "Basic" in response.headers["www-authenticate"]
+
+    def status(**authorization: Any) -> int:
+        return client.post("/labelstudio/setup", json={}, **authorization).status_code
+
+    assert status(auth=("anyone", key)) == 200
+    assert status(headers={"Authorization": f"Bearer {key}"}) == 200
+    for wrong in (("anyone", "wrong"), (key, ""), ("anyone", f"{key}x"), None):
+        assert status(auth=wrong) == 401
     for header in ("Basic", "Basic !", "Basic /w==", "Digest x", f"Basic {key}"):
-        assert client.get("/labelstudio/health", headers={"Authorization": header}).status_code == 401
-    assert client.get("/labelstudio/health").status_code == 401
-    assert client.get("/labelstudio/health", headers={"Authorization": f"Bearer {key}"}).status_code == 200
+        assert status(headers={"Authorization": header}) == 401
+    assert "Basic" in client.get("/labelstudio/health").headers["www-authenticate"]
     assert client.get("/labels", auth=("anyone", key)).status_code == 401, "only for these routes"
     assert client.post("/labelstudio/webhook", json={}).status_code == 201
-    assert client.post("/labelstudio/predict", json={"tasks": []}).status_code == 401
 
 
 def test_health_and_setup_are_in_time_while_the_model_loads(tiny_bundle: Bundle) -> None:

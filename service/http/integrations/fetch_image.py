@@ -64,7 +64,7 @@ class ImageFetcher:
             location = response.headers.get("location")
             if response.status not in REDIRECTS or location is None:
                 return _body(response, url)
-            url = urljoin(url, location)
+            url = _joined(url, location)
         raise ImageUnreachable(f"the image is behind more than {MAX_REDIRECTS} redirects")
 
     async def _get(self, url: str) -> HttpResponse:
@@ -73,6 +73,13 @@ class ImageFetcher:
         if self._credentials is not None and origin == self._credentials.origin:
             headers["Authorization"] = await self._credentials.header()
         return await self._http.request("GET", url, headers)
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise ImageUrlRefused(f"{parse_url(url)[1]} redirects to what is no URL ({error})") from error
 
 
 def _body(response: HttpResponse, url: str) -> bytes:

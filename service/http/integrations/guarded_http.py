@@ -21,6 +21,7 @@ from service.errors import BodyTooLarge, ImageUnreachable, ImageUrlRefused
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+FAILURES = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
 PORTS = {"http": 80, "https": 443}
 # IPv6 addresses that a gateway turns into IPv4 ones, private ones among them: NAT64 and 6to4.
 TRANSLATED = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")))
@@ -129,7 +130,7 @@ class GuardedHttp:
                 pool.stream(method, target, headers=list(sent.items()), content=content) as response,
             ):
                 return await self._read(response, origin)
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
+        except (*FAILURES, OSError, UnicodeError) as error:  # UnicodeError: no host can have such a name
             raise ImageUnreachable(f"{origin} cannot be reached ({str(error) or type(error).__name__})") from error
 
     async def _read(self, response: httpcore.Response, origin: Origin) -> HttpResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from service.http.integrations.guarded_http import GuardedHttp
 
 # Personal access tokens are exchanged for one that is valid for five minutes.
 ACCESS_S = 120.0
+TOKEN = re.compile(r"[!-~]+")
 REFRESH_PATH = "/api/token/refresh/"
 
 
@@ -34,12 +36,15 @@ class LabelStudioToken:
         """Return the value of `Authorization`.
 
         Raises:
-            ImageUnreachable: the file cannot be read, or Label Studio refuses the token.
+            ImageUnreachable: the file holds no token, or Label Studio refuses it.
         """
         try:
             token = (await asyncio.to_thread(self._path.read_text, "utf-8")).strip()
         except (OSError, UnicodeError) as error:
             raise ImageUnreachable("WEAKSAM_LABEL_STUDIO_TOKEN_FILE cannot be read: see that it exists") from error
+        # HTTP libraries quote a header that they refuse, and the token would be in the log.
+        if not TOKEN.fullmatch(token):
+            raise ImageUnreachable("WEAKSAM_LABEL_STUDIO_TOKEN_FILE holds no token: write one token into it, alone")
         # A JSON web token has three parts.
         return f"Bearer {await self._exchanged(token)}" if token.count(".") == 2 else f"Token {token}"
 

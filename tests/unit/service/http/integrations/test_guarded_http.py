@@ -130,3 +130,9 @@ def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch: pytest
     with pytest.raises(ImageUnreachable, match=rf"http://photos\.example:{port} cannot be reached"):
         get(f"http://photos.example:{port}/x", rules)
     assert asked.count("photos.example") == 1
+
+
+def test_a_name_that_no_host_can_have_is_not_reached() -> None:
+    name = f"{'a' * 70}.example"
+    with pytest.raises((ImageUnreachable, ImageUrlRefused)):
+        get(f"http://{name}/x", HostRules(None, frozenset({name}), ()))
