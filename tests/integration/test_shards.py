@@ -16,7 +16,7 @@ from weaksam.cli.labelling.label import label, label_merge
 from weaksam.client import AsyncClient
 from weaksam.labelling.journal import JournalError
 from weaksam.labelling.merge import merge_shards
-from weaksam.labelling.outputs import DATASET, FAILURES, LEDGER, RESULTS
+from weaksam.labelling.outputs import CONTACT_SHEET, DATASET, FAILURES, LEDGER, RESULTS
 from weaksam.labelling.run import LabelJob, label_folder
 from weaksam.labelling.shard import Shard, shard_worklist
 from weaksam.labelling.worklist import worklist_from_table
@@ -74,7 +74,8 @@ def test_shards_are_disjoint_and_together_the_whole(folder: Path, url: str, fake
     assert (summary.labelled, summary.failed) == (35, 9)
     for name in FILES:
         assert (tmp_path / "merged" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
-    assert sorted(path.name for path in (tmp_path / "merged").iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in (tmp_path / "merged").iterdir()) == sorted([*FILES, CONTACT_SHEET])
+    assert "data:image/jpeg" not in (tmp_path / "merged" / CONTACT_SHEET).read_text(encoding="utf-8")
     annotations = [len(json.loads((shard / DATASET).read_text())["annotations"]) for shard in shards]
     assert all(annotations)
     assert sum(annotations) == summary.detections == len(json.loads((tmp_path / "whole" / RESULTS).read_text()))

@@ -15,11 +15,12 @@ from models.bundle import Bundle, load_bundle
 from models.config import config_values
 from training.data.tagged import TaggedImage
 from training.evaluation.stored_results import is_shown, read_tagged
+from training.metrics.plain_names import plain_name
 from training.pipeline.config import PipelineConfig, ReportConfig
 from training.pipeline.losses import losses_html
 from training.pipeline.report_images import encode_jpeg, image_score, path_panels
 from training.pipeline.report_plots import dropped_by_step, loss_against_error, loss_curves, read_log
-from training.pipeline.report_summary import few_images, next_steps, plain_name, reached
+from training.pipeline.report_summary import few_images, next_steps, reached
 from training.proposals.graph_runner import GraphRunner
 from training.pseudo_labels.selection import PseudoLabelConfig
 from training.runs.stage import DONE
@@ -75,8 +76,8 @@ def write_report(inputs: ReportInputs, path: Path) -> None:
     measured = [row for row in inputs.evaluated if row.metrics]
     parts = [
         _summary(inputs, measured),
-        section("Where objects are lost", losses_html(inputs.losses)),
         *(section(f"Images of {data}", _images(inputs, data)) for data in _data_names(inputs.evaluated)),
+        section("Where objects are lost", losses_html(inputs.losses)),
         section("Figures", _figures(measured)),
         *(section(f"Classes of {row.data}, {row.bundle}", _class_table(row.metrics)) for row in measured),
         *(section(f"Training: {stage}", _stage(folder)) for stage, folder in inputs.stages.items()),

@@ -1,4 +1,4 @@
-"""The first screen of a run's report: what was reached and what to do next, in words; and plain names of figures."""
+"""The first screen of a run's report: what was reached and what to do next, in words."""
 
 from __future__ import annotations
 
@@ -9,30 +9,7 @@ from training.data.summary import MIN_IMAGES_OF_A_CLASS
 
 WEAK_PRECISION = 0.5
 MAX_WEAK_CLASSES = 5
-ELEVEN_POINT = "_11_point"
-PLAIN_NAMES = {
-    "ap50": "box precision (AP50), no tags given",
-    "ap50_tagged": "box precision (AP50), tags given",
-    "naive_ap50_tagged": "box precision (AP50) of the naive baseline, tags given",
-    "ap50_to_95": "box precision (AP50:95), no tags given",
-    "mask_ap50": "mask precision (AP50), tags given",
-    "mask_ap50_to_95": "mask precision (AP50:95), tags given",
-    "corloc": "best box on its object (CorLoc)",
-    "naive_corloc": "best box on its object (CorLoc), naive baseline",
-    "proposal_recall": "objects covered by a proposal",
-    "proposals_per_image": "proposals for each image",
-    "tag_map": "tags ranked right (mAP)",
-    "objects": "objects",
-}
 Metrics = Mapping[str, Any]
-
-
-def plain_name(name: str) -> str:
-    """Return the name of a figure as people read it; one that has none in the table keeps its own."""
-    figure, at, key = name.partition(" at ")
-    eleven = ", by VOC's 11 points" if figure.endswith(ELEVEN_POINT) else ""
-    plain = PLAIN_NAMES.get(figure.removesuffix(ELEVEN_POINT), figure.replace("_", " "))
-    return f"{plain}{eleven}{at and ', IoU '}{key}"
 
 
 def reached(data: str, metrics: Metrics) -> Iterator[str]:
@@ -70,6 +47,8 @@ def few_images(images_of: Mapping[str, int]) -> Iterator[str]:
 
 
 def _remedy(images: int) -> str:
+    if images == 0:
+        return "No training image shows it: add some."
     shown = f"{images} training image{' shows' if images == 1 else 's show'} it"
     if images < MIN_IMAGES_OF_A_CLASS:
         return f"Only {shown}: add more of them."

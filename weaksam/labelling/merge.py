@@ -37,8 +37,10 @@ class _Part:
     shard: Shard
 
 
-def merge_shards(folders: Sequence[Path], out: Path) -> MergeSummary:
+def merge_shards(folders: Sequence[Path], out: Path, photos: Path | None = None) -> MergeSummary:
     """Write into `out` what one run over the whole folder would have written; the journals stay where they are.
+
+    Without `photos`, the folder that was labelled, the contact sheet has no thumbnails.
 
     Raises:
         JournalError: a shard is missing, doubled or still running, or the shards are not of one run.
@@ -50,10 +52,10 @@ def merge_shards(folders: Sequence[Path], out: Path) -> MergeSummary:
         if any(out.resolve() == part.folder.resolve() for part in parts):
             raise JournalError(f"{out} is itself one of the shards: give another folder for the merged files")
         with writing_into(out):
-            return _merge(parts, out)
+            return _merge(parts, out, photos)
 
 
-def _merge(parts: Sequence[_Part], out: Path) -> MergeSummary:
+def _merge(parts: Sequence[_Part], out: Path, photos: Path | None) -> MergeSummary:
     # What a journal holds may be out of date; the ledger has every image that the run ended with.
     place = {row["image"]: part.journal for part in parts for row in read_rows(part.folder / LEDGER)}
     failures = [Failure(**row) for part in parts for row in read_rows(part.folder / FAILURES)]
@@ -64,7 +66,7 @@ def _merge(parts: Sequence[_Part], out: Path) -> MergeSummary:
 
     identity = parts[0].identity
     outcome = Outcome(
-        identity.labels, identity.bundle, identity.options, sorted(images), frozenset(place), failures, result
+        identity.labels, identity.bundle, identity.options, sorted(images), frozenset(place), failures, result, photos
     )
     return MergeSummary(len(place), write_files(outcome, out), len(failures))
 

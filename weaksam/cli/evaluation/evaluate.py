@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training.evaluation.evaluate import evaluate as evaluate_bundle
+from training.metrics.plain_names import plain_name
 
 _OVERALL = ("corloc", "naive_corloc", "ap50_tagged", "naive_ap50_tagged", "ap50", "mask_ap50", "proposals_per_image")
 
@@ -42,7 +43,7 @@ def _table(report: dict[str, Any]) -> Table:
     table = Table("measure", "value", title=f"{report['data']}: {report['images']} images, {report['objects']} objects")
     for name in _OVERALL:
         if name in report:
-            table.add_row(name, f"{report[name]:g}")
+            table.add_row(plain_name(name), f"{report[name]:g}")
     for threshold, share in report["proposal_recall"].items():
-        table.add_row(f"proposal recall at IoU {threshold}", f"{share:g}")
+        table.add_row(plain_name(f"proposal_recall at {threshold}"), f"{share:g}")
     return table

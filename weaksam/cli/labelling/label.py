@@ -159,9 +159,12 @@ def print_summary(console: Console, summary: LabelSummary, out: Path) -> None:
 def label_merge(
     shards: Annotated[list[Path], typer.Argument(help="The --out folders of all shards of one folder.")],
     out: Annotated[Path, typer.Option(help="Folder for the merged files.")],
+    photos: Annotated[
+        Path | None, typer.Option(help="Folder that was labelled, for the thumbnails of the contact sheet.")
+    ] = None,
 ) -> None:
     """Put finished shards together: the files of one run over the whole folder, byte for byte."""
-    summary = merge_shards(shards, out)
+    summary = merge_shards(shards, out, photos)
     Console(markup=False).print(
         f"{summary.labelled} images labelled, {summary.detections} detections, {summary.failed} failed. In {out}.",
         soft_wrap=True,

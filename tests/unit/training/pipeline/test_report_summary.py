@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from training.pipeline.report_summary import few_images, next_steps, plain_name, reached
+from training.metrics.plain_names import plain_name
+from training.pipeline.report_summary import few_images, next_steps, reached
 
 METRICS: dict[str, Any] = {
     "ap50": 0.31, "ap50_tagged": 0.64, "naive_ap50_tagged": 0.126, "corloc": 0.735,
@@ -43,8 +44,9 @@ def test_where_no_class_is_weak_the_next_step_is_to_use_it() -> None:
 
 
 def test_a_run_that_measured_nothing_names_the_classes_with_few_images() -> None:
-    assert list(few_images({"Bolt": 300, "Pen": 4}))[1:] == [
-        "Pen has few images. Only 4 training images show it: add more of them."
+    assert list(few_images({"Bolt": 300, "Pen": 4, "Nut": 0}))[1:] == [
+        "Nut has few images. No training image shows it: add some.",
+        "Pen has few images. Only 4 training images show it: add more of them.",
     ]
 
 

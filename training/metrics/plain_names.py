@@ -1,0 +1,27 @@
+"""Figures by the names that people read, in tables and reports; JSON keeps the short ones."""
+
+from __future__ import annotations
+
+ELEVEN_POINT = "_11_point"
+PLAIN_NAMES = {
+    "ap50": "box precision (AP50), no tags given",
+    "ap50_tagged": "box precision (AP50), tags given",
+    "naive_ap50_tagged": "box precision (AP50) of the naive baseline, tags given",
+    "ap50_to_95": "box precision (AP50:95), no tags given",
+    "mask_ap50": "mask precision (AP50), tags given",
+    "mask_ap50_to_95": "mask precision (AP50:95), tags given",
+    "corloc": "best box on its object (CorLoc)",
+    "naive_corloc": "best box on its object (CorLoc), naive baseline",
+    "proposal_recall": "objects covered by a proposal",
+    "proposals_per_image": "proposals for each image",
+    "tag_map": "tags ranked right (mAP)",
+    "objects": "objects",
+}
+
+
+def plain_name(name: str) -> str:
+    """Return the name of a figure as people read it; one that has none in the table keeps its own."""
+    figure, at, key = name.partition(" at ")
+    eleven = ", by VOC's 11 points" if figure.endswith(ELEVEN_POINT) else ""
+    plain = PLAIN_NAMES.get(figure.removesuffix(ELEVEN_POINT), figure.replace("_", " "))
+    return f"{plain}{eleven}{at and ', IoU '}{key}"
