@@ -50,7 +50,7 @@ export function createActions(store, source, announce) {
 
   async function addItems(items) {
     update((state) => steps.addItems(state, items));
-    await show(get().currentId);
+    await show(items[0].id);
   }
 
   async function show(id) {

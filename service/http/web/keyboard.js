@@ -38,11 +38,10 @@ export function listenToKeys(page) {
   addEventListener("keydown", (event) => {
     if (event.defaultPrevented || document.querySelector("dialog[open]")) return;
     const pressed = nameOf(event);
-    if (isTyping(event.target) && pressed !== "escape") return;
+    if (isTyping(event.target)) return pressed === "escape" ? event.target.blur() : undefined;
     const key = [...KEYS, ...page.source.keys].find(({ press }) => press === pressed);
     if (!key) return;
     event.preventDefault();
-    if (pressed === "escape") event.target.blur?.();
     key.run(page);
   });
 }

@@ -9,14 +9,24 @@ export function objectsPanel(root, state, actions) {
   root.hidden = !item;
   if (!item) return;
   const objects = objectsOf(item);
-  if (!root.firstChild) root.replaceChildren(element("h2", { id: "objects-title" }), scoreSlider(actions), element("div", { class: "object-rows" }));
+  if (!root.firstChild) root.replaceChildren(element("h2", { id: "objects-title" }), scoreSlider(actions), element("ul", { class: "object-list" }), element("div"));
   root.querySelector("h2").textContent = objects.length === 1 ? "1 object" : `${objects.length} objects`;
   showScore(root, item);
-  replaceContent(
-    root.querySelector(".object-rows"),
-    element("ul", { class: "object-list" }, ...objects.map((object, index) => objectRow(object, index, state, actions))),
-    newObjectRow(state, actions),
-  );
+  showRows(root.querySelector(".object-list"), objects, state, actions);
+  if (state.labels.length && !root.querySelector("#new-label")) root.lastChild.replaceWith(newObjectRow(state, actions));
+  const newLabel = root.querySelector("#new-label");
+  if (newLabel) newLabel.value = state.newLabel;
+}
+
+// Rows stay as long as the same objects are listed: a list of labels that is open, or typed into, must not be replaced.
+function showRows(list, objects, state, actions) {
+  const ids = objects.map(({ id }) => id).join(" ");
+  const labels = state.labels.length;
+  if (list.dataset.ids !== ids || list.dataset.labels !== String(labels)) {
+    replaceContent(list, ...objects.map((object, index) => objectRow(object, index, state, actions)));
+    Object.assign(list.dataset, { ids, labels });
+  }
+  objects.forEach((object, index) => updateRow(list.children[index], object, index, state));
 }
 
 function scoreSlider(actions) {
@@ -42,34 +52,43 @@ function showScore(root, { minScore }) {
   root.querySelector("[data-focus=calibrated]").hidden = minScore === null;
 }
 
-function objectRow(object, index, state, actions) {
-  const { id, label, touched, source } = object;
-  const selected = id === state.selectedId;
-  const name = `${label}, object ${index + 1}`;
+function objectRow({ id, label }, index, state, actions) {
   return element(
     "li",
-    { class: `object-row${selected ? " selected" : ""}` },
+    { class: "object-row" },
     element(
       "button",
-      { type: "button", class: "pick", "data-focus": `pick ${id}`, "aria-pressed": String(selected), "aria-label": `Select ${name}`, onclick: () => actions.select(selected ? null : id) },
-      element("span", { class: "swatch", style: { "--colour": colourOf(label, state.labels) } }),
+      { type: "button", class: "pick", "data-focus": `pick ${id}`, onclick: (event) => actions.select(event.currentTarget.ariaPressed === "true" ? null : id) },
+      element("span", { class: "swatch" }),
       element("span", { class: "number" }, String(index + 1)),
     ),
     labelSelect({ id: `label-${id}`, name: `Label of object ${index + 1}`, value: label, labels: state.labels, onchange: (chosen) => actions.relabel(id, chosen) }),
-    element("span", { class: "score" }, source === "person" ? "added" : `${object.score.toFixed(2)}${touched ? ", corrected" : ""}`),
-    element("button", { type: "button", class: "small", "data-focus": `delete ${id}`, "aria-label": `Delete ${name}`, onclick: () => actions.remove(id) }, "×"),
+    element("span", { class: "score" }),
+    element("button", { type: "button", class: "small delete", "data-focus": `delete ${id}`, onclick: () => actions.remove(id) }, "×"),
   );
 }
 
+function updateRow(row, { id, label, score, touched, source }, index, state) {
+  const name = `${label}, object ${index + 1}`;
+  const pick = row.querySelector(".pick");
+  row.classList.toggle("selected", id === state.selectedId);
+  pick.ariaPressed = String(id === state.selectedId);
+  pick.ariaLabel = `Select ${name}`;
+  row.querySelector(".delete").ariaLabel = `Delete ${name}`;
+  row.querySelector(".swatch").style.setProperty("--colour", colourOf(label, state.labels));
+  row.querySelector(".score").textContent = source === "person" ? "added" : `${score.toFixed(2)}${touched ? ", corrected" : ""}`;
+  row.querySelector("select").value = label;
+}
+
 function labelSelect({ id, name, value, labels, onchange }) {
-  const names = labels.some((label) => label.name === value) ? labels.map((label) => label.name) : [value, ...labels.map((label) => label.name)];
-  const select = element("select", { id, "data-focus": id, "aria-label": name, onchange: ({ target }) => onchange(target.value) }, ...names.map((label) => element("option", { value: label }, label)));
+  const names = labels.map((label) => label.name);
+  const all = names.includes(value) ? names : [value, ...names];
+  const select = element("select", { id, "data-focus": id, "aria-label": name, onchange: ({ target }) => onchange(target.value) }, ...all.map((label) => element("option", { value: label }, label)));
   select.value = value;
   return select;
 }
 
 function newObjectRow(state, actions) {
-  if (!state.newLabel) return null;
   return element(
     "div",
     { class: "row new-object" },

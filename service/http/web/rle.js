@@ -75,7 +75,7 @@ export function encodeMask(crop, [height, width]) {
   const runs = [];
   let [value, length] = [0, 0];
   const push = (next, count) => {
-    if (next !== value) {
+    if (next !== value && count) {
       runs.push(length);
       [value, length] = [next, 0];
     }

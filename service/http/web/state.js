@@ -1,6 +1,7 @@
 // The whole state of the page as plain data, and the steps between two states as pure functions.
 //
-// An item is one image. Its `history` holds what people can undo: `{objects, deletedIds}`. An object is a detection of
+// An item is one image. Its `history` holds what people can undo: `{objects, deletedIds, relabels}`; `relabels` is the id of
+// the object that the last step gave another label. An object is a detection of
 // `POST /detect` with what a person did to it: `touched`, `painted`, `clicks` ([x, y, label] in pixels of the image),
 // `promptBox` (xyxy in the same pixels), and `levels`, the masks that the last clicks may mean, of which `level` is shown.
 
@@ -34,7 +35,7 @@ export const newItem = ({ id, name }) => ({
   timingMs: {},
   warnings: [],
   explanation: null,
-  history: startHistory({ objects: [], deletedIds: [] }),
+  history: startHistory({ objects: [], deletedIds: [], relabels: null }),
   savedSteps: 0,
 });
 
@@ -73,7 +74,7 @@ export const showItem = (state, id) => ({ ...state, currentId: id, selectedId: n
 /** Return the state with the item's objects edited by a function of them: one step that can be undone. */
 export const editObjects = (state, id, edit) =>
   changeItem(state, id, ({ history }) => ({
-    history: record(history, { ...history.present, objects: edit(history.present.objects) }),
+    history: record(history, { ...history.present, objects: edit(history.present.objects), relabels: null }),
   }));
 
 export const replaceObject = (state, id, object) =>
@@ -85,15 +86,20 @@ export function deleteObject(state, id, objectId) {
     history: record(history, {
       objects: history.present.objects.filter((object) => object.id !== objectId),
       deletedIds: [...history.present.deletedIds, objectId],
+      relabels: null,
     }),
   }));
   return { ...deleted, selectedId: state.selectedId === objectId ? null : state.selectedId };
 }
 
-export const relabelObject = (state, id, objectId, label) =>
-  editObjects(state, id, (objects) =>
-    objects.map((object) => (object.id === objectId ? { ...object, label, touched: true } : object)),
-  );
+/** Return the state with another label for the object. Labels passed by on the way to it are not steps of their own. */
+export function relabelObject(state, id, objectId, label) {
+  const relabelled = (objects) => objects.map((object) => (object.id === objectId ? { ...object, label, touched: true } : object));
+  return changeItem(state, id, ({ history }) => {
+    const next = { ...history.present, objects: relabelled(history.present.objects), relabels: objectId };
+    return { history: history.present.relabels === objectId ? { ...history, present: next, future: [] } : record(history, next) };
+  });
+}
 
 /** Return the item's changes after `POST /detect`. What people touched or deleted stays as they left it. */
 export function takeResult({ history }, result) {
@@ -101,7 +107,7 @@ export function takeResult({ history }, result) {
   const touched = objects.filter((object) => object.touched);
   const settled = new Set([...deletedIds, ...touched.map(({ id }) => id)]);
   const found = result.detections.filter(({ id }) => !settled.has(id)).map(objectOfDetection);
-  const next = { deletedIds, objects: [...touched, ...found] };
+  const next = { deletedIds, objects: [...touched, ...found], relabels: null };
   return {
     status: "ready",
     image: result.image,
@@ -116,7 +122,7 @@ export function takeResult({ history }, result) {
 /** Return the item's changes once nothing is sought any more: what people touched stays. */
 export const withoutFindings = ({ history }) => ({
   ledger: [],
-  history: record(history, { ...history.present, objects: history.present.objects.filter(({ touched }) => touched) }),
+  history: record(history, { ...history.present, objects: history.present.objects.filter(({ touched }) => touched), relabels: null }),
 });
 
 export const objectOfDetection = (detection) => ({

@@ -1,0 +1,159 @@
+"""The labelling page for everybody: phones, dark and light, screen readers; and what it saves, read back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import yaml
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import Browser, expect
+
+from models.masks import decode_rle, encode_rle
+from service.app import create_app
+from service.settings import load_settings
+from tests.support.browser import LabellingPage, chromium, labelling_page
+from tests.support.format_readers import even_odd
+from tests.support.live_server import live_server
+
+PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
+SERIOUS = ("serious", "critical")
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """The service with its default settings."""
+    with live_server(create_app(load_settings())) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser(url: str) -> Iterator[Browser]:
+    """One Chromium for all tests of this file."""
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def sample(repository_dir: Path) -> Path:
+    return repository_dir / "samples" / "taxiway.jpg"
+
+
+def test_a_phone_of_360_pixels_has_everything_within_its_width(browser: Browser, url: str, sample: Path) -> None:
+    with labelling_page(browser, url, **PHONE) as tab:
+        assert widest(tab) <= 360
+        tab.add(sample)
+        tab.tag("tape")
+        assert widest(tab) <= 360
+        for button in tab.page.locator("button:visible, select:visible, input:visible").all():
+            box = button.bounding_box()
+            assert box is not None
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= 360, button.inner_text()
+            assert min(box["width"], box["height"]) >= 18
+        tab.page.get_by_role("button", name="Select Tape, object 1").tap()
+        tab.page.get_by_role("button", name="Add", exact=True).last.tap()
+        with tab.page.expect_response("**/segment"):
+            tab.page.touchscreen.tap(*tab.window_point((215, 80)))
+        expect(tab.page.locator(".object-row .score")).to_contain_text("corrected")
+
+
+def widest(tab: LabellingPage) -> int:
+    width: int = tab.page.evaluate("document.documentElement.scrollWidth")
+    return width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser: Browser, url: str, sample: Path, scheme: str) -> None:
+    with labelling_page(browser, url, color_scheme=scheme) as tab:
+        assert violations(tab) == []
+        tab.add(sample)
+        tab.tag("tape", "wrench", "taep")
+        tab.select(0)
+        tab.page.get_by_role("checkbox", name="Peaks").check()
+        expect(tab.page.locator("#live")).to_have_text("The evidence is shown on the image.")
+        assert violations(tab) == []
+        for key, name in (("?", "Keys"), ("s", "Save labels")):
+            tab.page.keyboard.press(key)
+            expect(tab.page.get_by_role("dialog", name=name)).to_be_visible()
+            assert violations(tab) == []
+            tab.page.keyboard.press("Escape")
+
+
+def violations(tab: LabellingPage) -> list[str]:
+    found: list[dict[str, Any]] = Axe().run(tab.page).response["violations"]
+    return [f"{row['id']}: {row['nodes'][0]['html']}" for row in found if row["impact"] in SERIOUS]
+
+
+def test_yolo_and_png_hold_the_masks_of_coco(browser: Browser, url: str, sample: Path, tmp_path: Path) -> None:
+    with labelling_page(browser, url) as tab:
+        tab.add(sample)
+        tab.tag("tape", "paint chip")
+        dataset = tab.dataset(tmp_path)
+        yolo, png = (zipfile.ZipFile(tab.saved(name, tmp_path)) for name in ("yolo", "png"))
+    assert yolo.testzip() is None
+    assert png.testzip() is None
+    names = yaml.safe_load(yolo.read("data.yaml"))["names"]
+    lines = yolo.read("labels/taxiway.txt").decode().splitlines()
+    table = list(csv.DictReader(io.StringIO(png.read("masks.csv").decode())))
+    for annotation, line, row in zip(dataset["annotations"], lines, table, strict=True):
+        mask_hw = decode_rle(annotation["segmentation"]).astype(bool)
+        label = dataset["categories"][annotation["category_id"] - 1]["name"]
+        index, *shares = line.split()
+        corners_xy = np.array(shares, np.float64).reshape(-1, 2) * mask_hw.shape[::-1]
+        assert names[int(index)] == row["label"] == label
+        assert np.array_equal(even_odd(corners_xy.round(), mask_hw.shape), mask_hw)
+        grey = np.asarray(Image.open(io.BytesIO(png.read(row["file"]))).convert("L"))
+        assert np.array_equal(grey == 255, mask_hw)
+
+
+def test_run_lengths_and_outlines_agree_with_pycocotools(browser: Browser, url: str) -> None:
+    rng = np.random.default_rng(4)
+    masks = [random_mask(rng) for _ in range(60)]
+    rles = [encode_rle(mask_hw) for mask_hw in masks]
+    with labelling_page(browser, url) as tab:
+        seen = tab.page.evaluate(READ_MASKS, [{"size": list(rle["size"]), "counts": rle["counts"]} for rle in rles])
+    for mask_hw, rle, read in zip(masks, rles, seen, strict=True):
+        if read is None:
+            assert not mask_hw.any()
+            continue
+        assert read["counts"] == rle["counts"]
+        assert np.array_equal(pasted(read["crop"], mask_hw.shape), mask_hw)
+        inside = np.zeros_like(mask_hw, np.bool_)
+        for ring in read["rings"]:
+            inside ^= even_odd(np.array(ring, np.float64), mask_hw.shape)
+        assert np.array_equal(inside, mask_hw)
+        assert np.array_equal(even_odd(np.array(read["joined"], np.float64), mask_hw.shape), mask_hw)
+
+
+READ_MASKS = """async (masks) => {
+  const { decodeMask, encodeMask } = await import("/page/rle.js");
+  const { joinedRing, ringsOf } = await import("/page/outline.js");
+  return masks.map((mask) => {
+    const crop = decodeMask(mask);
+    if (!crop) return null;
+    const rings = ringsOf(crop);
+    return { crop: { ...crop, pixels: [...crop.pixels] }, rings, joined: joinedRing(rings), ...encodeMask(crop, mask.size) };
+  });
+}"""
+
+
+def random_mask(rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """Return a mask with parts, holes, pixels that touch at a corner, or nothing at all."""
+    coarse_hw = rng.random((6, 8)) < rng.choice([0.0, 0.3, 0.6])
+    return np.kron(coarse_hw, np.ones((10, 10), np.bool_)) ^ (rng.random((60, 80)) < rng.choice([0.0, 0.01]))
+
+
+def pasted(crop: dict[str, Any], size_hw: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    mask_hw = np.zeros(size_hw, np.bool_)
+    pixels_hw = np.array(crop["pixels"], np.bool_).reshape(crop["height"], crop["width"])
+    mask_hw[crop["y0"] : crop["y0"] + crop["height"], crop["x0"] : crop["x0"] + crop["width"]] = pixels_hw
+    return mask_hw
