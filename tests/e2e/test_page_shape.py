@@ -141,7 +141,8 @@ READ_MASKS = """async (masks) => {
     const crop = decodeMask(mask);
     if (!crop) return null;
     const rings = ringsOf(crop);
-    return { crop: { ...crop, pixels: [...crop.pixels] }, rings, joined: joinedRing(rings), ...encodeMask(crop, mask.size) };
+    const { counts } = encodeMask(crop, mask.size);
+    return { crop: { ...crop, pixels: [...crop.pixels] }, rings, joined: joinedRing(rings), counts };
   });
 }"""
 
