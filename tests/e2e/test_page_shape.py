@@ -149,9 +149,9 @@ READ_MASKS = """async (masks) => {
 
 def random_mask(rng: np.random.Generator) -> npt.NDArray[np.bool_]:
     """Return a mask with parts, holes, pixels that touch at a corner, or nothing at all."""
-    coarse_hw = rng.random((6, 8)) < rng.choice([0.0, 0.3, 0.6])
-    blocks_hw: npt.NDArray[np.bool_] = np.kron(coarse_hw, np.ones((10, 10), np.bool_))
-    return blocks_hw ^ (rng.random((60, 80)) < rng.choice([0.0, 0.01]))
+    coarse_hw: npt.NDArray[np.bool_] = rng.random((6, 8)) < rng.choice([0.0, 0.3, 0.6])
+    specks_hw: npt.NDArray[np.bool_] = rng.random((60, 80)) < rng.choice([0.0, 0.01])
+    return specks_hw ^ np.repeat(np.repeat(coarse_hw, 10, axis=0), 10, axis=1)
 
 
 def pasted(crop: dict[str, Any], size_hw: tuple[int, ...]) -> npt.NDArray[np.bool_]:
