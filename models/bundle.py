@@ -126,7 +126,8 @@ class Bundle:
         """Digest of what decides proposals and their scores: neither name nor version, nor how masks are drawn."""
         graphs = {name: [spec.sha256, spec.side_px, spec.fill_rgb] for name, spec in self.graphs.items()}
         post = {name: value for name, value in asdict(self.post).items() if name not in ("mask_source", "effort")}
-        decisive = [self.labels.names, graphs, self.map_kinds, asdict(self.thresholds), asdict(self.prompts), post]
+        prompts = {name: value for name, value in asdict(self.prompts).items() if name != "budget_ms"}
+        decisive = [self.labels.names, graphs, self.map_kinds, asdict(self.thresholds), prompts, post]
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
     @cached_property

@@ -14,7 +14,15 @@ import numpy.typing as npt
 
 from models.boxes import box_areas, clip_boxes, nms, points_in_boxes
 from models.peaks import Peaks
-from models.prompts import DecodedBatch, PromptBatch, grid_points, group_prompt, point_prompts, split_prompts
+from models.prompts import (
+    DecodedBatch,
+    PromptBatch,
+    box_prompts,
+    grid_points,
+    group_prompt,
+    point_prompts,
+    split_prompts,
+)
 from models.settings import PromptSettings
 
 Float32 = npt.NDArray[np.float32]
@@ -78,15 +86,23 @@ class ProposalSet:
     peak_prompts: int
     dropped: Proposals
 
+    @property
+    def prompt_count(self) -> int:
+        return sum(map(len, self.prompts))
+
 
 Proposing = Generator[PromptBatch, DecodedBatch, ProposalSet]
 Decode = Callable[[PromptBatch], DecodedBatch]
 
 
 def propose(
-    peaks: Peaks, valid_hw: tuple[int, int], settings: PromptSettings, map_points_xy: Float32 | None = None
+    peaks: Peaks,
+    valid_hw: tuple[int, int],
+    settings: PromptSettings,
+    map_points_xy: Float32 | None = None,
+    boxes_xyxy: Float32 | None = None,
 ) -> Proposing:
-    """Ask about peaks, groups of peaks, then where the prompt map says, sparing points that a good mask covers.
+    """Ask about peaks, groups of peaks, boxes, then where the prompt map says, sparing points that a good mask covers.
 
     Segmenters without a prompt map are asked about grids from coarse to fine in its place.
 
@@ -99,6 +115,7 @@ def propose(
         valid_hw: part of the input that holds the image, in pixels.
         settings: of the bundle.
         map_points_xy: maxima [N,2] of the prompt map, highest first, in pixels of the graph's input; None takes grids.
+        boxes_xyxy: boxes [B,4] in which something may be, best first, in pixels of the graph's input.
 
     Yields:
         Prompt batches of one length N each; send the decoder's results back in the same order.
@@ -120,6 +137,9 @@ def propose(
     for label in grouped[: settings.max_prompts - len(points_xy)]:
         yield from ask(group_prompt(_strongest(peaks, int(label), settings.peak_max_count)), True)
     peak_prompts = sum(map(len, prompts))
+    left = max(0, settings.max_prompts - peak_prompts)
+    if boxes_xyxy is not None and min(left, len(boxes_xyxy)):
+        yield from ask(box_prompts(boxes_xyxy[:left]), False)
     grids = [grid_points(side, valid_hw) for side in settings.grid_sides]
     for points_xy in grids if map_points_xy is None else [map_points_xy]:
         open_xy = _uncovered(points_xy, pool, valid_hw, settings)

@@ -28,6 +28,8 @@ class PromptSettings:
         cross_clusters_share: clusters that the peaks of these maps are merged into, as a share of their number.
         grid_sides: points per side of each grid round, coarse to fine.
         max_prompts: maximum of prompts spent on one image, those of peaks, groups of peaks and grid together.
+        budget_ms: time that these may take when served, in milliseconds; 0 for any. The time of a prompt is measured
+            when the bundle is loaded, so what is asked depends on the machine. Training ignores it.
         prompt_buckets: sizes that a run of `sam_decoder` is padded to, by backend; see `buckets_of`.
         proposal_bucket: multiple to which the number of proposals is padded for `wsod`.
         mask_levels: mask levels of the decoder that become proposals.
@@ -66,8 +68,11 @@ class PromptSettings:
     focus_min_iou: float = 0.6
     map_min_value: float = 0.1
     map_max_count: int = 48
+    budget_ms: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.budget_ms < 0:
+            raise UserError(f"budget_ms: is {self.budget_ms}, take milliseconds such as 2000, or 0 for no limit")
         if not 0 < self.cross_clusters_share <= 1:
             raise UserError(f"cross_clusters_share: is {self.cross_clusters_share}, take a share above 0, at most 1")
 

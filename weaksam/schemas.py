@@ -214,6 +214,9 @@ class DetectResult(Document):
         description="Wall time by stage; a model that did not run because its result was at hand is absent."
     )
     bundle: BundleInfo
+    prompts_asked: int = Field(
+        0, description="Prompts that the segmenter was asked for proposals; 0 if the detector had found every tag."
+    )
     warnings: tuple[str, ...] = Field((), description="What is wrong with the file, such as a missing end.")
     explain: Explanation | None = Field(None, description="null unless asked for.")
 

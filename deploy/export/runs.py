@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from deploy.export.bundle import export_bundle
+from deploy.export.sam_settings import default_side_px, prompts_for
 from deploy.export.sam_sources import open_sam
+from models.nets.published_sam.open_published import PublishedSam
 from models.run_folder import open_run
 from models.settings import BundleConfig
 
 
-def export_runs(runs: Mapping[str, Path], sam: Path | None, config: BundleConfig, out_dir: Path) -> None:
+def export_runs(
+    runs: Mapping[str, Path],
+    sam: Path | None,
+    config: BundleConfig,
+    out_dir: Path,
+    *,
+    sam_side_px: int | None = None,
+    fit_prompts: bool = False,
+) -> None:
     """Write a bundle.
 
     Args:
@@ -19,10 +30,15 @@ def export_runs(runs: Mapping[str, Path], sam: Path | None, config: BundleConfig
         sam: as `open_sam` takes it.
         config: name, prompts and post-processing.
         out_dir: folder of the bundle.
+        sam_side_px: as ``side_px`` of `open_sam`.
+        fit_prompts: whether prompt settings, written for the default bundle's segmenter, are set for a published one.
 
     Raises:
         RunError: a run is not finished.
         ExportError: runs that do not fit together.
     """
     opened = {name: open_run(folder, name) for name, folder in runs.items()}
-    export_bundle(open_sam(sam), opened["cam"], opened.get("wsod"), config, out_dir, opened.get("detector"))
+    segmenter = open_sam(sam, sam_side_px)
+    if fit_prompts and isinstance(segmenter, PublishedSam):
+        config = replace(config, prompts=prompts_for(segmenter, config.prompts, default_side_px()))
+    export_bundle(segmenter, opened["cam"], opened.get("wsod"), config, out_dir, opened.get("detector"))

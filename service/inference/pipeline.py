@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from models.bundle import DETECTOR, Bundle
 from models.detections import Detections
@@ -39,6 +40,9 @@ from weaksam.schemas import (
     TagRow,
 )
 from weaksam.segment_schemas import SegmentParameters, SegmentResult
+
+Float32 = npt.NDArray[np.float32]
+MAX_ASKED_BOXES = 16
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,8 @@ class Pipeline:
         detector = await self._detector_output(image, features, classes, letterbox, timings)
         full = options.explain or (options.effort or self.bundle.post.effort) == "full"
         needed = classes if full else missed_by_detector(self.bundle, detector, classes)
-        scored = await self._scored(image, features, needed, letterbox, timings)
+        boxes_xyxy = self._boxes_to_ask(detector, needed)
+        scored = await self._scored(image, features, needed, letterbox, timings, boxes_xyxy)
         limit = min(options.max_detections or self._limits.max_detections, self._limits.max_detections)
         with timings.stage("select"):
             selection = await asyncio.to_thread(
@@ -132,6 +137,7 @@ class Pipeline:
             tags=self._ledger(requested, evidence),
             timing_ms=timings.as_ms(),
             bundle=self.info,
+            prompts_asked=scored.proposal_set.prompt_count,
             explain=explanation,
             warnings=image.warnings,
         )
@@ -192,13 +198,31 @@ class Pipeline:
 
         return await self._cache.get(Key(DETECTOR, image.sha256, self.bundle.digest, classes), work)
 
+    def _boxes_to_ask(self, detector: DetectorOutput, needed: Classes) -> Float32 | None:
+        """Return the detector's boxes [B,4] of classes that need proposals, best first; None without a time budget.
+
+        Few prompts must go where something may be; without a budget the grid finds it.
+        """
+        if not self.bundle.prompts.budget_ms or DETECTOR not in self.bundle.graphs:
+            return None
+        found = detector.found[np.isin(detector.found.labels, needed)]
+        boxes_xyxy: Float32 = found.boxes_xyxy[np.argsort(-found.scores, kind="stable")[:MAX_ASKED_BOXES]]
+        return boxes_xyxy
+
     async def _scored(
-        self, image: DecodedImage, features: ImageFeatures, classes: Classes, letterbox: Letterbox, timings: Timings
+        self,
+        image: DecodedImage,
+        features: ImageFeatures,
+        classes: Classes,
+        letterbox: Letterbox,
+        timings: Timings,
+        boxes_xyxy: Float32 | None,
     ) -> ScoredProposals:
         if not classes:
             return ScoredProposals.empty(len(self.bundle.labels))
 
-        key = Key("proposals", image.sha256, self.bundle.digest, classes)
+        asked = "" if boxes_xyxy is None else hashlib.sha256(boxes_xyxy.tobytes()).hexdigest()
+        key = Key(f"proposals{asked}", image.sha256, self.bundle.digest, classes)
         if self._cache.peek(key) is None:
             # By the request itself: it may need them again for masks, and equal requests then share these runs.
             await asyncio.gather(features.class_maps(), features.segmenter())
@@ -206,9 +230,11 @@ class Pipeline:
         async def work() -> ScoredProposals:
             inputs, class_maps = await features.inputs(), await features.class_maps()
             segmenter = await features.segmenter()
-            return await self._stages.propose_and_score(inputs, class_maps, segmenter, classes, letterbox, timings)
+            return await self._stages.propose_and_score(
+                inputs, class_maps, segmenter, classes, letterbox, timings, boxes_xyxy
+            )
 
-        # Proposals depend on the set of classes and on nothing else of the request.
+        # Proposals depend on the set of classes, on boxes to ask about, and on nothing else of the request.
         return await self._cache.get(key, work)
 
     def _detections(

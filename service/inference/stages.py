@@ -18,6 +18,7 @@ from models.prompts import DecodedBatch, PromptBatch, split_prompts
 from models.proposals import ProposalSet, Proposing, propose
 from service.backends.base import Array, Backend, Tensors
 from service.errors import BackendMismatch
+from service.inference.prompt_budget import PromptBudget
 from service.inference.stage_results import ClassMaps, DetectorOutput, GraphInputs, ScoredProposals, SegmenterFeatures
 from service.observability.metrics import Metrics
 from service.observability.timings import Timings
@@ -40,6 +41,7 @@ class Stages:
         self._bundle = bundle
         self._backend = backend
         self._metrics = metrics
+        self._budget = PromptBudget(bundle.prompts)
 
     async def letterbox(self, image: DecodedImage, letterbox: Letterbox, timings: Timings) -> GraphInputs:
         """Return the image as the graphs take it."""
@@ -83,8 +85,12 @@ class Stages:
         classes: Sequence[int],
         letterbox: Letterbox,
         timings: Timings,
+        boxes_xyxy: Float32 | None = None,
     ) -> ScoredProposals:
-        """Find peaks of the given classes, turn them into proposals, and score these for all classes."""
+        """Find peaks of the given classes, turn them into proposals, and score these for all classes.
+
+        ``boxes_xyxy`` [B,4] in pixels of the segmenter's input are asked about too, best first.
+        """
         with timings.stage("proposals"):
             peaks = await asyncio.to_thread(
                 find_peaks,
@@ -95,7 +101,7 @@ class Stages:
                 self._bundle.prompts,
                 self._bundle.map_kinds,
             )
-            proposal_set = await self._propose(segmenter, peaks, letterbox)
+            proposal_set = await self._propose(segmenter, peaks, letterbox, boxes_xyxy)
         with timings.stage("wsod"):
             seen = Letterbox(letterbox.image_hw, self._bundle.graphs["wsod"].side_px)
             boxes_xyxy = letterbox.boxes_for(seen, proposal_set.proposals.boxes_xyxy)
@@ -133,14 +139,19 @@ class Stages:
         with timings.stage(model):
             return await self._backend.infer(model, {"image": image_bhwc_u8}, outputs)
 
-    async def _propose(self, segmenter: SegmenterFeatures, peaks: Peaks, letterbox: Letterbox) -> ProposalSet:
-        points_xy = prompt_map_points(segmenter.prompt_map_b1hw, letterbox, self._bundle.prompts)
-        proposing = propose(peaks, letterbox.valid_hw, self._bundle.prompts, points_xy)
+    async def _propose(
+        self, segmenter: SegmenterFeatures, peaks: Peaks, letterbox: Letterbox, boxes_xyxy: Float32 | None
+    ) -> ProposalSet:
+        async def decode(batch: PromptBatch) -> DecodedBatch:
+            decoder, outputs = self._bundle.proposal_decoder, ("boxes", "iou", "stability")
+            return DecodedBatch(**await self._decode(decoder, segmenter, batch, letterbox, outputs))
+
+        settings = await self._budget.limited(decode, letterbox.valid_hw)
+        points_xy = prompt_map_points(segmenter.prompt_map_b1hw, letterbox, settings)
+        proposing = propose(peaks, letterbox.valid_hw, settings, points_xy, boxes_xyxy)
         step = await asyncio.to_thread(_advance, proposing, None)
         while isinstance(step, PromptBatch):
-            decoder, outputs = self._bundle.proposal_decoder, ("boxes", "iou", "stability")
-            output = await self._decode(decoder, segmenter, step, letterbox, outputs)
-            step = await asyncio.to_thread(_advance, proposing, DecodedBatch(**output))
+            step = await asyncio.to_thread(_advance, proposing, await decode(step))
         return step
 
     async def _decode(

@@ -20,16 +20,22 @@ from models.masks import decode_rle
 from models.run_folder import open_run
 from models.settings import BundleConfig
 from service.app import create_app
+from service.inference.open_pipeline import create_pipeline
+from service.settings import load_settings
 from tests.support.live_server import live_server
 from tests.support.mobile_sam import random_mobile_sam, write_mobile_sam
 from tests.support.official_sam import write_random_runs
 from tests.support.sam2 import random_sam2, write_sam2
-from tests.support.service_parts import tiny_settings
+from tests.support.service_parts import decoded, tiny_settings
 from tests.support.tiny_bundle import encoded, write_tiny_bundle
+from tests.support.triton_fixtures import tiny_repository
+from tests.support.triton_server import running_triton
 from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner
 from weaksam.cli.bundle import bundle_app
 from weaksam.errors import UserError
+from weaksam.schemas import DetectOptions
+from weaksam.segment_schemas import SegmentParameters
 
 BUNDLE_CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "configs" / "default.toml"
 LABELS = LabelSet((Label("Bolt"), Label("Nut")))
@@ -88,6 +94,28 @@ def test_it_is_served_and_its_finer_maps_are_cached(bundle: Bundle) -> None:
     assert results[0]["detections"]
     assert results[0]["detections"] == results[1]["detections"]
     assert all(decode_rle(row["mask"]).shape == (90, 150) for row in results[0]["detections"])
+
+
+@pytest.mark.parametrize("kind", ["edgetam"], indirect=True)
+async def test_triton_hands_three_embeddings_to_the_decoder(bundle: Bundle, tmp_path: Path) -> None:
+    image = decoded(np.random.default_rng(2).integers(0, 256, (90, 150, 3), np.uint8))
+    options = DetectOptions(min_score=0, explain=True)
+    box = SegmentParameters(box=(20, 10, 90, 70))
+    found = []
+    with running_triton(tiny_repository(bundle, tmp_path / "repository")) as server:
+        on_triton = {"backend": "triton", "triton_urls": server.grpc_url, "deadline_s": 600}
+        for changes in ({}, on_triton):
+            pipeline = create_pipeline(load_settings(bundle=bundle.folder, **changes))
+            found.append((await pipeline.detect(image, ["Bolt"], options), await pipeline.segment(image, box)))
+            await pipeline.aclose()
+    (embedded, masks), (remote, remote_masks) = found
+    assert embedded.detections
+    assert remote.prompts_asked == embedded.prompts_asked > 0
+    for one, other in zip(embedded.detections, remote.detections, strict=True):
+        np.testing.assert_allclose(other.box_xyxy, one.box_xyxy, atol=0.1)
+        assert other.score == pytest.approx(one.score, abs=1e-3)
+    for mask, same in zip(masks.masks, remote_masks.masks, strict=True):
+        assert same.predicted_iou == pytest.approx(mask.predicted_iou, abs=1e-3)
 
 
 def test_training_proposes_with_it(bundle: Bundle, tmp_path: Path) -> None:

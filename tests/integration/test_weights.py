@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,64 +15,8 @@ from deploy.weights.published import WEIGHTS, WeightsError, WeightsFile, find_we
 from models.nets.published_sam.open_published import MOBILE_SAM
 from models.nets.published_sam.sam2 import TRUNKS
 from models.nets.published_sam.vit import OFFICIAL_SIZES
+from tests.support.file_server import CONTENT, CUT_AFTER, FileServer, serving
 from weaksam.errors import UserError
-
-CONTENT = bytes(range(256)) * 1200
-CUT_AFTER = 100_000
-
-
-@dataclass
-class FileServer:
-    """What the server does; `ranges` are the Range headers that came in.
-
-    Attributes:
-        content: what it serves.
-        cuts: so many answers are cut off after `CUT_AFTER` bytes.
-        length: the length it states, where it lies about it.
-        statuses: taken for the first answers.
-        with_ranges: whether it honours Range.
-        shift: by how much it begins elsewhere than asked.
-    """
-
-    content: bytes = CONTENT
-    cuts: int = 0
-    length: int | None = None
-    statuses: list[int] = field(default_factory=list)
-    with_ranges: bool = True
-    shift: int = 0
-    ranges: list[str | None] = field(default_factory=list)
-
-
-class Handler(BaseHTTPRequestHandler):
-    behaviour: FileServer
-
-    def do_GET(self) -> None:
-        mine, asked = self.behaviour, self.headers.get("Range")
-        mine.ranges.append(asked)
-        if mine.statuses:
-            self.send_response(mine.statuses.pop(0))
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        start = 0
-        if asked is not None and mine.with_ranges:
-            start = int(asked.removeprefix("bytes=").removesuffix("-")) + mine.shift
-            self.send_response(206)
-            total = mine.length or len(mine.content)
-            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
-        else:
-            self.send_response(200)
-        body = mine.content[start:]
-        self.send_header("Content-Length", str((mine.length or len(mine.content)) - start))
-        self.end_headers()
-        if mine.cuts:
-            mine.cuts -= 1
-            body = body[:CUT_AFTER]
-        self.wfile.write(body)
-        self.close_connection = True
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture
@@ -85,16 +27,9 @@ def server() -> FileServer:
 @pytest.fixture
 def weights(server: FileServer) -> Iterator[WeightsFile]:
     """The content as a published file at the server's address."""
-    handler = type("HandlerOfTest", (Handler,), {"behaviour": server})
-    http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    http.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that gives up is part of the test
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    url = f"http://127.0.0.1:{http.server_port}/net.pth"
-    yield WeightsFile("net", url, "edgetam", "tests", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
-    http.shutdown()
-    thread.join()
-    http.server_close()
+    with serving(server) as address:
+        digest = hashlib.sha256(CONTENT).hexdigest()
+        yield WeightsFile("net", f"{address}/net.pth", "edgetam", "tests", len(CONTENT), digest)
 
 
 def pull(weights: WeightsFile, folder: Path) -> Path:

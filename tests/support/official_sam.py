@@ -30,8 +30,8 @@ SMALL = SamSizes(
 )
 
 
-def write_small_checkpoint(path: Path, sizes: SamSizes = SMALL) -> Path:
-    """Save a network of `sizes` as the official checkpoints are saved: its state and nothing else."""
+def random_official_sam(sizes: SamSizes) -> OfficialSam:
+    """Return a network of `sizes` with random weights."""
     torch.manual_seed(3)
     net = OfficialSam(sizes)
     with torch.no_grad():
@@ -39,7 +39,12 @@ def write_small_checkpoint(path: Path, sizes: SamSizes = SMALL) -> Path:
         for name, tensor in net.image_encoder.named_parameters():
             if "pos" in name:
                 tensor.normal_(0, 0.2)
-    torch.save(net.state_dict(), path)
+    return net
+
+
+def write_small_checkpoint(path: Path, sizes: SamSizes = SMALL) -> Path:
+    """Save a network of `sizes` as the official checkpoints are saved: its state and nothing else."""
+    torch.save(random_official_sam(sizes).state_dict(), path)
     return path
 
 

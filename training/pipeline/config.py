@@ -89,7 +89,11 @@ class PipelineConfig:
         detector: the retrained detector.
         segmenter: the instance segmenter: the same training, with a mask head.
         heads_from_cam: begin the backbones of detector and segmenter with the CNN classifier's.
-        sam: folder of a trained compact SAM, a bundle, or an official checkpoint; by default the default bundle's.
+        sam: folder of a trained compact SAM, a bundle, a published checkpoint, or its name in `weaksam weights list`,
+            which is then downloaded into ``weights/``; by default the default bundle's.
+        sam_side_px: side of a published segmenter's input, if its weights allow others.
+        sam_prompts: "fitted" scales ``bundle.prompts`` from the default bundle's segmenter to a published one, with
+            grids and thresholds as suit that one; "as_written" takes them as they are.
         test_limit: measure on the first so many test pictures of each data set.
         report: what the report shows.
     """
@@ -105,6 +109,8 @@ class PipelineConfig:
     segmenter: DetectorConfig | None = None
     heads_from_cam: bool = False
     sam: Path | None = None
+    sam_side_px: int | None = None
+    sam_prompts: Literal["fitted", "as_written"] = "fitted"
     test_limit: int | None = None
     report: ReportConfig = field(default_factory=ReportConfig)
 

@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from deploy.export.runs import export_runs
-from models.bundle import DEFAULT_BUNDLE, MANIFEST, PROPOSAL_GRAPHS, file_sha256, load_bundle
+from models.bundle import MANIFEST, PROPOSAL_GRAPHS, load_bundle
 from training.classifier.config import CamConfig
 from training.classifier.train import train_cam
 from training.data.tagged import TaggedImage
@@ -29,6 +28,7 @@ from training.pipeline.config import PipelineConfig
 from training.pipeline.data import RunData, TestSplit, open_data
 from training.pipeline.losses import checked_images, run_losses
 from training.pipeline.report import Evaluated, ReportInputs, write_report
+from training.pipeline.segmenter import Segmenter, find_segmenter
 from training.proposals.graph_runner import inference_device
 from training.proposals.store import store_proposals
 from training.pseudo_labels.dataset import ANNOTATIONS_JSON
@@ -59,7 +59,7 @@ class _Run:
     digests: ImageDigests
     fit_digest: str
     val_digest: str
-    sam_digest: str
+    segmenter: Segmenter
 
 
 def run_pipeline(config: PipelineConfig, out_dir: Path) -> Path:
@@ -70,14 +70,14 @@ def run_pipeline(config: PipelineConfig, out_dir: Path) -> Path:
     start_fabric("32-true", config.seed)
     prepare_run(config, out_dir)
     wait_for_ranks()
-    sam_digest = _sam_digest(config.sam)  # now, or a missing file would be noticed when the classifier is trained
+    segmenter = find_segmenter(config)  # now, or a missing file would be noticed when the classifier is trained
     digests = ImageDigests(out_dir / "pictures.json")
     data = open_data(config.data, config.seed, out_dir, digests, config.test_limit)
     checked = [] if data.tests else checked_images(data.val, config.report.chosen)
     _require_known(config.report.chosen, [*checked, *(image for test in data.tests for image in test.images)])
     labels_digest = digest_of(list(data.labels.names))
     fit_digest, val_digest = (labels_digest + digests.of_images(images) for images in (data.fit, data.val))
-    run = _Run(out_dir, config, data, digests, fit_digest, val_digest, sam_digest)
+    run = _Run(out_dir, config, data, digests, fit_digest, val_digest, segmenter)
     stages = {"cam": _cam(run, "cam", config.cam)}
     features = stages["cam"]
     if config.features is not None:
@@ -123,24 +123,15 @@ def _bundle(run: _Run, name: str, parts: Mapping[str, Done]) -> Done:
 
     def make(folder: Path) -> None:
         if is_first_rank():
-            export_runs({part: done.folder for part, done in parts.items()}, run.config.sam, config, folder)
+            run.segmenter.export(parts, config, folder)
 
-    inputs = {part: done.digest for part, done in parts.items()} | {"sam": run.sam_digest}
+    inputs = {part: done.digest for part, done in parts.items()} | {"sam": run.segmenter.digest}
     return run_stage(run.dir, name, config, inputs, make, (MANIFEST,))
 
 
 def _inference_digest(bundle: Done) -> str:
     """Return what stages take from a bundle: another name or version of it does not make them anew."""
     return load_bundle(bundle.folder, PROPOSAL_GRAPHS).inference_digest
-
-
-def _sam_digest(sam: Path | None) -> str:
-    path = sam or DEFAULT_BUNDLE
-    candidates = (path, path / MANIFEST, path / "sam.safetensors")
-    found = next((candidate for candidate in candidates if candidate.is_file()), None)
-    if found is None:
-        raise UserError(f"sam: {path} is no checkpoint, bundle or finished run of `weaksam train sam`")
-    return file_sha256(found)
 
 
 def _proposals(run: _Run, proposer: Done) -> Done:

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from models.bundle import DEFAULT_BUNDLE, PROPOSAL_GRAPHS, SERVED_GRAPHS, Bundle, GraphSpec, TensorSpec, load_bundle
+from models.bundle import (
+    DEFAULT_BUNDLE,
+    PROPOSAL_GRAPHS,
+    SERVED_GRAPHS,
+    Bundle,
+    GraphSpec,
+    TensorSpec,
+    load_bundle,
+    write_manifest,
+)
 from weaksam.files.full_disk import writing_into
+
+if TYPE_CHECKING:
+    from training.data.tagged import TaggedImage
 
 bundle_app = typer.Typer(
     help="Show or check a bundle of exported models, or give it another segmenter.", no_args_is_help=True
@@ -59,18 +73,39 @@ def with_sam(
         int | None,
         typer.Option(help="Side of the segmenter's input, if weights allow others.", show_default="as published"),
     ] = None,
+    data: Annotated[
+        list[Path] | None, typer.Option(help="Folder of tagged images to pick score thresholds on; repeatable.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split of these images.")] = "val",
 ) -> None:
     """Write a bundle with the same classes and another segmenter; settings in pixels are scaled to its side."""
     from deploy.export.other_sam import export_with_sam
     from deploy.export.sam_sources import open_sam
 
     classes = load_bundle(bundle)
+    images = _open_images(data, split) if data else ()
     with writing_into(out):
         export_with_sam(classes, open_sam(sam, side_px), out, name or classes.name, version or classes.version)
+        if images:
+            _recalibrate(out, images)
+    thresholds = "its score thresholds fit the new ones" if data else "--data picks its score thresholds anew"
     typer.echo(
-        f"wrote {out}. wsod and its thresholds were learnt from the other segmenter's proposals: they work, and "
-        "`weaksam train` with sam set to this segmenter makes them fit"
+        f"wrote {out}. wsod was learnt from the other segmenter's proposals: it works, {thresholds}, and "
+        f"`weaksam train own.toml --set sam={sam}` trains it anew"
     )
+
+
+def _open_images(data: Sequence[Path], split: str) -> Sequence[TaggedImage]:
+    from training.data.open_together import open_together
+
+    return open_together(data, split).images
+
+
+def _recalibrate(folder: Path, images: Sequence[TaggedImage]) -> None:
+    from training.wsod.recalibrate import recalibrated
+
+    made = load_bundle(folder)
+    write_manifest(replace(made, thresholds=recalibrated(made, images)))
 
 
 def _open_graphs(bundle: Bundle) -> None:

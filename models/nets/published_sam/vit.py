@@ -123,8 +123,8 @@ def sizes_of(state: State, path: Path) -> SamSizes:
         return _read_sizes(state)
     except (KeyError, AttributeError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
         raise CheckpointError(
-            f"{path} is no Segment Anything checkpoint in the official format (looked for {error}): "
-            "keys must begin with image_encoder., prompt_encoder. and mask_decoder."
+            f"{path} is no published segmenter in its official format (looked for {error}): keys must begin with "
+            "image_encoder., and with prompt_encoder. and mask_decoder. or sam_prompt_encoder. and sam_mask_decoder."
         ) from error
 
 

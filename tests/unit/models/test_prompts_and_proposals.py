@@ -119,6 +119,17 @@ def test_a_mask_of_most_of_the_picture_spares_no_prompt() -> None:
     assert sum(map(len, picture.prompts)) == 20
 
 
+def test_boxes_are_asked_before_the_grid_and_within_the_budget() -> None:
+    boxes_xyxy = np.array([[4, 4, 20, 20], [30, 30, 50, 60], [0, 0, 9, 9]], np.float32)
+    peaks = peaks_at((8, 8, 0))
+    found = run_proposing(
+        propose(peaks, (SIDE, SIDE), replace(SETTINGS, max_prompts=3), None, boxes_xyxy), SquareDecoder(), (16,)
+    )
+    assert [batch.labels[0].tolist() for batch in found.prompts] == [[1, PADDING], [2, 3]]
+    assert found.prompts[1].coords.reshape(-1, 4).tolist() == boxes_xyxy[:2].tolist()
+    assert found.prompt_count == 3
+
+
 def test_max_prompts_bounds_the_grid() -> None:
     settings = replace(SETTINGS, max_prompts=7)
     picture = run_proposing(propose(peaks_at(), (SIDE, SIDE), settings), SquareDecoder(iou=0.6), (64,))

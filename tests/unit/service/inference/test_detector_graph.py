@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from models.bundle import MANIFEST, Bundle, BundleError, load_bundle
+from models.bundle import MANIFEST, Bundle, BundleError, load_bundle, write_manifest
 from models.masks import Mask, decode_rle, mask_box
-from models.settings import PostSettings
+from models.settings import PostSettings, PromptSettings
 from tests.support.service_parts import (
     BLUE,
     GREEN,
@@ -25,6 +26,7 @@ from tests.support.service_parts import (
     tiny_pipeline,
 )
 from tests.support.tiny_bundle import picture, write_tiny_bundle
+from weaksam.errors import UserError
 from weaksam.mask_schemas import RleMask
 from weaksam.schemas import Detection, DetectOptions
 
@@ -205,3 +207,21 @@ def test_a_detector_needs_its_thresholds(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text(json.dumps(values))
     with pytest.raises(BundleError, match="thresholds.detector must be 3 finite numbers"):
         load_bundle(tmp_path)
+
+
+def test_a_time_budget_asks_fewer_prompts_and_the_detectors_boxes_first(tmp_path: Path) -> None:
+    def prompts_asked(budget_ms: float) -> int:
+        folder = tmp_path / str(budget_ms)
+        folder.mkdir()
+        made = write_tiny_bundle(folder, post=PostSettings(mask_source="box", quality_power=0.0), detector=True)
+        write_manifest(replace(made, prompts=replace(made.prompts, budget_ms=budget_ms)))
+        return detect_once(folder, TWO_BOLTS_AND_A_NUT, ["red-bolt"], effort="full").prompts_asked
+
+    unlimited = prompts_asked(0)
+    assert prompts_asked(1e-6) == 1 < unlimited
+    assert prompts_asked(1e6) == unlimited + 1, "the one box of the detector"
+
+
+def test_a_negative_budget_is_refused() -> None:
+    with pytest.raises(UserError, match=r"budget_ms: is -1, take milliseconds such as 2000, or 0 for no limit"):
+        PromptSettings(budget_ms=-1)

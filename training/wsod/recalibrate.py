@@ -1,0 +1,58 @@
+"""Thresholds of a bundle for the proposals of another segmenter, from tagged images and without training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from models.bundle import Bundle, Thresholds
+from models.letterbox import Letterbox
+from training.data.tagged import TaggedImage
+from training.data.tiles import tag_vector
+from training.metrics.score_thresholds import (
+    MIN_THRESHOLD,
+    MIN_WSDDN_THRESHOLD,
+    tag_recall_threshold,
+    thresholds_by_class,
+)
+from training.proposals.graph_runner import Arrays, GraphRunner
+from training.runs.ranks import track_first
+
+Float32 = npt.NDArray[np.float32]
+
+
+def recalibrated(bundle: Bundle, images: Sequence[TaggedImage]) -> Thresholds:
+    """Return the bundle's thresholds with those of `wsod`'s scores picked anew.
+
+    Classifier and detector do not see the segmenter: their thresholds stay.
+
+    Args:
+        bundle: with the new segmenter.
+        images: held-out images with tags of the bundle.
+    """
+    runner = GraphRunner(bundle)
+    best = np.stack([_best_scores(runner, image) for image in track_first(images, "thresholds")])
+    tags = np.stack([tag_vector(image.tags, bundle.labels) for image in images])
+    of_wsod = bundle.provenance.get("runs", {}).get("wsod", {}).get("config", {})
+    low = MIN_WSDDN_THRESHOLD if of_wsod.get("method") == "wsddn" else MIN_THRESHOLD
+    picked = thresholds_by_class(best, tags, partial(tag_recall_threshold, min_threshold=low))
+    return replace(bundle.thresholds, score=tuple(picked))
+
+
+def _best_scores(runner: GraphRunner, image: TaggedImage) -> Float32:
+    """Return each class's best score [C] as `models.postprocess.select_detections` weighs it; 0 without proposals."""
+    bundle = runner.bundle
+    indices = [index for tag in image.tags if (index := bundle.labels.index(tag)) is not None]
+    proposals = runner.propose(image, indices)[0].proposals
+    if not len(proposals):
+        return np.zeros(len(bundle.labels), np.float32)
+    letterbox, square = runner.letterboxed(image)
+    boxes_xyxy = Letterbox(image.size_hw, bundle.side_px).boxes_for(letterbox, proposals.boxes_xyxy)
+    inputs: Arrays = {"image": square, "boxes": boxes_xyxy[None], "valid": np.ones((1, len(proposals)), np.float32)}
+    [scores] = runner.run("wsod", inputs, ("scores",))  # [1,P,C]
+    best: Float32 = (scores[0] * proposals.predicted_iou[:, None] ** bundle.post.quality_power).max(axis=0)
+    return best
