@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from torch import nn
 
 from models.nets.detectors.dfine import DFine, build_dfine
+from models.nets.detectors.mask2former import Mask2Former, build_mask2former
 from models.nets.detectors.rcnn import Rcnn, build_rcnn
 from models.nets.detectors.rcnn_parts import RcnnSettings
-from models.nets.detectors.settings import DFineSettings
+from models.nets.detectors.settings import DFineSettings, Mask2FormerSettings
 
 CLASSES = 5
 SETTINGS = RcnnSettings(
@@ -32,6 +34,10 @@ SETTINGS = RcnnSettings(
 )
 # Fewer queries than positions, so that classes compete for them.
 SIZES = DFineSettings(queries=8, channels=32, hidden=32, heads=4, decoder_layers=2, denoising=0)
+
+MASK_SIZES = Mask2FormerSettings(
+    queries=8, channels=32, hidden=32, heads=4, encoder_layers=1, decoder_layers=2, points=16
+)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +57,15 @@ def dfine() -> DFine:
         for head in (net.model.enc_score_head, *net.model.decoder.class_embed):
             head.weight.normal_(0, 1)
     return net.eval()
+
+
+@pytest.fixture(scope="module")
+def mask2former() -> Mask2Former:
+    torch.manual_seed(0)
+    net = build_mask2former(SETTINGS, MASK_SIZES, CLASSES).eval()
+    with torch.no_grad():
+        net.class_head.weight.normal_(0, 1)
+    return net
 
 
 def narrowed(layer: nn.Linear, rows: list[int]) -> nn.Linear:
@@ -76,6 +91,12 @@ def dfine_without_others(net: DFine, allowed: list[int]) -> DFine:
     return smaller
 
 
+def mask2former_without_others(net: Mask2Former, allowed: list[int]) -> Mask2Former:
+    smaller = copy.deepcopy(net)
+    smaller.class_head = narrowed(net.class_head, [*allowed, CLASSES])
+    return smaller
+
+
 def image_of(seed: int) -> torch.Tensor:
     return torch.randint(0, 256, (1, 64, 96, 3), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
 
@@ -84,13 +105,18 @@ def mask_of(allowed: set[int]) -> torch.Tensor:
     return torch.tensor([float(label in allowed) for label in range(CLASSES)])
 
 
+@pytest.mark.parametrize(
+    ("network", "without_others"), [("rcnn", rcnn_without_others), ("mask2former", mask2former_without_others)]
+)
 @given(seed=st.integers(0, 2**31), allowed=st.sets(st.integers(0, CLASSES - 1), max_size=CLASSES))
-@hypothesis_settings(max_examples=12, deadline=None)
-def test_classes_that_are_not_allowed_take_part_in_nothing(rcnn: Rcnn, seed: int, allowed: set[int]) -> None:
-    chosen = sorted(allowed)
+@hypothesis_settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_classes_that_are_not_allowed_take_part_in_nothing(
+    request: pytest.FixtureRequest, network: str, without_others: Any, seed: int, allowed: set[int]
+) -> None:
+    net, chosen = request.getfixturevalue(network), sorted(allowed)
     with torch.inference_mode():
-        found = rcnn.detect(image_of(seed), mask_of(allowed))
-        alone = rcnn_without_others(rcnn, chosen).detect(image_of(seed), torch.ones(len(chosen)))
+        found = net.detect(image_of(seed), mask_of(allowed))
+        alone = without_others(net, chosen).detect(image_of(seed), torch.ones(len(chosen)))
     assert len(found.labels) <= SETTINGS.max_detections
     assert [chosen[label] for label in alone.labels.tolist()] == found.labels.tolist()
     for mine, others in (

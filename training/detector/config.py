@@ -17,7 +17,7 @@ class DetectorConfig(DetectorSettings):
     """Settings of `train_detector`.
 
     Attributes:
-        architecture, net, dfine: the network, see `DetectorSettings`.
+        architecture, net, dfine, mask2former: the network, see `DetectorSettings`.
         backbone_weights: as `models.nets.backbone.create_backbone` takes them.
         side_px: side of the images that the detector is served with.
         train_sides_px: sides in training, one drawn for each batch (multi-scale training).
@@ -25,6 +25,7 @@ class DetectorConfig(DetectorSettings):
         steps, batch: optimiser steps, and images of each.
         optimizer: ``adamw``, or ``sgd`` with a momentum of 0.9.
         backbone_lr_scale: slows the pre-trained part.
+        max_gradient_norm: longer gradients are cut to it.
         drop: RoI drop or query drop, see `models.nets.detectors.roi_drop` and ``query_drop``.
         drop_from_step: its warm-up; nothing is dropped before. At ``steps`` or more drop is off.
         test_sides_px: sides for test-time augmentation, which the report then compares. It is never served.
@@ -47,6 +48,7 @@ class DetectorConfig(DetectorSettings):
     warmup_steps: int
     drop: DropRule
     drop_from_step: int
+    max_gradient_norm: float = 10.0
     precision: Precision = "bf16-mixed"
     seed: int = 7
     loader_workers: int = 1

@@ -34,7 +34,6 @@ from training.runs.run_folder import prepare_run
 from weaksam.errors import UserError
 
 MOMENTUM = 0.9
-MAX_GRADIENT_NORM = 10.0
 
 
 def train_detector(
@@ -80,7 +79,7 @@ def train_detector(
         batches=lambda done: fabric.setup_dataloaders(_loader(config, rows, labels, done)),
         compute=partial(_compute, config, net),
         loss_weights=config.loss_weights,
-        max_gradient_norm=MAX_GRADIENT_NORM,
+        max_gradient_norm=config.max_gradient_norm,
         log_steps=1,
     )
     fit(fabric, task, config, out_dir)

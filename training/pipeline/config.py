@@ -143,6 +143,8 @@ def _check(config: PipelineConfig, path: Path) -> None:
     for name in ("detector", "segmenter"):
         if getattr(config, name) is not None and config.pgt is None:
             raise ConfigError(f"{path}: {name}: it learns from pseudo ground truth, give a section [pgt]")
+    if config.segmenter is not None and config.segmenter.architecture == "dfine":
+        raise ConfigError(f"{path}: segmenter.architecture: dfine learns no masks: take mask_rcnn or mask2former")
     if config.segmenter is not None and not config.segmenter.has_masks:
         raise ConfigError(f"{path}: segmenter.net.mask_channels: is 0, so that it would learn no masks: take 64, say")
 

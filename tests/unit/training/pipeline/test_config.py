@@ -25,6 +25,7 @@ STAGES = {
     "segmenter": DetectorConfig,
 }
 WHOLE = {"default", "own", "smoke", "fod_a", "fod_a_mosaics", "tools", "scenes", "voc07", "voc12", "coco14", "coco17"}
+WHOLE |= {"voc07_dfine", "coco14_dfine", "voc12_mask2former", "coco17_mask2former"}
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
@@ -78,6 +79,9 @@ def test_sections_can_be_left_out() -> None:
             "bundle.prompts.cross_clusters_share=0", r"bundle\.prompts: cross_clusters_share: is 0\.0", id="no-clusters"
         ),
         pytest.param("wsod={method='wsddn', supervision='boxes'}", "wsod: supervision: WSDDN learns", id="no-twin"),
+        pytest.param("detector.dfine.channels=30", r"detector\.dfine: channels: must be a multiple of", id="heads-of"),
+        pytest.param("detector.architecture=dino", r"detector\.architecture: must be 'faster_rcnn'", id="network"),
+        pytest.param("segmenter.architecture=dfine", r"segmenter\.architecture: dfine learns no masks", id="maskless"),
         pytest.param(
             "detector.drop={unit='quantile', rpn=4.0}", r"detector\.drop: quantiles must be in 0\.\.1", id="quantile"
         ),
