@@ -30,9 +30,7 @@ class Mask2Former(Detector):
         super().__init__(settings)
         maps = BackboneMaps(backbone, len(LEVELS_PX))
         self.model = Mask2FormerModel(_config(settings.backbone, sizes, classes))
-        pixels = self.model.pixel_level_module
-        pixels.decoder = type(pixels.decoder)(self.model.config, feature_channels=maps.channels)
-        pixels.encoder = _Features(maps)
+        self.model.pixel_level_module.encoder = _Features(maps)
         # The last class is that there is nothing.
         self.class_head = nn.Linear(sizes.channels, classes + 1)
 
@@ -68,8 +66,8 @@ class Mask2Former(Detector):
         forbidden = torch.cat([(allowed < 0.5).to(allowed.dtype), torch.zeros_like(allowed[:1])]) > 0.5
         scores = logits.masked_fill(forbidden, -math.inf).softmax(dim=1)[:, :-1] * _sureness(masks)[:, None]
         best = best_detections(_boxes(masks, image_bhwc_u8), scores, self.settings, (height, width))
-        frames = torch.stack([torch.as_tensor(side) for side in (0, 0, width, height)]).to(masks)
-        frames = frames.expand(len(best.rows), 4)
+        whole = torch.stack([torch.as_tensor(side) for side in (0, 0, width, height)]).to(masks)
+        frames = torch.zeros_like(best.boxes_xyxy) + whole  # not expanded: a traced graph keeps their number
         return DetectorOutput(best.boxes_xyxy, best.labels, best.scores, masks[best.rows], frames)
 
     @property
