@@ -29,8 +29,8 @@ def logits_of(masks: torch.Tensor) -> torch.Tensor:
     return functional.avg_pool2d(masks[:, None], 4)[None, :, 0] * 2 * SURE - SURE
 
 
-# The first query agrees with the first object; the second draws more than the other, and is sure that it is nothing; the
-# third is quiet, and rightly so.
+# The first query agrees with the first object; the second draws more than the other, sure that it is nothing; the third
+# is quiet, and rightly so.
 CLASSES = torch.tensor([[[SURE, 0.0, 0.0], [0.0, 0.0, SURE], [-9.0, -99.0, SURE]]])
 MASKS = torch.cat([logits_of(torch.stack([LEFT, WIDE])), torch.full((1, 1, 4, 4), -SURE)], dim=1)
 TERMS = ("loss_class", "loss_mask", "loss_dice")
