@@ -102,11 +102,11 @@ def test_an_image_that_is_dropped_and_tagged_gets_masks_and_words(tab: Labelling
     expect(tab.page.locator("#tag-input")).to_be_visible()
     tab.tag("tape", "wrench")
     found, lost = tab.rows()
-    assert found.startswith("Tape found: one object, best score 0.")
+    assert found.startswith("Tape found: 1 object, best score 0.")
     assert lost == "Wrench not found: the classifier sees no wrench"
     assert tab.labels() == ["Tape"]
-    expect(tab.page.locator("#live")).to_have_text("One object found. Not found: wrench.")
-    assert tab.page.locator("#canvas").get_attribute("aria-label") == "taxiway.jpg, 640 by 480 pixels, 1 objects"
+    expect(tab.page.locator("#live")).to_have_text("1 object found. Not found: wrench.")
+    assert tab.page.locator("#canvas").get_attribute("aria-label") == "taxiway.jpg, 640 by 480 pixels, 1 object"
 
 
 def test_an_unknown_tag_offers_the_nearest_labels(tab: LabellingPage, samples: Path) -> None:

@@ -3,6 +3,7 @@
 import { detect, fetchLabels, Problem } from "./api.js";
 import { createEditing } from "./editing.js";
 import * as steps from "./state.js";
+import { counted } from "./words.js";
 import { createWork } from "./work.js";
 
 /**
@@ -30,7 +31,13 @@ export function createActions(store, source, announce) {
   async function loadLabels() {
     try {
       const { labels, bundle } = await fetchLabels();
-      update((state) => ({ ...state, labels, bundle, newLabel: state.newLabel ?? labels[0]?.name ?? null, problem: null }));
+      update((state) => ({
+        ...state,
+        labels,
+        bundle,
+        newLabel: state.newLabel ?? labels[0]?.name ?? null,
+        problem: null,
+      }));
     } catch (error) {
       if (error.code === "unauthorized") update((state) => ({ ...state, needsKey: true }));
       showProblem(error);
@@ -40,12 +47,18 @@ export function createActions(store, source, announce) {
   async function addFiles(files) {
     const shown = [...files].filter(({ type }) => !type || type.startsWith("image/"));
     if (shown.length < files.length) {
-      showProblem(new Problem({ title: "Only images can be labelled", detail: `${files.length - shown.length} other files were left out.`, code: "not_an_image" }));
+      showProblem(
+        new Problem({
+          title: "Only images can be labelled",
+          detail: `${files.length - shown.length} other files were left out.`,
+          code: "not_an_image",
+        }),
+      );
     }
     if (!shown.length) return;
     const items = source.add(shown);
     await addItems(items);
-    announce(`${items.length === 1 ? items[0].name : `${items.length} images`} added. Type what is in it.`);
+    announce(`${items.length === 1 ? items[0].name : counted(items.length, "image")} added. Type what is in it.`);
   }
 
   async function addItems(items) {
@@ -73,7 +86,10 @@ export function createActions(store, source, announce) {
     const item = get().items.find((other) => other.id === id);
     const { image, tags, result } = await source.load(item);
     blobs.set(id, image);
-    changeItem(id, (now) => ({ tags: now.tags.length ? now.tags : tags, ...(result ? steps.takeResult(now, result) : {}) }));
+    changeItem(id, (now) => ({
+      tags: now.tags.length ? now.tags : tags,
+      ...(result ? steps.takeResult(now, result) : {}),
+    }));
   }
 
   /** Take the image anew from its source, without what was changed on the page. */
@@ -101,7 +117,10 @@ export function createActions(store, source, announce) {
     changeItem(id, () => ({ status: "finding" }));
     const done = await run("find", id, async (signal) => {
       const result = await detect(blobs.get(id), item, signal);
-      changeItem(id, (now) => ({ ...steps.takeResult(now, result), tags: item.tags.length ? now.tags : proposedTags(result) }));
+      changeItem(id, (now) => ({
+        ...steps.takeResult(now, result),
+        tags: item.tags.length ? now.tags : proposedTags(result),
+      }));
       offerLabel(result);
       announce(foundWords(result));
     });
@@ -154,14 +173,25 @@ export function createActions(store, source, announce) {
   }
 
   /** Note that what was done to these images is saved. */
-  const markSaved = (ids) =>
-    ids.forEach((id) => changeItem(id, ({ history }) => ({ savedSteps: history.past.length })));
+  const markSaved = (ids) => ids.forEach((id) => changeItem(id, ({ history }) => ({ saved: history.present })));
 
   const bitmap = () => (shown.id === get().currentId ? shown.bitmap : null);
 
   return {
     ...createEditing({ store, run, stop, announce, bitmap, blobOf: (id) => blobs.get(id) }),
-    start, loadLabels, dismissProblem, showProblem, addFiles, show, showNext, reload, setTags, find, setMinScore, setLayer, bitmap,
+    start,
+    loadLabels,
+    dismissProblem,
+    showProblem,
+    addFiles,
+    show,
+    showNext,
+    reload,
+    setTags,
+    find,
+    setMinScore,
+    setLayer,
+    bitmap,
     markSaved,
     // Images that people bring are often alike; those of another source have tags of their own.
     useTagsEverywhere: source.takesFiles ? useTagsEverywhere : null,
@@ -183,5 +213,5 @@ async function bitmapOf(blob, name) {
 
 const foundWords = ({ detections, tags }) => {
   const lost = tags.filter(({ status }) => status !== "found").map(({ tag }) => tag);
-  return `${detections.length === 1 ? "One object" : `${detections.length} objects`} found.${lost.length ? ` Not found: ${lost.join(", ")}.` : ""}`;
+  return `${counted(detections.length, "object")} found.${lost.length ? ` Not found: ${lost.join(", ")}.` : ""}`;
 };

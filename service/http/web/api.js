@@ -47,7 +47,8 @@ export function detect(image, { tags, minScore = null, explain = false }, signal
  */
 export async function segment(image, prompt, signal) {
   try {
-    if (image.sha256) return await call("segment", { method: "POST", body: segmentForm(prompt, "image_sha256", image.sha256), signal });
+    if (image.sha256)
+      return await call("segment", { method: "POST", body: segmentForm(prompt, "image_sha256", image.sha256), signal });
   } catch (error) {
     if (error.code !== "image_not_cached") throw error;
   }

@@ -70,7 +70,8 @@ export function bestLevel(masks, { clicks, mask: before }) {
 export const anyAgrees = (masks, { clicks }) =>
   masks.some(({ mask }) => mask && agreeing(decodeMask(mask), clicks) === clicks.length);
 
-const agreeing = (crop, clicks) => (crop ? clicks.filter(([x, y, label]) => holds(crop, [x, y]) === (label === 1)).length : -1);
+const agreeing = (crop, clicks) =>
+  crop ? clicks.filter(([x, y, label]) => holds(crop, [x, y]) === (label === 1)).length : -1;
 
 /** Return the object showing one of the masks that its clicks may mean. */
 export function withMasks(object, masks, level) {
@@ -84,7 +85,18 @@ export function withStroke(object, stroke, adds, [width, height]) {
   const whole = current ? combined(current, stroke, adds) : adds ? stroke : null;
   if (!whole) return null;
   const mask = encodeMask(whole, [height, width]);
-  return { ...object, touched: true, painted: true, clicks: [], promptBox: null, levels: [], level: 0, mask, box_xyxy: boxOf(whole), mask_score: null };
+  return {
+    ...object,
+    touched: true,
+    painted: true,
+    clicks: [],
+    promptBox: null,
+    levels: [],
+    level: 0,
+    mask,
+    box_xyxy: boxOf(whole),
+    mask_score: null,
+  };
 }
 
 const boxOf = ({ x0, y0, width, height }) => [x0, y0, x0 + width, y0 + height];

@@ -100,8 +100,12 @@ function drawPrompt(context, { clicks, promptBox }, one) {
 
 function drawEvidence(context, { explanation, layers }, one) {
   const tags = explanation.tags.filter(({ label }) => !layers.heatLabel || label === layers.heatLabel);
-  if (layers.dropped) explanation.dropped.forEach(({ box_xyxy: box }) => strokeBox(context, box, "rgb(248 113 113 / 55%)", one, [3 * one, 3 * one]));
-  if (layers.kept) explanation.proposals.forEach(({ box_xyxy: box }) => strokeBox(context, box, "rgb(94 234 212 / 80%)", one, []));
+  if (layers.dropped)
+    explanation.dropped.forEach(({ box_xyxy: box }) =>
+      strokeBox(context, box, "rgb(248 113 113 / 55%)", one, [3 * one, 3 * one]),
+    );
+  if (layers.kept)
+    explanation.proposals.forEach(({ box_xyxy: box }) => strokeBox(context, box, "rgb(94 234 212 / 80%)", one, []));
   if (layers.prompts) explanation.prompts.forEach((prompt) => drawAsked(context, prompt, one));
   if (layers.peaks) tags.flatMap(({ peaks }) => peaks).forEach(({ point_xy: point }) => drawPeak(context, point, one));
 }
@@ -137,7 +141,13 @@ function drawPeak(context, [x, y], one) {
 function drawCross(context, [x, y], one) {
   const [gap, end] = [4 * one, 14 * one];
   context.beginPath();
-  for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) line(context, [x + gap * dx, y + gap * dy], [x + end * dx, y + end * dy]);
+  for (const [dx, dy] of [
+    [1, 0],
+    [-1, 0],
+    [0, 1],
+    [0, -1],
+  ])
+    line(context, [x + gap * dx, y + gap * dy], [x + end * dx, y + end * dy]);
   context.strokeStyle = "black";
   context.lineWidth = 4 * one;
   context.stroke();

@@ -1,7 +1,16 @@
 // What people do to the objects of an image: select, correct, paint, relabel, delete, undo.
 
 import { segment } from "./api.js";
-import { anyAgrees, bestLevel, newObject, partPrompt, promptOf, withMasks, withParts, withStroke } from "./correction.js";
+import {
+  anyAgrees,
+  bestLevel,
+  newObject,
+  partPrompt,
+  promptOf,
+  withMasks,
+  withParts,
+  withStroke,
+} from "./correction.js";
 import { redo, undo } from "./history.js";
 import { strokeCrop } from "./mask_edit.js";
 import { shapeOf } from "./mask_shapes.js";
@@ -36,7 +45,10 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
   function click(pointXy, off) {
     const { tool } = get();
     if (tool === "select" && !off) return select(objectAt(pointXy));
-    return correct((object) => ({ ...object, clicks: [...object.clicks, [...pointXy.map(tenths), off || tool === "remove" ? 0 : 1]] }));
+    return correct((object) => ({
+      ...object,
+      clicks: [...object.clicks, [...pointXy.map(tenths), off || tool === "remove" ? 0 : 1]],
+    }));
   }
 
   const box = (boxXyxy) => correct((object) => ({ ...object, promptBox: boxXyxy.map(tenths), clicks: [] }));
@@ -92,8 +104,14 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
 
   function take(id, image, object, isNew) {
     update((state) => {
-      const known = steps.changeItem(state, id, (item) => ({ image: item.image ?? image, bundle: item.bundle ?? state.bundle, status: "ready" }));
-      const changed = isNew ? steps.editObjects(known, id, (objects) => [...objects, object]) : steps.replaceObject(known, id, object);
+      const known = steps.changeItem(state, id, (item) => ({
+        image: item.image ?? image,
+        bundle: item.bundle ?? state.bundle,
+        status: "ready",
+      }));
+      const changed = isNew
+        ? steps.editObjects(known, id, (objects) => [...objects, object])
+        : steps.replaceObject(known, id, object);
       return { ...changed, selectedId: object.id };
     });
     announce(`${object.label}: mask ${isNew ? "added" : "corrected"}.`);
@@ -125,7 +143,16 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
   };
 
   return {
-    select, selectNext, setTool, beginObject, click, box, paint, nextLevel, remove, relabel,
+    select,
+    selectNext,
+    setTool,
+    beginObject,
+    click,
+    box,
+    paint,
+    nextLevel,
+    remove,
+    relabel,
     undo: step(undo),
     redo: step(redo),
     setNewLabel: (label) => update((state) => ({ ...state, newLabel: label })),

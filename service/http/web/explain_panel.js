@@ -5,7 +5,11 @@ import { currentItem } from "./state.js";
 
 const LAYERS = [
   ["peaks", "Peaks", "where a map is highest; the mask decoder is asked there"],
-  ["prompts", "Prompts", "points that the mask decoder was asked about: green led to a proposal, yellow to a duplicate, red to a poor mask"],
+  [
+    "prompts",
+    "Prompts",
+    "points that the mask decoder was asked about: green led to a proposal, yellow to a duplicate, red to a poor mask",
+  ],
   ["kept", "Proposals kept", "boxes of masks that were scored"],
   ["dropped", "Proposals dropped", "near-duplicates, and those beyond the limit"],
 ];
@@ -18,7 +22,11 @@ export function explainPanel(root, state, actions) {
   replaceContent(
     root,
     element("h2", { id: "explain-title" }, "Why?"),
-    element("div", { role: "group", "aria-label": "Heat map of the classifier", class: "row heat-row" }, ...labels.map((label) => heatButton(label, state.layers, actions))),
+    element(
+      "div",
+      { role: "group", "aria-label": "Heat map of the classifier", class: "row heat-row" },
+      ...labels.map((label) => heatButton(label, state.layers, actions)),
+    ),
     ...LAYERS.map((layer) => layerRow(layer, state, item, actions)),
     timing(item),
   );
@@ -28,7 +36,14 @@ function heatButton(label, { heatLabel }, actions) {
   const on = label === heatLabel;
   return element(
     "button",
-    { type: "button", class: "small", "data-focus": `heat ${label}`, "aria-pressed": String(on), title: "Where the classifier sees it", onclick: () => actions.setLayer("heatLabel", on ? null : label) },
+    {
+      type: "button",
+      class: "small",
+      "data-focus": `heat ${label}`,
+      "aria-pressed": String(on),
+      title: "Where the classifier sees it",
+      onclick: () => actions.setLayer("heatLabel", on ? null : label),
+    },
     `Heat map: ${label}`,
   );
 }
@@ -38,7 +53,12 @@ function layerRow([name, title, words], { layers }, item, actions) {
   return element(
     "label",
     { class: "layer" },
-    element("input", { type: "checkbox", "data-focus": `layer ${name}`, checked: layers[name], onchange: ({ target }) => actions.setLayer(name, target.checked) }),
+    element("input", {
+      type: "checkbox",
+      "data-focus": `layer ${name}`,
+      checked: layers[name],
+      onchange: ({ target }) => actions.setLayer(name, target.checked),
+    }),
     element("span", {}, count === null ? title : `${title} (${count})`, element("span", { class: "quiet" }, words)),
   );
 }
@@ -55,5 +75,7 @@ function countOf(name, explanation) {
 }
 
 function timing({ timingMs }) {
-  return timingMs.total === undefined ? null : element("p", { class: "quiet" }, `The service took ${Math.round(timingMs.total)} ms.`);
+  return timingMs.total === undefined
+    ? null
+    : element("p", { class: "quiet" }, `The service took ${Math.round(timingMs.total)} ms.`);
 }

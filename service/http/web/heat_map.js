@@ -1,6 +1,11 @@
 // The class activation map of a tag as colours: cold places are clear, warm ones glow.
 
-const STOPS = [[0, [33, 11, 84]], [0.4, [183, 40, 121]], [0.7, [251, 135, 60]], [1, [252, 253, 160]]];
+const STOPS = [
+  [0, [33, 11, 84]],
+  [0.4, [183, 40, 121]],
+  [0.7, [251, 135, 60]],
+  [1, [252, 253, 160]],
+];
 const maps = new WeakMap();
 
 /** Return the coloured map of an explained tag once it is made; `whenReady` is called when it is. */
@@ -29,7 +34,10 @@ async function colouredMap(pngBase64) {
 }
 
 function colourAt(value) {
-  const above = Math.max(1, STOPS.findIndex(([stop]) => stop >= value));
+  const above = Math.max(
+    1,
+    STOPS.findIndex(([stop]) => stop >= value),
+  );
   const [[low, from], [high, to]] = [STOPS[above - 1], STOPS[above]];
   const share = (value - low) / (high - low);
   return [...from.map((channel, index) => channel + share * (to[index] - channel)), 215 * Math.min(1, value * 1.15)];

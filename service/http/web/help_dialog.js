@@ -7,7 +7,13 @@ export function showHelp(keys) {
   replaceContent(
     dialog,
     element("h2", { id: "help-dialog-title" }, "Keys"),
-    element("dl", { class: "keys" }, ...keys.map(({ shown, words }) => element("div", {}, element("dt", {}, ...shown.map((key) => element("kbd", {}, key))), element("dd", {}, words)))),
+    element(
+      "dl",
+      { class: "keys" },
+      ...keys.map(({ shown, words }) =>
+        element("div", {}, element("dt", {}, ...shown.map((key) => element("kbd", {}, key))), element("dd", {}, words)),
+      ),
+    ),
     element("p", { class: "quiet" }, "On a phone: two fingers move and enlarge the image."),
     element("form", { method: "dialog" }, element("button", { class: "primary" }, "Close")),
   );

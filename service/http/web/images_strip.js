@@ -2,6 +2,7 @@
 
 import { element, replaceContent } from "./dom.js";
 import { objectsOf } from "./state.js";
+import { counted } from "./words.js";
 
 const STATES = {
   new: () => "not labelled",
@@ -9,7 +10,7 @@ const STATES = {
   accepted: () => "accepted",
   corrected: () => "corrected",
   rejected: () => "rejected",
-  ready: (item) => (objectsOf(item).length === 1 ? "1 object" : `${objectsOf(item).length} objects`),
+  ready: (item) => counted(objectsOf(item).length, "object"),
 };
 
 export function imagesStrip(root, { items, currentId }, actions) {
@@ -22,7 +23,13 @@ export function imagesStrip(root, { items, currentId }, actions) {
 function entry(item, index, current, actions) {
   return element(
     "button",
-    { type: "button", class: `image-entry ${item.status}`, "data-focus": item.id, "aria-current": current ? "true" : null, onclick: () => actions.show(item.id) },
+    {
+      type: "button",
+      class: `image-entry ${item.status}`,
+      "data-focus": item.id,
+      "aria-current": current ? "true" : null,
+      onclick: () => actions.show(item.id),
+    },
     element("span", { class: "image-name" }, `${index + 1}. ${item.name}`),
     element("span", { class: "quiet" }, STATES[item.status](item)),
   );

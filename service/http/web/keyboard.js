@@ -10,8 +10,18 @@ export const KEYS = [
   { press: "a", shown: ["A"], words: "tool: add to the mask", run: ({ actions }) => actions.setTool("add") },
   { press: "r", shown: ["R"], words: "tool: leave out of the mask", run: ({ actions }) => actions.setTool("remove") },
   { press: "b", shown: ["B"], words: "tool: box", run: ({ actions }) => actions.setTool("box") },
-  { press: "n", shown: ["N"], words: "add an object: the next click or box begins it", run: ({ actions }) => actions.beginObject() },
-  { press: "c", shown: ["C"], words: "go to the image: arrows move a cross, Enter clicks", run: () => byId("canvas").focus() },
+  {
+    press: "n",
+    shown: ["N"],
+    words: "add an object: the next click or box begins it",
+    run: ({ actions }) => actions.beginObject(),
+  },
+  {
+    press: "c",
+    shown: ["C"],
+    words: "go to the image: arrows move a cross, Enter clicks",
+    run: () => byId("canvas").focus(),
+  },
   { press: "j", shown: ["J"], words: "next object", run: ({ actions }) => actions.selectNext(1) },
   { press: "k", shown: ["K"], words: "previous object", run: ({ actions }) => actions.selectNext(-1) },
   { press: "l", shown: ["L"], words: "relabel the selected object", run: focusLabel },
@@ -28,7 +38,12 @@ export const KEYS = [
   { press: "-", shown: ["-"], words: "reduce", run: ({ stage }) => stage.zoom(1 / 1.4) },
   { press: "]", shown: ["]"], words: "next image", run: ({ actions }) => actions.showNext(1) },
   { press: "[", shown: ["["], words: "previous image", run: ({ actions }) => actions.showNext(-1) },
-  { press: "o", shown: ["O"], words: "choose images", run: ({ dialogs, source }) => source.takesFiles && dialogs.choose() },
+  {
+    press: "o",
+    shown: ["O"],
+    words: "choose images",
+    run: ({ dialogs, source }) => source.takesFiles && dialogs.choose(),
+  },
   { press: "s", shown: ["S"], words: "save the labels", run: ({ dialogs }) => dialogs.save() },
   { press: "?", shown: ["?"], words: "this list", run: ({ dialogs }) => dialogs.help() },
 ];
@@ -52,7 +67,8 @@ function nameOf({ key, ctrlKey, metaKey, altKey, shiftKey }) {
   return `ctrl+${shiftKey ? "shift+" : ""}${key.toLowerCase()}`;
 }
 
-const isTyping = ({ tagName, type }) => tagName === "SELECT" || (tagName === "INPUT" && !["checkbox", "range"].includes(type));
+const isTyping = ({ tagName, type }) =>
+  tagName === "SELECT" || (tagName === "INPUT" && !["checkbox", "range"].includes(type));
 
 function focusLabel({ store }) {
   const { selectedId } = store.get();

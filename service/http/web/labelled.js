@@ -8,13 +8,15 @@ import { objectsOf } from "./state.js";
  *   `{fileName, width, height, sha256, objects}`, boxes xyxy half-open in pixels of the upright image
  */
 export function labelledSet({ items, labels, bundle }) {
-  const images = items.filter(({ image }) => image).map((item) => ({
-    fileName: item.name,
-    width: item.image.width,
-    height: item.image.height,
-    sha256: item.image.sha256,
-    objects: objectsOf(item).filter(({ box_xyxy: box }) => box),
-  }));
+  const images = items
+    .filter(({ image }) => image)
+    .map((item) => ({
+      fileName: item.name,
+      width: item.image.width,
+      height: item.image.height,
+      sha256: item.image.sha256,
+      objects: objectsOf(item).filter(({ box_xyxy: box }) => box),
+    }));
   const info = { description: "Labelled with weaksam", date_created: new Date().toISOString(), bundle };
   return { labels: labels.map(({ name }) => name), info, images };
 }

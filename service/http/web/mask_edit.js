@@ -10,7 +10,8 @@ export function iouOf(a, b) {
 function countShared(a, b) {
   let shared = 0;
   for (let y = Math.max(a.y0, b.y0); y < Math.min(a.y0 + a.height, b.y0 + b.height); y++) {
-    for (let x = Math.max(a.x0, b.x0); x < Math.min(a.x0 + a.width, b.x0 + b.width); x++) shared += at(a, x, y) & at(b, x, y);
+    for (let x = Math.max(a.x0, b.x0); x < Math.min(a.x0 + a.width, b.x0 + b.width); x++)
+      shared += at(a, x, y) & at(b, x, y);
   }
   return shared;
 }
@@ -43,7 +44,9 @@ export function tight(crop) {
   });
   if (right < 0) return null;
   const small = { x0: crop.x0 + left, y0: crop.y0 + top, width: right + 1 - left, height: bottom + 1 - top };
-  const rows = Array.from({ length: small.height }, (_, y) => crop.pixels.subarray((top + y) * crop.width + left, (top + y) * crop.width + right + 1));
+  const rows = Array.from({ length: small.height }, (_, y) =>
+    crop.pixels.subarray((top + y) * crop.width + left, (top + y) * crop.width + right + 1),
+  );
   const pixels = new Uint8Array(small.width * small.height);
   rows.forEach((row, y) => pixels.set(row, y * small.width));
   return { ...small, pixels };
@@ -56,8 +59,12 @@ export function tight(crop) {
  * @param {[number, number]} imageWh
  */
 export function strokeCrop(points, radius, imageWh) {
-  const low = [0, 1].map((axis) => clamp(Math.floor(Math.min(...points.map((point) => point[axis])) - radius - 1), imageWh[axis]));
-  const high = [0, 1].map((axis) => clamp(Math.ceil(Math.max(...points.map((point) => point[axis])) + radius + 1), imageWh[axis]));
+  const low = [0, 1].map((axis) =>
+    clamp(Math.floor(Math.min(...points.map((point) => point[axis])) - radius - 1), imageWh[axis]),
+  );
+  const high = [0, 1].map((axis) =>
+    clamp(Math.ceil(Math.max(...points.map((point) => point[axis])) + radius + 1), imageWh[axis]),
+  );
   const [width, height] = [high[0] - low[0], high[1] - low[1]];
   if (width < 1 || height < 1) return null;
   const context = new OffscreenCanvas(width, height).getContext("2d");
@@ -68,7 +75,13 @@ export function strokeCrop(points, radius, imageWh) {
   for (const point of [...points.slice(1), points.at(-1)]) context.lineTo(...point);
   context.stroke();
   const { data } = context.getImageData(0, 0, width, height);
-  return tight({ x0: low[0], y0: low[1], width, height, pixels: Uint8Array.from({ length: width * height }, (_, index) => (data[4 * index + 3] > 127 ? 1 : 0)) });
+  return tight({
+    x0: low[0],
+    y0: low[1],
+    width,
+    height,
+    pixels: Uint8Array.from({ length: width * height }, (_, index) => (data[4 * index + 3] > 127 ? 1 : 0)),
+  });
 }
 
 const clamp = (value, end) => Math.min(end, Math.max(0, value));

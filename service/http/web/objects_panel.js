@@ -3,17 +3,25 @@
 import { colourOf } from "./colours.js";
 import { element, replaceContent } from "./dom.js";
 import { currentItem, objectsOf } from "./state.js";
+import { counted } from "./words.js";
 
 export function objectsPanel(root, state, actions) {
   const item = currentItem(state);
   root.hidden = !item;
   if (!item) return;
   const objects = objectsOf(item);
-  if (!root.firstChild) root.replaceChildren(element("h2", { id: "objects-title" }), scoreSlider(actions), element("ul", { class: "object-list" }), element("div"));
-  root.querySelector("h2").textContent = objects.length === 1 ? "1 object" : `${objects.length} objects`;
+  if (!root.firstChild)
+    root.replaceChildren(
+      element("h2", { id: "objects-title" }),
+      scoreSlider(actions),
+      element("ul", { class: "object-list" }),
+      element("div"),
+    );
+  root.querySelector("h2").textContent = counted(objects.length, "object");
   showScore(root, item);
   showRows(root.querySelector(".object-list"), objects, state, actions);
-  if (state.labels.length && !root.querySelector("#new-label")) root.lastChild.replaceWith(newObjectRow(state, actions));
+  if (state.labels.length && !root.querySelector("#new-label"))
+    root.lastChild.replaceWith(newObjectRow(state, actions));
   const newLabel = root.querySelector("#new-label");
   if (newLabel) newLabel.value = state.newLabel;
 }
@@ -41,7 +49,17 @@ function scoreSlider(actions) {
     element("label", { for: "score" }, "Score"),
     slider,
     element("output", { for: "score" }),
-    element("button", { type: "button", class: "small", "data-focus": "calibrated", title: "Use the thresholds that the bundle was calibrated to", onclick: () => actions.setMinScore(null) }, "Reset"),
+    element(
+      "button",
+      {
+        type: "button",
+        class: "small",
+        "data-focus": "calibrated",
+        title: "Use the thresholds that the bundle was calibrated to",
+        onclick: () => actions.setMinScore(null),
+      },
+      "Reset",
+    ),
   );
 }
 
@@ -58,13 +76,28 @@ function objectRow({ id, label }, index, state, actions) {
     { class: "object-row" },
     element(
       "button",
-      { type: "button", class: "pick", "data-focus": `pick ${id}`, onclick: (event) => actions.select(event.currentTarget.ariaPressed === "true" ? null : id) },
+      {
+        type: "button",
+        class: "pick",
+        "data-focus": `pick ${id}`,
+        onclick: (event) => actions.select(event.currentTarget.ariaPressed === "true" ? null : id),
+      },
       element("span", { class: "swatch" }),
       element("span", { class: "number" }, String(index + 1)),
     ),
-    labelSelect({ id: `label-${id}`, name: `Label of object ${index + 1}`, value: label, labels: state.labels, onchange: (chosen) => actions.relabel(id, chosen) }),
+    labelSelect({
+      id: `label-${id}`,
+      name: `Label of object ${index + 1}`,
+      value: label,
+      labels: state.labels,
+      onchange: (chosen) => actions.relabel(id, chosen),
+    }),
     element("span", { class: "score" }),
-    element("button", { type: "button", class: "small delete", "data-focus": `delete ${id}`, onclick: () => actions.remove(id) }, "×"),
+    element(
+      "button",
+      { type: "button", class: "small delete", "data-focus": `delete ${id}`, onclick: () => actions.remove(id) },
+      "×",
+    ),
   );
 }
 
@@ -76,14 +109,19 @@ function updateRow(row, { id, label, score, touched, source }, index, state) {
   pick.ariaLabel = `Select ${name}`;
   row.querySelector(".delete").ariaLabel = `Delete ${name}`;
   row.querySelector(".swatch").style.setProperty("--colour", colourOf(label, state.labels));
-  row.querySelector(".score").textContent = source === "person" ? "added" : `${score.toFixed(2)}${touched ? ", corrected" : ""}`;
+  row.querySelector(".score").textContent =
+    source === "person" ? "added" : `${score.toFixed(2)}${touched ? ", corrected" : ""}`;
   row.querySelector("select").value = label;
 }
 
 function labelSelect({ id, name, value, labels, onchange }) {
   const names = labels.map((label) => label.name);
   const all = names.includes(value) ? names : [value, ...names];
-  const select = element("select", { id, "data-focus": id, "aria-label": name, onchange: ({ target }) => onchange(target.value) }, ...all.map((label) => element("option", { value: label }, label)));
+  const select = element(
+    "select",
+    { id, "data-focus": id, "aria-label": name, onchange: ({ target }) => onchange(target.value) },
+    ...all.map((label) => element("option", { value: label }, label)),
+  );
   select.value = value;
   return select;
 }
@@ -93,6 +131,12 @@ function newObjectRow(state, actions) {
     "div",
     { class: "row new-object" },
     element("button", { type: "button", "data-focus": "new", onclick: actions.beginObject }, "Add an object"),
-    labelSelect({ id: "new-label", name: "Label of new objects", value: state.newLabel, labels: state.labels, onchange: actions.setNewLabel }),
+    labelSelect({
+      id: "new-label",
+      name: "Label of new objects",
+      value: state.newLabel,
+      labels: state.labels,
+      onchange: actions.setNewLabel,
+    }),
   );
 }

@@ -1,6 +1,11 @@
 // The outline of a mask along the edges of its pixels, so that it loses no pixel.
 
-const STEPS = [[1, 0], [0, 1], [-1, 0], [0, -1]]; // right, down, left, up; the mask lies to the right hand
+const STEPS = [
+  [1, 0],
+  [0, 1],
+  [-1, 0],
+  [0, -1],
+]; // right, down, left, up; the mask lies to the right hand
 
 /**
  * Return the closed rings of a mask's crop, corners only, in pixels of the image.
@@ -10,7 +15,8 @@ const STEPS = [[1, 0], [0, 1], [-1, 0], [0, -1]]; // right, down, left, up; the 
  * @returns {[number, number][][]}
  */
 export function ringsOf(crop) {
-  const inside = (x, y) => x >= 0 && y >= 0 && x < crop.width && y < crop.height && crop.pixels[y * crop.width + x] === 1;
+  const inside = (x, y) =>
+    x >= 0 && y >= 0 && x < crop.width && y < crop.height && crop.pixels[y * crop.width + x] === 1;
   const seen = new Uint8Array(crop.width * crop.height);
   const rings = [];
   for (let y = 0; y < crop.height; y++) {
@@ -48,7 +54,12 @@ function turn(x, y, heading, inside) {
 
 // The pixel to the right hand of an edge that leaves the corner with this heading.
 function pixelBeside(x, y, heading) {
-  return [[x, y], [x - 1, y], [x - 1, y - 1], [x, y - 1]][heading];
+  return [
+    [x, y],
+    [x - 1, y],
+    [x - 1, y - 1],
+    [x, y - 1],
+  ][heading];
 }
 
 /** Return all rings as one, joined by bridges of no width, as `weaksam convert --to yolo-seg` does. */

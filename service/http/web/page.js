@@ -14,10 +14,11 @@ import { objectsPanel } from "./objects_panel.js";
 import { problemBanner } from "./problem_banner.js";
 import { askHowToSave } from "./save_dialog.js";
 import { createStage } from "./stage.js";
-import { createStore, currentItem, objectsOf, startState } from "./state.js";
+import { createStore, currentItem, isUnsaved, objectsOf, startState } from "./state.js";
 import { tagsPanel } from "./tags_panel.js";
 import { toolbar } from "./toolbar.js";
 import { hintWords, welcome } from "./welcome.js";
+import { counted } from "./words.js";
 
 /**
  * Start the page.
@@ -26,7 +27,12 @@ import { hintWords, welcome } from "./welcome.js";
 export function startPage(source) {
   const store = createStore(startState());
   const actions = createActions(store, source, announce);
-  const stage = createStage(byId("canvas"), { tool: () => store.get().tool, click: actions.click, box: actions.box, paint: actions.paint });
+  const stage = createStage(byId("canvas"), {
+    tool: () => store.get().tool,
+    click: actions.click,
+    box: actions.box,
+    paint: actions.paint,
+  });
   const page = { store, actions, stage, source };
   const dialogs = {
     help: () => showHelp([...KEYS, ...source.keys]),
@@ -64,7 +70,12 @@ function render(state, page, dialogs) {
   tagsPanel(byId("tags"), state, actions);
   objectsPanel(byId("objects"), state, actions);
   explainPanel(byId("explain"), state, actions);
-  replaceContent(byId("label-names"), ...(byId("label-names").childElementCount === state.labels.length ? byId("label-names").children : labelOptions(state)));
+  replaceContent(
+    byId("label-names"),
+    ...(byId("label-names").childElementCount === state.labels.length
+      ? byId("label-names").children
+      : labelOptions(state)),
+  );
   byId("hint").textContent = hintWords(state);
   byId("canvas").setAttribute("aria-label", canvasName(item));
   showScene(state, item, page);
@@ -75,7 +86,7 @@ const labelOptions = ({ labels }) => labels.map(({ name }) => element("option", 
 function canvasName(item) {
   if (!item) return "No image yet";
   const size = item.image ? `, ${item.image.width} by ${item.image.height} pixels` : "";
-  return `${item.name}${size}, ${objectsOf(item).length} objects`;
+  return `${item.name}${size}, ${counted(objectsOf(item).length, "object")}`;
 }
 
 function showScene(state, item, { stage, actions, store }) {
@@ -99,7 +110,7 @@ function announce(words) {
 
 function warnOfUnsaved(store) {
   addEventListener("beforeunload", (event) => {
-    const unsaved = store.get().items.some(({ history, savedSteps }) => history.past.length !== savedSteps);
+    const unsaved = store.get().items.some(isUnsaved);
     if (unsaved) event.preventDefault();
   });
 }

@@ -16,7 +16,8 @@ function banner(problem, actions, dialogs) {
     "div",
     { class: "problem", "data-code": problem.code },
     element("div", {}, element("strong", {}, problem.message), element("p", {}, problem.detail ?? "")),
-    problem.fields.length > 0 && element("ul", {}, ...problem.fields.map(({ field, message }) => element("li", {}, `${field}: ${message}`))),
+    problem.fields.length > 0 &&
+      element("ul", {}, ...problem.fields.map(({ field, message }) => element("li", {}, `${field}: ${message}`))),
     problem.remedy && element("p", {}, problem.remedy),
     problem.requestId && element("p", { class: "quiet" }, `Request ${problem.requestId}`),
     element(

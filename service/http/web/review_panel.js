@@ -17,20 +17,30 @@ export function reviewPanel(root, state, page) {
   root.hidden = !progress;
   if (!progress) return;
   const entry = item && page.source.review.entryOf(item.id);
-  if (!root.firstChild) root.replaceChildren(element("h2", { id: "review-title" }, "Review"), element("div", { class: "review-rows" }), nameField());
+  if (!root.firstChild)
+    root.replaceChildren(
+      element("h2", { id: "review-title" }, "Review"),
+      element("div", { class: "review-rows" }),
+      nameField(),
+    );
   replaceContent(
     root.querySelector(".review-rows"),
-    element("progress", { max: progress.images, value: progress.images - progress.open, "aria-label": "Reviewed images" }),
+    element("progress", {
+      max: progress.images,
+      value: progress.images - progress.open,
+      "aria-label": "Reviewed images",
+    }),
     element("p", { class: "quiet" }, progressWords(progress)),
     entry && element("p", { class: "reason" }, reasonWords(entry)),
     entry && element("div", { class: "row" }, ...BUTTONS.map((button) => decisionButton(button, entry, page))),
   );
 }
 
-const progressWords = ({ images, open, accepted, corrected, rejected }) =>
-  open
-    ? `${images - open} of ${images} reviewed: ${accepted} accepted, ${corrected} corrected, ${rejected} rejected.`
-    : `All ${images} images are reviewed: ${accepted} accepted, ${corrected} corrected, ${rejected} rejected. The data set is written.`;
+function progressWords({ images, open, accepted, corrected, rejected }) {
+  const all = `All ${images} images are reviewed, the data set is written`;
+  const begin = open ? `${images - open} of ${images} reviewed` : all;
+  return `${begin}: ${accepted} accepted, ${corrected} corrected, ${rejected} rejected.`;
+}
 
 function reasonWords({ state, reviewer, review, review_reason: reason }) {
   if (state !== "open") return `${reviewer} has ${state} it.`;
@@ -40,7 +50,14 @@ function reasonWords({ state, reviewer, review, review_reason: reason }) {
 function decisionButton([decision, name, key, words], { state }, page) {
   return element(
     "button",
-    { type: "button", "data-focus": decision, "data-decision": decision, title: words, "aria-pressed": String(state === decision), onclick: () => decideAndGoOn(page, decision) },
+    {
+      type: "button",
+      "data-focus": decision,
+      "data-decision": decision,
+      title: words,
+      "aria-pressed": String(state === decision),
+      onclick: () => decideAndGoOn(page, decision),
+    },
     name,
     " ",
     element("kbd", {}, key),
@@ -63,9 +80,22 @@ export async function decideAndGoOn({ store, actions, source }, decision) {
   try {
     const changed = item.history.past.length > 0;
     const state = decision === "accepted" && changed ? "corrected" : decision;
-    await source.review.decide(item.id, state, state === "corrected" ? objectsOf(item).filter(({ box_xyxy: box }) => box).map(decidedObject) : null);
+    await source.review.decide(
+      item.id,
+      state,
+      state === "corrected"
+        ? objectsOf(item)
+            .filter(({ box_xyxy: box }) => box)
+            .map(decidedObject)
+        : null,
+    );
     const fresh = await source.review.claim();
-    store.update((now) => addItems(changeItem(now, item.id, ({ history }) => ({ status: state, savedSteps: history.past.length })), fresh));
+    store.update((now) =>
+      addItems(
+        changeItem(now, item.id, ({ history }) => ({ status: state, saved: history.present })),
+        fresh,
+      ),
+    );
     actions.dismissProblem();
     actions.showNext(1);
   } catch (error) {
@@ -77,5 +107,8 @@ export async function decideAndGoOn({ store, actions, source }, decision) {
 }
 
 const decidedObject = ({ label, box_xyxy, mask, score, source, touched }) => ({
-  label, box_xyxy, mask, score: source === "person" || touched ? null : score,
+  label,
+  box_xyxy,
+  mask,
+  score: source === "person" || touched ? null : score,
 });

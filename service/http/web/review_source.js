@@ -42,9 +42,19 @@ export function reviewSource() {
     review: { claim, decide, entryOf: (id) => entries.get(id), progress: () => progress },
     panel: reviewPanel,
     keys: [
-      { press: "1", shown: ["1"], words: "review: accept what is shown", run: (page) => decideAndGoOn(page, "accepted") },
+      {
+        press: "1",
+        shown: ["1"],
+        words: "review: accept what is shown",
+        run: (page) => decideAndGoOn(page, "accepted"),
+      },
       { press: "2", shown: ["2"], words: "review: save as corrected", run: (page) => decideAndGoOn(page, "corrected") },
-      { press: "3", shown: ["3"], words: "review: reject, keep the tags alone", run: (page) => decideAndGoOn(page, "rejected") },
+      {
+        press: "3",
+        shown: ["3"],
+        words: "review: reject, keep the tags alone",
+        run: (page) => decideAndGoOn(page, "rejected"),
+      },
     ],
   };
 }
@@ -56,7 +66,13 @@ const send = (path, method, body) =>
 const resultOf = ({ id, width, height, sha256, tags, objects }) => ({
   image: { width, height, sha256 },
   detections: objects.map(({ label, box_xyxy, score, mask }, index) => ({
-    id: `${id}-${index}`, label, box_xyxy, mask, mask_score: null, score: score ?? 1, source: score === null ? "person" : "detector",
+    id: `${id}-${index}`,
+    label,
+    box_xyxy,
+    mask,
+    mask_score: null,
+    score: score ?? 1,
+    source: score === null ? "person" : "detector",
   })),
   tags: tags.map((tag) => tagRow(tag, objects)),
   timing_ms: {},
@@ -66,5 +82,14 @@ const resultOf = ({ id, width, height, sha256, tags, objects }) => ({
 function tagRow(tag, objects) {
   const scores = objects.filter(({ label }) => label === tag).map(({ score }) => score);
   const best = scores.includes(null) || !scores.length ? null : Math.max(...scores);
-  return { tag, label: tag, status: scores.length ? "found" : "not_found", predicted: false, count: scores.length, stage: null, best_score: best, nearest: [] };
+  return {
+    tag,
+    label: tag,
+    status: scores.length ? "found" : "not_found",
+    predicted: false,
+    count: scores.length,
+    stage: null,
+    best_score: best,
+    nearest: [],
+  };
 }

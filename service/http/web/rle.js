@@ -8,7 +8,7 @@
  */
 export function runsOf(counts) {
   const runs = [];
-  for (let at = 0; at < counts.length; ) {
+  for (let at = 0; at < counts.length;) {
     let value = 0;
     let shift = 0;
     let group;
@@ -47,7 +47,7 @@ function columnSpans(runs, height) {
   const spans = [];
   let at = 0;
   runs.forEach((length, index) => {
-    for (let start = at; index % 2 && start < at + length; ) {
+    for (let start = at; index % 2 && start < at + length;) {
       const x = Math.floor(start / height);
       const end = Math.min(at + length, (x + 1) * height);
       spans.push({ x, first: start - x * height, end: end - x * height });
@@ -61,7 +61,9 @@ function columnSpans(runs, height) {
 /** Return whether the pixel that holds the point lies in the mask. */
 export function holds(crop, [x, y]) {
   const [column, row] = [Math.floor(x) - crop.x0, Math.floor(y) - crop.y0];
-  return column >= 0 && row >= 0 && column < crop.width && row < crop.height && crop.pixels[row * crop.width + column] === 1;
+  return (
+    column >= 0 && row >= 0 && column < crop.width && row < crop.height && crop.pixels[row * crop.width + column] === 1
+  );
 }
 
 /** Return the number of pixels inside. */
@@ -95,7 +97,7 @@ function textOf(runs) {
   const signs = [];
   runs.forEach((run, index) => {
     let value = index > 2 ? run - runs[index - 2] : run;
-    for (let more = true; more; ) {
+    for (let more = true; more;) {
       const group = value & 0x1f;
       value >>= 5;
       more = group & 0x10 ? value !== -1 : value !== 0;

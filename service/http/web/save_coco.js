@@ -9,7 +9,13 @@ export function cocoDataset({ labels, info, images }) {
     info,
     licenses: [],
     categories: labels.map((name, index) => ({ id: index + 1, name, supercategory: "" })),
-    images: images.map(({ fileName, width, height, sha256 }, index) => ({ id: index + 1, width, height, file_name: fileName, sha256 })),
+    images: images.map(({ fileName, width, height, sha256 }, index) => ({
+      id: index + 1,
+      width,
+      height,
+      file_name: fileName,
+      sha256,
+    })),
     annotations: images
       .flatMap(({ objects }, index) => objects.map((object) => annotation(object, index + 1, labels)))
       .map((row, index) => ({ id: index + 1, ...row })),

@@ -5,6 +5,7 @@ import { labelledSet } from "./labelled.js";
 import { saveCoco } from "./save_coco.js";
 import { savePng } from "./save_png.js";
 import { saveYolo } from "./save_yolo.js";
+import { counted } from "./words.js";
 
 const FORMATS = [
   ["coco", "COCO", "one JSON with the masks as run lengths, nothing is lost", saveCoco],
@@ -22,11 +23,20 @@ export function askHowToSave({ store, actions }) {
   replaceContent(
     dialog,
     element("h2", { id: "save-dialog-title" }, "Save labels"),
-    element("p", {}, `${numbered(count, "object")} in ${numbered(labelled.images.length, "image")}. The images themselves are not saved.`),
+    element(
+      "p",
+      {},
+      `${counted(count, "object")} in ${counted(labelled.images.length, "image")}. The images are not copied.`,
+    ),
     ...FORMATS.map(([id, title, words, save]) =>
       element(
         "button",
-        { type: "button", class: "choice", "data-format": id, onclick: () => saveAs(save, labelled, dialog, actions, ids) },
+        {
+          type: "button",
+          class: "choice",
+          "data-format": id,
+          onclick: () => saveAs(save, labelled, dialog, actions, ids),
+        },
         element("strong", {}, title),
         element("span", {}, words),
       ),
@@ -51,5 +61,3 @@ function download({ name, blob }) {
   element("a", { href: address, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
-
-const numbered = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;

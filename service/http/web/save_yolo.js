@@ -22,7 +22,14 @@ function line(object, { width, height }, labels) {
 
 function cornersOf({ mask, box_xyxy: [x0, y0, x1, y1] }) {
   const shape = shapeOf(mask);
-  return shape ? joinedRing(shape.rings) : [[x0, y0], [x1, y0], [x1, y1], [x0, y1]];
+  return shape
+    ? joinedRing(shape.rings)
+    : [
+        [x0, y0],
+        [x1, y0],
+        [x1, y1],
+        [x0, y1],
+      ];
 }
 
 export const saveYolo = (labelled) => ({

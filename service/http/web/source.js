@@ -17,8 +17,8 @@
  * @property {() => Promise<Item[]>} list  the images at the start, in the order in which they shall be seen
  * @property {(files: File[]) => Item[]} add  new images; only called if `takesFiles`
  * @property {(item: Item) => Promise<LoadedItem>} load  called when the image is first shown
- * @property {((root: HTMLElement, state: object, page: object) => void)|null} panel  renders what the source itself asks
- *   of people, such as to accept an image; null if people save files instead
+ * @property {((root: HTMLElement, state: object, page: object) => void)|null} panel  renders what the source itself
+ *   asks of people, such as to accept an image; null if people save files instead
  * @property {object[]} keys  further keys, as those of keyboard.js
  */
 

@@ -36,7 +36,12 @@ export function createStage(canvas, to) {
     queued = true;
     requestAnimationFrame(() => {
       queued = false;
-      drawScene(context, { ...scene, cross, draft, stroke, brushRadius: BRUSH_RADIUS_PX / view.scale }, view, devicePixelRatio);
+      drawScene(
+        context,
+        { ...scene, cross, draft, stroke, brushRadius: BRUSH_RADIUS_PX / view.scale },
+        view,
+        devicePixelRatio,
+      );
     });
   }
 
@@ -88,8 +93,10 @@ export function createStage(canvas, to) {
   function follow(before, now) {
     drag.moved ||= distance(drag.start, now) >= MIN_DRAG_PX;
     if (!drag.moved) return;
-    if (to.tool() === "box" && !drag.pans) draft = boxOf(inImage(toImage(view, drag.start)), inImage(toImage(view, now)));
-    else if (PAINTING_TOOLS.includes(to.tool()) && !drag.pans) stroke = [...(stroke ?? [toImage(view, drag.start)]), toImage(view, now)];
+    if (to.tool() === "box" && !drag.pans)
+      draft = boxOf(inImage(toImage(view, drag.start)), inImage(toImage(view, now)));
+    else if (PAINTING_TOOLS.includes(to.tool()) && !drag.pans)
+      stroke = [...(stroke ?? [toImage(view, drag.start)]), toImage(view, now)];
     else pan(now[0] - before[0], now[1] - before[1]);
     draw();
   }

@@ -1,9 +1,11 @@
 // The whole state of the page as plain data, and the steps between two states as pure functions.
 //
-// An item is one image. Its `history` holds what people can undo: `{objects, deletedIds, relabels}`; `relabels` is the id of
-// the object that the last step gave another label. An object is a detection of
-// `POST /detect` with what a person did to it: `touched`, `painted`, `clicks` ([x, y, label] in pixels of the image),
-// `promptBox` (xyxy in the same pixels), and `levels`, the masks that the last clicks may mean, of which `level` is shown.
+// An item is one image. Its `history` holds what people can undo: `{objects, deletedIds, relabels}`; `relabels` is the
+// id of the object that the last step gave another label. `saved` is what of the history was saved last.
+//
+// An object is a detection of `POST /detect` with what a person did to it: `touched`, `painted`, `clicks`
+// ([x, y, label] in pixels of the image), `promptBox` (xyxy in the same pixels), and `levels`, the masks that the last
+// clicks may mean, of which `level` is shown.
 
 import { record, startHistory } from "./history.js";
 
@@ -36,7 +38,7 @@ export const newItem = ({ id, name }) => ({
   warnings: [],
   explanation: null,
   history: startHistory({ objects: [], deletedIds: [], relabels: null }),
-  savedSteps: 0,
+  saved: null,
 });
 
 /** Return a store of the state: `get`, `update(change)` and `subscribe(listener)`. */
@@ -52,9 +54,13 @@ export function createStore(state) {
   };
 }
 
+/** Return whether a person changed the item since it was saved. */
+export const isUnsaved = ({ history, saved }) => history.past.length > 0 && history.present !== saved;
+
 export const currentItem = (state) => state.items.find((item) => item.id === state.currentId) ?? null;
 export const objectsOf = (item) => item?.history.present.objects ?? [];
-export const selectedObject = (state) => objectsOf(currentItem(state)).find(({ id }) => id === state.selectedId) ?? null;
+export const selectedObject = (state) =>
+  objectsOf(currentItem(state)).find(({ id }) => id === state.selectedId) ?? null;
 
 /** Return the state with one item changed. */
 export const changeItem = (state, id, change) => ({
@@ -94,10 +100,14 @@ export function deleteObject(state, id, objectId) {
 
 /** Return the state with another label for the object. Labels passed by on the way to it are not steps of their own. */
 export function relabelObject(state, id, objectId, label) {
-  const relabelled = (objects) => objects.map((object) => (object.id === objectId ? { ...object, label, touched: true } : object));
+  const relabelled = (objects) =>
+    objects.map((object) => (object.id === objectId ? { ...object, label, touched: true } : object));
   return changeItem(state, id, ({ history }) => {
     const next = { ...history.present, objects: relabelled(history.present.objects), relabels: objectId };
-    return { history: history.present.relabels === objectId ? { ...history, present: next, future: [] } : record(history, next) };
+    return {
+      history:
+        history.present.relabels === objectId ? { ...history, present: next, future: [] } : record(history, next),
+    };
   });
 }
 
@@ -122,7 +132,11 @@ export function takeResult({ history }, result) {
 /** Return the item's changes once nothing is sought any more: what people touched stays. */
 export const withoutFindings = ({ history }) => ({
   ledger: [],
-  history: record(history, { ...history.present, objects: history.present.objects.filter(({ touched }) => touched), relabels: null }),
+  history: record(history, {
+    ...history.present,
+    objects: history.present.objects.filter(({ touched }) => touched),
+    relabels: null,
+  }),
 });
 
 export const objectOfDetection = (detection) => ({

@@ -11,7 +11,12 @@ export function tagsPanel(root, state, actions) {
   const input = root.querySelector("#tag-input") ?? tagInput(actions);
   input.taken = (texts) => actions.setTags(joined(item.tags, texts));
   input.dropLast = () => item.tags.length && actions.setTags(item.tags.slice(0, -1));
-  if (!root.contains(input)) root.replaceChildren(element("h2", { id: "tags-title" }, "What is in the image?"), tagForm(input), element("div", { class: "tag-rows" }));
+  if (!root.contains(input))
+    root.replaceChildren(
+      element("h2", { id: "tags-title" }, "What is in the image?"),
+      tagForm(input),
+      element("div", { class: "tag-rows" }),
+    );
   replaceContent(root.querySelector(".tag-rows"), rows(item, actions), notes(item), buttons(item, state, actions));
 }
 
@@ -33,7 +38,13 @@ function tagForm(input) {
 }
 
 function tagInput() {
-  const input = element("input", { id: "tag-input", list: "label-names", autocomplete: "off", placeholder: "wrench, nut …", enterkeyhint: "done" });
+  const input = element("input", {
+    id: "tag-input",
+    list: "label-names",
+    autocomplete: "off",
+    placeholder: "wrench, nut …",
+    enterkeyhint: "done",
+  });
   input.addEventListener("input", (event) => {
     // A choice from the list of labels comes as one replacement of the text.
     const chosen = event.inputType === "insertReplacementText" || !(event instanceof InputEvent);
@@ -57,19 +68,39 @@ function rows(item, actions) {
 }
 
 function tagRow(tag, row, item, actions) {
-  const { title, words, tone, suggestions } = row ? rowWords(row) : { title: tag, words: item.status === "finding" ? "looking …" : "", tone: "waiting", suggestions: [] };
+  const { title, words, tone, suggestions } = row
+    ? rowWords(row)
+    : { title: tag, words: item.status === "finding" ? "looking …" : "", tone: "waiting", suggestions: [] };
   const without = item.tags.filter((other) => other !== tag);
   return element(
     "li",
     { class: `tag-row ${tone}` },
     element("div", {}, element("strong", {}, title), " ", element("span", { class: "tag-words" }, words)),
-    element("button", { type: "button", class: "small", "data-focus": `untag ${tag}`, "aria-label": `Remove the tag ${tag}`, onclick: () => actions.setTags(without) }, "×"),
+    element(
+      "button",
+      {
+        type: "button",
+        class: "small",
+        "data-focus": `untag ${tag}`,
+        "aria-label": `Remove the tag ${tag}`,
+        onclick: () => actions.setTags(without),
+      },
+      "×",
+    ),
     suggestions.length > 0 &&
       element(
         "div",
         { class: "row suggestions" },
         ...suggestions.map((label) =>
-          element("button", { type: "button", class: "small", onclick: () => actions.setTags(item.tags.map((other) => (other === tag ? label : other))) }, label),
+          element(
+            "button",
+            {
+              type: "button",
+              class: "small",
+              onclick: () => actions.setTags(item.tags.map((other) => (other === tag ? label : other))),
+            },
+            label,
+          ),
         ),
       ),
   );
@@ -84,7 +115,17 @@ function buttons(item, state, actions) {
   return element(
     "div",
     { class: "row" },
-    !item.tags.length && element("button", { type: "button", "data-focus": "propose", onclick: () => actions.find() }, "Let the model propose tags"),
-    many && element("button", { type: "button", "data-focus": "everywhere", onclick: actions.useTagsEverywhere }, `Use these tags on all ${state.items.length} images`),
+    !item.tags.length &&
+      element(
+        "button",
+        { type: "button", "data-focus": "propose", onclick: () => actions.find() },
+        "Let the model propose tags",
+      ),
+    many &&
+      element(
+        "button",
+        { type: "button", "data-focus": "everywhere", onclick: actions.useTagsEverywhere },
+        `Use these tags on all ${state.items.length} images`,
+      ),
   );
 }

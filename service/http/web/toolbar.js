@@ -29,7 +29,13 @@ export function toolbar(root, state, { actions, stage }) {
       "div",
       { class: "group" },
       button("level", "Other mask", "M", "M4 8l8-4 8 4-8 4zM4 13l8 4 8-4", actions.nextLevel, levels < 2),
-      button("masks", state.masksShown ? "Hide masks" : "Show masks", "X", "M3 12s3-6 9-6 9 6 9 6-3 6-9 6-9-6-9-6zM12 10v4", actions.toggleMasks),
+      button(
+        "masks",
+        state.masksShown ? "Hide masks" : "Show masks",
+        "X",
+        "M3 12s3-6 9-6 9 6 9 6-3 6-9 6-9-6-9-6zM12 10v4",
+        actions.toggleMasks,
+      ),
       button("fit", "Whole image", "F", "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5", stage.fit),
     ),
   );
@@ -43,7 +49,11 @@ function toolButton([tool, name, key, path], active, actions) {
 }
 
 function button(focus, name, key, path, onclick, disabled = false) {
-  return element("button", { type: "button", "data-focus": focus, title: `${name} (${key})`, "aria-label": name, onclick, disabled }, icon(path));
+  return element(
+    "button",
+    { type: "button", "data-focus": focus, title: `${name} (${key})`, "aria-label": name, onclick, disabled },
+    icon(path),
+  );
 }
 
 function icon(path) {

@@ -39,7 +39,8 @@ export function hintWords(state) {
 
 const HINTS = {
   select: (selected) => (selected ? "" : "Click an object to select it"),
-  add: (selected, label) => (selected ? "Click what the mask misses, or drag to paint it. Alt leaves out" : `Click a ${label} to add it`),
+  add: (selected, label) =>
+    selected ? "Click what the mask misses, or drag to paint it. Alt leaves out" : `Click a ${label} to add it`,
   remove: (selected) => (selected ? "Click what the mask should leave out, or drag over it" : "Select an object first"),
   box: (selected, label) => (selected ? "Drag a box around the selected object" : `Drag a box around a ${label}`),
 };

@@ -24,7 +24,10 @@ export function createWork(store) {
 
   function showProblem(error) {
     if (!(error instanceof Problem)) console.error(error);
-    const problem = error instanceof Problem ? error : new Problem({ title: "The page has a fault", detail: String(error), code: "page_fault" });
+    const problem =
+      error instanceof Problem
+        ? error
+        : new Problem({ title: "The page has a fault", detail: String(error), code: "page_fault" });
     store.update((state) => ({ ...state, problem }));
   }
 

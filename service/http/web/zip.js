@@ -17,16 +17,43 @@ export function zip(files) {
     const name = encoder.encode(path);
     const shared = [VERSION, UTF8_NAMES, 0, 0, DOS_DATE_1980];
     const sizes = [crc32(content), content.length, content.length];
-    const head = fields([4, 0x04034b50], ...shared.map((value) => [2, value]), ...sizes.map((value) => [4, value]), [2, name.length], [2, 0]);
+    const head = fields(
+      [4, 0x04034b50],
+      ...shared.map((value) => [2, value]),
+      ...sizes.map((value) => [4, value]),
+      [2, name.length],
+      [2, 0],
+    );
     directory.push(
-      fields([4, 0x02014b50], [2, VERSION], ...shared.map((value) => [2, value]), ...sizes.map((value) => [4, value]), [2, name.length], [2, 0], [2, 0], [2, 0], [2, 0], [4, 0], [4, offset]),
+      fields(
+        [4, 0x02014b50],
+        [2, VERSION],
+        ...shared.map((value) => [2, value]),
+        ...sizes.map((value) => [4, value]),
+        [2, name.length],
+        [2, 0],
+        [2, 0],
+        [2, 0],
+        [2, 0],
+        [4, 0],
+        [4, offset],
+      ),
       name,
     );
     parts.push(head, name, content);
     offset += head.length + name.length + content.length;
   }
   const directoryBytes = directory.reduce((sum, part) => sum + part.length, 0);
-  const end = fields([4, 0x06054b50], [2, 0], [2, 0], [2, files.length], [2, files.length], [4, directoryBytes], [4, offset], [2, 0]);
+  const end = fields(
+    [4, 0x06054b50],
+    [2, 0],
+    [2, 0],
+    [2, files.length],
+    [2, files.length],
+    [4, directoryBytes],
+    [4, offset],
+    [2, 0],
+  );
   return new Blob([...parts, ...directory, end], { type: "application/zip" });
 }
 
