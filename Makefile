@@ -157,5 +157,5 @@ $(TOOLS)/.installed: tests/support/tools-requirements.txt $(VENV)/.all
 $(LABEL_STUDIO)/.installed: tests/support/label-studio-requirements.txt $(VENV)/.python
 	@echo "Installing Label Studio for the tests into $(LABEL_STUDIO) ..." >&2
 	@$(BIN)/python -m venv --clear $(LABEL_STUDIO)
-	@$(LABEL_STUDIO)/bin/python -m pip install -qq --disable-pip-version-check -r $<
+	@$(LABEL_STUDIO)/bin/python -m pip install -qq --no-compile --disable-pip-version-check -r $<
 	@touch $@

@@ -12,9 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from models.bundle import Bundle
 from models.masks import decode_rle, encode_rle
+from service.app import create_app
+from tests.support.image_host import ImageHost
 from tests.support.label_studio import TOKEN, LabelStudio, decode_brushes, label_studio
-from tests.support.label_studio_project import PLACES, SAMPLES, Json, Project, predicted_project
+from tests.support.label_studio_project import PLACES, SAMPLES, Json, Project, predicted_project, wait_until_ready
+from tests.support.live_server import live_server
+from tests.support.service_parts import TWO_BOLTS_AND_A_NUT, tiny_settings
+from tests.support.tiny_bundle import encoded
 from weaksam.formats.convert import convert
 from weaksam.formats.polygons import mask_iou, polygons_to_mask
 from weaksam.labelling.worklist import worklist_from_table
@@ -191,3 +197,31 @@ def test_an_export_holds_the_tags_of_a_folder(project: Project, tmp_path: Path, 
     worklist = worklist_from_table(SAMPLES, tmp_path / "export.json")
     image = project.files["annotation"].name
     assert worklist.tags == {image: tuple(project.tags["annotation"])}
+
+
+@pytest.mark.parametrize("presign", [True, False], ids=["redirected", "passed on"])
+def test_an_image_in_a_cloud_storage_comes_through_label_studio(
+    studio: LabelStudio, tiny_bundle: Bundle, tmp_path: Path, presign: bool
+) -> None:
+    config = """<View><Image name="image" value="$image"/><RectangleLabels name="box" toName="image">
+    <Label value="rivet"/></RectangleLabels></View>"""
+    (tmp_path / "token").write_text(TOKEN)
+    with live_server(ImageHost(encoded(TWO_BOLTS_AND_A_NUT)).app()) as bucket_url:
+        settings = tiny_settings(
+            tiny_bundle.folder,
+            label_studio_url=studio.url,
+            label_studio_token_file=tmp_path / "token",
+            image_hosts=bucket_url.removeprefix("http://") if presign else "",
+        )
+        with live_server(create_app(settings)) as url:
+            wait_until_ready(url)
+            number = studio.post("/api/projects", {"title": "Cloud", "label_config": config})["id"]
+            storage = {"bucket": "bucket", "aws_access_key_id": "key", "aws_secret_access_key": "secret"}
+            options = {"project": number, "s3_endpoint": bucket_url, "region_name": "us-east-1", "presign": presign}
+            studio.post("/api/storages/s3", storage | options)
+            studio.post(f"/api/projects/{number}/import", [{"image": "s3://bucket/image.png", "tags": "rivet"}])
+            studio.post("/api/ml", {"project": number, "url": f"{url}/labelstudio", "title": "tiny"})
+            studio.retrieve_predictions(number)
+    [task] = studio.get(f"/api/tasks?project={number}&fields=all")["tasks"]
+    [prediction] = studio.predictions(task["id"])
+    assert [region["value"]["rectanglelabels"] for region in prediction["result"]] == [["rivet"], ["rivet"]]

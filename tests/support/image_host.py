@@ -17,7 +17,7 @@ class ImageHost:
     """What the host serves and has seen.
 
     Attributes:
-        image: bytes at `/data/upload/image.png`.
+        image: bytes at `/data/upload/image.png` and `/bucket/image.png`.
         token: the `Authorization` that the image needs; None lets everyone in.
         seen: path and `Authorization` of each request.
     """
@@ -35,6 +35,9 @@ class ImageHost:
             "/large": self._large,
             "/to": self._redirect,
             "/text": self._text,
+            # As far as Label Studio goes, a bucket of S3.
+            "/bucket": self._text,
+            "/bucket/image.png": self._image,
         }
         return Starlette(routes=[Route(path, respond) for path, respond in paths.items()])
 

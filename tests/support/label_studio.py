@@ -33,7 +33,6 @@ VARIABLES = {
     "COLLECT_ANALYTICS": "false",
     # Our service is on this machine.
     "ML_BLOCK_LOCAL_IP": "false",
-    "SSRF_PROTECTION_ENABLED": "false",
 }
 DECODE = """
 import json, sys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ def predicted_project(studio: LabelStudio, folder: Path, config: str = CONFIG) -
         live_server(create_app(settings)) as url,
         httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=120) as service,
     ):
-        wait_until_ready(service)
+        wait_until_ready(url)
         made = make_project(studio, config)
         backend = studio.post("/api/ml", connection(made["id"], f"{url}/labelstudio", key))["id"]
         studio.retrieve_predictions(made["id"])
@@ -111,9 +112,10 @@ def connection(project: int, url: str, key: str) -> Json:
     }
 
 
-def wait_until_ready(service: httpx.Client) -> None:
-    while service.get("/readyz").status_code != 200:
-        pass
+def wait_until_ready(url: str) -> None:
+    """Return as soon as the service at an address has passed its warm-up."""
+    while httpx.get(f"{url}/readyz").status_code != 200:
+        time.sleep(0.05)
 
 
 def make_project(studio: LabelStudio, config: str) -> Json:
