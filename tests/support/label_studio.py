@@ -19,7 +19,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 VENV = REPOSITORY / ".venv-labelstudio"
-START_TIMEOUT_S = 300
+START_TIMEOUT_S = 600
 TOKEN = "0123456789012345678901234567890123456789"
 EMAIL, PASSWORD = "labeller@example.com", "only-for-the-tests"
 VARIABLES = {
