@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from models.bundle import Bundle
 from models.labels import LabelSet
 from models.masks import decode_rle
-from tests.support.tiny_bundle import LABELS, encoded, picture
+from tests.support.tiny_bundle import LABELS, encoded, picture, write_tiny_bundle
 from training.data.dataset_writer import write_tags_csv
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage, TrueObject
@@ -81,6 +81,22 @@ def test_modes_keep_what_they_say(images: list[TaggedImage], tiny_bundle: Bundle
     assert bolts_and_wrenches(ADAPTIVE) == (2, 1)
     # calibrated at 0.8 in the tiny bundle: what is not there has no box
     assert bolts_and_wrenches(PseudoLabelConfig(mode="threshold")) == (2, 0)
+
+
+def test_in_a_second_round_the_retrained_detector_teaches_and_the_weak_one_what_it_missed(
+    images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    write_tiny_bundle(folder, detector=True)
+    second_round = replace(ADAPTIVE, teacher="detector")
+    found = boxes_of(make_pseudo_labels(second_round, folder, images, LABELS, tmp_path / "out"))
+    # It draws one box around all ink of a colour, and has never learnt blue.
+    assert found["bolts.png", "red-bolt"] == [xywh((FIRST[0], FIRST[1], SECOND[2], SECOND[3]))]
+    assert found["nut.png", "green-nut"] == [xywh(NUT)]
+    assert len(found["nut.png", "blue-wrench"]) == 1
+    with pytest.raises(ValueError, match="teacher: .* has no detector: take the bundle of a finished training"):
+        make_pseudo_labels(second_round, tiny_bundle.folder, images, LABELS, tmp_path / "other")
 
 
 def test_the_data_set_has_the_category_ids_of_the_file_it_will_be_scored_with(

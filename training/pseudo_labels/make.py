@@ -53,7 +53,7 @@ def make_pseudo_labels(
     _require_known_tags(images, labels, bundle)
     ids = category_ids(labels, config.categories)
     prepare_run(config, out_dir)
-    store = DetectionStore(bundle, store_dir or out_dir / "store")
+    store = DetectionStore(bundle, store_dir or out_dir / "store", config.teacher)
     detected = detect_images(images, store)
     config = with_min_score(config, detected)
     labelled_images = label_images(config, bundle, images, labels, store)
@@ -76,7 +76,7 @@ def make_pseudo_labels_together(
     store_dir = store_dir or out_dir / "store"
     if rank_count() > 1:
         bundle = load_bundle(bundle_dir)
-        store, sampled = DetectionStore(bundle, store_dir), images[:: config.subsample]
+        store, sampled = DetectionStore(bundle, store_dir, config.teacher), images[:: config.subsample]
         detect_images(my_share(sampled), store)
         wait_for_ranks()
         settled = with_min_score(config, detect_images(sampled, store))

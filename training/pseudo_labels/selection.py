@@ -16,7 +16,7 @@ from training.data.tagged import TaggedImage
 from training.pseudo_labels.dataset import PseudoLabelledImage, PseudoObject
 from training.pseudo_labels.masks import PseudoMask
 from training.pseudo_labels.rules import adaptive_rule, threshold_rule, top1_rule
-from training.pseudo_labels.store import Detected
+from training.pseudo_labels.store import Detected, Teacher
 from weaksam.errors import UserError
 
 
@@ -35,6 +35,8 @@ class PseudoLabelConfig:
             then brings as many others as one whose best box is sure.
         min_score: of ``threshold``; None takes the bundle's thresholds per class, calibrated on tags. Of ``adaptive``:
             a fixed score in place of ``further_quantile``.
+        teacher: whose boxes they are: ``wsod``, the weak detector's; or ``detector``, the retrained one's for a second
+            round of teaching, and the weak one's for tags of which that finds nothing.
         masks: draw each box's mask with the bundle's segmenter.
         image_files: ``link`` the images into the data set, or ``copy`` them, so that it can be moved elsewhere.
         subsample: label every n-th image; neighbouring frames of one video look alike.
@@ -47,6 +49,7 @@ class PseudoLabelConfig:
     contained_share: float = 0.85
     further_quantile: float = 0.0
     min_score: float | None = None
+    teacher: Teacher = "wsod"
     masks: bool = False
     image_files: Literal["link", "copy"] = "link"
     subsample: int = 1
@@ -77,11 +80,12 @@ def label_image(
 ) -> PseudoLabelledImage:
     """Return an image's pseudo ground truth, by tag in the order of the data set's labels."""
     objects: list[PseudoObject] = []
+    thresholds = bundle.thresholds.score if config.teacher == "wsod" else bundle.thresholds.detector
     pairs = {(labels.index(tag), bundle.labels.index(tag)) for tag in image.tags}
     for label, class_index in sorted((ours, its) for ours, its in pairs if ours is not None and its is not None):
         rows = np.flatnonzero(detected.labels == class_index)
         boxes_xyxy, scores = detected.boxes_xyxy[rows], detected.scores[rows]
-        for row in _select(config, boxes_xyxy, scores, bundle.thresholds.score[class_index]):
+        for row in _select(config, boxes_xyxy, scores, thresholds[class_index]):
             x0, y0, x1, y1 = boxes_xyxy[row].tolist()
             objects.append(PseudoObject(label, (x0, y0, x1, y1), float(scores[row])))
     return PseudoLabelledImage(image, tuple(objects))

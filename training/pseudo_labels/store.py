@@ -9,29 +9,34 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from models.bundle import Bundle
+from models.bundle import DETECTOR, Bundle
+from models.detections import Detections
 from models.letterbox import Letterbox
-from models.postprocess import select_detections
+from models.postprocess import detector_detections, select_detections
 from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner
 from training.pseudo_labels.masks import PseudoMask, draw_masks
 from training.runs.image_digests import image_key
+from weaksam.errors import UserError
 from weaksam.files.atomic import replacing_bytes, write_text
 
 Float32 = npt.NDArray[np.float32]
+Teacher = Literal["wsod", "detector"]
 MIN_SIDE_PX = 1.0
 
 
 @dataclass(frozen=True)
 class Detected:
-    """All detections of the tagged classes, best first, before any threshold.
+    """All detections of the tagged classes, best of each class first, before any threshold.
 
     Attributes:
         boxes_xyxy: [N,4] in pixels of the image, sides of at least one pixel.
@@ -44,10 +49,46 @@ class Detected:
     labels: npt.NDArray[np.int64]
 
 
-def detect_tagged(runner: GraphRunner, image: TaggedImage) -> Detected:
-    """Return what the bundle's detector finds for an image's tags, as the service would without a lowest score."""
+def detect_tagged(runner: GraphRunner, image: TaggedImage, teacher: Teacher = "wsod") -> Detected:
+    """Return what the bundle finds for an image's tags, as the service would without a lowest score.
+
+    With the retrained detector as teacher, the weak one is asked for the tags of which that finds nothing.
+    """
+    labels = runner.bundle.labels
+    tagged = sorted({index for tag in image.tags if (index := labels.index(tag)) is not None})
+    if teacher == "wsod":
+        return _detect_weakly(runner, image, tagged)
+    found = _detect_retrained(runner, image, tagged)
+    missed = [label for label in tagged if label not in found.labels]
+    if not missed:
+        return found
+    weakly = _detect_weakly(runner, image, missed)
+    return Detected(
+        np.concatenate([found.boxes_xyxy, weakly.boxes_xyxy]),
+        np.concatenate([found.scores, weakly.scores]),
+        np.concatenate([found.labels, weakly.labels]),
+    )
+
+
+def _detect_retrained(runner: GraphRunner, image: TaggedImage, tagged: Sequence[int]) -> Detected:
+    letterbox, square = runner.letterboxed(image, DETECTOR)
+    allowed = np.zeros(len(runner.bundle.labels), np.float32)
+    allowed[list(tagged)] = 1
+    boxes_xyxy, labels, scores = runner.run(
+        DETECTOR, {"image": square, "allowed": allowed}, ("boxes", "labels", "scores")
+    )
+    found = detector_detections(boxes_xyxy, scores, labels.astype(np.int64), letterbox.valid_hw)
+    return _drawn(letterbox.boxes_to_image(found.boxes_xyxy), found)
+
+
+def _drawn(boxes_xyxy: Float32, found: Detections) -> Detected:
+    """Return detections with boxes in pixels of the image, without those under a pixel."""
+    drawn = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2] >= MIN_SIDE_PX).all(axis=1)
+    return Detected(boxes_xyxy[drawn], found.scores[drawn], found.labels[drawn])
+
+
+def _detect_weakly(runner: GraphRunner, image: TaggedImage, tagged: Sequence[int]) -> Detected:
     bundle = runner.bundle
-    tagged = sorted({index for tag in image.tags if (index := bundle.labels.index(tag)) is not None})
     proposals = runner.propose(image, tagged)[0].proposals
     if not len(proposals):
         return Detected(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
@@ -68,23 +109,28 @@ def detect_tagged(runner: GraphRunner, image: TaggedImage) -> Detected:
         letterbox.valid_hw,
         bundle.post,
     )
-    boxes_xyxy = letterbox.boxes_to_image(found.boxes_xyxy)
-    drawn = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2] >= MIN_SIDE_PX).all(axis=1)
-    return Detected(boxes_xyxy[drawn], found.scores[drawn], found.labels[drawn])
+    return _drawn(letterbox.boxes_to_image(found.boxes_xyxy), found)
 
 
 class DetectionStore:
-    """Detections and masks of images, computed once and kept in ``folder``."""
+    """Detections and masks of images, computed once and kept in ``folder``.
 
-    def __init__(self, bundle: Bundle, folder: Path) -> None:
+    Raises:
+        UserError: the teacher is not in the bundle.
+    """
+
+    def __init__(self, bundle: Bundle, folder: Path, teacher: Teacher = "wsod") -> None:
+        if teacher not in bundle.graphs:
+            raise UserError(f"teacher: {bundle.folder} has no {teacher}: take the bundle of a finished training")
         self._bundle = bundle
-        self._folder = folder / bundle.inference_digest[:16]
+        self._teacher = teacher
+        self._folder = folder / (bundle.inference_digest[:16] + ("" if teacher == "wsod" else f"-{teacher}"))
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def detected(self, image: TaggedImage) -> Detected:
         path = self._path(image, ".npz")
         if not path.exists():
-            found = detect_tagged(self._runner, image)
+            found = detect_tagged(self._runner, image, self._teacher)
             with replacing_bytes(path) as file:
                 np.savez(file, **vars(found))
         with np.load(path, allow_pickle=False) as stored:
