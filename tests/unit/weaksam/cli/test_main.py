@@ -33,7 +33,7 @@ command_line.main()
 
 def run(repository_dir: Path, *arguments: str, code: str | None = None) -> subprocess.CompletedProcess[str]:
     start = ["-m", "weaksam"] if code is None else ["-c", code]
-    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+    environment = {**os.environ, "COLUMNS": "160", "NO_COLOR": "1"}
     command = [sys.executable, *start, *arguments]
     return subprocess.run(
         command, cwd=repository_dir, env=environment, capture_output=True, text=True, check=False, timeout=120
