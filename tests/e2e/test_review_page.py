@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
 
 from service.app import create_app
 from service.settings import load_settings
+from tests.support.browser import chromium, labelling_page
 from tests.support.live_server import live_server
 from tests.support.review_server import review_server
 from training.data.formats.coco import read_coco
@@ -20,26 +22,10 @@ from training.scenes.generate import generate_scenes
 from weaksam.labelling.outputs import Outcome, write_files
 from weaksam.schemas import DetectResult
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 SCENES, KILLED_AT = 30, 15
 DELETED_AT, CLICKED_AT = 5, 20
 SIZE_HW = (120, 160)
 BUNDLE = {"name": "truth", "version": "1", "digest": "d" * 64}
-
-
-@pytest.fixture(scope="module")
-def page() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        try:
-            browser = started.chromium.launch(
-                executable_path=next(iter(Path("/usr/bin").glob("chromium")), None), args=["--no-sandbox"]
-            )
-        except playwright.Error as error:
-            pytest.skip(f"Chromium is not installed: {error.message.splitlines()[0]}")
-        page = browser.new_page(viewport={"width": 1200, "height": 760})
-        page.set_default_timeout(60_000)
-        yield page
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -80,25 +66,25 @@ def true_result(image: Any) -> DetectResult:
     )
 
 
-def shown_name(page: Any) -> str:
+def shown_name(page: Page) -> str:
     name: str = page.locator('#images [aria-current="true"] .image-name').inner_text()
     return name.partition(". ")[2]
 
 
-def wait_until_reviewed(page: Any, count: int) -> None:
+def wait_until_reviewed(page: Page, count: int) -> None:
     words = f"All {SCENES} images are reviewed" if count == SCENES else f"{count} of {SCENES} reviewed"
     page.locator("#review .quiet", has_text=words).wait_for()
     if count < SCENES:
         page.locator('[data-decision="accepted"][aria-pressed="false"]').wait_for()
 
 
-def delete_first_object(page: Any) -> None:
+def delete_first_object(page: Page) -> None:
     page.keyboard.press("j")
     page.keyboard.press("Delete")
     page.locator("#live", has_text="deleted").wait_for(state="attached")
 
 
-def click_in_the_middle(page: Any) -> None:
+def click_in_the_middle(page: Page) -> None:
     """Correct the mask of the first object by a click, made by keyboard."""
     page.keyboard.press("j")
     page.keyboard.press("a")
@@ -117,7 +103,7 @@ def annotations_of(path: Path) -> dict[str, list[Any]]:
     return found
 
 
-def test_thirty_scenes_are_reviewed_by_keyboard_across_a_kill(page: Any, folder: Path) -> None:
+def test_thirty_scenes_are_reviewed_by_keyboard_across_a_kill(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     settings = load_settings()
@@ -125,7 +111,9 @@ def test_thirty_scenes_are_reviewed_by_keyboard_across_a_kill(page: Any, folder:
     with ExitStack() as stack:
         service = stack.enter_context(live_server(create_app(settings)))
         first = stack.enter_context(review_server(folder, "--port", port, "--server", service))
-        page.goto(first.url)
+        page = stack.enter_context(labelling_page(stack.enter_context(chromium()), first.url)).page
+        wait_until_reviewed(page, 0)
+        assert [row["id"] for row in Axe().run(page).response["violations"]] == []
         for count in range(SCENES):
             wait_until_reviewed(page, count)
             seen.append(shown_name(page))
@@ -144,8 +132,8 @@ def test_thirty_scenes_are_reviewed_by_keyboard_across_a_kill(page: Any, folder:
             else:
                 page.keyboard.press("1")
         wait_until_reviewed(page, SCENES)
+        assert page.locator('[data-focus="everywhere"]').count() == 0, "it would change images that nobody looks at"
 
-    assert page.locator('[data-focus="everywhere"]').count() == 0, "it would change images that nobody looks at"
     assert len(set(seen)) == SCENES
     document = json.loads((folder / "reviewed/annotations/instances_train.json").read_text(encoding="utf-8"))
     states = {row["file_name"]: row["review_state"] for row in document["images"]}
