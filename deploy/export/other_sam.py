@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from deploy.export.bundle import export_bundle
@@ -11,7 +12,9 @@ from models.bundle import Bundle
 from models.settings import BundleConfig
 
 
-def export_with_sam(bundle: Bundle, sam: SamSource, out_dir: Path, name: str, version: str) -> None:
+def export_with_sam(
+    bundle: Bundle, sam: SamSource, out_dir: Path, name: str, version: str, budget_ms: float | None = None
+) -> None:
     """Write the bundle's classes, detectors and thresholds with another segmenter.
 
     Args:
@@ -19,11 +22,15 @@ def export_with_sam(bundle: Bundle, sam: SamSource, out_dir: Path, name: str, ve
         sam: as `open_sam` gives it.
         out_dir: folder of the new bundle.
         name, version: of the new bundle.
+        budget_ms: time for the prompts of an image; None keeps the bundle's.
     """
+    prompts = prompts_for(sam, bundle.prompts, bundle.side_px)
+    if budget_ms is not None:
+        prompts = replace(prompts, budget_ms=budget_ms)
     config = BundleConfig(
         name=name,
         version=version,
-        prompts=prompts_for(sam, bundle.prompts, bundle.side_px),
+        prompts=prompts,
         post=bundle.post,
         licences=dict(bundle.provenance.get("licences", {})),
     )

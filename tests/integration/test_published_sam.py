@@ -89,7 +89,10 @@ def test_it_is_served_and_its_finer_maps_are_cached(bundle: Bundle) -> None:
     form = {"tags": "Bolt,Nut", "min_score": "0"}
     with live_server(create_app(tiny_settings(bundle.folder))) as url, httpx.Client(base_url=url, timeout=60) as client:
         results = [client.post("/detect", files={"image": ("x.png", picture)}, data=form).json() for _ in range(2)]
+        box = {"box": [20, 10, 90, 70], "image_sha256": results[0]["image"]["sha256"]}
+        masks = client.post("/segment", json=box).raise_for_status().json()["masks"]
         metrics = client.get("/metrics").text
+    assert len(masks) == 3
     assert 'weaksam_encodes_total{model="sam_encoder"} 2.0' in metrics  # the warm-up's and one for both requests
     assert results[0]["detections"]
     assert results[0]["detections"] == results[1]["detections"]

@@ -67,12 +67,14 @@ def test_a_name_is_pulled_from_the_mirror_and_its_bundle_calibrated(mirror: Path
         (tmp_path / "data" / f"{name}.png").write_bytes(encoded(red))
     (tmp_path / "data" / "tags.csv").write_text("file,tags\n" + "".join(f"{name}.png,red-bolt\n" for name in "abcd"))
     options = ["--bundle", small.folder, "--out", tmp_path / "new", "--side-px", SIDE_PX, "--data", tmp_path / "data"]
+    options += ["--budget-ms", "60000"]
     ended = CliRunner().invoke(bundle_app, ["with-sam", "sam2.1-tiny", *map(str, options)], catch_exceptions=False)
     assert ended.exit_code == 0, ended.output
     assert "`weaksam train own.toml --set sam=sam2.1-tiny` trains it anew" in ended.output
     assert {path.name for path in Path("weights").iterdir()} == {"sam2.1_hiera_tiny.pt", "sam2.1_hiera_tiny.pt.sha256"}
     made = load_bundle(tmp_path / "new")
     assert made.provenance["runs"]["sam"]["kind"] == "sam2-tiny"
+    assert made.prompts.budget_ms == 60000
     assert made.thresholds.classifier == small.thresholds.classifier
     assert made.thresholds.score != small.thresholds.score
     found = detect_once(made.folder, red, ["red-bolt"], min_score=0)

@@ -73,6 +73,9 @@ def with_sam(
         int | None,
         typer.Option(help="Side of the segmenter's input, if weights allow others.", show_default="as published"),
     ] = None,
+    budget_ms: Annotated[
+        float | None, typer.Option(help="Time for the prompts of an image.", show_default="the bundle's")
+    ] = None,
     data: Annotated[
         list[Path] | None, typer.Option(help="Folder of tagged images to pick score thresholds on; repeatable.")
     ] = None,
@@ -85,7 +88,8 @@ def with_sam(
     classes = load_bundle(bundle)
     images = _open_images(data, split) if data else ()
     with writing_into(out):
-        export_with_sam(classes, open_sam(sam, side_px), out, name or classes.name, version or classes.version)
+        segmenter = open_sam(sam, side_px)
+        export_with_sam(classes, segmenter, out, name or classes.name, version or classes.version, budget_ms)
         if images:
             _recalibrate(out, images)
     thresholds = "its score thresholds fit the new ones" if data else "--data picks its score thresholds anew"

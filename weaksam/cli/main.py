@@ -48,7 +48,7 @@ SUB_COMMANDS = {
         "weaksam.cli.labelling.review", "review", "Check a labelling run in the browser, worst images first."
     ),
     "keys": SubCommand("weaksam.cli.keys", "keys_app", "Make, list and remove the API keys of a service."),
-    "bundle": SubCommand("weaksam.cli.bundle", "bundle_app", "Show or check a bundle of exported models."),
+    "bundle": SubCommand("weaksam.cli.bundle", "bundle_app", "Show or check a bundle, give it another segmenter."),
     "train": SubCommand("weaksam.cli.train", "train_app", "Train from tagged images, the whole path or a stage."),
     "evaluate": SubCommand("weaksam.cli.evaluation.evaluate", "evaluate", "Measure a bundle on annotated images."),
     "evaluate-proposals": SubCommand(
@@ -58,7 +58,7 @@ SUB_COMMANDS = {
         "weaksam.cli.evaluation.evaluate_losses", "evaluate_losses", "Say at which stage a bundle loses objects."
     ),
     "data": SubCommand("weaksam.cli.data", "data_app", "Check data sets, draw scenes, make mosaics."),
-    "weights": SubCommand("weaksam.cli.weights", "weights_app", "List published weights, download them."),
+    "weights": SubCommand("weaksam.cli.weights", "weights_app", "List, download and measure published weights."),
     "export": SubCommand("weaksam.cli.export", "export_command", "Turn trained stages into a bundle."),
     "triton": SubCommand("weaksam.cli.triton", "triton_command", "Write a bundle as a Triton model repository."),
 }
