@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from deploy.weights.download import ATTEMPTS, address_in, pull_weights
 from deploy.weights.published import WEIGHTS, WeightsError, WeightsFile, find_weights
@@ -16,6 +17,7 @@ from models.nets.published_sam.open_published import MOBILE_SAM
 from models.nets.published_sam.sam2 import TRUNKS
 from models.nets.published_sam.vit import OFFICIAL_SIZES
 from tests.support.file_server import CONTENT, CUT_AFTER, FileServer, serving
+from weaksam.cli.weights import weights_app
 from weaksam.errors import UserError
 
 
@@ -240,3 +242,20 @@ def test_a_mirror_may_be_a_folder(weights: WeightsFile, server: FileServer, tmp_
     assert server.ranges == []
     with pytest.raises(WeightsError, match=r"absent/net\.pth cannot be read \(No such file or directory\)"):
         pull_weights(weights, tmp_path / "other", url=address_in(str(tmp_path / "absent"), weights))
+
+
+def test_the_commands_list_pull_and_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror" / "sam2.1_hiera_tiny.pt").write_bytes(CONTENT)
+    monkeypatch.setenv("WEAKSAM_WEIGHTS_URL", str(tmp_path / "mirror"))
+    monkeypatch.setenv("COLUMNS", "400")
+    pulled = CliRunner().invoke(weights_app, ["pull", "sam2.1-tiny", "--out", str(tmp_path / "here")])
+    assert (pulled.exit_code, (tmp_path / "here" / "sam2.1_hiera_tiny.pt").read_bytes()) == (0, CONTENT)
+    listed = CliRunner().invoke(weights_app, ["list", "--out", str(tmp_path / "here")]).output
+    rows = {line.split("│")[1].strip(): line for line in listed.splitlines() if "https://" in line}
+    assert list(rows) == [weights.name for weights in WEIGHTS]
+    assert [name for name, line in rows.items() if line.rstrip("│ ").endswith("yes")] == ["sam2.1-tiny"]
+    assert "git blob abd54d22bbd22ba3e53cf59a307e59e0f3701be6" in rows["edgetam"]
+    measured = CliRunner().invoke(weights_app, ["bench", "edgetam", "--side-px", "64"], catch_exceptions=False)
+    for key in ("encode_s", "64_prompts_s", "peak_memory_gb"):
+        assert re.search(rf"{key} +│ +[\d.]+", measured.output), measured.output
