@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,7 +26,8 @@ from weaksam.review.schemas import ClaimRequest, Decision, Progress, ReviewEntry
 
 WRITE_EVERY_S = 10.0
 FORWARDED = (("GET", "/labels"), ("POST", "/detect"), ("POST", "/segment"))
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost")
+logger = logging.getLogger("weaksam")
 Next = Callable[[Request], Awaitable[Response]]
 
 
@@ -42,6 +45,7 @@ class Review:
     out: Path
     latest: dict[int, Decided] = field(init=False)
     _unwritten: bool = True
+    _writing: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.latest = self.journal.latest()
@@ -94,10 +98,11 @@ class Review:
         return ReviewEntry(**self.entry(image_id))
 
     def write(self) -> None:
-        """Write the reviewed data set, if there is anything new."""
-        if self._unwritten:
-            self._unwritten = False
-            write_reviewed(self.run, dict(self.latest), self.out)
+        """Write the reviewed data set, if there is anything new; raise OSError if the disk does not take it."""
+        with self._writing:
+            if self._unwritten:
+                self._unwritten = False  # before the decisions are copied: a later one sets it again
+                write_reviewed(self.run, dict(self.latest), self.out)
 
 
 def create_review_app(
@@ -114,7 +119,6 @@ def create_review_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        review.write()
         writer = asyncio.create_task(_write_now_and_then(review))
         yield
         writer.cancel()
@@ -178,5 +182,8 @@ async def _write_now_and_then(review: Review) -> None:
     while True:
         await asyncio.sleep(pause_s)
         started_s = time.monotonic()
-        await asyncio.to_thread(review.write)
+        try:
+            await asyncio.to_thread(review.write)
+        except OSError as error:
+            logger.warning("the reviewed data set is not written (%s): the decisions are in the journal", error)
         pause_s = max(WRITE_EVERY_S, 10 * (time.monotonic() - started_s))

@@ -6,6 +6,7 @@ ReviewError
 ├── ConflictingDecision 409: someone else has decided meanwhile
 ├── InvalidDecision     422: the decision contradicts itself
 ├── BodyTooLarge        413: more than the service would take
+├── NotStored           507: the disk does not take the decision
 └── ServiceUnreachable  502: the service behind --server does not respond
 """
 
@@ -57,7 +58,14 @@ class InvalidDecision(ReviewError):
     """The decision cannot be stored."""
 
     status, code, title = HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_decision", "This decision cannot be stored"
-    remedy = "Send what the reference at /docs describes."
+    remedy = "Send all objects with `corrected`, and none with another state."
+
+
+class NotStored(ReviewError):
+    """The journal cannot be written."""
+
+    status, code, title = HTTPStatus.INSUFFICIENT_STORAGE, "not_stored", "The decision is not stored"
+    remedy = "Make room on the disk of --out, then decide again."
 
 
 class BodyTooLarge(ReviewError):

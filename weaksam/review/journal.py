@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from weaksam.errors import UserError
-from weaksam.review.errors import ConflictingDecision
+from weaksam.review.errors import ConflictingDecision, NotStored
 from weaksam.review.schemas import Decision, DecisionState, ReviewObject
 
 CLAIM_S = 600.0
@@ -86,15 +86,19 @@ class ReviewJournal:
 
         Raises:
             ConflictingDecision: it was made on another version than the image has.
+            NotStored: the disk is full, for example.
         """
         objects = None if decision.objects is None else _OBJECTS.dump_json(decision.objects).decode()
         row = (image_id, decision.version + 1, decision.state, objects, decision.reviewer, self._now())
-        with self._lock, self._database:
-            before = self._latest_of(image_id)
-            if decision.version != (before.version if before else 0):
-                raise _conflict(before)
-            self._database.execute("insert into decisions values (?, ?, ?, ?, ?, ?)", row)
-            self._database.execute("delete from claims where image_id = ?", (image_id,))
+        try:
+            with self._lock, self._database:
+                before = self._latest_of(image_id)
+                if decision.version != (before.version if before else 0):
+                    raise _conflict(before)
+                self._database.execute("insert into decisions values (?, ?, ?, ?, ?, ?)", row)
+                self._database.execute("delete from claims where image_id = ?", (image_id,))
+        except sqlite3.OperationalError as error:
+            raise NotStored(f"the journal cannot be written: {error}") from error
         return Decided(decision.version + 1, decision.state, decision.objects, decision.reviewer)
 
     def claim(self, image_ids: Iterable[int], reviewer: str, count: int) -> list[int]:

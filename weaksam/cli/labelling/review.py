@@ -46,6 +46,7 @@ def review(
     forwarder = Forwarder(server, read_api_key(api_key_file))
     with writing_into(folder), listen(host, port) as listener:
         review = Review(run, ReviewJournal(folder / JOURNAL, run.sha256), folder)
+        review.write()
         app = create_review_app(review, forwarder, _add_page, loopback_only=host in LOOPBACK)
         name = host if host in LOOPBACK else socket.gethostname()
         state = review.progress()
