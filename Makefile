@@ -120,7 +120,7 @@ $(VENV)/.serve: $(VENV)/.python pyproject.toml constraints.txt
 
 $(VENV)/.all: $(VENV)/.python pyproject.toml constraints.txt
 	@echo "Installing everything into $(VENV): about two minutes and 6 GB ..." >&2
-	@$(INSTALL) -e '.[cpu,triton,otel,cvat,train,dev,docs]'
+	@$(INSTALL) -e '.[cpu,triton,otel,cloud,cvat,train,dev,docs]'
 	@touch $(VENV)/.serve $@
 
 # Its Python backend needs numpy 1, for which there are no wheels beyond Python 3.12.

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from weaksam.errors import UserError
+from weaksam.files.image_source import as_os_errors
 from weaksam.formats.polygons import Mask, Ring, join_rings, mask_iou, mask_to_polygons, polygons_to_mask
 
 Shares = npt.NDArray[np.float64]
@@ -125,7 +126,8 @@ def read_labelled(folder: Path) -> LabelledSet:
     """
     path = folder / DATASET
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        with as_os_errors():
+            document = json.loads(path.read_text(encoding="utf-8"))
         return _from_coco(document)
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist: name a folder that `weaksam label` wrote") from error

@@ -21,6 +21,8 @@ JOURNAL_VERSION = 2
 RESULT_KEY = "answer"  # as in the journals of earlier releases, which can go on
 SYNC_EVERY_ENTRIES = 32
 SYNC_EVERY_S = 1.0
+# S3, Google Cloud Storage and HTTP; the last one is for HTTP servers without an ETag.
+ETAGS = ("ETag", "etag", "Last-Modified")
 
 
 class JournalError(UserError):
@@ -46,17 +48,21 @@ class RunIdentity:
 
 @dataclass(frozen=True)
 class Stamp:
-    """What a result was for: if any of it has changed, the image is sent again."""
+    """What a result was for: if any of it has changed, the image is sent again. Files on a disk have no `etag`."""
 
     size_bytes: int
     changed_ns: int
     tags: tuple[str, ...]
+    etag: str = ""
 
 
 def stamp_of(path: Path, tags: tuple[str, ...]) -> Stamp:
-    """Return the stamp of an image as it lies on disk now; raise OSError if it cannot be read."""
+    """Return the stamp of an image as it is now; raise OSError if it cannot be read."""
     status = path.stat()
-    return Stamp(status.st_size, status.st_mtime_ns, tags)
+    # What a path behind an address knows beside size and time.
+    known: dict[str, Any] = status.as_info() if hasattr(status, "as_info") else {}
+    etag = next((str(known[name]) for name in ETAGS if known.get(name)), "")
+    return Stamp(status.st_size, status.st_mtime_ns, tags, etag)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 
 from weaksam.client import AsyncClient, ClientError
 from weaksam.errors import UserError
+from weaksam.files.image_source import as_os_errors
 from weaksam.formats.labelled import LabelledImage, LabelledObject, LabelledSet, decode_mask
 from weaksam.formats.polygons import mask_iou
 from weaksam.labelling.run import detect_file
@@ -105,11 +106,12 @@ async def _differences(
     image: LabelledImage, folder: Path, client: AsyncClient, options: dict[str, Any], tolerance: Tolerance
 ) -> tuple[str, ...]:
     try:
-        result = await detect_file(client, folder / image.file_name, image.tags, options)
+        with as_os_errors():
+            result = await detect_file(client, folder / image.file_name, image.tags, options)
     except ClientError as error:
         return (f"it has no result ({error.code}): {error}",)
     except OSError as error:
-        return (f"the file cannot be read: {error.strerror}",)
+        return (f"the file cannot be read: {error.strerror or error}",)
     return await asyncio.to_thread(compare, image, result, tolerance)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from weaksam.client import AsyncClient, ClientError, ServerUnreachable, UnknownTags
 from weaksam.files.full_disk import writing_into
+from weaksam.files.image_source import as_os_errors
 from weaksam.labelling.journal import Journal, JournalError, RunIdentity, open_journal, stamp_of
 from weaksam.labelling.outputs import JOURNAL, Outcome, remove_drafts, write_files
 from weaksam.labelling.shard import Shard
@@ -166,16 +167,17 @@ class _Run:
     async def _label(self, image: str) -> Failure | None:
         path, tags = self.job.folder / image, self.job.worklist.tags[image]
         try:
-            # Before the pixels are read: if the file changes meanwhile, the next run sees another stamp.
-            stamp = stamp_of(path, tags)
-            if self.journal.holds(image, stamp):
-                self.resumed += 1
-                return None
-            result = await self._result(path, tags)
+            with as_os_errors():
+                # Before the pixels are read: if the file changes meanwhile, the next run sees another stamp.
+                stamp = await asyncio.to_thread(stamp_of, path, tags)
+                if self.journal.holds(image, stamp):
+                    self.resumed += 1
+                    return None
+                result = await self._result(path, tags)
         except ClientError as error:
             return Failure(image, error.code, str(error))
         except OSError as error:
-            return Failure(image, "unreadable", f"the file cannot be read: {error.strerror}")
+            return Failure(image, "unreadable", f"the file cannot be read: {error.strerror or error}")
         self.journal.add(image, stamp, result)
         return None
 

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 from pycocotools import mask as coco_mask
 
+from weaksam.files.image_source import as_os_errors
 from weaksam.mask_schemas import RleMask
 from weaksam.schemas import Detection, DetectResult
 
@@ -22,7 +23,9 @@ COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114
 def draw_thumbnail(path: Path, result: DetectResult) -> bytes | None:
     """Return a JPEG of the upright image with masks, boxes and labels; None if the file cannot be read."""
     try:
-        with Image.open(path) as image:
+        with as_os_errors():
+            data = path.read_bytes()
+        with Image.open(io.BytesIO(data)) as image:
             image.draft("RGB", (2 * SIDE_PX, 2 * SIDE_PX))  # a JPEG is decoded at a fraction of its size
             small = ImageOps.exif_transpose(image).convert("RGB")
     except (OSError, ValueError, SyntaxError):

@@ -52,7 +52,7 @@ class Worklist:
     notes: tuple[str, ...] = ()
 
 
-def worklist_from_table(folder: Path, path: Path) -> Worklist:
+def worklist_from_table(folder: Path, path: Path, files: ImageFiles | None = None) -> Worklist:
     """Read tags from a CSV with the columns `file` (path below `folder`) and `tags`, or from a Label Studio export.
 
     Rows of one image are joined. Names that `match_names` can put right count as paths.
@@ -60,11 +60,12 @@ def worklist_from_table(folder: Path, path: Path) -> Worklist:
     Args:
         folder: of the images.
         path: the table; one that ends in `.json` is an export.
+        files: the images of the folder, if they are known.
 
     Raises:
         UserError: no such folder, no images in it, or a table that cannot be read, with the remedy.
     """
-    files = find_images(folder)
+    files = files or find_images(folder)
     listed = joined_rows(_table_rows(path, files))
     matched = match_names(listed, files.paths)
     without = dict.fromkeys(files.paths, f"{path} has no tags for it")
@@ -79,13 +80,18 @@ def worklist_from_table(folder: Path, path: Path) -> Worklist:
     return replace(worklist, failures=(*worklist.failures, *missing), notes=notes)
 
 
-def worklist_from_names(folder: Path, place: TagPlace) -> Worklist:
+def worklist_from_names(folder: Path, place: TagPlace, files: ImageFiles | None = None) -> Worklist:
     """Read tags from the name of the first folder, or from a sidecar: `bench.txt` or `bench.json` beside `bench.jpg`.
+
+    Args:
+        folder: of the images.
+        place: where the tags are.
+        files: the images of the folder, if they are known.
 
     Raises:
         UserError: no such folder, or no images in it.
     """
-    files = find_images(folder)
+    files = files or find_images(folder)
     if place == "folder":
         named = {image: split_tags(PurePosixPath(image).parts[0]) for image in files.paths if "/" in image}
         reason = f"it lies in {folder} itself, not in a folder named after its tags"

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from weaksam.files.image_source import open_path
 from weaksam.formats.convert import FormatName
 from weaksam.formats.convert import convert as write_format
 
@@ -17,7 +18,7 @@ MinFidelityOption = Annotated[
 
 
 def convert(
-    folder: Annotated[Path, typer.Argument(help="Folder that `weaksam label` wrote.")],
+    folder: Annotated[str, typer.Argument(help="Folder that `weaksam label` wrote, or its address.")],
     to: Annotated[FormatName, typer.Option(help="The format.")],
     out: Annotated[Path, typer.Option(help="New folder to write.")],
     min_fidelity: MinFidelityOption = 0.98,
@@ -26,7 +27,7 @@ def convert(
     ] = "",
 ) -> None:
     """Write a labelling run in the format of another tool."""
-    summary = write_format(folder, to, out, min_fidelity, image_url)
+    summary = write_format(open_path(folder), to, out, min_fidelity, image_url)
     print_conversion(Console(markup=False, highlight=False), summary, out)
 
 

@@ -14,6 +14,7 @@ from weaksam.cli.labelling.convert import MinFidelityOption, print_conversion
 from weaksam.cli.progress import progress
 from weaksam.client import AsyncClient, ClientError
 from weaksam.errors import UserError
+from weaksam.files.image_source import ImageSource, open_images
 from weaksam.formats.convert import FormatName, convert_inside, parse_format
 from weaksam.labelling.merge import merge_shards
 from weaksam.labelling.run import LabelJob, LabelSummary, label_folder
@@ -54,7 +55,14 @@ OutOption = Annotated[Path, typer.Option(help="Folder for the journal and the re
 
 
 def label(
-    folder: Annotated[Path, typer.Argument(help="Folder of images, with all folders below it.")],
+    images: Annotated[
+        str,
+        typer.Argument(
+            metavar="FOLDER",
+            help="Folder of images, with all folders below it: a path, or an address such as s3://bucket/photos. "
+            "Or a list of images, one a line, in a .txt file.",
+        ),
+    ],
     out: OutOption,
     tags: TagsOption = None,
     tags_from: TagsFromOption = None,
@@ -95,8 +103,9 @@ def label(
     """Label a folder of tagged images through a server. A killed run goes on where it was: give the same command."""
     part = None if shard is None else parse_shard(shard)
     further = (*FORMATS_OF_MASKS[masks], *map(parse_format, formats or ()))
-    worklist = read_worklist(folder, tags, tags_from, part)
-    job = LabelJob(folder, out, worklist, min_score, unknown_tags, part, max_side, masks != "none")
+    source = open_images(images)
+    worklist = read_worklist(source, tags, tags_from, part)
+    job = LabelJob(source.folder, out, worklist, min_score, unknown_tags, part, max_side, masks != "none")
     client = AsyncClient(
         server,
         timeout_s=timeout_s,
@@ -120,12 +129,12 @@ def label(
     raise typer.Exit(1 if summary.error_rate > max_error_rate else 0)
 
 
-def read_worklist(folder: Path, tags: Path | None, tags_from: TagPlace | None, shard: Shard | None) -> Worklist:
+def read_worklist(source: ImageSource, tags: Path | None, tags_from: TagPlace | None, shard: Shard | None) -> Worklist:
     """Return what the options name; raise UserError if they name nothing or two things."""
     if tags is not None and tags_from is None:
-        worklist = worklist_from_table(folder, tags)
+        worklist = worklist_from_table(source.folder, tags, source.files)
     elif tags is None and tags_from is not None:
-        worklist = worklist_from_names(folder, tags_from)
+        worklist = worklist_from_names(source.folder, tags_from, source.files)
     else:
         raise UserError("give either --tags FILE or --tags-from folder|sidecar")
     return worklist if shard is None else shard_worklist(worklist, shard)

@@ -22,6 +22,7 @@ from weaksam.cli.labelling.label import (
     read_worklist,
 )
 from weaksam.cli.progress import progress
+from weaksam.files.image_source import open_images
 from weaksam.labelling.run import LabelJob
 
 
@@ -45,7 +46,7 @@ def label_ray(
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     from service.batch.ray_labelling import RayPlan, label_with_ray
 
-    job = LabelJob(folder, out, read_worklist(folder, tags, tags_from, None), min_score, unknown_tags)
+    job = LabelJob(folder, out, read_worklist(open_images(str(folder)), tags, tags_from, None), min_score, unknown_tags)
     print_notes(Console(markup=False), job.worklist)
     given = {} if bundle is None else {"bundle": bundle.resolve()}
     # Every image comes once, so there is nothing to keep; and one thread for each core that Ray has set aside.

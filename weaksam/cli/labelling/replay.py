@@ -14,6 +14,7 @@ from weaksam.cli.labelling.api_key import ApiKeyFileOption, read_api_key
 from weaksam.cli.progress import progress
 from weaksam.client import AsyncClient, ClientError
 from weaksam.errors import UserError
+from weaksam.files.image_source import open_path
 from weaksam.formats.labelled import LabelledSet, read_labelled
 from weaksam.labelling.replay import Replay, Tolerance
 from weaksam.labelling.replay import replay as run_again
@@ -23,7 +24,7 @@ DIFFERENT_STATUS = 1
 
 def replay(
     result: Annotated[Path, typer.Argument(help="Folder that `weaksam label` wrote.")],
-    images: Annotated[Path, typer.Option(help="Folder of the images.")],
+    images: Annotated[str, typer.Option(help="Folder of the images, or its address.")],
     server: Annotated[str, typer.Option(help="Address of the service.")] = "http://127.0.0.1:8000",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Maximum requests at once.")] = 4,
@@ -38,7 +39,7 @@ def replay(
     tolerance = Tolerance(score_tolerance, box_tolerance_px, min_mask_iou)
     client = AsyncClient(server, max_concurrent=concurrency, api_key=read_api_key(api_key_file))
     try:
-        outcome = asyncio.run(_run(labelled, images, client, tolerance, concurrency))
+        outcome = asyncio.run(_run(labelled, open_path(images), client, tolerance, concurrency))
     except ClientError as error:
         raise UserError(str(error)) from error
     _print(outcome)
