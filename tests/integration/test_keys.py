@@ -196,7 +196,7 @@ def test_a_labelling_run_takes_its_key_from_outside_the_command_line(
 ) -> None:
     (tmp_path / "in" / "red-bolt").mkdir(parents=True)
     (tmp_path / "in" / "red-bolt" / "a.png").write_bytes(PICTURE)
-    run = {"folder": tmp_path / "in", "out": tmp_path / "out", "tags_from": "folder", "server": keyed.url}
+    run = {"folder": str(tmp_path / "in"), "out": tmp_path / "out", "tags_from": "folder", "server": keyed.url}
     with pytest.raises(ValueError, match="there is no API key"):
         label(**run)  # type: ignore[arg-type]
     monkeypatch.setenv("WEAKSAM_API_KEY", "two\nlines")

@@ -146,7 +146,7 @@ def test_the_command_line_does_the_same(
     for index in range(2):
         with pytest.raises(typer.Exit):
             label(
-                folder,
+                str(folder),
                 tmp_path / str(index),
                 tags=tmp_path / "tags.csv",
                 shard=f"{index}/2",

@@ -60,7 +60,7 @@ def stamp_of(path: Path, tags: tuple[str, ...]) -> Stamp:
     """Return the stamp of an image as it is now; raise OSError if it cannot be read."""
     status = path.stat()
     # What a path behind an address knows beside size and time.
-    known: dict[str, Any] = status.as_info() if hasattr(status, "as_info") else {}
+    known: dict[str, Any] = getattr(status, "as_info", dict)()
     etag = next((str(known[name]) for name in ETAGS if known.get(name)), "")
     return Stamp(status.st_size, status.st_mtime_ns, tags, etag)
 

@@ -55,10 +55,9 @@ OutOption = Annotated[Path, typer.Option(help="Folder for the journal and the re
 
 
 def label(
-    images: Annotated[
+    folder: Annotated[
         str,
         typer.Argument(
-            metavar="FOLDER",
             help="Folder of images, with all folders below it: a path, or an address such as s3://bucket/photos. "
             "Or a list of images, one a line, in a .txt file.",
         ),
@@ -103,7 +102,7 @@ def label(
     """Label a folder of tagged images through a server. A killed run goes on where it was: give the same command."""
     part = None if shard is None else parse_shard(shard)
     further = (*FORMATS_OF_MASKS[masks], *map(parse_format, formats or ()))
-    source = open_images(images)
+    source = open_images(folder)
     worklist = read_worklist(source, tags, tags_from, part)
     job = LabelJob(source.folder, out, worklist, min_score, unknown_tags, part, max_side, masks != "none")
     client = AsyncClient(
