@@ -113,6 +113,7 @@ def test_thirty_scenes_are_reviewed_by_keyboard_across_a_kill(folder: Path) -> N
         first = stack.enter_context(review_server(folder, "--port", port, "--server", service))
         page = stack.enter_context(labelling_page(stack.enter_context(chromium()), first.url)).page
         wait_until_reviewed(page, 0)
+        assert page.locator("#images button").nth(1).inner_text().endswith("to review")
         assert [row["id"] for row in Axe().run(page).response["violations"]] == []
         for count in range(SCENES):
             wait_until_reviewed(page, count)

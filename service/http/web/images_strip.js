@@ -5,7 +5,7 @@ import { objectsOf } from "./state.js";
 import { counted } from "./words.js";
 
 const STATES = {
-  new: () => "not labelled",
+  new: (item) => item.waiting,
   finding: () => "looking",
   accepted: () => "accepted",
   corrected: () => "corrected",

@@ -19,7 +19,7 @@ export function reviewSource() {
     progress = await call("review");
     const fresh = claimed.filter(({ id }) => !entries.has(String(id)));
     for (const entry of claimed) entries.set(String(entry.id), entry);
-    return fresh.map((entry) => ({ id: String(entry.id), name: entry.file_name }));
+    return fresh.map((entry) => ({ id: String(entry.id), name: entry.file_name, waiting: "to review" }));
   }
 
   async function load({ id }) {

@@ -5,6 +5,7 @@
  * @typedef {object} Item
  * @property {string} id    unique and stable: the page keeps its edits under it
  * @property {string} name  the file name, as saved files state it
+ * @property {string} [waiting]  what the list of images says until the image is shown
  *
  * @typedef {object} LoadedItem
  * @property {Blob} image         the image file

@@ -25,9 +25,10 @@ export const startState = () => ({
   needsKey: false,
 });
 
-export const newItem = ({ id, name }) => ({
+export const newItem = ({ id, name, waiting = "not labelled" }) => ({
   id,
   name,
+  waiting,
   status: "new",
   image: null,
   tags: [],
