@@ -172,6 +172,21 @@ def test_three_clicks_correct_a_mask(tab: LabellingPage, scene: SceneImage, tmp_
     assert iou(truth, masks_of(tab.dataset(tmp_path))[index]) == started
 
 
+def test_a_click_on_another_thing_leaves_the_object_as_it_is(
+    tab: LabellingPage, samples: Path, tmp_path: Path
+) -> None:
+    tab.add(samples / "taxiway.jpg")
+    tab.tag("adjustable clamp", "paint chip", "tape")
+    before, *others = masks_of(tab.dataset(tmp_path))
+    tab.select(0)
+    tab.page.keyboard.press("a")
+    tab.click((290, 430))
+    after, *same = masks_of(tab.dataset(tmp_path))
+    assert not (before & ~after).any(), "a click that adds takes nothing away"
+    assert all(map(np.array_equal, others, same))
+    expect(tab.page.locator("#hint")).to_contain_text("no part of it")
+
+
 def test_what_is_saved_as_coco_loads_in_pycocotools(tab: LabellingPage, samples: Path, tmp_path: Path) -> None:
     tab.add(samples / "taxiway.jpg", samples / "runway.jpg")
     tab.tag("tape")

@@ -18,6 +18,7 @@ export const newObject = (label) => ({
   touched: true,
   painted: false,
   clicks: [],
+  anchor: null,
   promptBox: null,
   levels: [],
   level: 0,
@@ -27,13 +28,16 @@ export const newObject = (label) => ({
  * Return what `POST /segment` is asked about a whole object, or null if there is nothing to ask.
  *
  * The box of a detection goes along while all clicks on the object lie in it: the clicks then say what is wrong within
- * it. A mask that was painted by hand is not asked about again, for the service does not know it.
+ * it. Otherwise the anchor goes along, so that the object is not lost. A mask that was painted by hand is not asked
+ * about again, for the service does not know it.
  */
-export function promptOf({ clicks, promptBox, box_xyxy: boxXyxy, source, painted }) {
+export function promptOf({ clicks, promptBox, box_xyxy: boxXyxy, source, painted, anchor }) {
   if (painted) return null;
   const box = promptBox ?? (source === "person" ? null : boxXyxy);
   const fits = box && clicks.every(([x, y, label]) => !label || inBox(box, [x, y]));
-  return fits || clicks.some(([, , label]) => label) ? { points: clicks, box: fits ? box : null } : null;
+  if (fits) return { points: clicks, box };
+  const points = anchor ? [[...anchor, 1], ...clicks] : clicks;
+  return points.some(([, , label]) => label) ? { points, box: null } : null;
 }
 
 /** Return what `POST /segment` is asked about the part of an object that the last click shows. */
@@ -55,23 +59,63 @@ export function withParts({ mask, clicks }, parts) {
 
 /**
  * Return the index of the mask that agrees with most clicks; among equals, the one closest to the mask so far.
+ *
+ * Return -1 if none may be shown: all are empty, or they show another thing in place of the object.
  * @param {object[]} masks  as `POST /segment` responds, the surest first
  */
-export function bestLevel(masks, { clicks, mask: before }) {
-  const current = before && decodeMask(before);
+export function bestLevel(masks, object) {
+  const current = object.mask && decodeMask(object.mask);
   const worth = masks.map(({ mask }) => {
     const crop = mask && decodeMask(mask);
-    return crop ? agreeing(crop, clicks) + (current ? 0.999 * iouOf(crop, current) : 0) : -1;
+    if (!crop || strays(crop, object)) return -1;
+    return agreeing(crop, object) + (current ? 0.999 * iouOf(crop, current) : 0);
   });
-  return worth.indexOf(Math.max(...worth));
+  const best = Math.max(-1, ...worth);
+  return best < 0 ? -1 : worth.indexOf(best);
 }
 
 /** Return whether any of the masks agrees with all clicks. */
-export const anyAgrees = (masks, { clicks }) =>
-  masks.some(({ mask }) => mask && agreeing(decodeMask(mask), clicks) === clicks.length);
+export const anyAgrees = (masks, object) =>
+  masks
+    .map(({ mask }) => mask && decodeMask(mask))
+    .some((crop) => crop && agreeing(crop, object) === object.clicks.length && !strays(crop, object));
 
-const agreeing = (crop, clicks) =>
-  crop ? clicks.filter(([x, y, label]) => holds(crop, [x, y]) === (label === 1)).length : -1;
+const agreeing = (crop, { clicks }) => clicks.filter(([x, y, label]) => holds(crop, [x, y]) === (label === 1)).length;
+
+// A click that adds must not lose what the object was before.
+const strays = (crop, { anchor, clicks }) => anchor !== null && clicks.at(-1)?.[2] === 1 && !holds(crop, anchor);
+
+/** Return the object with one more click. The first click on a mask notes a point deep in it, its anchor. */
+export function withClick(object, click) {
+  const isFirst = object.mask && !object.clicks.length;
+  return {
+    ...object,
+    clicks: [...object.clicks, click],
+    anchor: isFirst ? anchorOf(decodeMask(object.mask)) : object.anchor,
+  };
+}
+
+/** Return the object as a new box defines it: what it was before does not count. */
+export const withBox = (object, boxXyxy) => ({
+  ...object,
+  promptBox: boxXyxy,
+  painted: false,
+  clicks: [],
+  anchor: null,
+  mask: null,
+});
+
+// The middle of the longest row of pixels.
+function anchorOf({ x0, y0, width, height, pixels }) {
+  let [best, anchor] = [0, null];
+  for (let y = 0; y < height; y++) {
+    for (let x = 0, length = 0; x < width; x++) {
+      length = pixels[y * width + x] ? length + 1 : 0;
+      if (length > best) [best, anchor] = [length, [x0 + x + 1 - length / 2, y0 + y + 0.5]];
+    }
+  }
+  return anchor;
+}
 
 /** Return the object showing one of the masks that its clicks may mean. */
 export function withMasks(object, masks, level) {
@@ -90,6 +134,7 @@ export function withStroke(object, stroke, adds, [width, height]) {
     touched: true,
     painted: true,
     clicks: [],
+    anchor: null,
     promptBox: null,
     levels: [],
     level: 0,

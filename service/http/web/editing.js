@@ -7,6 +7,8 @@ import {
   newObject,
   partPrompt,
   promptOf,
+  withBox,
+  withClick,
   withMasks,
   withParts,
   withStroke,
@@ -23,7 +25,7 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
   const current = () => steps.currentItem(get());
   let lastCorrection = Promise.resolve();
 
-  const select = (objectId) => update((state) => ({ ...state, selectedId: objectId }));
+  const select = (objectId) => update((state) => ({ ...state, selectedId: objectId, notice: null }));
 
   function selectNext(by) {
     const objects = steps.objectsOf(current());
@@ -34,7 +36,7 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
     announce(`${next.label} selected, ${objects.indexOf(next) + 1} of ${objects.length}.`);
   }
 
-  const setTool = (tool) => update((state) => ({ ...state, tool }));
+  const setTool = (tool) => update((state) => ({ ...state, tool, notice: null }));
 
   /** Let the next click or box begin an object of its own. */
   function beginObject() {
@@ -45,13 +47,17 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
   function click(pointXy, off) {
     const { tool } = get();
     if (tool === "select" && !off) return select(objectAt(pointXy));
-    return correct((object) => ({
-      ...object,
-      clicks: [...object.clicks, [...pointXy.map(tenths), off || tool === "remove" ? 0 : 1]],
-    }));
+    const label = off || tool === "remove" ? 0 : 1;
+    return correct((object) => withClick(object, [...pointXy.map(tenths), label]));
   }
 
-  const box = (boxXyxy) => correct((object) => ({ ...object, promptBox: boxXyxy.map(tenths), clicks: [] }));
+  const box = (boxXyxy) => correct((object) => withBox(object, boxXyxy.map(tenths)));
+
+  // What someone must see and hear, such as why a click changed nothing.
+  function say(notice) {
+    update((state) => ({ ...state, notice }));
+    announce(notice);
+  }
 
   // The smallest of the masks that hold the point: a small thing on a large one can be reached.
   function objectAt(pointXy) {
@@ -71,12 +77,13 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
     if (!item || !blobOf(item.id)) return;
     const before = steps.selectedObject(get());
     const object = change(before ?? newObject(get().newLabel));
-    if (!promptOf(object) && !object.mask) return announce("Select an object first, or click on one.");
+    if (!promptOf(object) && !object.mask) return say("Select an object first.");
     await run("segment", item.id, async (signal) => {
       const image = { blob: blobOf(item.id), sha256: item.image?.sha256 ?? null };
       const { masks, seen } = await askForMasks(object, image, signal);
-      if (masks.length) take(item.id, seen, withMasks(object, masks, bestLevel(masks, object)), before === null);
-      else announce("The service finds no such part here. Drag to paint it.");
+      const level = bestLevel(masks, object);
+      if (level >= 0) take(item.id, seen, withMasks(object, masks, level), before === null);
+      else say(before ? "That seems to be no part of it. Drag to paint, or add an object" : "There is no mask here");
     });
   }
 
@@ -112,7 +119,7 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
       const changed = isNew
         ? steps.editObjects(known, id, (objects) => [...objects, object])
         : steps.replaceObject(known, id, object);
-      return { ...changed, selectedId: object.id };
+      return { ...changed, selectedId: object.id, notice: null };
     });
     announce(`${object.label}: mask ${isNew ? "added" : "corrected"}.`);
   }

@@ -4,8 +4,8 @@
 // id of the object that the last step gave another label. `saved` is what of the history was saved last.
 //
 // An object is a detection of `POST /detect` with what a person did to it: `touched`, `painted`, `clicks`
-// ([x, y, label] in pixels of the image), `promptBox` (xyxy in the same pixels), and `levels`, the masks that the last
-// clicks may mean, of which `level` is shown.
+// ([x, y, label] in pixels of the image), `anchor` (a point of its mask before the clicks), `promptBox` (xyxy in the
+// same pixels), and `levels`, the masks that the last clicks may mean, of which `level` is shown.
 
 import { record, startHistory } from "./history.js";
 
@@ -22,6 +22,7 @@ export const startState = () => ({
   labels: [],
   bundle: null,
   problem: null,
+  notice: null,
   needsKey: false,
 });
 
@@ -145,6 +146,7 @@ export const objectOfDetection = (detection) => ({
   touched: false,
   painted: false,
   clicks: [],
+  anchor: null,
   promptBox: null,
   levels: [],
   level: 0,

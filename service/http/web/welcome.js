@@ -32,6 +32,7 @@ export function welcome(root, state, { source }, dialogs) {
 export function hintWords(state) {
   const item = currentItem(state);
   if (!item) return "";
+  if (state.notice) return state.notice;
   if (item.status === "finding") return "Looking …";
   if (!item.tags.length && !objectsOf(item).length) return "Type what is in the image";
   return HINTS[state.tool](state.selectedId !== null, state.newLabel);
