@@ -172,9 +172,7 @@ def test_three_clicks_correct_a_mask(tab: LabellingPage, scene: SceneImage, tmp_
     assert iou(truth, masks_of(tab.dataset(tmp_path))[index]) == started
 
 
-def test_a_click_on_another_thing_leaves_the_object_as_it_is(
-    tab: LabellingPage, samples: Path, tmp_path: Path
-) -> None:
+def test_a_click_on_another_thing_leaves_the_object_as_it_is(tab: LabellingPage, samples: Path, tmp_path: Path) -> None:
     tab.add(samples / "taxiway.jpg")
     tab.tag("adjustable clamp", "paint chip", "tape")
     before, *others = masks_of(tab.dataset(tmp_path))
