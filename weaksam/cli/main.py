@@ -66,7 +66,6 @@ SUB_COMMANDS = {
 # The package that is missing tells which extra of pyproject.toml was not installed.
 EXTRA_OF_PACKAGE = {
     "onnxruntime": "cpu",
-    "upath": "cloud",
     "ray": "ray",
     "tritonclient": "triton",
     "lightning_fabric": "train",
