@@ -34,9 +34,9 @@ class PageFile:
 
 @cache
 def page_files() -> dict[str, PageFile]:
-    """Return the files of the page by name."""
-    paths = sorted(path for path in FOLDER.iterdir() if path.suffix in MEDIA_TYPES)
-    return {path.name: _read(path) for path in paths}
+    """Return the files of the page by their path in its folder."""
+    paths = sorted(path for path in FOLDER.rglob("*") if path.suffix in MEDIA_TYPES)
+    return {path.relative_to(FOLDER).as_posix(): _read(path) for path in paths}
 
 
 def page_paths() -> frozenset[str]:
@@ -57,7 +57,7 @@ def add_page(app: FastAPI, script: str = SCRIPT) -> None:
         return _response(request, index)
 
     app.add_api_route("/", show_index, methods=["GET", "HEAD"], include_in_schema=False)
-    app.add_api_route("/page/{name}", _file, methods=["GET", "HEAD"], include_in_schema=False)
+    app.add_api_route("/page/{name:path}", _file, methods=["GET", "HEAD"], include_in_schema=False)
 
 
 async def _file(request: Request, name: str) -> Response:

@@ -135,8 +135,8 @@ def test_run_lengths_and_outlines_agree_with_pycocotools(browser: Browser, url: 
 
 
 READ_MASKS = """async (masks) => {
-  const { decodeMask, encodeMask } = await import("/page/rle.js");
-  const { joinedRing, ringsOf } = await import("/page/outline.js");
+  const { decodeMask, encodeMask } = await import("/page/masks/rle.js");
+  const { joinedRing, ringsOf } = await import("/page/masks/outline.js");
   return masks.map((mask) => {
     const crop = decodeMask(mask);
     if (!crop) return null;

@@ -3,7 +3,7 @@
 import { detect, fetchLabels, Problem } from "./api.js";
 import { createEditing } from "./editing.js";
 import * as steps from "./state.js";
-import { counted } from "./words.js";
+import { counted } from "./panels/words.js";
 import { createWork } from "./work.js";
 
 /**

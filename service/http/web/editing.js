@@ -12,11 +12,11 @@ import {
   withMasks,
   withParts,
   withStroke,
-} from "./correction.js";
+} from "./masks/correction.js";
 import { redo, undo } from "./history.js";
-import { strokeCrop } from "./mask_edit.js";
-import { shapeOf } from "./mask_shapes.js";
-import { holds } from "./rle.js";
+import { strokeCrop } from "./masks/mask_edit.js";
+import { shapeOf } from "./masks/mask_shapes.js";
+import { holds } from "./masks/rle.js";
 import * as steps from "./state.js";
 
 /** Return the actions. `blobOf` gives the image file of an item, `bitmap` the image that is shown. */

@@ -3,22 +3,22 @@
 import { createActions } from "./actions.js";
 import { storedKey } from "./api.js";
 import { byId, element, replaceContent } from "./dom.js";
-import { explainPanel } from "./explain_panel.js";
-import { showHelp } from "./help_dialog.js";
-import { heatMapOf } from "./heat_map.js";
-import { imagesStrip } from "./images_strip.js";
+import { explainPanel } from "./panels/explain_panel.js";
+import { showHelp } from "./dialogs/help_dialog.js";
+import { heatMapOf } from "./drawing/heat_map.js";
+import { imagesStrip } from "./panels/images_strip.js";
 import { takeFiles } from "./intake.js";
-import { askForKey } from "./key_dialog.js";
+import { askForKey } from "./dialogs/key_dialog.js";
 import { KEYS, listenToKeys } from "./keyboard.js";
-import { objectsPanel } from "./objects_panel.js";
-import { problemBanner } from "./problem_banner.js";
-import { askHowToSave } from "./save_dialog.js";
-import { createStage } from "./stage.js";
+import { objectsPanel } from "./panels/objects_panel.js";
+import { problemBanner } from "./panels/problem_banner.js";
+import { askHowToSave } from "./dialogs/save_dialog.js";
+import { createStage } from "./drawing/stage.js";
 import { createStore, currentItem, isUnsaved, objectsOf, startState } from "./state.js";
-import { tagsPanel } from "./tags_panel.js";
-import { toolbar } from "./toolbar.js";
-import { hintWords, welcome } from "./welcome.js";
-import { counted } from "./words.js";
+import { tagsPanel } from "./panels/tags_panel.js";
+import { toolbar } from "./panels/toolbar.js";
+import { hintWords, welcome } from "./panels/welcome.js";
+import { counted } from "./panels/words.js";
 
 /**
  * Start the page.

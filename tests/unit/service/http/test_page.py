@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -13,7 +14,7 @@ from fastapi.testclient import TestClient
 from service.http.page import FOLDER, MEDIA_TYPES, add_page, page_files, page_paths
 from service.http.problems import add_problem_handlers
 
-IMPORT = re.compile(r'^import [^;]*?from "\./([\w.]+)";$', re.MULTILINE)
+IMPORT = re.compile(r'^import [^;]*?from "(\.[\w./]+)";$', re.MULTILINE)
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_the_page_has_no_script_or_style_of_its_own_and_names_no_other_host() ->
 
 def test_every_module_that_is_imported_exists_and_every_module_is_reached() -> None:
     scripts = {name: file.content.decode() for name, file in page_files().items() if name.endswith(".js")}
-    imported = {name: set(IMPORT.findall(text)) for name, text in scripts.items()}
+    imported = {name: {_joined(name, other) for other in IMPORT.findall(text)} for name, text in scripts.items()}
     reached, left = set[str](), {"main.js", "review.js"}
     while left:
         name = left.pop()
@@ -74,7 +75,11 @@ def test_every_module_that_is_imported_exists_and_every_module_is_reached() -> N
     assert reached == set(scripts)
 
 
+def _joined(name: str, imported: str) -> str:
+    return posixpath.normpath(posixpath.join(posixpath.dirname(name), imported))
+
+
 def test_the_files_keep_to_the_sizes_of_the_code() -> None:
-    lines = {path.name: path.read_text(encoding="utf-8").splitlines() for path in FOLDER.iterdir()}
+    lines = {path.name: path.read_text(encoding="utf-8").splitlines() for path in FOLDER.rglob("*.*")}
     assert {name for name, texts in lines.items() if len(texts) > 300} == set()
     assert [text for texts in lines.values() for text in texts if len(text) > 120] == []

@@ -1,7 +1,7 @@
 // The API key, where the service wants one.
 
-import { storedKey, storeKey } from "./api.js";
-import { byId, element, replaceContent } from "./dom.js";
+import { storedKey, storeKey } from "../api.js";
+import { byId, element, replaceContent } from "../dom.js";
 
 export function askForKey(whenGiven) {
   const dialog = byId("key-dialog");

@@ -1,7 +1,7 @@
 // The images as a row of names, with the state of each.
 
-import { element, replaceContent } from "./dom.js";
-import { objectsOf } from "./state.js";
+import { element, replaceContent } from "../dom.js";
+import { objectsOf } from "../state.js";
 import { counted } from "./words.js";
 
 const STATES = {

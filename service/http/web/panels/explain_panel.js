@@ -1,7 +1,7 @@
 // The evidence behind the result, as layers on the image.
 
-import { element, replaceContent } from "./dom.js";
-import { currentItem } from "./state.js";
+import { element, replaceContent } from "../dom.js";
+import { currentItem } from "../state.js";
 
 const LAYERS = [
   ["peaks", "Peaks", "where a map is highest; the mask decoder is asked there"],

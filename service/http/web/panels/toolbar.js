@@ -1,7 +1,7 @@
 // The tools over the image.
 
-import { element, replaceContent } from "./dom.js";
-import { currentItem, selectedObject } from "./state.js";
+import { element, replaceContent } from "../dom.js";
+import { currentItem, selectedObject } from "../state.js";
 
 const TOOL_BUTTONS = [
   ["select", "Select", "V", "M5 3l14 8-6 1.5L10 19z"],

@@ -1,8 +1,8 @@
 // The tags of the image, and what became of each in words.
 
-import { element, replaceContent } from "./dom.js";
+import { element, replaceContent } from "../dom.js";
 import { rowWords } from "./ledger_words.js";
-import { currentItem } from "./state.js";
+import { currentItem } from "../state.js";
 
 export function tagsPanel(root, state, actions) {
   const item = currentItem(state);

@@ -1,6 +1,6 @@
 // The list of keys.
 
-import { byId, element, replaceContent } from "./dom.js";
+import { byId, element, replaceContent } from "../dom.js";
 
 export function showHelp(keys) {
   const dialog = byId("help-dialog");

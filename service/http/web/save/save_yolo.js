@@ -1,8 +1,8 @@
 // YOLO's segmentation files: one for each image, one line for each object, one outline for all its parts.
 
 import { stemOf } from "./labelled.js";
-import { shapeOf } from "./mask_shapes.js";
-import { joinedRing } from "./outline.js";
+import { shapeOf } from "../masks/mask_shapes.js";
+import { joinedRing } from "../masks/outline.js";
 import { zip } from "./zip.js";
 
 /** Return the files by name. The outlines follow the edges of the pixels, so no pixel is lost. */

@@ -1,7 +1,7 @@
 // What stands in place of an image, and the next step in a few words.
 
-import { element, replaceContent } from "./dom.js";
-import { currentItem, objectsOf } from "./state.js";
+import { element, replaceContent } from "../dom.js";
+import { currentItem, objectsOf } from "../state.js";
 
 let shown = null;
 

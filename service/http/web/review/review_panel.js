@@ -1,8 +1,8 @@
 // What is to be decided about the image of a review: why it is shown, three buttons, and how far the review is.
 
-import { element, replaceContent } from "./dom.js";
+import { element, replaceContent } from "../dom.js";
 import { nameReviewer, reviewerName } from "./reviewer.js";
-import { addItems, changeItem, currentItem, objectsOf } from "./state.js";
+import { addItems, changeItem, currentItem, objectsOf } from "../state.js";
 
 const CONFLICT = "conflicting_decision";
 const BUTTONS = [

@@ -1,6 +1,6 @@
 // Images of a labelling run under review: the most doubtful first, each held for one reviewer while they look at it.
 
-import { call, fetchBlob } from "./api.js";
+import { call, fetchBlob } from "../api.js";
 import { decideAndGoOn, reviewPanel } from "./review_panel.js";
 import { reviewerName } from "./reviewer.js";
 
@@ -8,7 +8,7 @@ const CLAIMED = 10;
 
 /**
  * The images of `weaksam review`.
- * @returns {import("./source.js").Source & {review: object}}
+ * @returns {import("../source.js").Source & {review: object}}
  */
 export function reviewSource() {
   const entries = new Map(); // id of an item -> its entry in the queue

@@ -1,11 +1,11 @@
 // How the labels are saved.
 
-import { byId, element, replaceContent } from "./dom.js";
-import { labelledSet } from "./labelled.js";
-import { saveCoco } from "./save_coco.js";
-import { savePng } from "./save_png.js";
-import { saveYolo } from "./save_yolo.js";
-import { counted } from "./words.js";
+import { byId, element, replaceContent } from "../dom.js";
+import { labelledSet } from "../save/labelled.js";
+import { saveCoco } from "../save/save_coco.js";
+import { savePng } from "../save/save_png.js";
+import { saveYolo } from "../save/save_yolo.js";
+import { counted } from "../panels/words.js";
 
 const FORMATS = [
   ["coco", "COCO", "one JSON with the masks as run lengths, nothing is lost", saveCoco],

@@ -1,7 +1,7 @@
 // What is seen on the canvas. Everything is drawn in pixels of the image; `one` is a CSS pixel in them.
 
 import { colourOf } from "./colours.js";
-import { shapeOf } from "./mask_shapes.js";
+import { shapeOf } from "../masks/mask_shapes.js";
 
 const TAU = 2 * Math.PI;
 

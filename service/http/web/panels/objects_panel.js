@@ -1,8 +1,8 @@
 // The objects of the image: a legend whose rows select, relabel and delete.
 
-import { colourOf } from "./colours.js";
-import { element, replaceContent } from "./dom.js";
-import { currentItem, objectsOf } from "./state.js";
+import { colourOf } from "../drawing/colours.js";
+import { element, replaceContent } from "../dom.js";
+import { currentItem, objectsOf } from "../state.js";
 import { counted } from "./words.js";
 
 export function objectsPanel(root, state, actions) {

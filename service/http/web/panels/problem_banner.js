@@ -1,6 +1,6 @@
 // A refusal of the service in its own words.
 
-import { element, replaceContent } from "./dom.js";
+import { element, replaceContent } from "../dom.js";
 
 let shown = null;
 

@@ -1,6 +1,6 @@
 // One PNG for each mask, of the image's size and 255 inside, and a table of them, as `weaksam convert --to png`.
 
-import { shapeOf } from "./mask_shapes.js";
+import { shapeOf } from "../masks/mask_shapes.js";
 import { zip } from "./zip.js";
 
 const [BLACK, WHITE] = [0xff000000, 0xffffffff]; // four bytes of a pixel, opaque

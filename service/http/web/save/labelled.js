@@ -1,6 +1,6 @@
 // What is saved: the finished images of the page in one form, for every file format.
 
-import { objectsOf } from "./state.js";
+import { objectsOf } from "../state.js";
 
 /**
  * Return the finished images with their objects.

@@ -1,7 +1,7 @@
 // A COCO data set with the masks as compressed run lengths, as pycocotools reads them.
 
-import { shapeOf } from "./mask_shapes.js";
-import { areaOf } from "./rle.js";
+import { shapeOf } from "../masks/mask_shapes.js";
+import { areaOf } from "../masks/rle.js";
 
 /** Return the data set as an object; categories have the ids that `weaksam label` gives them. */
 export function cocoDataset({ labels, info, images }) {
