@@ -125,10 +125,10 @@ def test_one_command_ends_with_a_bundle_and_pictures_of_the_way(outputs: dict[st
     page = (run / "report.html").read_text()
     titles = re.findall(r"<h2>(.*?)</h2>", page)
     assert titles == [
-        "Figures",
-        "Where objects are lost",
-        *(f"Training: {stage}" for stage in ("cam", "wsod", "pgt", "detector")),
         "Images of val",
+        "Where objects are lost",
+        "Figures",
+        *(f"Training: {stage}" for stage in ("cam", "wsod", "pgt", "detector")),
         "Settings and environment",
     ]
     shown = page.partition("<h2>Images of val</h2>")[2]

@@ -223,7 +223,7 @@ def test_options_reach_the_service(command: list[str], fake: FakeService) -> Non
             id="no server",
         ),
         pytest.param(("--server", "localhost"), "server must be a URL", id="no URL"),
-        pytest.param(("--tags", "absent.csv"), "give either --tags FILE.csv or --tags-from", id="two places of tags"),
+        pytest.param(("--tags", "absent.csv"), "give either --tags FILE or --tags-from", id="two places of tags"),
         pytest.param(("--out", "/dev/null/x"), "Not a directory", id="no place to write"),
     ],
 )
