@@ -75,7 +75,7 @@ def wait_until_reviewed(page: Page, count: int) -> None:
     words = f"All {SCENES} images are reviewed" if count == SCENES else f"{count} of {SCENES} reviewed"
     page.locator("#review .quiet", has_text=words).wait_for()
     if count < SCENES:
-        page.locator('[data-decision="accepted"][aria-pressed="false"]').wait_for()
+        page.locator('[data-decision="accepted"][aria-pressed="false"][aria-disabled="false"]').wait_for()
 
 
 def delete_first_object(page: Page) -> None:

@@ -32,7 +32,8 @@ export function reviewPanel(root, state, page) {
     }),
     element("p", { class: "quiet" }, progressWords(progress)),
     entry && element("p", { class: "reason" }, reasonWords(entry)),
-    entry && element("div", { class: "row" }, ...BUTTONS.map((button) => decisionButton(button, entry, page))),
+    entry &&
+      element("div", { class: "row" }, ...BUTTONS.map((button) => decisionButton(button, entry, page, !!item.image))),
   );
 }
 
@@ -47,7 +48,8 @@ function reasonWords({ state, reviewer, review, review_reason: reason }) {
   return review === null ? "" : `Doubt ${review.toFixed(2)}: ${reason}.`;
 }
 
-function decisionButton([decision, name, key, words], { state }, page) {
+// Nothing is decided about an image that has not been shown yet. The button keeps the focus meanwhile.
+function decisionButton([decision, name, key, words], { state }, page, isShown) {
   return element(
     "button",
     {
@@ -56,6 +58,7 @@ function decisionButton([decision, name, key, words], { state }, page) {
       "data-decision": decision,
       title: words,
       "aria-pressed": String(state === decision),
+      "aria-disabled": String(!isShown),
       onclick: () => decideAndGoOn(page, decision),
     },
     name,
