@@ -16,6 +16,7 @@ from rich.console import Console
 
 from models.bundle import DEFAULT_BUNDLE, load_bundle
 from tests.bench.capacity import measure_capacity
+from tests.bench.clicks import measure_clicks
 from tests.bench.decoder_runs import measure_decoder_runs
 from tests.bench.detect import measure_detect
 from tests.bench.images import draw_scenes, read_images
@@ -29,6 +30,7 @@ from tests.support.triton_server import INSTALLED as TRITON_INSTALLED
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 THROUGHPUT_ROUNDS = 5
+CLICKING_CLIENTS = 20
 FOD_A = REPOSITORY.parent / "shared" / "data" / "fod-a"
 
 
@@ -37,6 +39,7 @@ class Part(StrEnum):
 
     DETECT = "detect"
     REPEAT = "repeat"
+    CLICKS = "clicks"
     DECODER_RUNS = "decoder_runs"
     PROPOSALS = "proposals"
     CAPACITY = "capacity"
@@ -80,6 +83,7 @@ def main(
     parts: dict[Part, Callable[[], dict[str, Any]]] = {
         Part.DETECT: lambda: measure_detect(bundle, threads, requests),
         Part.REPEAT: lambda: measure_repeat(bundle, threads, max(1, requests // 4)),
+        Part.CLICKS: lambda: measure_clicks(bundle, threads, requests, CLICKING_CLIENTS),
         Part.DECODER_RUNS: lambda: measure_decoder_runs(bundle, threads, rounds),
         Part.CAPACITY: lambda: measure_capacity(bundle, threads, requests),
         Part.OVERLOAD: lambda: measure_overload(bundle, threads, minutes),
