@@ -12,9 +12,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.support.fake_service import FakeService, Reply
+from tests.support.review_server import review_server, write_labelled
 from tests.support.s3_server import s3_server
 from weaksam.cli.labelling.convert import convert
 from weaksam.errors import UserError
@@ -180,3 +182,20 @@ def test_the_base_install_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "upath", None)
     with pytest.raises(UserError, match=r"pip install -e '\.\[cloud\]'"):
         open_path("s3://photos")
+
+
+def test_a_labelled_bucket_is_reviewed_where_it_is(bucket: Any, tmp_path: Path) -> None:
+    write_labelled(tmp_path)
+    for path in sorted((tmp_path / "photos").rglob("*.png")):
+        bucket.pipe_file(f"photos/reviewed/{path.relative_to(tmp_path / 'photos').as_posix()}", path.read_bytes())
+    bucket.rm_file("photos/reviewed/a/clear.png")
+    with review_server(tmp_path, "--photos", "s3://photos/reviewed") as server:
+        claimed = httpx.post(f"{server.url}/review/claims", json={"reviewer": "ann", "count": 4}).json()
+        files = {entry["file_name"]: httpx.get(f"{server.url}/review/images/{entry['id']}/file") for entry in claimed}
+    absent = files.pop("a/clear.png")
+    assert (absent.status_code, "cannot be read" in absent.json()["detail"]) == (404, True)
+    for name, response in files.items():
+        assert response.headers["content-type"] == "image/png"
+        assert response.content == (tmp_path / "photos" / name).read_bytes()
+    assert (tmp_path / "reviewed" / "annotations" / "instances_train.json").is_file()
+    assert not (tmp_path / "reviewed" / "images").exists()

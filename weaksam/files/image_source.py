@@ -81,6 +81,11 @@ def open_path(location: str) -> Path:
         raise UserError(f"{location} is no address that fsspec knows: {error}") from error
 
 
+def is_address(path: Path) -> bool:
+    """Return whether a path of `open_path` lies behind an address, and not here."""
+    return SCHEME_END in str(path)
+
+
 @contextmanager
 def as_os_errors() -> Iterator[None]:
     """Raise OSError in place of what the libraries behind addresses raise."""

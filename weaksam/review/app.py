@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from mimetypes import guess_type
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import FileResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from weaksam.review.errors import InvalidDecision, NotAllowed, ReviewError, problem_response
@@ -27,6 +27,7 @@ from weaksam.review.schemas import ClaimRequest, Decision, Progress, ReviewEntry
 WRITE_EVERY_S = 10.0
 FORWARDED = (("GET", "/labels"), ("POST", "/detect"), ("POST", "/segment"))
 LOOPBACK = ("127.0.0.1", "localhost")
+NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
 logger = logging.getLogger("weaksam")
 Next = Callable[[Request], Awaitable[Response]]
 
@@ -155,7 +156,8 @@ def _add_review(app: FastAPI, review: Review) -> None:
 
     @app.get("/review/images/{image_id}/file")
     def file(image_id: int) -> Response:
-        return FileResponse(review.run.file(image_id), headers={"X-Content-Type-Options": "nosniff"})
+        media_type, _ = guess_type(review.run.image(image_id).file_name)
+        return Response(review.run.read_image(image_id), media_type=media_type, headers=NO_SNIFFING)
 
     @app.put("/review/images/{image_id}")
     def decide(image_id: int, decision: Decision) -> ReviewEntry:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from weaksam.errors import UserError
+from weaksam.files.image_source import as_os_errors, is_address
 from weaksam.formats.labelled import DATASET, LabelledImage, LabelledObject, LabelledSet, read_labelled
 from weaksam.mask_schemas import RleMask
 from weaksam.review.errors import ImageUnknown
@@ -21,7 +22,7 @@ class LabelledRun:
         found: the images with their objects, and the bundle that found them.
         sha256: digest of the data set that all this was read from.
         images: by id, the most doubtful first; images without a review score come last.
-        photos: folder of the image files.
+        photos: folder of the image files, here or behind an address.
     """
 
     found: LabelledSet
@@ -35,12 +36,14 @@ class LabelledRun:
             raise ImageUnknown(f"the labelling run has no image with the id {image_id}")
         return self.images[image_id]
 
-    def file(self, image_id: int) -> Path:
-        """Return the file of an image; raise ImageUnknown if it is not there."""
+    def read_image(self, image_id: int) -> bytes:
+        """Return the file of an image; raise ImageUnknown if it cannot be read."""
         path = self.photos / self.image(image_id).file_name
-        if not path.is_file():
-            raise ImageUnknown(f"{path} does not exist")
-        return path
+        try:
+            with as_os_errors():
+                return path.read_bytes()
+        except OSError as error:
+            raise ImageUnknown(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def open_run(labelled_dir: Path, photos: Path) -> LabelledRun:
@@ -49,7 +52,7 @@ def open_run(labelled_dir: Path, photos: Path) -> LabelledRun:
     Raises:
         UserError: there is no labelling run, no such folder of photographs, or a file name leads out of it.
     """
-    if not photos.is_dir():
+    if not is_address(photos) and not photos.is_dir():
         raise UserError(f"--photos {photos} is no folder: give the folder that was labelled")
     found = read_labelled(labelled_dir)
     for image in found.images:

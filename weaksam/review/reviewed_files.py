@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from weaksam.files.image_source import is_address
 from weaksam.formats.coco import Row, annotation_row, category_rows, dataset_file, image_row
 from weaksam.formats.labelled import LabelledImage
 from weaksam.review.journal import Decided
@@ -29,7 +30,7 @@ def _has_area(box_xyxy: Box) -> bool:
 
 
 def write_reviewed(run: LabelledRun, latest: Mapping[int, Decided], out: Path) -> None:
-    """Write ``out/annotations/instances_train.json``, and ``out/images``, a link to the photographs.
+    """Write ``out/annotations/instances_train.json``, and ``out/images``, a link to photographs that lie here.
 
     An image that is accepted or corrected is `confirmed`: its annotations are all its objects. Any other has its tags
     alone. Ids of images and categories are those of the labelling run.
@@ -38,7 +39,8 @@ def write_reviewed(run: LabelledRun, latest: Mapping[int, Decided], out: Path) -
         OSError: a file or the link cannot be written.
     """
     (out / ANNOTATIONS_JSON).parent.mkdir(parents=True, exist_ok=True)
-    _link(out / IMAGES, run.photos)
+    if not is_address(run.photos):
+        _link(out / IMAGES, run.photos)
     images = sorted(run.images.values(), key=lambda image: image.id)
     labels = _labels(run, latest)
     category_ids = {label: id_ for id_, label in enumerate(labels, start=1)}

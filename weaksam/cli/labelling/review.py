@@ -16,6 +16,7 @@ from service.http.problems import add_problem_handlers
 from weaksam.cli.labelling.api_key import ApiKeyFileOption, read_api_key
 from weaksam.cli.listening import listen
 from weaksam.files.full_disk import writing_into
+from weaksam.files.image_source import open_path
 from weaksam.review.app import LOOPBACK, Review, create_review_app
 from weaksam.review.forward import Forwarder
 from weaksam.review.journal import ReviewJournal
@@ -27,7 +28,7 @@ PAGE_SCRIPT = "review.js"
 
 def review(
     labelled: Annotated[Path, typer.Argument(help="Folder that `weaksam label` wrote.")],
-    photos: Annotated[Path, typer.Option(help="Folder of the images that were labelled.")],
+    photos: Annotated[str, typer.Option(help="Folder of the images that were labelled, or its address (s3://...).")],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -41,7 +42,7 @@ def review(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8001,
 ) -> None:
     """Check a labelling run in the browser, the most doubtful images first. A killed review goes on where it was."""
-    run = open_run(labelled, photos)
+    run = open_run(labelled, open_path(photos))
     folder = out or labelled.resolve().parent / "reviewed"
     forwarder = Forwarder(server, read_api_key(api_key_file))
     with writing_into(folder), listen(host, port) as listener:
