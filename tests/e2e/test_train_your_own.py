@@ -133,7 +133,7 @@ def test_one_command_ends_with_a_bundle_and_pictures_of_the_way(outputs: dict[st
     ]
     shown = page.partition("<h2>Images of val</h2>")[2].partition("<h2>")[0]
     assert shown.count("<img ") == 2 * 5, "two pictures, each with maps, prompts, proposals, PGT and prediction"
-    assert "instances_per_image" in page
+    assert "instances per image" in page
     assert json.loads((run / "metrics.json").read_text()) == {}, "there are no boxes to measure on"
 
 
