@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -52,7 +53,8 @@ def rcnn() -> Rcnn:
 @pytest.fixture(scope="module")
 def dfine() -> DFine:
     torch.manual_seed(0)
-    net = build_dfine(SETTINGS, SIZES, CLASSES)
+    # Without a threshold something is found of every class, so that there is always something to compare.
+    net = build_dfine(replace(SETTINGS, min_score=0.0), SIZES, CLASSES)
     with torch.no_grad():
         for head in (net.model.enc_score_head, *net.model.decoder.class_embed):
             head.weight.normal_(0, 1)
@@ -128,7 +130,7 @@ def test_classes_that_are_not_allowed_take_part_in_nothing(
 
 
 @given(seed=st.integers(0, 2**31), allowed=st.sets(st.integers(0, CLASSES - 1), min_size=1, max_size=CLASSES))
-@hypothesis_settings(max_examples=12, deadline=None, derandomize=True)  # a tie of random weights is no fault
+@hypothesis_settings(max_examples=12, deadline=None)
 def test_classes_that_are_not_allowed_take_no_query(dfine: DFine, seed: int, allowed: set[int]) -> None:
     chosen = sorted(allowed)
     with torch.inference_mode():
