@@ -27,9 +27,11 @@ from tests.support.patches import SIDE_PX, make_patches, run_detector, write_pse
 from tests.support.tiny_bundle import LABELS
 from training.data.tagged import TaggedImage
 from training.detector.config import DetectorConfig
-from training.detector.report import detect_augmented, detect_image, report_detector
+from training.detector.inference import detect_augmented, detect_image
+from training.detector.report import measure_detector, report_detector
 from training.detector.train import load_detector
 from training.metrics.score_thresholds import MAX_DETECTOR_THRESHOLD
+from weaksam.errors import UserError
 
 STEPS = 120
 EVERYTHING = np.ones(len(LABELS), np.float32)
@@ -232,6 +234,18 @@ def test_the_report_calibrates_from_tags_and_measures_augmentation(run: Path, im
         "ap50_tagged_per_class": {},
     }
     assert json.loads((run / "thresholds.json").read_text())["score"] == thresholds
+
+
+def test_a_run_is_measured_on_boxes_and_on_its_own_masks(run: Path, images: list[TaggedImage]) -> None:
+    measured = measure_detector(run, images)
+    assert measured["ap50_tagged"] == json.loads(report_detector(run, images).read_text())["ap50_tagged"]
+    assert 0.2 <= measured["mask_ap50"] <= 1
+    assert measured["ap75_tagged"] <= measured["ap50_tagged"]
+    assert measured["mask_ap75"] <= measured["mask_ap50"]
+    assert measured["objects"] == sum(len(image.objects) for image in images)
+    untagged = [TaggedImage(i.id, i.path, i.size_hw, i.tags) for i in images]
+    with pytest.raises(UserError, match="no image has a true object"):
+        measure_detector(run, untagged)
 
 
 def test_a_mirror_image_gives_boxes_of_the_picture(net: Detector, images: list[TaggedImage]) -> None:

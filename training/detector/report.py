@@ -9,30 +9,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
-from models.boxes import nms
-from models.config import config_from_values
 from models.detections import Detections
 from models.image import read_image
 from models.labels import LabelSet
-from models.letterbox import Letterbox
-from models.nets.backbone import MEAN_RGB
-from models.nets.detectors.detector import Detector
-from models.postprocess import best_first, detector_detections
-from models.run_folder import CONFIG, REPORT, THRESHOLDS, open_run
+from models.masks import Rle
+from models.run_folder import REPORT, THRESHOLDS
 from training.data.tagged import TaggedImage
 from training.data.tiles import tag_vector
-from training.detector.config import DetectorConfig
-from training.detector.train import load_detector
+from training.detector.inference import (
+    Allowed,
+    ImageU8,
+    TrainedDetector,
+    detect_augmented,
+    detect_image,
+    detect_with_masks,
+    open_detector,
+)
 from training.metrics.score_thresholds import MAX_DETECTOR_THRESHOLD, tag_recall_threshold, thresholds_by_class
-from training.metrics.scorecard import PrecisionTally, Predictions, box_overlaps
+from training.metrics.scorecard import PrecisionTally, Predictions, box_overlaps, mask_overlaps
 from training.runs.ranks import track_first
 from training.runs.run_folder import write_json
+from weaksam.errors import UserError
 
-ImageU8 = npt.NDArray[np.uint8]
-Allowed = npt.NDArray[np.float32]
+MEASURED_IOUS = (0.5, 0.75)
 
 
 def report_detector(run_dir: Path, images: Sequence[TaggedImage]) -> Path:
@@ -45,29 +45,66 @@ def report_detector(run_dir: Path, images: Sequence[TaggedImage]) -> Path:
     Raises:
         RunError: the run is not finished.
     """
-    run = open_run(run_dir, "detector")
-    config = config_from_values(DetectorConfig, run.config, str(run_dir / CONFIG))
-    net = load_detector(run.checkpoint, config, len(run.labels))
-    net.to("cuda" if torch.cuda.is_available() else "cpu")
+    trained = open_detector(run_dir)
+    labels, side_px = trained.labels, trained.config.side_px
     tallies: defaultdict[str, PrecisionTally] = defaultdict(lambda: PrecisionTally(box_overlaps))
-    best_scores = np.zeros((len(images), len(run.labels)), np.float32)
-    tags = np.stack([tag_vector(image.tags, run.labels) for image in images])
+    best_scores = np.zeros((len(images), len(labels)), np.float32)
+    tags = np.stack([tag_vector(image.tags, labels) for image in images])
     for row, image in enumerate(track_first(images, "detector report")):
         image_hwc_u8 = read_image(image.path)
-        tagged = detect_image(net, image_hwc_u8, config.side_px, tags[row])
+        tagged = detect_image(trained.net, image_hwc_u8, side_px, tags[row])
         np.maximum.at(best_scores[row], tagged.labels, tagged.scores)
         if image.objects:
-            tallies["ap50_tagged"].add(_named(tagged, run.labels), image.objects)
-            for name, found in _compared(net, image_hwc_u8, config, tags[row]).items():
-                tallies[name].add(_named(found, run.labels), image.objects)
+            tallies["ap50_tagged"].add(_named(tagged, labels), image.objects)
+            for name, found in _compared(trained, image_hwc_u8, tags[row]).items():
+                tallies[name].add(_named(found, labels), image.objects)
     choose = partial(tag_recall_threshold, max_threshold=MAX_DETECTOR_THRESHOLD)
     write_json(run_dir / THRESHOLDS, {"score": thresholds_by_class(best_scores, tags, choose)})
     write_json(run_dir / REPORT, {**_precision(tallies), "images": len(images)})
     return run_dir / REPORT
 
 
-def _compared(net: Detector, image_hwc_u8: ImageU8, config: DetectorConfig, tags: Allowed) -> dict[str, Detections]:
+def measure_detector(run_dir: Path, images: Sequence[TaggedImage]) -> dict[str, Any]:
+    """Return the average precision of a finished run's network, of boxes and of its own masks, with tags given.
+
+    The figures are ``ap50_tagged`` and ``ap75_tagged``, and ``mask_ap50`` and ``mask_ap75`` if the network has masks
+    and the images have true ones. Nothing is chosen on the images, and nothing is written.
+
+    Args:
+        run_dir: of `train_detector`.
+        images: those without true objects say nothing and are left out.
+
+    Raises:
+        RunError: the run is not finished.
+        UserError: no image has a true object.
+    """
+    trained = open_detector(run_dir)
+    known = [image for image in images if image.objects]
+    if not known:
+        raise UserError("data: no image has a true object: give a data set with boxes beside the tags")
+    boxes, masks = PrecisionTally(box_overlaps, MEASURED_IOUS), PrecisionTally(mask_overlaps, MEASURED_IOUS)
+    for image in track_first(known, "detector report"):
+        allowed = tag_vector(image.tags, trained.labels)
+        found = _predictions(trained, read_image(image.path), allowed)
+        boxes.add(found, image.objects)
+        if found.masks is not None:
+            masks.add(found, [thing for thing in image.objects if thing.mask_rle is not None])
+    figures = {f"ap{iou * 100:.0f}_tagged": boxes.mean([iou]) for iou in MEASURED_IOUS}
+    if masks.by_class():
+        figures |= {f"mask_ap{iou * 100:.0f}": masks.mean([iou]) for iou in MEASURED_IOUS}
+    return {**figures, "images": len(known), "objects": sum(len(image.objects) for image in known)}
+
+
+def _predictions(trained: TrainedDetector, image_hwc_u8: ImageU8, allowed: Allowed) -> Predictions:
+    if trained.config.has_masks:
+        found, masks = detect_with_masks(trained.net, image_hwc_u8, trained.config.side_px, allowed)
+        return _named(found, trained.labels, masks)
+    return _named(detect_image(trained.net, image_hwc_u8, trained.config.side_px, allowed), trained.labels)
+
+
+def _compared(trained: TrainedDetector, image_hwc_u8: ImageU8, tags: Allowed) -> dict[str, Detections]:
     """Return what is found without tags, and with test-time augmentation if the settings ask for it."""
+    net, config = trained.net, trained.config
     found = {"ap50": detect_image(net, image_hwc_u8, config.side_px, np.ones_like(tags))}
     if config.test_sides_px:
         found["ap50_tagged_augmented"] = detect_augmented(net, image_hwc_u8, config.test_sides_px, tags)
@@ -81,30 +118,6 @@ def _precision(tallies: Mapping[str, PrecisionTally]) -> dict[str, Any]:
     return {**means, "ap50_tagged_per_class": per_class}
 
 
-def detect_image(
-    net: Detector, image_hwc_u8: ImageU8, side_px: int, allowed: Allowed, flip: bool = False
-) -> Detections:
-    """Return detections of the allowed classes [C] in pixels of the image, which the network sees at ``side_px``."""
-    letterbox = Letterbox((image_hwc_u8.shape[0], image_hwc_u8.shape[1]), side_px)
-    square = letterbox.apply(image_hwc_u8[:, ::-1] if flip else image_hwc_u8, MEAN_RGB)
-    device = next(net.parameters()).device
-    with torch.inference_mode():
-        found = net.detect(torch.from_numpy(square[None]).to(device), torch.from_numpy(allowed).to(device))
-    boxes = found.boxes_xyxy.cpu().numpy()
-    if flip:
-        boxes[:, [0, 2]] = letterbox.valid_hw[1] - boxes[:, [2, 0]]
-    cut = detector_detections(boxes, found.scores.cpu().numpy(), found.labels.cpu().numpy(), letterbox.valid_hw)
-    return Detections(letterbox.boxes_to_image(cut.boxes_xyxy), cut.scores, cut.labels, cut.sources, cut.by_detector)
-
-
-def detect_augmented(net: Detector, image_hwc_u8: ImageU8, sides_px: Sequence[int], allowed: Allowed) -> Detections:
-    """Return what `detect_image` finds at each side and in mirror images, suppressed together class by class."""
-    views = [(side_px, flip) for side_px in sides_px for flip in (False, True)]
-    found = best_first([detect_image(net, image_hwc_u8, side_px, allowed, flip) for side_px, flip in views])
-    of_classes = [found[found.labels == label] for label in np.unique(found.labels)]
-    kept = [part[nms(part.boxes_xyxy, part.scores, net.settings.nms_iou)] for part in of_classes]
-    return best_first(kept)[: net.settings.max_detections]
-
-
-def _named(found: Detections, labels: LabelSet) -> Predictions:
-    return Predictions(tuple(labels.names[label] for label in found.labels), found.scores, found.boxes_xyxy)
+def _named(found: Detections, labels: LabelSet, masks: tuple[Rle, ...] | None = None) -> Predictions:
+    names = tuple(labels.names[label] for label in found.labels)
+    return Predictions(names, found.scores, found.boxes_xyxy, masks)

@@ -34,7 +34,7 @@ class GraphRunner:
 
     Args:
         bundle: whose graphs run.
-        threads: threads within one operator; 0 is one per core, or one alone if ranks share the machine.
+        threads: threads within one operator; 0 takes those of `threads_of_rank`.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 0) -> None:

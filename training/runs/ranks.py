@@ -44,8 +44,14 @@ def local_rank() -> int:
 
 
 def threads_of_rank() -> int:
-    """Return the threads of one onnxruntime operator: 0 for one per core, 1 if ranks share the machine."""
-    return 1 if rank_count() > 1 else 0
+    """Return the threads of one onnxruntime operator: 0 for one per core, 1 if ranks share the machine.
+
+    ``OMP_NUM_THREADS`` counts here as it does for torch: onnxruntime by itself does not read it.
+    """
+    if rank_count() > 1:
+        return 1
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wanted) if wanted.isdecimal() else 0
 
 
 def is_first_rank() -> bool:

@@ -223,6 +223,22 @@ def detector_command(
     console.print(f"wrote {checkpoint}")
 
 
+@train_app.command("detector-report")
+def detector_report_command(
+    run: Annotated[Path, typer.Option(help="Folder of a finished `weaksam train detector`.")],
+    data: DataOption,
+    json_out: Annotated[Path, typer.Option("--json", help="Where the figures go.")],
+    split: Annotated[str, typer.Option(help="Split to measure on.")] = "test",
+) -> None:
+    """Measure a detector or instance segmenter, without a bundle: AP of boxes and of its own masks, tags given."""
+    from training.detector.report import measure_detector
+
+    report = measure_detector(run, _open(data, split).images)
+    json_out.parent.mkdir(parents=True, exist_ok=True)
+    json_out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    console.print_json(data=report)
+
+
 def _open(folders: list[Path], split: str) -> OpenedData:
     """Open the data sets and print what is wrong with them."""
     from training.runs.problems import print_problems
