@@ -120,42 +120,82 @@ def propose(
     Yields:
         Prompt batches of one length N each; send the decoder's results back in the same order.
     """
-    pool = [Proposals.empty()]
-    prompts: list[PromptBatch] = []
+    asked = _Asked(settings, valid_hw)
+    yield from _ask_about_peaks(asked, peaks)
+    peak_prompts = asked.prompt_count
+    if boxes_xyxy is not None and asked.left:
+        yield from asked.ask(box_prompts(boxes_xyxy[: asked.left]))
+    if map_points_xy is None:
+        for side in settings.grid_sides:
+            # A grid's points are sorted by place, so that the first ones would leave out an image's foot.
+            yield from asked.ask(point_prompts(_thinned(asked.uncovered(grid_points(side, valid_hw)), asked.left)))
+    else:
+        yield from asked.ask(point_prompts(asked.uncovered(map_points_xy)[: asked.left]))
+    yield from asked.ask(point_prompts(_promising(asked)[: asked.left]))
+    return _selected(asked, peak_prompts)
 
-    def ask(batch: PromptBatch, from_peak: bool) -> Generator[PromptBatch, DecodedBatch, None]:
+
+class _Asked:
+    """What was asked about one image so far, and the masks that came back."""
+
+    def __init__(self, settings: PromptSettings, valid_hw: tuple[int, int]) -> None:
+        self.settings = settings
+        self.valid_hw = valid_hw
+        self.prompts: list[PromptBatch] = []
+        self.masks = Proposals.empty()
+
+    @property
+    def prompt_count(self) -> int:
+        return sum(map(len, self.prompts))
+
+    @property
+    def left(self) -> int:
+        """How many prompts may still be asked."""
+        return max(0, self.settings.max_prompts - self.prompt_count)
+
+    def ask(self, batch: PromptBatch, from_peak: bool = False) -> Generator[PromptBatch, DecodedBatch, None]:
+        """Ask a batch, which may be empty, and keep the masks that are good enough."""
+        if not len(batch):
+            return
         decoded = yield batch
-        pool.append(_masks_of(decoded, sum(map(len, prompts)), from_peak, settings))
-        prompts.append(batch)
+        found = _masks_of(decoded, self.prompt_count, from_peak, self.settings)
+        self.masks = _concat([self.masks, found])
+        self.prompts.append(batch)
 
+    def uncovered(self, points_xy: Float32) -> Float32:
+        """Return those of points [N,2] that lie in no good mask's box."""
+        boxes_xyxy = self.things(self.settings.cover_min_iou).boxes_xyxy
+        uncovered: Float32 = points_xy[~points_in_boxes(points_xy, boxes_xyxy).any(axis=1)]
+        return uncovered
+
+    def things(self, min_iou: float) -> Proposals:
+        """Return the masks of at least this predicted IoU whose boxes are not most of the image."""
+        max_area_px = self.settings.cover_max_area_share * self.valid_hw[0] * self.valid_hw[1]
+        large = box_areas(self.masks.boxes_xyxy) > max_area_px
+        return self.masks[(self.masks.predicted_iou >= min_iou) & ~large]
+
+
+def _ask_about_peaks(asked: _Asked, peaks: Peaks) -> Generator[PromptBatch, DecodedBatch, None]:
+    max_prompts = asked.settings.max_prompts
     labels, counts = np.unique(peaks.labels, return_counts=True)
     grouped = labels[counts > 1]
     # Groups cost little and say much, but not more than half of what may be asked.
-    points_xy = _in_turn(peaks, max(settings.max_prompts - len(grouped), settings.max_prompts // 2))
-    if len(points_xy):
-        yield from ask(point_prompts(points_xy), True)
-    for label in grouped[: settings.max_prompts - len(points_xy)]:
-        yield from ask(group_prompt(_strongest(peaks, int(label), settings.peak_max_count)), True)
-    peak_prompts = sum(map(len, prompts))
-    left = max(0, settings.max_prompts - peak_prompts)
-    if boxes_xyxy is not None and min(left, len(boxes_xyxy)):
-        yield from ask(box_prompts(boxes_xyxy[:left]), False)
-    grids = [grid_points(side, valid_hw) for side in settings.grid_sides]
-    for points_xy in grids if map_points_xy is None else [map_points_xy]:
-        open_xy = _uncovered(points_xy, pool, valid_hw, settings)
-        left = max(0, settings.max_prompts - sum(map(len, prompts)))
-        # The map's points are sorted by worth, a grid's by place.
-        open_xy = _thinned(open_xy, left) if map_points_xy is None else open_xy[:left]
-        if len(open_xy):
-            yield from ask(point_prompts(open_xy), False)
-    near_xy = _promising(pool, valid_hw, settings)[: max(0, settings.max_prompts - sum(map(len, prompts)))]
-    if len(near_xy):
-        yield from ask(point_prompts(near_xy), False)
-    masks = _concat(pool)
+    points_xy = _in_turn(peaks, max(max_prompts - len(grouped), max_prompts // 2))
+    yield from asked.ask(point_prompts(points_xy), from_peak=True)
+    for label in grouped[: asked.left]:
+        strongest_xy = _strongest(peaks, int(label), asked.settings.peak_max_count)
+        yield from asked.ask(group_prompt(strongest_xy), from_peak=True)
+
+
+def _selected(asked: _Asked, peak_prompts: int) -> ProposalSet:
+    masks, settings = asked.masks, asked.settings
     kept = nms(masks.boxes_xyxy, masks.predicted_iou, settings.duplicate_iou)[: settings.max_proposals]
     dropped = np.setdiff1d(np.arange(len(masks)), kept)
     return ProposalSet(
-        _clipped(masks[kept], valid_hw), tuple(prompts), peak_prompts, _clipped(masks[dropped], valid_hw)
+        _clipped(masks[kept], asked.valid_hw),
+        tuple(asked.prompts),
+        peak_prompts,
+        _clipped(masks[dropped], asked.valid_hw),
     )
 
 
@@ -203,18 +243,10 @@ def _masks_of(decoded: DecodedBatch, first_prompt: int, from_peak: bool, setting
     return masks[drawn & (good | masks.from_peak)]
 
 
-def _uncovered(
-    points_xy: Float32, pool: Sequence[Proposals], valid_hw: tuple[int, int], settings: PromptSettings
-) -> Float32:
-    boxes_xyxy = _things(pool, valid_hw, settings, settings.cover_min_iou).boxes_xyxy
-    uncovered: Float32 = points_xy[~points_in_boxes(points_xy, boxes_xyxy).any(axis=1)]
-    return uncovered
-
-
-def _promising(pool: Sequence[Proposals], valid_hw: tuple[int, int], settings: PromptSettings) -> Float32:
+def _promising(asked: _Asked) -> Float32:
     """Return points of the finest grid in promising boxes and in no good mask's, one of each box in turn."""
-    points_xy = _uncovered(grid_points(settings.focus_side, valid_hw), pool, valid_hw, settings)
-    things = _things(pool, valid_hw, settings, settings.focus_min_iou)
+    points_xy = asked.uncovered(grid_points(asked.settings.focus_side, asked.valid_hw))
+    things = asked.things(asked.settings.focus_min_iou)
     boxes_xyxy = things.boxes_xyxy[nms(things.boxes_xyxy, things.predicted_iou, SAME_THING_IOU)]
     centres_xy = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
     distances_px = np.linalg.norm(points_xy[:, None] - centres_xy, axis=-1)  # [G,M]
@@ -224,15 +256,6 @@ def _promising(pool: Sequence[Proposals], valid_hw: tuple[int, int], settings: P
     order = np.argsort(first_turn, kind="stable")
     promising: Float32 = points_xy[order[first_turn[order] < never]]
     return promising
-
-
-def _things(
-    pool: Sequence[Proposals], valid_hw: tuple[int, int], settings: PromptSettings, min_iou: float
-) -> Proposals:
-    """Return the masks so far of at least this predicted IoU whose boxes are not most of the image."""
-    masks = _concat(pool)
-    max_area_px = settings.cover_max_area_share * valid_hw[0] * valid_hw[1]
-    return masks[(masks.predicted_iou >= min_iou) & (box_areas(masks.boxes_xyxy) <= max_area_px)]
 
 
 def _strongest(peaks: Peaks, label: int, max_count: int) -> Float32:
@@ -256,7 +279,7 @@ def _in_turn(peaks: Peaks, max_count: int) -> Float32:
 
 
 def _thinned(points_xy: Float32, max_count: int) -> Float32:
-    """Return at most so many of the points, evenly over their order: the first ones would leave out an image's foot."""
+    """Return at most so many of the points, evenly over their order."""
     if len(points_xy) <= max_count:
         return points_xy
     spread = np.linspace(0, len(points_xy) - 1, max(0, max_count)).round().astype(np.int64)
