@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.boxes import clip_boxes, nms
+from models.boxes import clip_boxes, nms, pairwise_iou
 from models.detections import Detections
 from models.settings import PostSettings
 
@@ -77,6 +77,27 @@ def missed_classes(found: Detections, classes: Sequence[int], min_scores: Float3
     """Return those classes of which no detection reaches its minimum; ``min_scores`` is [C]."""
     seen = set(found.labels[found.scores >= min_scores[found.labels]].tolist())
     return tuple(label for label in classes if label not in seen)
+
+
+def one_tag_each(found: Detections, max_iou: float) -> Detections:
+    """Return the detections without those that call a thing by a second tag, in their order.
+
+    Every tag is in the image, so the best detection of each class stays. Any other goes if its IoU with one of another
+    class that stays is higher than ``max_iou``. Ours; suppression class by class keeps both.
+
+    Args:
+        found: best first.
+        max_iou: 1 keeps all.
+    """
+    if max_iou >= 1 or len(found) < 2:
+        return found
+    overlaps = pairwise_iou(found.boxes_xyxy, found.boxes_xyxy) > max_iou
+    clashes = overlaps & (found.labels[:, None] != found.labels[None])
+    kept = np.zeros(len(found), np.bool_)
+    kept[np.unique(found.labels, return_index=True)[1]] = True
+    for row in np.flatnonzero(~kept):
+        kept[row] = not (clashes[row] & kept).any()
+    return found[kept]
 
 
 def best_first(parts: Sequence[Detections]) -> Detections:

@@ -9,7 +9,7 @@ from models.boxes import pairwise_iou
 from models.bundle import Bundle
 from models.detections import Detections
 from models.letterbox import Letterbox
-from models.postprocess import best_first, missed_classes, select_detections
+from models.postprocess import best_first, missed_classes, one_tag_each, select_detections
 from service.inference.stage_results import Classes, DetectorOutput, ScoredProposals, Selection
 from weaksam.schemas import DetectOptions
 
@@ -37,7 +37,7 @@ def select(
     """Select the detections of one request, at most ``max_detections``.
 
     For a class that the detector missed, the proposals have the last word. To a class that it found (`effort=full`)
-    they add what overlaps none of its detections.
+    they add what overlaps none of its detections. A thing has one tag if the bundle asks for it (`one_tag_each`).
 
     Args:
         bundle: with the thresholds.
@@ -62,7 +62,7 @@ def select(
     replaced = np.intersect1d(missed, from_proposals.labels)
     detected = detector.found[~np.isin(detector.found.labels, replaced)]
     added = from_proposals[~_overlap(from_proposals, detected, bundle.post.nms_iou)]
-    candidates = best_first([detected, added])
+    candidates = one_tag_each(best_first([detected, added]), bundle.post.one_tag_iou)
     detector_min = _min_scores(_detector_thresholds(bundle), options)
     proposal_min = _min_scores(bundle.thresholds.score, options)
     needed = np.where(candidates.by_detector, detector_min[candidates.labels], proposal_min[candidates.labels])

@@ -1,0 +1,66 @@
+"""What becomes of detections after suppression class by class."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.detections import Detections
+from models.postprocess import one_tag_each
+
+TAPE, CLAMP, WIRE = 0, 1, 2
+LEFT, RIGHT, LEFT_SHIFTED = (0, 0, 10, 10), (50, 0, 60, 10), (1, 0, 11, 10)
+
+
+def detections(*rows: tuple[int, float, tuple[int, int, int, int]]) -> Detections:
+    labels, scores, boxes = zip(*sorted(rows, key=lambda row: -row[1]), strict=True)
+    return Detections(
+        np.array(boxes, np.float32),
+        np.array(scores, np.float32),
+        np.array(labels),
+        np.arange(len(rows)),
+        np.ones(len(rows), np.bool_),
+    )
+
+
+def found_in(result: Detections) -> list[tuple[int, float]]:
+    return [(int(label), round(float(score), 2)) for label, score in zip(result.labels, result.scores, strict=True)]
+
+
+def test_a_thing_keeps_the_tag_that_has_nothing_else_even_with_the_lower_score() -> None:
+    found = detections((CLAMP, 0.95, RIGHT), (CLAMP, 0.76, LEFT_SHIFTED), (TAPE, 0.75, LEFT))
+    assert found_in(one_tag_each(found, 0.7)) == [(CLAMP, 0.95), (TAPE, 0.75)]
+
+
+def test_two_tags_that_have_nothing_but_one_thing_both_keep_it() -> None:
+    found = detections((CLAMP, 0.9, LEFT), (TAPE, 0.2, LEFT))
+    assert found_in(one_tag_each(found, 0.7)) == [(CLAMP, 0.9), (TAPE, 0.2)]
+
+
+def test_of_two_further_detections_the_better_one_stays() -> None:
+    further = detections((CLAMP, 0.9, LEFT), (TAPE, 0.8, (0, 50, 10, 60)), (TAPE, 0.5, RIGHT), (CLAMP, 0.4, RIGHT))
+    assert found_in(one_tag_each(further, 0.7)) == [(CLAMP, 0.9), (TAPE, 0.8), (TAPE, 0.5)]
+
+
+def test_boxes_that_overlap_less_and_boxes_of_one_class_are_no_clash() -> None:
+    found = detections((CLAMP, 0.95, RIGHT), (CLAMP, 0.76, LEFT_SHIFTED), (CLAMP, 0.5, LEFT), (TAPE, 0.75, LEFT))
+    assert len(one_tag_each(found, 0.82)) == 3  # IoU 9/11; the clamp of 0.5 lies on the tape
+    assert len(one_tag_each(found, 1.0)) == 4
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([TAPE, CLAMP, WIRE]), st.floats(0, 1), st.sampled_from([LEFT, RIGHT, LEFT_SHIFTED])),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_every_class_keeps_its_best_detection_and_the_order_stays(
+    rows: list[tuple[int, float, tuple[int, int, int, int]]],
+) -> None:
+    found = detections(*rows)
+    kept = one_tag_each(found, 0.7)
+    for label in np.unique(found.labels):
+        assert kept.scores[kept.labels == label].max() == found.scores[found.labels == label].max()
+    assert (np.diff(kept.sources) > 0).all()
