@@ -16,6 +16,8 @@ Float32 = npt.NDArray[np.float32]
 # Faster R-CNN's scaling of box deltas, and its bound on growth (arXiv 1506.01497 and its public code).
 DELTA_WEIGHTS = np.array([10.0, 10.0, 5.0, 5.0], np.float32)
 MAX_LOG_GROWTH = float(np.log(1000.0 / 16.0))
+# Of a detection's score, what another tag's must have to claim its thing.
+CLAIM_SHARE = 0.5
 
 
 def apply_deltas(boxes_xyxy: Float32, deltas: Float32) -> Float32:
@@ -83,7 +85,8 @@ def one_tag_each(found: Detections, max_iou: float) -> Detections:
     """Return the detections without those that call a thing by a second tag, in their order.
 
     Every tag is in the image, so the best detection of each class stays. Any other goes if its IoU with one of another
-    class that stays is higher than ``max_iou``. Ours; suppression class by class keeps both.
+    class that stays is higher than ``max_iou``, unless that one is less than half as sure: its tag may be wrong. Ours;
+    suppression class by class keeps both.
 
     Args:
         found: best first.
@@ -92,7 +95,8 @@ def one_tag_each(found: Detections, max_iou: float) -> Detections:
     if max_iou >= 1 or len(found) < 2:
         return found
     overlaps = pairwise_iou(found.boxes_xyxy, found.boxes_xyxy) > max_iou
-    clashes = overlaps & (found.labels[:, None] != found.labels[None])
+    sure_enough = found.scores[None] >= CLAIM_SHARE * found.scores[:, None]
+    clashes = overlaps & sure_enough & (found.labels[:, None] != found.labels[None])
     kept = np.zeros(len(found), np.bool_)
     kept[np.unique(found.labels, return_index=True)[1]] = True
     for row in np.flatnonzero(~kept):

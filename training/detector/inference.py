@@ -65,8 +65,8 @@ def detect_with_masks(
     letterbox = _letterbox(image_hwc_u8, side_px)
     found = _run(net, image_hwc_u8, letterbox, allowed)
     detections = _detections(found.boxes_xyxy.cpu().numpy(), found, letterbox)
-    frames_xyxy = found.mask_frames_xyxy.cpu().numpy().reshape(-1, 2, 2)
-    frames_xyxy = letterbox.points_to_image(frames_xyxy).reshape(-1, 4)
+    corners_xy = found.mask_frames_xyxy.cpu().numpy().reshape(-1, 2, 2)
+    frames_xyxy = letterbox.points_to_image(corners_xy).reshape(-1, 4)
     logits = found.masks.float().cpu().numpy()
     # one mask at a time: all masks of a large photograph at full size would take gigabytes
     masks = (paste_mask(logits[row], frames_xyxy[row], letterbox.image_hw) for row in detections.sources)

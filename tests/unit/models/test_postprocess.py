@@ -38,6 +38,11 @@ def test_two_tags_that_have_nothing_but_one_thing_both_keep_it() -> None:
     assert found_in(one_tag_each(found, 0.7)) == [(CLAMP, 0.9), (TAPE, 0.2)]
 
 
+def test_a_wrong_tag_that_is_hardly_seen_takes_nothing_from_another() -> None:
+    found = detections((CLAMP, 0.9, RIGHT), (CLAMP, 0.8, LEFT), (TAPE, 0.003, LEFT))
+    assert found_in(one_tag_each(found, 0.7)) == [(CLAMP, 0.9), (CLAMP, 0.8), (TAPE, 0.0)]
+
+
 def test_of_two_further_detections_the_better_one_stays() -> None:
     further = detections((CLAMP, 0.9, LEFT), (TAPE, 0.8, (0, 50, 10, 60)), (TAPE, 0.5, RIGHT), (CLAMP, 0.4, RIGHT))
     assert found_in(one_tag_each(further, 0.7)) == [(CLAMP, 0.9), (TAPE, 0.8), (TAPE, 0.5)]
