@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.bench.overload import measure_overload
+import pytest
+
+from tests.bench.overload import measure_overload, steady_growth
 
 
 def test_a_minute_at_twice_the_capacity(default_bundle_dir: Path) -> None:
@@ -14,4 +16,13 @@ def test_a_minute_at_twice_the_capacity(default_bundle_dir: Path) -> None:
     assert set(statuses) == {"200", "503"}, found
     assert statuses["503"] >= sum(statuses.values()) / 10, found
     assert found["refused_without_retry_after"] == 0
-    assert found["memory_growth"] < 0.05, found
+    assert found["memory_growth"] < 0.02, found
+    # Both workers in the largest network at once, and not more.
+    assert max(found["memory_mb"]) < 1.2 * found["memory_mb"][0], found
+
+
+def test_memory_that_leaks_differs_from_memory_that_a_first_meeting_took() -> None:
+    leak = [1000 + second for second in range(60)]
+    steps = [1000] * 9 + [1030] * 18 + [1060] * 33
+    assert steady_growth(leak) == pytest.approx(0.054, abs=0.002)
+    assert steady_growth(steps) == 0

@@ -89,6 +89,9 @@ def test_a_training_takes_the_same_steps_on_two_ranks(data: Path, tmp_path: Path
 def test_ranks_started_by_slurm_join() -> None:
     """What srun sets for two tasks on one machine."""
     code = (
+        "import atexit\n"
+        "from torch import distributed\n"
+        "atexit.register(lambda: print('joined at exit', distributed.is_initialized()))\n"  # registered first, runs last
         "from training.runs.devices import start_fabric\n"
         "from training.runs.ranks import my_share, rank, rank_count, wait_for_ranks\n"
         "start_fabric('32-true', 0)\n"
@@ -111,6 +114,7 @@ def test_ranks_started_by_slurm_join() -> None:
     assert [process.returncode for process in started] == [0, 0]
     assert "rank 0 of 2 [0, 2, 4]" in said[0]
     assert "rank 1 of 2 [1, 3]" in said[1]
+    assert all("joined at exit False" in lines for lines in said), "its threads may abort the process"
 
 
 def test_query_drop_on_two_ranks_drops_and_teaches_what_one_would(tmp_path: Path) -> None:

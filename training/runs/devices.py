@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from datetime import timedelta
 from typing import Any, Literal
@@ -10,6 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import MixedPrecision
 from lightning_fabric.strategies.ddp import DDPStrategy
+from torch import distributed
 
 from weaksam.errors import UserError
 
@@ -43,8 +45,15 @@ def start_fabric(precision: Precision, seed: int) -> Fabric:
         plugins=[MixedAsGiven()] if precision == "bf16-mixed" else [],
     )
     fabric.launch()
+    atexit.register(_leave_ranks)
     fabric.seed_everything(seed, verbose=False)
     return fabric
+
+
+def _leave_ranks() -> None:
+    """End the threads that join the ranks: one that outlives the interpreter may abort a finished process."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _launched_ranks() -> tuple[int, int]:
