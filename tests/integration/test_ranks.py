@@ -91,7 +91,7 @@ def test_ranks_started_by_slurm_join() -> None:
     code = (
         "import atexit\n"
         "from torch import distributed\n"
-        "atexit.register(lambda: print('joined at exit', distributed.is_initialized()))\n"  # registered first, runs last
+        "atexit.register(lambda: print('joined at exit', distributed.is_initialized()))\n"  # it runs last
         "from training.runs.devices import start_fabric\n"
         "from training.runs.ranks import my_share, rank, rank_count, wait_for_ranks\n"
         "start_fabric('32-true', 0)\n"
