@@ -124,7 +124,7 @@ class Detection(Document):
         "inside it."
     )
     source: Literal["detector", "wsod"] = Field(
-        description="The model that found it: the bundle's detector, or the one that scores proposals."
+        description="The model whose box it is: the bundle's detector, or the one that scores proposals."
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -36,8 +38,9 @@ def select(
 ) -> Selection:
     """Select the detections of one request, at most ``max_detections``.
 
-    For a class that the detector missed, the proposals have the last word. To a class that it found (`effort=full`)
-    they add what overlaps none of its detections. A thing has one tag if the bundle asks for it (`one_tag_each`).
+    The proposals add what overlaps none of the detector's boxes of the class. If the detector missed the class, a
+    proposal that reaches its own threshold also confirms the boxes that it overlaps: they get the higher of both
+    scores, and need the proposals' threshold only. A thing has one tag if the bundle asks for it (`one_tag_each`).
 
     Args:
         bundle: with the thresholds.
@@ -59,24 +62,38 @@ def select(
         letterbox.valid_hw,
         bundle.post,
     )
-    replaced = np.intersect1d(missed, from_proposals.labels)
-    detected = detector.found[~np.isin(detector.found.labels, replaced)]
-    added = from_proposals[~_overlap(from_proposals, detected, bundle.post.nms_iou)]
+    confirming = _confirming(bundle, from_proposals, missed)
+    detected = _with_confirmed_scores(detector.found, confirming, bundle.post.nms_iou)
+    is_found = _overlaps(from_proposals, detected, bundle.post.nms_iou).any(axis=1)
+    added = from_proposals[np.flatnonzero(~is_found)]
     candidates = one_tag_each(best_first([detected, added]), bundle.post.one_tag_iou)
+    confirmed = _overlaps(candidates, confirming, bundle.post.nms_iou).any(axis=1)
     detector_min = _min_scores(_detector_thresholds(bundle), options)
     proposal_min = _min_scores(bundle.thresholds.score, options)
-    needed = np.where(candidates.by_detector, detector_min[candidates.labels], proposal_min[candidates.labels])
+    by_detector_alone = candidates.by_detector & ~confirmed
+    needed = np.where(by_detector_alone, detector_min[candidates.labels], proposal_min[candidates.labels])
     above_threshold = candidates[candidates.scores >= needed]
     applied = detector_min.copy()
     applied[list(missed)] = proposal_min[list(missed)]
     return Selection(classes, applied, candidates, above_threshold, above_threshold[:max_detections])
 
 
-def _overlap(found: Detections, others: Detections, max_iou: float) -> npt.NDArray[np.bool_]:
-    """Return for each of ``found`` whether one of ``others`` of its class overlaps it by more than ``max_iou``."""
+def _confirming(bundle: Bundle, from_proposals: Detections, missed: Classes) -> Detections:
+    trusted = from_proposals.scores >= np.array(bundle.thresholds.score, np.float32)[from_proposals.labels]
+    return from_proposals[np.flatnonzero(trusted & np.isin(from_proposals.labels, missed))]
+
+
+def _with_confirmed_scores(found: Detections, confirming: Detections, max_iou: float) -> Detections:
+    """Return the detections, each with the highest score of its own and those that overlap it."""
+    overlaps = _overlaps(found, confirming, max_iou)
+    confirmed = np.where(overlaps, confirming.scores, np.float32(0)).max(axis=1, initial=0)
+    return replace(found, scores=np.maximum(found.scores, confirmed))
+
+
+def _overlaps(found: Detections, others: Detections, max_iou: float) -> npt.NDArray[np.bool_]:
+    """Return [N,M] whether two detections of the same class overlap by more than ``max_iou``."""
     same_class = found.labels[:, None] == others.labels[None]
-    overlap = same_class & (pairwise_iou(found.boxes_xyxy, others.boxes_xyxy) > max_iou)
-    return np.asarray(overlap.any(axis=1))
+    return np.asarray(same_class & (pairwise_iou(found.boxes_xyxy, others.boxes_xyxy) > max_iou))
 
 
 def _detector_thresholds(bundle: Bundle) -> tuple[float, ...]:

@@ -67,8 +67,9 @@ def test_a_class_that_the_detector_found_gets_nothing_from_proposals(bundle: Bun
 
 def test_a_low_min_score_shows_more_and_changes_nothing_in_who_answers(bundle: Bundle) -> None:
     # The detector's 0.6 is below its calibrated 0.7: it missed the bolt, and a bolt must not come back twice.
+    assert detect_once(bundle.folder, picture((PATCH, PALE_RED)), ["red-bolt"]).detections == ()
     result = detect_once(bundle.folder, picture((PATCH, PALE_RED)), ["red-bolt"], min_score=0.5)
-    assert rows(result.detections) == [("red-bolt", "wsod", PATCH)]
+    assert rows(result.detections) == [("red-bolt", "detector", PATCH)]
 
 
 async def test_nothing_runs_that_the_response_does_not_need(bundle: Bundle) -> None:
