@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ DELTA_WEIGHTS = np.array([10.0, 10.0, 5.0, 5.0], np.float32)
 MAX_LOG_GROWTH = float(np.log(1000.0 / 16.0))
 # Of a detection's score, what another tag's must have to claim its thing.
 CLAIM_SHARE = 0.5
+# Of its score, what a detection keeps whose thing has another tag.
+SECOND_TAG_SHARE = 0.1
 
 
 def apply_deltas(boxes_xyxy: Float32, deltas: Float32) -> Float32:
@@ -81,16 +84,16 @@ def missed_classes(found: Detections, classes: Sequence[int], min_scores: Float3
     return tuple(label for label in classes if label not in seen)
 
 
-def one_tag_each(found: Detections, max_iou: float) -> Detections:
-    """Return the detections without those that call a thing by a second tag, in their order.
+def favour_one_tag(found: Detections, max_iou: float) -> Detections:
+    """Return the detections, best first, after those that call a thing by a second tag lost most of their score.
 
-    Every tag is in the image, so the best detection of each class stays. Any other goes if its IoU with one of another
-    class that stays is higher than ``max_iou``, unless that one is less than half as sure: its tag may be wrong. Ours;
-    suppression class by class keeps both.
+    Every tag is in the image, so the best detection of each class keeps its score. Any other keeps a tenth of it if its
+    IoU with a detection of another class is higher than ``max_iou``, unless that one is less than half as sure: its tag
+    may be wrong. This is soft suppression (Soft-NMS, arXiv 1704.04503), but between classes, which is ours.
 
     Args:
         found: best first.
-        max_iou: 1 keeps all.
+        max_iou: 1 leaves all as they are.
     """
     if max_iou >= 1 or len(found) < 2:
         return found
@@ -101,7 +104,8 @@ def one_tag_each(found: Detections, max_iou: float) -> Detections:
     kept[np.unique(found.labels, return_index=True)[1]] = True
     for row in np.flatnonzero(~kept):
         kept[row] = not (clashes[row] & kept).any()
-    return found[kept]
+    scores = np.where(kept, found.scores, np.float32(SECOND_TAG_SHARE) * found.scores)
+    return best_first([replace(found, scores=scores)])
 
 
 def best_first(parts: Sequence[Detections]) -> Detections:

@@ -96,8 +96,8 @@ class PostSettings:
         quality_power: a proposal's predicted IoU to this power multiplies its class scores: the detector says which
             class, the segmenter how well the mask fits a thing (Mask Scoring R-CNN, arXiv 1903.00241).
         nms_iou: of two detections of one class with a higher IoU, the lower score goes.
-        one_tag_iou: of two detections of different classes with a higher IoU, one goes, see `one_tag_each`; 1 keeps
-            both.
+        one_tag_iou: of two detections of different classes with a higher IoU, one loses most of its score, see
+            `favour_one_tag`; 1 leaves both.
         mask_source: ``proposal``, the mask that the box came from; ``box``, a box prompt on the final box; or
             ``detector``, the mask of the detector's own head. A detector's box without such a mask gets a box prompt,
             a proposal's keeps the mask that it came from.

@@ -11,7 +11,7 @@ from models.boxes import pairwise_iou
 from models.bundle import Bundle
 from models.detections import Detections
 from models.letterbox import Letterbox
-from models.postprocess import best_first, missed_classes, one_tag_each, select_detections
+from models.postprocess import best_first, favour_one_tag, missed_classes, select_detections
 from service.inference.stage_results import Classes, DetectorOutput, ScoredProposals, Selection
 from weaksam.schemas import DetectOptions
 
@@ -40,7 +40,7 @@ def select(
 
     The proposals add what overlaps none of the detector's boxes of the class. If the detector missed the class, a
     proposal that reaches its own threshold also confirms the boxes that it overlaps: they get the higher of both
-    scores, and need the proposals' threshold only. A thing has one tag if the bundle asks for it (`one_tag_each`).
+    scores, and need the proposals' threshold only. Last, a second tag of the same thing loses (`favour_one_tag`).
 
     Args:
         bundle: with the thresholds.
@@ -66,7 +66,7 @@ def select(
     detected = _with_confirmed_scores(detector.found, confirming, bundle.post.nms_iou)
     is_found = _overlaps(from_proposals, detected, bundle.post.nms_iou).any(axis=1)
     added = from_proposals[np.flatnonzero(~is_found)]
-    candidates = one_tag_each(best_first([detected, added]), bundle.post.one_tag_iou)
+    candidates = favour_one_tag(best_first([detected, added]), bundle.post.one_tag_iou)
     confirmed = _overlaps(candidates, confirming, bundle.post.nms_iou).any(axis=1)
     detector_min = _min_scores(_detector_thresholds(bundle), options)
     proposal_min = _min_scores(bundle.thresholds.score, options)
