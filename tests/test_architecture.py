@@ -71,7 +71,7 @@ ARROWS: dict[str, set[str]] = {
     "training.runs": {"models", "training.data", *DATA_TYPES},
     "training.metrics": {"models", "training.data", *DATA_TYPES},
     "training.proposals": TRAINING_BASE,
-    "training.classifier": {*TRAINING_BASE, "models.nets", "training.metrics"},
+    "training.classifier": {*TRAINING_BASE, "models.nets", "training.metrics", "training.sam"},
     "training.sam": {*TRAINING_BASE, "models.nets", "training.metrics", "training.scenes"},
     "training.wsod": {*TRAINING_BASE, "models.nets", "training.metrics", "training.proposals"},
     "training.pseudo_labels": {*TRAINING_BASE, "training.metrics", "training.proposals"},

@@ -53,13 +53,21 @@ class CnnCam(nn.Module):
         return pooled, maps[:, None]
 
 
-def smooth_max(maps: torch.Tensor, inverse_temperature: float) -> torch.Tensor:
+def smooth_max(maps: torch.Tensor, inverse_temperature: float, left_out: torch.Tensor | None = None) -> torch.Tensor:
     """Pool maps [B,C,h,w] to [B,C]: positions weighted by the softmax of their own logits.
 
     A plain average follows whatever covers most of the image, here the pavement; a hard maximum trains one cell.
+
+    Args:
+        maps: logits.
+        inverse_temperature: the higher, the nearer to the maximum.
+        left_out: bool [B,1 or C,h,w] positions that do not count; some must.
     """
     flat = maps.flatten(2).float()
-    return ((flat * inverse_temperature).softmax(dim=2) * flat).sum(dim=2)
+    weights = flat * inverse_temperature
+    if left_out is not None:
+        weights = weights.masked_fill(left_out.flatten(2), float("-inf"))
+    return (weights.softmax(dim=2) * flat).sum(dim=2)
 
 
 def build_cnn_cam(backbone: str, classes: int, weights: str = "none") -> CnnCam:

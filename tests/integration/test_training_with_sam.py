@@ -12,6 +12,8 @@ from models.bundle import load_bundle
 from tests.support.sam2 import random_sam2, write_sam2
 from tests.support.service_parts import detect_once
 from tests.support.tiny_bundle import encoded, picture, write_tiny_bundle
+from training.pipeline.config import load_pipeline
+from training.pipeline.run import run_pipeline
 from weaksam.cli.bundle import bundle_app
 from weaksam.cli.train import train_app
 from weaksam.errors import UserError
@@ -34,7 +36,7 @@ SHORT = (
 
 def test_a_training_on_edgetam_runs_to_its_bundle(tmp_path: Path) -> None:
     checkpoint = write_sam2(tmp_path / "edgetam.pt", random_sam2("edgetam", SIDE_PX))
-    settings = (f"sam={checkpoint}", f"sam_side_px={SIDE_PX}", *SHORT)
+    settings = (f"sam={checkpoint}", f"sam_side_px={SIDE_PX}", "objectness_from_sam=false", *SHORT)
     arguments = [str(SMOKE), "--out", str(tmp_path / "run"), *(f"--set={text}" for text in settings)]
     ended = CliRunner().invoke(train_app, arguments, catch_exceptions=False)
     assert ended.exit_code == 0, ended.output
@@ -44,6 +46,14 @@ def test_a_training_on_edgetam_runs_to_its_bundle(tmp_path: Path) -> None:
     # Written for the default bundle's 320 px, set for EdgeTAM's.
     assert bundle.prompts.peak_window_px == round(17 * SIDE_PX / 320)
     assert (bundle.prompts.grid_sides, bundle.prompts.grid_min_iou) == ((4, 8), 0.8)
+
+
+def test_a_segmenter_that_cannot_say_where_objects_are_is_refused_before_anything_is_learnt(tmp_path: Path) -> None:
+    checkpoint = write_sam2(tmp_path / "edgetam.pt", random_sam2("edgetam", SIDE_PX))
+    config = load_pipeline(SMOKE, [f"sam={checkpoint}", f"sam_side_px={SIDE_PX}", *SHORT])
+    with pytest.raises(UserError, match=r"objectness_from: .*edgetam\.pt is a published checkpoint, .* no prompt map"):
+        run_pipeline(config, tmp_path / "run")
+    assert not list((tmp_path / "run").glob("cam-*/*.jsonl"))
 
 
 @pytest.fixture

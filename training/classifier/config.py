@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from models.nets.cam_nets import Architecture
 from models.nets.weaktr import WeakTrSettings
@@ -20,7 +21,9 @@ class CamConfig:
         side_px: side of the square input.
         steps, batch: optimiser steps, and inputs of each.
         mosaic_prob: share of the batches whose inputs are 2x2 mosaics.
-        background_share: see `background_loss`.
+        background_share: share of an image that must say no to its tags, see `cnn_losses`.
+        objectness_from: folder of a bundle or of a compact SAM whose prompt map says which share that is; without it
+            each class's own lowest positions are.
         backbone_lr_scale: slows the pre-trained part.
         loss_weights: of loss terms by their names in the log; a term that is not named counts 1.
         weaktr: for the architecture of that name.
@@ -44,7 +47,13 @@ class CamConfig:
     architecture: Architecture = "cnn"
     weaktr: WeakTrSettings = field(default_factory=WeakTrSettings)
     loss_weights: dict[str, float] = field(default_factory=dict)
+    objectness_from: Path | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.background_share <= 1:
             raise UserError(f"background_share: must be above 0, at most 1, got {self.background_share}")
+        if self.objectness_from is not None and (self.architecture != "cnn" or self.background_share == 1):
+            raise UserError(
+                "objectness_from: needs architecture = 'cnn' and a background_share below 1, "
+                f"got {self.architecture!r} and {self.background_share}"
+            )

@@ -18,8 +18,16 @@ def cut_tiles(maps: torch.Tensor, tiles: int) -> torch.Tensor:
     return grid.permute(0, 2, 4, 1, 3, 5).reshape(batch * tiles, classes, cell, cell)
 
 
-def background_loss(maps: torch.Tensor, tags: torch.Tensor, background_share: float) -> torch.Tensor:
-    """Return how far the lowest ``background_share`` of each tagged class's positions is from saying no.
+def lowest_positions(ranking: torch.Tensor, share: float) -> torch.Tensor:
+    """Return bool [T,K,h,w], the positions that have the lowest ``share`` of each map of ``ranking``, at least one."""
+    flat = ranking.flatten(2)
+    count = max(1, int(share * flat.shape[2]))
+    lowest = flat.topk(count, dim=2, largest=False).indices
+    return torch.zeros_like(flat, dtype=torch.bool).scatter(2, lowest, True).view_as(ranking)
+
+
+def background_loss(maps: torch.Tensor, tags: torch.Tensor, background: torch.Tensor) -> torch.Tensor:
+    """Return how far the background of each tagged class is from saying no.
 
     The background covers most of an image and looks alike everywhere. A classifier that reads the class off the
     background cannot both fire and stay silent on it; one that reads it off the object can. So the maps stay on the
@@ -28,33 +36,45 @@ def background_loss(maps: torch.Tensor, tags: torch.Tensor, background_share: fl
     Args:
         maps: logits [T,C,h,w] of T tiles.
         tags: [T,C] zeros and ones.
-        background_share: above 0, at most 1.
+        background: bool [T,1 or C,h,w], see `lowest_positions`.
     """
-    tagged = maps.flatten(2).float()[tags > 0]  # [tags,h*w]
-    if not len(tagged):
+    chosen = background & (tags > 0)[..., None, None]
+    if not chosen.any():
         return maps.sum() * 0  # images of nothing alone: a mean over no class would be no number
-    lowest = tagged.topk(max(1, int(background_share * tagged.shape[1])), dim=1, largest=False).values
-    return functional.softplus(lowest).mean()
+    return functional.softplus(maps.float()[chosen]).mean()
 
 
 def cnn_losses(
-    maps: torch.Tensor, tags: torch.Tensor, inverse_temperature: float, background_share: float
+    maps: torch.Tensor,
+    tags: torch.Tensor,
+    inverse_temperature: float,
+    background_share: float,
+    objectness: torch.Tensor | None = None,
 ) -> dict[str, torch.Tensor]:
     """Return the unweighted loss terms of a CNN CAM.
+
+    If nothing else is known, the lowest positions of each tagged class's own map are its background, and all positions
+    are pooled. With ``objectness`` the background is the same for all classes and is not pooled. So a class cannot be
+    read off what it was filmed on, even if it was never filmed on anything else.
 
     Args:
         maps: logits [B,C,e,e] of mosaics.
         tags: [B,T,C] zeros and ones of their tiles.
         inverse_temperature: see `smooth_max`.
-        background_share: see `background_loss`.
+        background_share: share of a tile that is background.
+        objectness: [B,1,e,e], see `load_objectness`.
     """
     tiles = cut_tiles(maps, tags.shape[1])
-    tags = tags.flatten(0, 1)
-    pooled = smooth_max(tiles, inverse_temperature)
-    entropy = functional.binary_cross_entropy_with_logits(pooled, tags, reduction="none")
+    tags_of_tiles = tags.flatten(0, 1)
+    if objectness is None:
+        background, left_out = lowest_positions(tiles.detach(), background_share), None
+    else:
+        background = left_out = lowest_positions(cut_tiles(objectness, tags.shape[1]), background_share)
+    pooled = smooth_max(tiles, inverse_temperature, left_out)
+    entropy = functional.binary_cross_entropy_with_logits(pooled, tags_of_tiles, reduction="none")
     return {
         "loss_tags": entropy.sum(dim=1).mean(),
-        "loss_background": background_loss(tiles, tags, background_share),
+        "loss_background": background_loss(tiles, tags_of_tiles, background),
     }
 
 
@@ -70,7 +90,7 @@ def weaktr_losses(
         output: of mosaics, maps [B,C,e,e].
         tags: [B,T,C] zeros and ones of their tiles.
         inverse_temperature: see `smooth_max`.
-        background_share: see `background_loss`, here of the coarse maps.
+        background_share: of the coarse maps, see `lowest_positions`.
     """
     of_tiles = tags.flatten(0, 1)
     coarse, fine = (cut_tiles(maps, tags.shape[1]) for maps in (output.coarse, output.fine))
@@ -79,5 +99,5 @@ def weaktr_losses(
         "loss_class_tokens": entropy(output.class_logits, tags.amax(dim=1)),
         "loss_coarse": entropy(smooth_max(coarse, inverse_temperature), of_tiles),
         "loss_fine": entropy(smooth_max(fine, inverse_temperature), of_tiles),
-        "loss_background": background_loss(coarse, of_tiles, background_share),
+        "loss_background": background_loss(coarse, of_tiles, lowest_positions(coarse.detach(), background_share)),
     }

@@ -16,6 +16,7 @@ from models.nets.cam_nets import CamNet, build_cam
 from models.run_folder import REPORT
 from training.classifier.config import CamConfig
 from training.classifier.losses import cnn_losses, weaktr_losses
+from training.classifier.objectness import Objectness, load_objectness
 from training.classifier.report import report_cam
 from training.data.tagged import TaggedImage
 from training.data.tiles import MosaicPlan, TiledImages
@@ -49,6 +50,7 @@ def train_cam(
         )
     fabric = start_fabric(config.precision, config.seed)
     net = _build(config, len(labels))
+    objectness = load_objectness(config.objectness_from, fabric.device) if config.objectness_from else None
     prepare_run(config, out_dir, {"images": images_digest(images, labels)}, labels)
     task = Task(
         name="CAM classifier",
@@ -57,7 +59,7 @@ def train_cam(
         optimizer=torch.optim.AdamW(_parameter_groups(net, config), lr=config.lr, weight_decay=config.weight_decay),
         steps=config.steps,
         batches=lambda done: fabric.setup_dataloaders(_loader(config, images, labels, done)),
-        compute=partial(_compute, config),
+        compute=partial(_compute, config, objectness),
         loss_weights=config.loss_weights,
         max_gradient_norm=MAX_GRADIENT_NORM,
         log_steps=LOG_STEPS,
@@ -99,8 +101,11 @@ def _parameter_groups(net: CamNet, config: CamConfig) -> list[dict[str, Any]]:
     return [{"params": backbone, "lr_scale": config.backbone_lr_scale}, {"params": fresh}]
 
 
-def _compute(config: CamConfig, model: Any, batch: dict[str, torch.Tensor], _: int) -> StepOutput:
+def _compute(
+    config: CamConfig, objectness: Objectness | None, model: Any, batch: dict[str, torch.Tensor], _: int
+) -> StepOutput:
     output, tags = model(batch["image"]), batch["tags"]
     if config.architecture == "weaktr":
         return StepOutput(weaktr_losses(output, tags, config.weaktr.inverse_temperature, config.background_share))
-    return StepOutput(cnn_losses(output[1], tags, model.inverse_temperature, config.background_share))
+    likely = objectness(batch["image"]) if objectness else None
+    return StepOutput(cnn_losses(output[1], tags, model.inverse_temperature, config.background_share, likely))

@@ -91,6 +91,7 @@ class PipelineConfig:
         heads_from_cam: begin the backbones of detector and segmenter with the CNN classifier's.
         sam: folder of a trained compact SAM, a bundle, a published checkpoint, or its name in `weaksam weights list`,
             which is then downloaded into ``weights/``; by default the default bundle's.
+        objectness_from_sam: the segmenter's prompt map tells the classifiers where objects may be, see `CamConfig`.
         sam_side_px: side of a published segmenter's input, if its weights allow others.
         sam_prompts: "fitted" scales ``bundle.prompts`` from the default bundle's segmenter to a published one, with
             grids and thresholds as suit that one; "as_written" takes them as they are.
@@ -108,6 +109,7 @@ class PipelineConfig:
     detector: DetectorConfig | None = None
     segmenter: DetectorConfig | None = None
     heads_from_cam: bool = False
+    objectness_from_sam: bool = False
     sam: Path | None = None
     sam_side_px: int | None = None
     sam_prompts: Literal["fitted", "as_written"] = "fitted"

@@ -109,10 +109,14 @@ def _require_known(named: Sequence[str], images: Sequence[TaggedImage]) -> None:
 
 
 def _cam(run: _Run, name: str, config: CamConfig) -> Done:
+    inputs = {"fit": run.fit_digest, "val": run.val_digest}
+    if run.config.objectness_from_sam:
+        config = replace(config, objectness_from=run.segmenter.path)
+        inputs["sam"] = run.segmenter.digest
+
     def make(folder: Path) -> None:
         train_cam(config, run.data.fit, run.data.val, run.data.labels, folder)
 
-    inputs = {"fit": run.fit_digest, "val": run.val_digest}
     return run_stage(run.dir, name, config, inputs, make, ("cam.safetensors", "labels.json", "config.json"))
 
 

@@ -12,7 +12,7 @@ from training.runs.checkpoints import save_weights
 from training.runs.environment import environment
 from training.runs.run_folder import write_json
 from training.sam.initial_weights import load_initial_weights
-from training.sam.train import load_compact_sam
+from training.sam.trained import load_compact_sam
 from weaksam.errors import UserError
 
 

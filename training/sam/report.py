@@ -12,23 +12,20 @@ import numpy.typing as npt
 import torch
 from rich.progress import track
 
-from models.bundle import MANIFEST, SAM_GRAPHS, load_bundle
 from models.image import read_image
 from models.letterbox import Letterbox
 from models.masks import decode_rle, mask_box, mask_iou
 from models.nets.backbone import MEAN_RGB
-from models.nets.compact_sam import CompactSam, build_compact_sam
+from models.nets.compact_sam import CompactSam
 from models.nets.many_prompts import decode_many
 from models.prompts import PromptBatch, box_prompts, point_prompts
-from models.run_folder import open_run
 from training.data.tagged import TaggedImage
 from training.runs.run_folder import write_json
 from training.sam.baselines import filled_box, grabcut_mask
-from training.sam.initial_weights import load_initial_weights
 from training.sam.photographs import domain_of
 from training.sam.prompt_map import innermost_point
 from training.sam.prompts import interior_points
-from training.sam.train import load_compact_sam
+from training.sam.trained import load_segmenter
 
 REPORT_SEED = 11
 # COCO's bounds of small, medium and large, in square pixels of the picture.
@@ -63,18 +60,6 @@ def report_sam(source: Path, images: Sequence[TaggedImage], out: Path, per_image
     rows = [row for image in track(images, "SAM report") for row in measure_image(net, image, per_image)]
     write_json(out, summarise(rows))
     return rows
-
-
-def load_segmenter(source: Path) -> CompactSam:
-    """The compact SAM of a run's folder or of a bundle, in evaluation mode."""
-    if (source / MANIFEST).is_file():
-        bundle = load_bundle(source, SAM_GRAPHS)
-        config = bundle.provenance["runs"]["sam"]["config"]
-        net = build_compact_sam(config["backbone"], bundle.graphs["sam_encoder"].side_px)
-        load_initial_weights(net, source)
-        return net.eval()
-    run = open_run(source, "sam")
-    return load_compact_sam(run.checkpoint, run.config["backbone"], run.config["side_px"])
 
 
 def measure_image(net: CompactSam, image: TaggedImage, per_image: int | None = None) -> list[ObjectRow]:

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
-from models.nets.compact_sam import CompactSam, build_compact_sam, has_prompt_map
+from models.nets.compact_sam import CompactSam, build_compact_sam
 from models.nets.many_prompts import decode_many
 from training.runs.checkpoints import save_weights
 from training.runs.devices import start_fabric
@@ -142,11 +141,3 @@ def train_sam(config: SamConfig, out_dir: Path) -> Path:
 
 def _compute(model: Any, batch: Batch, _: int) -> StepOutput:
     return StepOutput(model(batch))
-
-
-def load_compact_sam(checkpoint: Path, backbone: str, side_px: int) -> CompactSam:
-    """The trained network in evaluation mode; raises RuntimeError where the file is of another network."""
-    weights = load_file(checkpoint)
-    net = build_compact_sam(backbone, side_px, prompt_map=has_prompt_map(weights))
-    net.load_state_dict(weights)
-    return net.eval()

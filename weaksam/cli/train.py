@@ -105,8 +105,9 @@ def sam_report_command(
     ] = None,
 ) -> None:
     """Measure a compact SAM's masks from points and boxes, by size and domain, beside filled boxes and GrabCut."""
-    from training.sam.report import load_segmenter, report_sam
+    from training.sam.report import report_sam
     from training.sam.report_images import draw_report
+    from training.sam.trained import load_segmenter
 
     rows = report_sam(run, open_dataset(data, split).images, json_out, per_image)
     if images_out is not None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.nets.weaktr import WeakTrOutput
-from training.classifier.losses import background_loss, cnn_losses, cut_tiles, weaktr_losses
+from training.classifier.losses import background_loss, cnn_losses, cut_tiles, lowest_positions, weaktr_losses
 
 
 def softplus(x: float) -> float:
@@ -32,20 +32,20 @@ def test_tiles_come_in_reading_order() -> None:
 
 def test_the_lower_half_of_a_tagged_map_must_say_no() -> None:
     maps = torch.tensor([[[[3.0, 1.0], [-1.0, 2.0]], [[9.0, 9.0], [9.0, 9.0]]]])
-    loss = background_loss(maps, torch.tensor([[1.0, 0.0]]), 0.5)
+    loss = background_loss(maps, torch.tensor([[1.0, 0.0]]), lowest_positions(maps, 0.5))
     assert loss.item() == pytest.approx((softplus(-1) + softplus(1)) / 2)
 
 
 def test_images_of_nothing_have_no_background_loss_but_a_gradient() -> None:
     maps = torch.ones(1, 2, 2, 2, requires_grad=True)
-    loss = background_loss(maps, torch.zeros(1, 2), 0.5)
+    loss = background_loss(maps, torch.zeros(1, 2), lowest_positions(maps, 0.5))
     loss.backward()  # type: ignore[no-untyped-call]
     assert (loss.item(), float(maps.grad.abs().sum()) if maps.grad is not None else None) == (0.0, 0.0)
 
 
 def test_a_share_of_less_than_a_cell_is_the_lowest_cell() -> None:
     maps = torch.tensor([[[[3.0, 1.0], [-1.0, 2.0]]]])
-    assert background_loss(maps, torch.ones(1, 1), 0.2).item() == pytest.approx(softplus(-1))
+    assert background_loss(maps, torch.ones(1, 1), lowest_positions(maps, 0.2)).item() == pytest.approx(softplus(-1))
 
 
 def test_the_cnns_loss_adds_up_over_classes() -> None:
@@ -53,6 +53,26 @@ def test_the_cnns_loss_adds_up_over_classes() -> None:
     losses = cnn_losses(maps, torch.tensor([[[1.0, 0.0]]]), 1.0, 0.5)
     assert losses["loss_tags"].item() == pytest.approx(softplus(-2) + softplus(-1))
     assert losses["loss_background"].item() == pytest.approx(softplus(2))
+
+
+def test_what_is_no_object_is_background_and_not_pooled() -> None:
+    # The class fires on the bench, left, and the segmenter sees something on the right alone.
+    maps = torch.tensor([[[[9.0, -2.0], [9.0, -2.0]]]])
+    objectness = torch.tensor([[[[-5.0, 1.0], [-5.0, 1.0]]]])
+    losses = cnn_losses(maps, torch.ones(1, 1, 1), 1.0, 0.5, objectness)
+    assert losses["loss_tags"].item() == pytest.approx(softplus(2))
+    assert losses["loss_background"].item() == pytest.approx(softplus(9))
+    without = cnn_losses(maps, torch.ones(1, 1, 1), 1.0, 0.5)
+    assert without["loss_tags"].item() < softplus(-8)
+    assert without["loss_background"].item() == pytest.approx(softplus(-2))
+
+
+def test_objects_of_a_mosaic_are_looked_for_in_each_tile() -> None:
+    maps = torch.zeros(1, 1, 4, 4)
+    objectness = torch.full((1, 1, 4, 4), -9.0)
+    objectness[..., :2, :2] = 5.0  # one tile has the only clear object; each of the others still pools half of itself
+    losses = cnn_losses(maps, torch.ones(1, 4, 1), 1.0, 0.5, objectness)
+    assert losses["loss_tags"].item() == pytest.approx(softplus(0))
 
 
 def test_weaktr_has_one_loss_for_each_branch() -> None:

@@ -1,0 +1,43 @@
+"""A compact SAM that has been trained: from a training's folder, or from a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from models.bundle import MANIFEST, SAM_GRAPHS, load_bundle
+from models.nets.compact_sam import CompactSam, build_compact_sam, has_prompt_map
+from models.run_folder import open_run
+from training.sam.initial_weights import load_initial_weights
+from weaksam.errors import UserError
+
+
+def load_segmenter(source: Path) -> CompactSam:
+    """Return the compact SAM of a training's folder or of a bundle, in evaluation mode.
+
+    Raises:
+        RunError: there is no finished training in the folder.
+        UserError: it is a file, or a bundle of another segmenter.
+    """
+    if source.is_file():
+        raise UserError(f"{source} is a file: give the folder of a bundle or of `weaksam train sam`")
+    if not (source / MANIFEST).is_file():
+        run = open_run(source, "sam")
+        return load_compact_sam(run.checkpoint, run.config["backbone"], run.config["side_px"])
+    bundle = load_bundle(source, SAM_GRAPHS)
+    encoder, runs = bundle.graphs["sam_encoder"], bundle.provenance.get("runs", {})
+    if "sam" not in runs:
+        raise UserError(f"{source}: its segmenter is no compact SAM of `weaksam train sam`")
+    prompt_map = any(tensor.name == "prompt_map" for tensor in encoder.outputs)
+    net = build_compact_sam(runs["sam"]["config"]["backbone"], encoder.side_px, prompt_map=prompt_map)
+    load_initial_weights(net, source)
+    return net.eval()
+
+
+def load_compact_sam(checkpoint: Path, backbone: str, side_px: int) -> CompactSam:
+    """Return the trained network in evaluation mode; raises RuntimeError if the file is of another network."""
+    weights = load_file(checkpoint)
+    net = build_compact_sam(backbone, side_px, prompt_map=has_prompt_map(weights))
+    net.load_state_dict(weights)
+    return net.eval()
