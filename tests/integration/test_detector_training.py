@@ -30,7 +30,7 @@ from training.detector.config import DetectorConfig
 from training.detector.inference import detect_augmented, detect_image
 from training.detector.report import measure_detector, report_detector
 from training.detector.train import load_detector
-from training.metrics.score_thresholds import MAX_DETECTOR_THRESHOLD
+from training.metrics.score_thresholds import MAX_DETECTOR_THRESHOLD, MIN_DETECTOR_THRESHOLD
 from weaksam.errors import UserError
 
 STEPS = 120
@@ -227,7 +227,7 @@ def test_the_report_calibrates_from_tags_and_measures_augmentation(run: Path, im
     assert 0 <= report["ap50"] <= 1
     thresholds = json.loads((run / "thresholds.json").read_text())["score"]
     assert len(thresholds) == len(LABELS)
-    assert max(thresholds) <= MAX_DETECTOR_THRESHOLD
+    assert MIN_DETECTOR_THRESHOLD <= min(thresholds) <= max(thresholds) <= MAX_DETECTOR_THRESHOLD
     untagged = [TaggedImage(i.id, i.path, i.size_hw, i.tags) for i in images]
     assert json.loads(report_detector(run, untagged).read_text()) == {
         "images": len(images),

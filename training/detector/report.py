@@ -26,7 +26,12 @@ from training.detector.inference import (
     detect_with_masks,
     open_detector,
 )
-from training.metrics.score_thresholds import MAX_DETECTOR_THRESHOLD, tag_recall_threshold, thresholds_by_class
+from training.metrics.score_thresholds import (
+    MAX_DETECTOR_THRESHOLD,
+    MIN_DETECTOR_THRESHOLD,
+    tag_recall_threshold,
+    thresholds_by_class,
+)
 from training.metrics.scorecard import PrecisionTally, Predictions, box_overlaps, mask_overlaps
 from training.runs.ranks import track_first
 from training.runs.run_folder import write_json
@@ -58,7 +63,7 @@ def report_detector(run_dir: Path, images: Sequence[TaggedImage]) -> Path:
             tallies["ap50_tagged"].add(_named(tagged, labels), image.objects)
             for name, found in _compared(trained, image_hwc_u8, tags[row]).items():
                 tallies[name].add(_named(found, labels), image.objects)
-    choose = partial(tag_recall_threshold, max_threshold=MAX_DETECTOR_THRESHOLD)
+    choose = partial(tag_recall_threshold, min_threshold=MIN_DETECTOR_THRESHOLD, max_threshold=MAX_DETECTOR_THRESHOLD)
     write_json(run_dir / THRESHOLDS, {"score": thresholds_by_class(best_scores, tags, choose)})
     write_json(run_dir / REPORT, {**_precision(tallies), "images": len(images)})
     return run_dir / REPORT

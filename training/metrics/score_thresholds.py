@@ -11,8 +11,9 @@ MIN_THRESHOLD = 0.005
 # WSDDN divides a class among the proposals of an image, so its good scores are lower.
 MIN_WSDDN_THRESHOLD = 0.0005
 TAG_RECALL = 0.9
-# A detector's good scores crowd near 1, and a quantile of a few neighbouring frames would call most boxes missed.
-MAX_DETECTOR_THRESHOLD = 0.5
+# A detector's good scores crowd near 1, and a quantile of a few neighbouring frames would call most boxes missed. Those
+# of a class that it hardly learnt crowd near 0, and the quantile would show boxes for every wrong tag.
+MIN_DETECTOR_THRESHOLD, MAX_DETECTOR_THRESHOLD = 0.1, 0.5
 
 PickThreshold = Callable[[npt.NDArray[np.float32], npt.NDArray[np.bool_]], float]
 
