@@ -39,8 +39,8 @@ def select(
     """Select the detections of one request, at most ``max_detections``.
 
     The proposals add what overlaps none of the detector's boxes of the class. If the detector missed the class, a
-    proposal that reaches its own threshold also confirms the boxes that it overlaps: they get the higher of both
-    scores, and need the proposals' threshold only. Last, a second tag of the same thing loses (`favour_one_tag`).
+    proposal that reaches its own threshold also confirms the box that it overlaps most: that box gets the higher of
+    both scores, and needs the proposals' threshold only. Last, a second tag of the same thing loses (`favour_one_tag`).
 
     Args:
         bundle: with the thresholds.
@@ -67,7 +67,7 @@ def select(
     is_found = _overlaps(from_proposals, detected, bundle.post.nms_iou).any(axis=1)
     added = from_proposals[np.flatnonzero(~is_found)]
     candidates = favour_one_tag(best_first([detected, added]), bundle.post.one_tag_iou)
-    confirmed = _overlaps(candidates, confirming, bundle.post.nms_iou).any(axis=1)
+    confirmed = _confirmed(candidates, confirming, bundle.post.nms_iou).any(axis=1)
     detector_min = _min_scores(_detector_thresholds(bundle), options)
     proposal_min = _min_scores(bundle.thresholds.score, options)
     by_detector_alone = candidates.by_detector & ~confirmed
@@ -84,10 +84,16 @@ def _confirming(bundle: Bundle, from_proposals: Detections, missed: Classes) -> 
 
 
 def _with_confirmed_scores(found: Detections, confirming: Detections, max_iou: float) -> Detections:
-    """Return the detections, each with the highest score of its own and those that overlap it."""
-    overlaps = _overlaps(found, confirming, max_iou)
-    confirmed = np.where(overlaps, confirming.scores, np.float32(0)).max(axis=1, initial=0)
-    return replace(found, scores=np.maximum(found.scores, confirmed))
+    """Return the detections, each with the highest score of its own and those that confirm it."""
+    confirmed = _confirmed(found, confirming, max_iou)
+    scores = np.where(confirmed, confirming.scores, np.float32(0)).max(axis=1, initial=0)
+    return replace(found, scores=np.maximum(found.scores, scores))
+
+
+def _confirmed(found: Detections, confirming: Detections, max_iou: float) -> npt.NDArray[np.bool_]:
+    """Return [N,M] which detection each of ``confirming`` overlaps most, if by more than ``max_iou``."""
+    overlaps = np.where(_overlaps(found, confirming, max_iou), pairwise_iou(found.boxes_xyxy, confirming.boxes_xyxy), 0)
+    return np.asarray((overlaps > 0) & (overlaps == overlaps.max(axis=0, initial=0)))
 
 
 def _overlaps(found: Detections, others: Detections, max_iou: float) -> npt.NDArray[np.bool_]:

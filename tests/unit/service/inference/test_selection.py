@@ -73,6 +73,11 @@ def test_a_confirmed_box_is_the_detectors_with_the_higher_score(bundle: Bundle) 
     assert shown(selected(bundle, [(BOLT, 0.2)], [(NEAR_IT, 0.4)])) == [(BOLT, 0.4, True)]
 
 
+def test_a_proposal_confirms_one_box_alone(bundle: Bundle) -> None:
+    beside, between = (20, 10, 40, 30), (12, 10, 34, 30)
+    assert shown(selected(bundle, [(beside, 0.3), (BOLT, 0.2)], [(between, 0.1)])) == [(BOLT, 0.2, True)]
+
+
 def test_what_is_not_confirmed_stays_hidden_but_a_candidate(bundle: Bundle) -> None:
     for proposals in ([], [(NEAR_IT, 0.04)]):
         selection = selected(bundle, [(BOLT, 0.2)], proposals)
