@@ -6,7 +6,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
-from models.bundle import MANIFEST, SAM_GRAPHS, load_bundle
+from models.bundle import MANIFEST, PROMPT_MAP, SAM_GRAPHS, load_bundle
 from models.nets.compact_sam import CompactSam, build_compact_sam, has_prompt_map
 from models.run_folder import open_run
 from training.sam.initial_weights import load_initial_weights
@@ -26,11 +26,12 @@ def load_segmenter(source: Path) -> CompactSam:
         run = open_run(source, "sam")
         return load_compact_sam(run.checkpoint, run.config["backbone"], run.config["side_px"])
     bundle = load_bundle(source, SAM_GRAPHS)
-    encoder, runs = bundle.graphs["sam_encoder"], bundle.provenance.get("runs", {})
-    if "sam" not in runs:
+    encoder = bundle.graphs["sam_encoder"]
+    config = bundle.provenance.get("runs", {}).get("sam", {}).get("config", {})
+    if "backbone" not in config:
         raise UserError(f"{source}: its segmenter is no compact SAM of `weaksam train sam`")
-    prompt_map = any(tensor.name == "prompt_map" for tensor in encoder.outputs)
-    net = build_compact_sam(runs["sam"]["config"]["backbone"], encoder.side_px, prompt_map=prompt_map)
+    prompt_map = any(tensor.name == PROMPT_MAP for tensor in encoder.outputs)
+    net = build_compact_sam(config["backbone"], encoder.side_px, prompt_map=prompt_map)
     load_initial_weights(net, source)
     return net.eval()
 

@@ -10,6 +10,7 @@ import torch
 
 from models.bundle import DEFAULT_BUNDLE
 from models.nets.compact_sam import build_compact_sam
+from tests.support.tiny_bundle import write_tiny_bundle
 from training.classifier.config import CamConfig
 from training.classifier.objectness import load_objectness
 from training.runs.checkpoints import save_weights
@@ -35,6 +36,12 @@ def test_a_segmenter_without_a_prompt_map_is_refused(tmp_path: Path) -> None:
     save_weights(build_compact_sam("mobilenetv2_035", 64), tmp_path / "sam.safetensors")
     (tmp_path / "config.json").write_text(json.dumps({"backbone": "mobilenetv2_035", "side_px": 64}))
     with pytest.raises(UserError, match="objectness_from: .* has no prompt map, train it with prompt_map = true"):
+        load_objectness(tmp_path, CPU)
+
+
+def test_a_bundle_of_another_segmenter_is_refused(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path)
+    with pytest.raises(UserError, match="its segmenter is no compact SAM of `weaksam train sam`"):
         load_objectness(tmp_path, CPU)
 
 
