@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from deploy.export.sam_sources import sam_path
-from models.bundle import load_bundle
+from models.bundle import DEFAULT_BUNDLE, load_bundle
 from tests.support.sam2 import random_sam2, write_sam2
 from tests.support.service_parts import detect_once
 from tests.support.tiny_bundle import encoded, picture, write_tiny_bundle
-from training.pipeline.config import load_pipeline
-from training.pipeline.run import run_pipeline
 from weaksam.cli.bundle import bundle_app
 from weaksam.cli.train import train_app
 from weaksam.errors import UserError
@@ -36,24 +35,19 @@ SHORT = (
 
 def test_a_training_on_edgetam_runs_to_its_bundle(tmp_path: Path) -> None:
     checkpoint = write_sam2(tmp_path / "edgetam.pt", random_sam2("edgetam", SIDE_PX))
-    settings = (f"sam={checkpoint}", f"sam_side_px={SIDE_PX}", "objectness_from_sam=false", *SHORT)
+    settings = (f"sam={checkpoint}", f"sam_side_px={SIDE_PX}", *SHORT)
     arguments = [str(SMOKE), "--out", str(tmp_path / "run"), *(f"--set={text}" for text in settings)]
     ended = CliRunner().invoke(train_app, arguments, catch_exceptions=False)
     assert ended.exit_code == 0, ended.output
     bundle = load_bundle(tmp_path / "run" / "bundle")
     assert (bundle.side_px, bundle.provenance["runs"]["sam"]["kind"]) == (SIDE_PX, "edgetam")
     assert bundle.decoder_features == ("embedding", "fine_4", "fine_8")
+    # It has no prompt map, so the classifier learnt where the default bundle's segmenter sees objects.
+    (cam,) = (tmp_path / "run").glob("cam-*/config.json")
+    assert json.loads(cam.read_text())["objectness_from"] == str(DEFAULT_BUNDLE)
     # Written for the default bundle's 320 px, set for EdgeTAM's.
     assert bundle.prompts.peak_window_px == round(17 * SIDE_PX / 320)
     assert (bundle.prompts.grid_sides, bundle.prompts.grid_min_iou) == ((4, 8), 0.8)
-
-
-def test_a_segmenter_that_cannot_say_where_objects_are_is_refused_before_anything_is_learnt(tmp_path: Path) -> None:
-    checkpoint = write_sam2(tmp_path / "edgetam.pt", random_sam2("edgetam", SIDE_PX))
-    config = load_pipeline(SMOKE, [f"sam={checkpoint}", f"sam_side_px={SIDE_PX}", *SHORT])
-    with pytest.raises(UserError, match=r"objectness_from: .*edgetam\.pt is a published checkpoint, .* no prompt map"):
-        run_pipeline(config, tmp_path / "run")
-    assert not list((tmp_path / "run").glob("cam-*/*.jsonl"))
 
 
 @pytest.fixture

@@ -8,12 +8,26 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
+from models.bundle import DEFAULT_BUNDLE
 from training.sam.trained import load_segmenter
 from weaksam.errors import UserError
 
 Objectness = Callable[[torch.Tensor], torch.Tensor]
 # One position more on each side, since thin things have narrow maxima.
 WINDOW = 3
+
+
+def objectness_source(sam: Path) -> Path:
+    """Return the segmenter itself if it has a prompt map, else the default bundle, whose compact SAM knows no classes.
+
+    Args:
+        sam: any segmenter that a bundle may have.
+    """
+    try:
+        has_prompt_map = load_segmenter(sam).prompt_map is not None
+    except UserError:
+        return DEFAULT_BUNDLE
+    return sam if has_prompt_map else DEFAULT_BUNDLE
 
 
 def load_objectness(sam: Path, device: torch.device) -> Objectness:
@@ -29,8 +43,6 @@ def load_objectness(sam: Path, device: torch.device) -> Objectness:
         RunError, UserError: see `load_segmenter`.
         UserError: the segmenter has no prompt map.
     """
-    if sam.is_file():
-        raise UserError(f"objectness_from: {sam} is a published checkpoint, which has no prompt map: leave it out")
     net = load_segmenter(sam).to(device)
     if net.prompt_map is None:
         raise UserError(f"objectness_from: {sam} has no prompt map, train it with prompt_map = true or leave it out")

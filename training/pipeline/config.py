@@ -91,7 +91,8 @@ class PipelineConfig:
         heads_from_cam: begin the backbones of detector and segmenter with the CNN classifier's.
         sam: folder of a trained compact SAM, a bundle, a published checkpoint, or its name in `weaksam weights list`,
             which is then downloaded into ``weights/``; by default the default bundle's.
-        objectness_from_sam: the segmenter's prompt map tells the classifiers where objects may be, see `CamConfig`.
+        objectness_from_sam: CNN classifiers learn where the segmenter sees objects, see `CamConfig`. The default
+            bundle's compact SAM stands in for a segmenter without a prompt map.
         sam_side_px: side of a published segmenter's input, if its weights allow others.
         sam_prompts: "fitted" scales ``bundle.prompts`` from the default bundle's segmenter to a published one, with
             grids and thresholds as suit that one; "as_written" takes them as they are.

@@ -17,6 +17,7 @@ from typing import Any
 
 from models.bundle import MANIFEST, PROPOSAL_GRAPHS, load_bundle
 from training.classifier.config import CamConfig
+from training.classifier.objectness import objectness_source
 from training.classifier.train import train_cam
 from training.data.tagged import TaggedImage
 from training.detector.config import DetectorConfig
@@ -28,7 +29,7 @@ from training.pipeline.config import PipelineConfig
 from training.pipeline.data import RunData, TestSplit, open_data
 from training.pipeline.losses import checked_images, run_losses
 from training.pipeline.report import Evaluated, ReportInputs, write_report
-from training.pipeline.segmenter import Segmenter, find_segmenter
+from training.pipeline.segmenter import Segmenter, find_segmenter, segmenter_digest
 from training.proposals.graph_runner import inference_device
 from training.proposals.store import store_proposals
 from training.pseudo_labels.dataset import ANNOTATIONS_JSON
@@ -110,9 +111,10 @@ def _require_known(named: Sequence[str], images: Sequence[TaggedImage]) -> None:
 
 def _cam(run: _Run, name: str, config: CamConfig) -> Done:
     inputs = {"fit": run.fit_digest, "val": run.val_digest}
-    if run.config.objectness_from_sam:
-        config = replace(config, objectness_from=run.segmenter.path)
-        inputs["sam"] = run.segmenter.digest
+    if run.config.objectness_from_sam and config.architecture == "cnn":
+        source = objectness_source(run.segmenter.path)
+        config = replace(config, objectness_from=source)
+        inputs["objectness"] = segmenter_digest(source)
 
     def make(folder: Path) -> None:
         train_cam(config, run.data.fit, run.data.val, run.data.labels, folder)

@@ -47,13 +47,18 @@ def find_segmenter(config: PipelineConfig) -> Segmenter:
         sam_path(config.sam)
     wait_for_ranks()
     path = sam_path(config.sam)
-    digest, fitted = _file_digest(path), config.sam_prompts == "fitted"
+    digest, fitted = segmenter_digest(path), config.sam_prompts == "fitted"
     if config.sam_side_px is not None or not fitted:
         digest += f" {config.sam_side_px} {config.sam_prompts}"
     return Segmenter(path, config.sam_side_px, fitted, digest)
 
 
-def _file_digest(path: Path) -> str:
+def segmenter_digest(path: Path) -> str:
+    """Return the digest of a checkpoint, of a bundle's manifest or of a finished run's weights.
+
+    Raises:
+        UserError: there is none of them.
+    """
     candidates = (path, path / MANIFEST, path / "sam.safetensors")
     found = next((candidate for candidate in candidates if candidate.is_file()), None)
     if found is None:

@@ -12,7 +12,7 @@ from models.bundle import DEFAULT_BUNDLE
 from models.nets.compact_sam import build_compact_sam
 from tests.support.tiny_bundle import write_tiny_bundle
 from training.classifier.config import CamConfig
-from training.classifier.objectness import load_objectness
+from training.classifier.objectness import load_objectness, objectness_source
 from training.runs.checkpoints import save_weights
 from weaksam.errors import UserError
 
@@ -47,10 +47,19 @@ def test_a_bundle_of_another_segmenter_is_refused(tmp_path: Path) -> None:
 
 def test_a_published_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "sam_vit_b.pth").touch()
-    with pytest.raises(
-        UserError, match="objectness_from: .*sam_vit_b.pth is a published checkpoint, which has no prompt map"
-    ):
+    with pytest.raises(UserError, match=r"sam_vit_b\.pth is a file: give the folder"):
         load_objectness(tmp_path / "sam_vit_b.pth", CPU)
+
+
+def test_the_default_bundle_stands_in_for_a_segmenter_without_a_prompt_map(tmp_path: Path) -> None:
+    published = tmp_path / "sam_vit_b.pth"
+    published.touch()
+    assert objectness_source(published) == DEFAULT_BUNDLE
+    (tmp_path / "tiny").mkdir()
+    assert objectness_source(write_tiny_bundle(tmp_path / "tiny").folder) == DEFAULT_BUNDLE
+    save_weights(build_compact_sam("mobilenetv2_035", 64, prompt_map=True), tmp_path / "sam.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"backbone": "mobilenetv2_035", "side_px": 64}))
+    assert objectness_source(tmp_path) == tmp_path
 
 
 @pytest.mark.parametrize("other", [{"architecture": "weaktr"}, {"background_share": 1.0}])
