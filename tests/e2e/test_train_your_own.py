@@ -59,7 +59,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, repository_dir: Path) ->
     first = rows.splitlines()[1].partition(",")[0]
     (folder / "photos" / first).rename(folder / "photos" / "bench-001.jpg")
     (folder / "photos" / "tags.csv").write_text(rows.replace(first, "bench-001.jpg"))
-    for name in ("training", "deploy"):
+    for name in ("training", "deploy", "models"):
         (folder / name).symlink_to(repository_dir / name)
     return folder
 
