@@ -22,7 +22,6 @@ class WsodConfig:
         epochs: rounds over all examples, ``batch`` of them a step.
         method: ``wsddn`` alone, or with the refinements of ``oicr`` or ``mist``.
         mist: settings of ``mist``, see `training.wsod.mist.MistSettings`.
-        ignore_iou, soft_labels: of ``oicr``, see `training.wsod.oicr.TargetRule`.
         loss_weights: of loss terms by their names in the log; they win over those of ``mist``.
 
     Raises:
@@ -46,8 +45,6 @@ class WsodConfig:
     checkpoint_steps: int = 500
     method: Method = "oicr"
     mist: MistSettings = field(default_factory=MistSettings)
-    ignore_iou: float = 0.0
-    soft_labels: bool = False
     loss_weights: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

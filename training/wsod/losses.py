@@ -11,7 +11,7 @@ from torch import nn
 from models.nets.wsod import RoiHead
 from training.wsod.config import WsodConfig
 from training.wsod.mist import mist_loss_weights, mist_losses
-from training.wsod.oicr import SeedRule, TargetRule, box_supervised_losses, tag_supervised_losses, wsddn_loss
+from training.wsod.oicr import SeedRule, box_supervised_losses, tag_supervised_losses, wsddn_loss
 from training.wsod.roi_store import RoiExample
 
 
@@ -53,8 +53,7 @@ def _image_losses(output: Any, example: RoiExample, config: WsodConfig) -> dict[
     rule = SeedRule(config.score_power, config.prior_power, config.weigh_by_score)
     if config.method == "mist":
         return mist_losses(output, example.boxes_xyxy, example.predicted_iou, example.tags, rule, config.mist)
-    target_rule = TargetRule(config.ignore_iou, config.soft_labels)
-    return tag_supervised_losses(output, example.boxes_xyxy, example.predicted_iou, example.tags, rule, target_rule)
+    return tag_supervised_losses(output, example.boxes_xyxy, example.predicted_iou, example.tags, rule)
 
 
 def loss_weights(config: WsodConfig) -> dict[str, float]:

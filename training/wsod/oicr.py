@@ -29,21 +29,6 @@ class SeedRule:
 
 
 @dataclass(frozen=True)
-class TargetRule:
-    """How proposals are labelled from the seeds beyond OICR's own rule, which is the default.
-
-    Attributes:
-        ignore_iou: proposals that overlap every seed by less are no background: they may be another object of a tag.
-            They learn only that they are of no class without a tag, by the loss of `untagged_loss` (after DTH-CP).
-        soft_labels: a positive proposal is labelled by its IoU with the seed times its share of the class's best
-            score, the rest being background, in place of 1 (after PLE: localisation times classification).
-    """
-
-    ignore_iou: float = 0.0
-    soft_labels: bool = False
-
-
-@dataclass(frozen=True)
 class Seeds:
     """What proposals are labelled from: ``boxes_xyxy`` [K,4], ``labels`` [K] class indices, ``weights`` [K]."""
 
@@ -54,15 +39,11 @@ class Seeds:
 
 @dataclass(frozen=True)
 class RoiTargets:
-    """Per proposal: ``labels`` [P] (0 background, 1+class), and of the nearest seed ``weights`` [P] and boxes [P,4].
-
-    ``overlaps`` [P] is the IoU with that seed.
-    """
+    """Per proposal: ``labels`` [P] (0 background, 1+class), and of the nearest seed ``weights`` [P] and boxes [P,4]."""
 
     labels: torch.Tensor
     weights: torch.Tensor
     boxes_xyxy: torch.Tensor
-    overlaps: torch.Tensor
 
 
 def mine_seeds(
@@ -92,10 +73,10 @@ def assign_targets(seeds: Seeds, boxes: torch.Tensor) -> RoiTargets:
     """Label proposals [P,4] by their nearest seed: its class from IoU 0.5 on, else background. Its weight is kept."""
     if not len(seeds.labels):
         zeros = boxes.new_zeros(len(boxes))
-        return RoiTargets(zeros.long(), zeros + 1, boxes, zeros)
+        return RoiTargets(zeros.long(), zeros + 1, boxes)
     overlap, nearest = box_iou(boxes, seeds.boxes_xyxy).max(dim=1)
     labels = torch.where(overlap >= POSITIVE_IOU, seeds.labels[nearest] + 1, 0)
-    return RoiTargets(labels, seeds.weights[nearest], seeds.boxes_xyxy[nearest], overlap)
+    return RoiTargets(labels, seeds.weights[nearest], seeds.boxes_xyxy[nearest])
 
 
 def wsddn_loss(wsddn: torch.Tensor, tags: torch.Tensor) -> torch.Tensor:
@@ -108,29 +89,6 @@ def refinement_loss(logits: torch.Tensor, targets: RoiTargets) -> torch.Tensor:
     """Return the weighted cross entropy of logits [P,1+C] (OICR, eq. 4)."""
     entropy = functional.cross_entropy(logits, targets.labels, reduction="none")
     return (targets.weights * entropy).mean()
-
-
-def untagged_loss(logits: torch.Tensor, ignored: torch.Tensor, tags: torch.Tensor) -> torch.Tensor:
-    """Return the loss that teaches ignored proposals [P] only that they are of no class without a tag.
-
-    It is -log of one minus the probability of all such classes together, averaged over all proposals.
-
-    Args:
-        logits: [P,1+C].
-        ignored: [P] bool.
-        tags: [C] zeros and ones.
-    """
-    untagged = logits.softmax(dim=1)[:, 1:] @ (1 - tags)
-    return (-torch.log1p(-untagged.clamp(max=1 - 1e-6)) * ignored).mean()
-
-
-def softened(targets: RoiTargets, quality: torch.Tensor, classes: int) -> torch.Tensor:
-    """Return label distributions [P,1+C]: a positive proposal has its class by ``quality`` [P], else background."""
-    positive = targets.labels > 0
-    share = torch.where(positive, quality.clamp(0, 1), torch.ones_like(quality))
-    soft = functional.one_hot(targets.labels, classes + 1) * share[:, None]
-    soft[:, 0] += 1 - soft.sum(dim=1)
-    return soft
 
 
 def box_loss(deltas: torch.Tensor, boxes: torch.Tensor, targets: RoiTargets) -> torch.Tensor:
@@ -155,36 +113,17 @@ def encode_deltas(boxes_xyxy: torch.Tensor, wanted_xyxy: torch.Tensor) -> torch.
 
 
 def tag_supervised_losses(
-    output: WsodOutput,
-    boxes: torch.Tensor,
-    predicted_iou: torch.Tensor,
-    tags: torch.Tensor,
-    rule: SeedRule,
-    target_rule: TargetRule,
+    output: WsodOutput, boxes: torch.Tensor, predicted_iou: torch.Tensor, tags: torch.Tensor, rule: SeedRule
 ) -> dict[str, torch.Tensor]:
     """Return an image's loss terms from its tags [C]; each refinement learns from the stage before it."""
     losses = {"loss_wsddn": wsddn_loss(output.wsddn, tags)}
     previous = output.wsddn.detach()
     for number, logits in enumerate(output.refined, start=1):
         targets = assign_targets(mine_seeds(previous, predicted_iou, boxes, tags, rule), boxes)
-        losses[f"loss_refine_{number}"] = _refinement_by(target_rule, logits, targets, previous, tags)
+        losses[f"loss_refine_{number}"] = refinement_loss(logits, targets)
         previous = logits.detach().softmax(dim=1)[:, 1:]
     losses["loss_box"] = box_loss(output.deltas, boxes, targets)
     return losses
-
-
-def _refinement_by(
-    rule: TargetRule, logits: torch.Tensor, targets: RoiTargets, previous: torch.Tensor, tags: torch.Tensor
-) -> torch.Tensor:
-    ignored = targets.overlaps < rule.ignore_iou
-    weights = torch.where(ignored, 0.0, targets.weights)
-    wanted: torch.Tensor = targets.labels
-    if rule.soft_labels:
-        of_best = previous / previous.amax(dim=0, keepdim=True).clamp(min=1e-6)
-        scores = of_best.gather(1, (targets.labels - 1).clamp(min=0)[:, None])[:, 0]
-        wanted = softened(targets, targets.overlaps * scores, previous.shape[1])
-    entropy = functional.cross_entropy(logits, wanted, reduction="none")
-    return (weights * entropy).mean() + untagged_loss(logits, ignored, tags)
 
 
 def box_supervised_losses(

@@ -13,15 +13,12 @@ from models.postprocess import apply_deltas
 from training.wsod.oicr import (
     SeedRule,
     Seeds,
-    TargetRule,
     assign_targets,
     box_loss,
     encode_deltas,
     mine_seeds,
     refinement_loss,
-    softened,
     tag_supervised_losses,
-    untagged_loss,
     wsddn_loss,
 )
 
@@ -97,7 +94,7 @@ def test_every_head_gets_a_gradient_and_no_stage_reaches_into_the_one_before() -
     refined = [torch.zeros(4, 3, requires_grad=True) for _ in range(3)]
     deltas = torch.ones(4, 1, 4, requires_grad=True)
     losses = tag_supervised_losses(
-        WsodOutput(wsddn, refined, deltas), BOXES, torch.ones(4), torch.tensor([1.0, 0.0]), OICR, TargetRule()
+        WsodOutput(wsddn, refined, deltas), BOXES, torch.ones(4), torch.tensor([1.0, 0.0]), OICR
     )
     assert set(losses) == {"loss_wsddn", "loss_refine_1", "loss_refine_2", "loss_refine_3", "loss_box"}
     losses["loss_refine_2"].backward(retain_graph=True)  # type: ignore[no-untyped-call]
@@ -107,19 +104,3 @@ def test_every_head_gets_a_gradient_and_no_stage_reaches_into_the_one_before() -
     assert refined[1].grad.abs().sum() > 0
     torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
     assert all(tensor.grad is not None for tensor in (wsddn, *refined, deltas))
-
-
-def test_a_soft_label_gives_the_rest_to_the_background() -> None:
-    targets = assign_targets(Seeds(BOXES[:1], torch.tensor([0]), torch.ones(1)), BOXES[[0, 2]])
-    soft = softened(targets, torch.tensor([0.7, 0.2]), classes=2)
-    torch.testing.assert_close(soft, torch.tensor([[0.3, 0.7, 0.0], [1.0, 0.0, 0.0]]))
-
-
-def test_ignored_proposals_learn_only_about_classes_without_a_tag() -> None:
-    logits = torch.zeros(2, 3, requires_grad=True)
-    loss = untagged_loss(logits, torch.tensor([True, False]), torch.tensor([1.0, 0.0]))
-    assert loss.item() == pytest.approx(-math.log(2 / 3) / 2)
-    loss.backward()  # type: ignore[no-untyped-call]
-    assert logits.grad is not None
-    assert logits.grad[0, 2] > 0 > logits.grad[0, 1]
-    assert not logits.grad[1].any()
