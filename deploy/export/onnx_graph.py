@@ -17,6 +17,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from deploy.export.same_padding import fold_same_padding
 from models.bundle import GraphSpec, TensorSpec, file_sha256
 from models.nets.backbone import MEAN_RGB
 from weaksam.errors import UserError
@@ -76,6 +77,7 @@ def export_graph(plan: GraphPlan, folder: Path, side_px: int) -> GraphSpec:
         # ViT-H in full precision is over protobuf's 2 GB: the tracer then writes hundreds of files beside its own.
         traced = Path(draft) / path.name
         _trace(plan, traced)
+        fold_same_padding(plan.module, traced)
         store_weights_in_half(traced, path)
     _name_axes(plan, path)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
