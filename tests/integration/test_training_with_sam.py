@@ -45,8 +45,8 @@ def test_a_training_on_edgetam_runs_to_its_bundle(tmp_path: Path) -> None:
     # It has no prompt map, so the classifier learnt where the default bundle's segmenter sees objects.
     (cam,) = (tmp_path / "run").glob("cam-*/config.json")
     assert json.loads(cam.read_text())["objectness_from"] == str(DEFAULT_BUNDLE)
-    # Written for the default bundle's 320 px, set for EdgeTAM's.
-    assert bundle.prompts.peak_window_px == round(17 * SIDE_PX / 320)
+    # Written for the default bundle's side, set for EdgeTAM's.
+    assert bundle.prompts.peak_window_px == round(17 * SIDE_PX / load_bundle(DEFAULT_BUNDLE).side_px)
     assert (bundle.prompts.grid_sides, bundle.prompts.grid_min_iou) == ((4, 8), 0.8)
 
 
