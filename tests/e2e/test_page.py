@@ -28,7 +28,7 @@ from training.scenes.scene import draw_scene
 
 Mask = npt.NDArray[np.bool_]
 # A scene whose hammer is found, but not to its end.
-SCENE_SEED, SCENE_LABEL = 8, "Hammer"
+SCENE_SEED, SCENE_LABEL = 12, "Wood"
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,8 @@ def test_a_click_on_another_thing_leaves_the_object_as_it_is(tab: LabellingPage,
     tab.add(samples / "taxiway.jpg")
     tab.tag("adjustable clamp", "paint chip", "tape")
     before = masks_of(tab.dataset(tmp_path))
-    index = next(i for i, mask in enumerate(before) if not mask[430, 290])
+    index = min(range(len(before)), key=lambda i: before[i].sum())  # the clamp is much smaller than the chip
+    assert not before[index][430, 290]
     tab.select(index)
     tab.page.keyboard.press("a")
     tab.click((290, 430))
