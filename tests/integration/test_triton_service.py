@@ -32,7 +32,7 @@ PICTURES = [
     for x in range(2, 2 + 3 * CLIENTS, 3)
     for y in range(4, 4 + 6 * STEPS, 6)
 ]
-SLOW_S = 1.0
+SLOW_S = 3.0
 
 
 def triton_settings(bundle: Bundle, *servers: TritonServer, **changes: Any) -> Any:
