@@ -17,7 +17,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from deploy.export.same_padding import fold_same_padding
+from deploy.export.same_padding import fold_same_padding, inner_graphs
 from models.bundle import GraphSpec, TensorSpec, file_sha256
 from models.nets.backbone import MEAN_RGB
 from weaksam.errors import UserError
@@ -136,9 +136,8 @@ def _rename_values(graph: onnx.GraphProto, renamed: Mapping[str, str]) -> None:
     for node in graph.node:
         for names in (node.input, node.output):
             names[:] = [renamed.get(name, name) for name in names]
-        for attribute in node.attribute:  # branches and loops look at the values around them
-            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                _rename_values(inner, renamed)
+        for inner in inner_graphs(node):
+            _rename_values(inner, renamed)
     for value in graph.value_info:
         value.name = renamed.get(value.name, value.name)
 

@@ -37,8 +37,8 @@ def _pad_inside(graph: onnx.GraphProto, weights: Collection[str]) -> None:
     for node in graph.node:
         if node.op_type != "Conv" or node.input[1] not in weights:
             continue
-        padding = makers[node.input[0]]
-        if padding.op_type == "Pad":
+        padding = makers.get(node.input[0])  # none before a convolution of the graph's own input
+        if padding is not None and padding.op_type == "Pad":
             node.input[0] = padding.input[0]
             attributes = [attribute for attribute in node.attribute if attribute.name != "pads"]
             del node.attribute[:]
@@ -61,7 +61,14 @@ def _used_values(graph: onnx.GraphProto) -> Iterator[str]:
     """Yield the values that nodes take, in branches and loops too."""
     for node in graph.node:
         yield from node.input
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from (value.name for value in attribute.g.output)
-                yield from _used_values(attribute.g)
+        for inner in inner_graphs(node):
+            yield from (value.name for value in inner.output)
+            yield from _used_values(inner)
+
+
+def inner_graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """Yield a node's branches and loop bodies, which look at the values around them."""
+    for attribute in node.attribute:
+        yield from attribute.graphs
+        if attribute.HasField("g"):
+            yield attribute.g
