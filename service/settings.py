@@ -95,6 +95,10 @@ class Settings(BaseSettings):
         ge=1,
         description="Most detections in a response, and default of the option `max_detections`.",
     )
+    zoom: bool = Field(
+        False,
+        description="Default of the option `zoom`: better masks of small objects, for more runs of the segmenter.",
+    )
     api_keys_file: Path | None = Field(
         None, description="File of `weaksam keys`; with it every path but the probes needs an API key."
     )

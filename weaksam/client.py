@@ -128,6 +128,7 @@ class AsyncClient:
         min_score: float | None = None,
         max_detections: int | None = None,
         effort: Effort | None = None,
+        zoom: bool | None = None,
         explain: bool = False,
         unknown_tags: UnknownTags = "error",
     ) -> DetectResult:
@@ -141,6 +142,7 @@ class AsyncClient:
             min_score: minimum score of a detection; None: the threshold calibrated for its class.
             max_detections: maximum number of detections; None: the service's limit.
             effort: `fast` or `full`, which looks for every tag in both ways; None: the bundle's default.
+            zoom: whether small objects are looked at again, enlarged, for better masks; None: the service's default.
             explain: also return the peaks and proposals behind the result.
             unknown_tags: `error` refuses a tag that is no label, `skip` lists it as unknown.
 
@@ -161,6 +163,7 @@ class AsyncClient:
             "min_score": min_score,
             "max_detections": max_detections,
             "effort": effort,
+            "zoom": None if zoom is None else str(zoom).lower(),
             "explain": str(explain).lower(),
             "unknown_tags": unknown_tags,
         }
@@ -178,6 +181,7 @@ class AsyncClient:
         points: Sequence[Point] = (),
         box: Box | None = None,
         mask_format: MaskFormat = "rle",
+        zoom: bool | None = None,
     ) -> SegmentResult:
         """Find the masks that points and a box of one object may mean.
 
@@ -185,7 +189,7 @@ class AsyncClient:
             image: path of an image file, its bytes, or `image.sha256` of an earlier result, which is faster.
             points: x, y in pixels of the upright image, and 1 on the object or 0 off it.
             box: half-open x0, y0, x1, y1 in the same pixels.
-            mask_format: as in `detect`.
+            mask_format, zoom: as in `detect`.
 
         Returns:
             One mask for each level of the mask decoder, by falling predicted IoU.
@@ -193,13 +197,16 @@ class AsyncClient:
         Raises:
             ClientError: as `detect`; its code is `image_not_cached` if the digest is not known, or not any longer.
         """
+        if isinstance(image, str):
+            # As a form with no file in it would be sent as another media type.
+            named = {"points": list(points), "box": box, "mask_format": mask_format, "zoom": zoom}
+            sent = await self._send("POST", "/segment", json={"image_sha256": image, **named})
+            return _document(sent, SegmentResult)
         fields: dict[str, Any] = {"points": json.dumps(list(points)), "mask_format": mask_format}
         if box is not None:
             fields["box"] = json.dumps(box)
-        if isinstance(image, str):
-            # As a form with no file in it would be sent as another media type.
-            named = {"image_sha256": image, "points": list(points), "box": box, "mask_format": mask_format}
-            return _document(await self._send("POST", "/segment", json=named), SegmentResult)
+        if zoom is not None:
+            fields["zoom"] = str(zoom).lower()
         name, data = await _content(image)
         sent = await self._send("POST", "/segment", data=fields, files={"image": (name, data)})
         return _document(sent, SegmentResult)

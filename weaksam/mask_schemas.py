@@ -9,6 +9,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MaskFormat = Literal["rle", "polygon", "png", "none"]
+# The texts that pydantic reads as true or false, in capitals or not.
+FLAG = "^(?:0|1|[oO][nN]|[oO][fF][fF]|[tT]([rR][uU][eE])?|[fF]([aA][lL][sS][eE])?|[yY]([eE][sS])?|[nN][oO]?)$"
 DESCRIBING = ("title", "description", "default")
 # Groups of four signs, the last one filled with =; white space anywhere.
 _SIGN = r"(\s*[A-Za-z0-9+/])"
@@ -31,6 +33,12 @@ def or_empty(schema: dict[str, Any]) -> None:
     schema.update({"anyOf": [*allowed, {"type": "null"}, {"const": ""}], **described})
 
 
+def flag(schema: dict[str, Any]) -> None:
+    """Let the schema of a flag allow what forms send for true and false."""
+    or_empty(schema)
+    schema["anyOf"] += [{"enum": [0, 1]}, {"type": "string", "pattern": FLAG}]
+
+
 class MaskOptions(Document):
     """How masks are returned."""
 
@@ -38,6 +46,12 @@ class MaskOptions(Document):
         "rle",
         description="COCO compressed run lengths, polygons, PNG in base64, or no masks.",
         json_schema_extra=or_empty,
+    )
+    zoom: bool | None = Field(
+        None,
+        description="Look at small objects again, enlarged: their masks fit better, and each part of the image costs "
+        "a run of `sam_encoder`. Default: the service's.",
+        json_schema_extra=flag,
     )
     min_fidelity: float = Field(
         0.98,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AliasChoices,
@@ -14,24 +14,16 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from weaksam.mask_schemas import BASE64_SCHEMA, AnyMask, Document, MaskOptions, from_base64, or_empty
+from weaksam.mask_schemas import BASE64_SCHEMA, AnyMask, Document, MaskOptions, flag, from_base64, or_empty
 from weaksam.tag_texts import split_each, tidy_tags
 
 Effort = Literal["fast", "full"]
-# The texts that pydantic reads as true or false, in capitals or not.
-FLAG = "^(?:0|1|[oO][nN]|[oO][fF][fF]|[tT]([rR][uU][eE])?|[fF]([aA][lL][sS][eE])?|[yY]([eE][sS])?|[nN][oO]?)$"
 TagStatus = Literal["found", "not_found", "unknown"]
 PromptFate = Literal["kept", "dropped", "poor"]
 LossStage = Literal["classifier", "proposals", "score", "limit"]
 MAX_TAG_CHARACTERS = 200
 TagText = Annotated[str, Field(max_length=MAX_TAG_CHARACTERS)]
 Score = Annotated[float, Field(ge=0, le=1)]
-
-
-def _flag(schema: dict[str, Any]) -> None:
-    """Let the schema of a flag allow what forms send for true and false."""
-    or_empty(schema)
-    schema["anyOf"] += [{"enum": [0, 1]}, {"type": "string", "pattern": FLAG}]
 
 
 class DetectOptions(MaskOptions):
@@ -55,7 +47,7 @@ class DetectOptions(MaskOptions):
     explain: bool = Field(
         False,
         description="Also return the heat maps, peaks, prompts and proposals behind the result; implies effort=full.",
-        json_schema_extra=_flag,
+        json_schema_extra=flag,
     )
     unknown_tags: Literal["error", "skip"] = Field(
         "error",

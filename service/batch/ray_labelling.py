@@ -132,7 +132,7 @@ def _run(job: LabelJob, settings: Settings, plan: RayPlan, todo: Iterable[str]) 
     items = [{"image": image, "tags": json.dumps(job.worklist.tags[image])} for image in todo]
     if not items:
         return
-    options = DetectOptions(min_score=job.min_score, unknown_tags=job.unknown_tags)
+    options = DetectOptions(min_score=job.min_score, unknown_tags=job.unknown_tags, zoom=job.zoom)
     blocks = max(1, min(len(items) // plan.batch_size, 64 * plan.workers))
     labelled = ray.data.from_items(items, override_num_blocks=blocks).map_batches(
         LabelWorker,

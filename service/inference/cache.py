@@ -32,12 +32,14 @@ class Key(NamedTuple):
         image_sha256: of the pixels, so that equal images agree whatever file they came in.
         bundle_digest: of the models and their settings.
         classes: the requested classes, if the result depends on them.
+        detail: what else it depends on, as a text.
     """
 
     kind: str
     image_sha256: str
     bundle_digest: str
     classes: tuple[int, ...] | None = None
+    detail: str = ""
 
 
 @dataclass

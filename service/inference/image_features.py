@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
+import numpy.typing as npt
+
 from models.image import DecodedImage
-from models.letterbox import Letterbox
+from models.letterbox import Letterbox, Part
+from service.errors import ImageNotCached
 from service.inference.cache import Key, ResultCache, Value
 from service.inference.stage_results import ClassMaps, GraphInputs, SegmenterFeatures
 from service.inference.stages import Stages
@@ -54,7 +58,7 @@ class ImageFeatures:
         self._timings = timings
         self._inputs: GraphInputs | None = None
         self._class_maps: ClassMaps | None = None
-        self._segmenter: SegmenterFeatures | None = None
+        self._segmenter: dict[Part | None, SegmenterFeatures] = {}
 
     async def inputs(self) -> GraphInputs:
         """Return the image as the graphs take it."""
@@ -71,17 +75,46 @@ class ImageFeatures:
             self._class_maps = await self._shared("cam", self._run_cam)
         return self._class_maps
 
-    async def segmenter(self) -> SegmenterFeatures:
-        """Return what the segmenter knows of the image before any prompt."""
-        if self._segmenter is None:
-            self._segmenter = await self._shared("sam_encoder", self._run_sam_encoder)
-        return self._segmenter
+    async def segmenter(self, part_xyxy: Part | None = None) -> SegmenterFeatures:
+        """Return what the segmenter knows of the image, or of a part of it, before any prompt.
+
+        Raises:
+            ImageNotCached: a part is asked for, and the image is known by its digest alone.
+        """
+        if part_xyxy not in self._segmenter:
+            detail = "" if part_xyxy is None else str(part_xyxy)
+            work = partial(self._run_sam_encoder, part_xyxy)
+            self._segmenter[part_xyxy] = await self._shared("sam_encoder", work, detail)
+        return self._segmenter[part_xyxy]
+
+    async def zoomable(self) -> npt.NDArray[np.uint8]:
+        """Return the image, as large as `segmenter` needs it to cut parts from; kept for later requests.
+
+        Raises:
+            ImageNotCached: it is not kept, and the request names the image by its digest alone.
+        """
+        return await self._shared("zoomable", self._shrink)
 
     async def _run_cam(self) -> ClassMaps:
         return await self._stages.class_maps(await self.inputs(), self._timings)
 
-    async def _run_sam_encoder(self) -> SegmenterFeatures:
-        return await self._stages.segmenter_features(await self.inputs(), self._timings)
+    async def _run_sam_encoder(self, part_xyxy: Part | None) -> SegmenterFeatures:
+        if part_xyxy is None:
+            square_bhwc_u8 = (await self.inputs()).segmenter_bhwc_u8
+        else:
+            letterbox = replace(self._letterbox, part_xyxy=part_xyxy)
+            square_bhwc_u8 = await self._stages.enlarge(await self.zoomable(), letterbox, self._timings)
+        return await self._stages.segmenter_features(square_bhwc_u8, self._timings)
 
-    async def _shared(self, kind: str, work: Callable[[], Coroutine[None, None, Value]]) -> Value:
-        return await self._cache.get(Key(kind, self._source.sha256, self._bundle_digest), work)
+    async def _shrink(self) -> npt.NDArray[np.uint8]:
+        if isinstance(self._source, CachedImage):
+            raise not_cached(self._source.sha256)
+        return await self._stages.shrink(self._source, self._timings)
+
+    async def _shared(self, kind: str, work: Callable[[], Coroutine[None, None, Value]], detail: str = "") -> Value:
+        return await self._cache.get(Key(kind, self._source.sha256, self._bundle_digest, detail=detail), work)
+
+
+def not_cached(sha256: str) -> ImageNotCached:
+    """Return the error for a request that names by its digest an image of which too little is kept."""
+    return ImageNotCached(f"image_sha256 {sha256} is not cached, or not any longer: send the image itself")

@@ -6,17 +6,18 @@ import asyncio
 import base64
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from models.detections import Detections
-from models.letterbox import Letterbox
+from models.letterbox import Letterbox, Part
 from models.masks import Mask, encode_mask_png, encode_rle, paste_mask
 from models.prompts import PromptBatch, box_prompts
 from models.proposals import prompt_of
 from models.settings import MaskSource
-from service.backends.base import Array
+from models.zoom import Level, best_level, better_levels, levels_of, zoom_parts
 from service.inference.image_features import ImageFeatures
 from service.inference.stage_results import DetectorOutput, ScoredProposals
 from service.inference.stages import Stages
@@ -37,6 +38,7 @@ class MaskRenderer:
         mask_source: see `models.settings.PostSettings`.
         letterbox: of the segmenter's input.
         features, detector, scored: what the detections came from.
+        zoom: whether small objects that get a box prompt are looked at again, enlarged, see `models.zoom`.
     """
 
     def __init__(
@@ -47,6 +49,8 @@ class MaskRenderer:
         features: ImageFeatures,
         detector: DetectorOutput,
         scored: ScoredProposals,
+        *,
+        zoom: bool,
     ) -> None:
         self._stages = stages
         self._mask_source = mask_source
@@ -54,17 +58,39 @@ class MaskRenderer:
         self._features = features
         self._detector = detector
         self._scored = scored
+        self._zoom = zoom
 
     async def render(self, detections: Detections, options: DetectOptions) -> list[RenderedMask]:
         """Return the mask of each detection and its score, in their order."""
         if options.mask_format == "none":
             return [NO_MASK] * len(detections)
         rows = [detections[i : i + 1] for i in range(len(detections))]
-        prompts = [self._prompt(row) for row in rows if not self._has_own(row)]
-        decoded = []
-        if prompts:
-            decoded = await self._stages.decode_masks(await self._features.segmenter(), prompts, self._letterbox)
-        return await asyncio.to_thread(self._render_all, rows, decoded, options)
+        asked = [row for row in rows if not self._has_own(row)]
+        levels = await self._look(asked, None) if asked else []
+        for part_xyxy, inside in self._parts(asked).items():  # one by one: what is known of a part takes megabytes
+            second_look = await self._look([asked[i] for i in inside], part_xyxy)
+            for i, second in zip(inside, second_look, strict=True):
+                levels[i] = better_levels(levels[i], second)
+        return await asyncio.to_thread(self._render_all, rows, levels, options)
+
+    async def _look(self, rows: Sequence[Detections], part_xyxy: Part | None) -> list[list[Level]]:
+        """Return the levels of each detection, as the segmenter sees it in the whole image or in a part of it."""
+        letterbox = replace(self._letterbox, part_xyxy=part_xyxy)
+        segmenter = await self._features.segmenter(part_xyxy)
+        decoded = await self._stages.decode_masks(segmenter, [self._prompt(row, letterbox) for row in rows], letterbox)
+        return [levels_of(logits, predicted_iou, letterbox) for logits, predicted_iou in decoded]
+
+    def _parts(self, rows: Sequence[Detections]) -> dict[Part, list[int]]:
+        """Return the parts to look at again, each with the detections in it."""
+        by_box = [i for i, row in enumerate(rows) if self._zoom and self._by_box(row)]
+        if not by_box:
+            return {}
+        boxes_xyxy_px = self._letterbox.boxes_to_image(np.concatenate([rows[i].boxes_xyxy for i in by_box]))
+        inside: dict[Part, list[int]] = {}
+        for i, part_xyxy in zip(by_box, zoom_parts(boxes_xyxy_px, self._letterbox.image_hw), strict=True):
+            if part_xyxy is not None:
+                inside.setdefault(part_xyxy, []).append(i)
+        return inside
 
     def _has_own(self, row: Detections) -> bool:
         return self._mask_source == "detector" and bool(row.by_detector[0])
@@ -72,19 +98,19 @@ class MaskRenderer:
     def _by_box(self, row: Detections) -> bool:
         return self._mask_source == "box" or bool(row.by_detector[0])
 
-    def _prompt(self, row: Detections) -> PromptBatch:
+    def _prompt(self, row: Detections, letterbox: Letterbox) -> PromptBatch:
         if self._by_box(row):
-            return box_prompts(row.boxes_xyxy)
+            return box_prompts(self._letterbox.boxes_for(letterbox, row.boxes_xyxy))
         return prompt_of(self._scored.proposal_set.prompts, int(self._scored.proposals.prompts[row.sources[0]]))
 
     def _render_all(
-        self, rows: Sequence[Detections], decoded: Sequence[tuple[Array, Float32]], options: DetectOptions
+        self, rows: Sequence[Detections], levels: Sequence[Sequence[Level]], options: DetectOptions
     ) -> list[RenderedMask]:
         # One mask at a time: a hundred full-size masks of a large photograph would take gigabytes.
-        outputs = iter(decoded)
+        of_asked = iter(levels)
         rendered: list[RenderedMask] = []
         for row in rows:
-            mask_hw, score = self._own(row) if self._has_own(row) else self._decoded(row, *next(outputs))
+            mask_hw, score = self._own(row) if self._has_own(row) else self._decoded(row, next(of_asked))
             rendered.append((encode_mask(mask_hw, options), round(score, 6)))
         return rendered
 
@@ -95,9 +121,9 @@ class MaskRenderer:
         score = float(np.mean(1 / (1 + np.exp(-inside)))) if len(inside) else 0.0
         return paste_mask(logits, frame_xyxy, self._letterbox.image_hw), score
 
-    def _decoded(self, row: Detections, logits: Array, iou: Float32) -> tuple[Mask, float]:
-        level = int(iou.argmax()) if self._by_box(row) else int(self._scored.proposals.levels[row.sources[0]])
-        return self._letterbox.mask_to_image(logits[level]), float(iou[level])
+    def _decoded(self, row: Detections, levels: Sequence[Level]) -> tuple[Mask, float]:
+        chosen = best_level(levels) if self._by_box(row) else levels[self._scored.proposals.levels[row.sources[0]]]
+        return chosen.draw(), chosen.predicted_iou
 
 
 def encode_mask(mask_hw: Mask, options: MaskOptions) -> AnyMask:

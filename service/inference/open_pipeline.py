@@ -28,4 +28,4 @@ def open_pipeline(settings: Settings, metrics: Metrics, cache: ResultCache, back
     bundle = load_bundle(settings.bundle.resolve())
     backend = backend or open_backend(settings, bundle, metrics)
     limits = Limits(settings.max_tags, settings.max_detections)
-    return Pipeline(bundle, backend, cache, limits, metrics)
+    return Pipeline(bundle, backend, cache, limits, metrics, zoom=settings.zoom)

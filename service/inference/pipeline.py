@@ -18,19 +18,19 @@ from models.detections import Detections
 from models.image import DecodedImage
 from models.letterbox import Letterbox
 from service.backends.base import Backend
-from service.errors import ImageNotCached
 from service.inference.cache import Key, ResultCache
 from service.inference.explain import explain
-from service.inference.image_features import CachedImage, ImageFeatures
+from service.inference.image_features import CachedImage, ImageFeatures, not_cached
 from service.inference.ledger import Evidence, collect_evidence, tag_row
 from service.inference.mask_rendering import MaskRenderer, RenderedMask
-from service.inference.segment import render_levels, segment_prompt
+from service.inference.segment import Segmenting, render_levels
 from service.inference.selection import missed_by_detector, select
 from service.inference.stage_results import Classes, DetectorOutput, GraphInputs, ScoredProposals
 from service.inference.stages import Stages
 from service.inference.tags import Tag, known_classes, predict_tags, resolve_tags
 from service.observability.metrics import Metrics
 from service.observability.timings import Timings
+from weaksam.mask_schemas import MaskOptions
 from weaksam.schemas import (
     BundleInfo,
     Detection,
@@ -62,6 +62,7 @@ class Pipeline:
         cache: of intermediate results.
         limits: bounds on every request.
         metrics: counts images, encodes, stages and tags.
+        zoom: of requests that do not say it.
 
     Attributes:
         info: name, version and digest of the bundle, as results state them.
@@ -70,12 +71,22 @@ class Pipeline:
         BackendMismatch: backend and bundle do not fit.
     """
 
-    def __init__(self, bundle: Bundle, backend: Backend, cache: ResultCache, limits: Limits, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        backend: Backend,
+        cache: ResultCache,
+        limits: Limits,
+        metrics: Metrics,
+        *,
+        zoom: bool = False,
+    ) -> None:
         self.bundle = bundle
         self.backend = backend
         self.metrics = metrics
         self._cache = cache
         self._limits = limits
+        self._zoom_by_default = zoom
         self._stages = Stages(bundle, backend, metrics)
         self.info = BundleInfo(name=bundle.name, version=bundle.version, digest=bundle.digest)
 
@@ -122,7 +133,8 @@ class Pipeline:
             )
         with timings.stage("masks"):
             source = self.bundle.post.mask_source
-            renderer = MaskRenderer(self._stages, source, letterbox, features, detector, scored)
+            zoom = self._zoom(options)
+            renderer = MaskRenderer(self._stages, source, letterbox, features, detector, scored, zoom=zoom)
             masks = await renderer.render(selection.returned, options)
         # The classifier's scores matter only to a tag that was lost, and to an explanation.
         lost = not set(classes) <= set(selection.returned.labels.tolist())
@@ -162,13 +174,10 @@ class Pipeline:
         letterbox = Letterbox(image_hw, self.bundle.side_px)
         features = ImageFeatures(self._stages, self._cache, self.bundle.digest, source, letterbox, timings)
         await features.inputs()  # kept, so that the next click need not send the image again
-        segmenter = await features.segmenter()
-        with timings.stage("sam_decoder"):
-            [(logits, iou)] = await self._stages.decode_masks(
-                segmenter, [segment_prompt(request, letterbox)], letterbox
-            )
+        segmenting = Segmenting(self._stages, features, letterbox, request, timings)
+        levels = await segmenting.levels(zoom=self._zoom(request))
         with timings.stage("masks"):
-            masks = await render_levels(logits, iou, letterbox, request)
+            masks = await render_levels(levels, request)
         return SegmentResult(
             image=ImageInfo(width=image_hw[1], height=image_hw[0], sha256=source.sha256),
             masks=masks,
@@ -180,8 +189,11 @@ class Pipeline:
     def _cached_image(self, sha256: str) -> CachedImage:
         inputs = self._cache.peek(Key("inputs", sha256, self.bundle.digest))
         if not isinstance(inputs, GraphInputs):
-            raise ImageNotCached(f"image_sha256 {sha256} is not cached, or not any longer: send the image itself")
+            raise not_cached(sha256)
         return CachedImage(sha256, inputs)
+
+    def _zoom(self, options: MaskOptions) -> bool:
+        return self._zoom_by_default if options.zoom is None else options.zoom
 
     def _resolve(self, tags: Iterable[str], options: DetectOptions) -> list[Tag]:
         skip_unknown = options.unknown_tags == "skip"
@@ -222,7 +234,7 @@ class Pipeline:
             return ScoredProposals.empty(len(self.bundle.labels))
 
         asked = "" if boxes_xyxy is None else hashlib.sha256(boxes_xyxy.tobytes()).hexdigest()
-        key = Key(f"proposals{asked}", image.sha256, self.bundle.digest, classes)
+        key = Key("proposals", image.sha256, self.bundle.digest, classes, detail=asked)
         if self._cache.peek(key) is None:
             # By the request itself: it may need them again for masks, and equal requests then share these runs.
             await asyncio.gather(features.class_maps(), features.segmenter())

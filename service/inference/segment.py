@@ -3,29 +3,90 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from models.letterbox import Letterbox
+from models.letterbox import Letterbox, Part
 from models.masks import mask_box
 from models.prompts import BOTTOM_RIGHT, PADDING, TOP_LEFT, PromptBatch
-from service.backends.base import Array
+from models.zoom import Level, best_level, better_levels, levels_of, zoom_part
+from service.inference.image_features import ImageFeatures
 from service.inference.mask_rendering import encode_mask
+from service.inference.stages import Stages
+from service.observability.timings import Timings
 from weaksam.mask_schemas import MaskOptions
 from weaksam.segment_schemas import SegmentMask, SegmentParameters
 
 Float32 = npt.NDArray[np.float32]
 
 
+class Segmenting:
+    """Answers one request.
+
+    Args:
+        stages: runs `sam_decoder`.
+        features: of the image.
+        letterbox: of the segmenter's input, if it sees the whole image.
+        request: the prompt.
+        timings: the request's clock.
+    """
+
+    def __init__(
+        self,
+        stages: Stages,
+        features: ImageFeatures,
+        letterbox: Letterbox,
+        request: SegmentParameters,
+        timings: Timings,
+    ) -> None:
+        self._stages = stages
+        self._features = features
+        self._letterbox = letterbox
+        self._request = request
+        self._timings = timings
+
+    async def levels(self, *, zoom: bool) -> list[Level]:
+        """Return the masks that the prompt may mean, in the decoder's order.
+
+        With ``zoom`` a small object is looked at again: the box says how large it is, or the best mask of the first
+        look does.
+        """
+        if zoom:
+            await self._features.zoomable()  # kept, so that the next click need not send the image again
+        first_look = await self._look(None)
+        part_xyxy = self._part(first_look) if zoom else None
+        return first_look if part_xyxy is None else better_levels(first_look, await self._look(part_xyxy))
+
+    async def _look(self, part_xyxy: Part | None) -> list[Level]:
+        letterbox = replace(self._letterbox, part_xyxy=part_xyxy)
+        segmenter = await self._features.segmenter(part_xyxy)
+        with self._timings.stage("sam_decoder"):
+            prompt = segment_prompt(self._request, letterbox)
+            [(logits, predicted_iou)] = await self._stages.decode_masks(segmenter, [prompt], letterbox)
+        return levels_of(logits, predicted_iou, letterbox)
+
+    def _part(self, first_look: Sequence[Level]) -> Part | None:
+        """Return the part that holds the object and all points on it."""
+        box_xyxy_px = np.array(self._request.box or best_level(first_look).box_xyxy_px(), np.float32)
+        on_object = [(x, y, x, y) for x, y, label in self._request.points if label]
+        corners = np.array([*([box_xyxy_px] if box_xyxy_px.any() else []), *on_object], np.float32)
+        extent_px = np.concatenate([corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)])
+        height, width = self._letterbox.image_hw
+        return zoom_part(np.clip(extent_px, 0, (width, height, width, height)), (height, width))
+
+
 def segment_prompt(request: SegmentParameters, letterbox: Letterbox) -> PromptBatch:
     """Return one prompt in pixels of the segmenter's input: the points, then the box.
 
     A single point without a box is padded, as Segment Anything does it (arXiv 2304.02643); several points run as they
-    are.
+    are. Points off the object and outside the letterbox's part say nothing about it, so they are left out.
     """
-    points_xy = [[x, y] for x, y, _ in request.points]
-    labels = [float(label) for _, _, label in request.points]
+    points = [(x, y, label) for x, y, label in request.points if label or _is_seen(x, y, letterbox)]
+    points_xy = [[x, y] for x, y, _ in points]
+    labels = [float(label) for _, _, label in points]
     if request.box is not None:
         points_xy += [list(request.box[:2]), list(request.box[2:])]
         labels += [TOP_LEFT, BOTTOM_RIGHT]
@@ -35,27 +96,24 @@ def segment_prompt(request: SegmentParameters, letterbox: Letterbox) -> PromptBa
     return PromptBatch(coords[None], np.array([labels], np.float32))
 
 
-async def render_levels(
-    logits: Array, predicted_iou: Float32, letterbox: Letterbox, options: MaskOptions
-) -> tuple[SegmentMask, ...]:
-    """Return the mask of each level, by falling predicted IoU.
-
-    Args:
-        logits: [M,4e,4e] of the segmenter's input.
-        predicted_iou: [M].
-        letterbox: of that input.
-        options: format of the masks.
-    """
-    order = np.argsort(-predicted_iou, kind="stable")
-    levels = ((logits[level], float(predicted_iou[level])) for level in order)
-    return tuple(await asyncio.gather(*(asyncio.to_thread(_render, *level, letterbox, options) for level in levels)))
+def _is_seen(x: float, y: float, letterbox: Letterbox) -> bool:
+    if letterbox.part_xyxy is None:
+        return True
+    x0, y0, x1, y1 = letterbox.part_xyxy
+    return x0 <= x < x1 and y0 <= y < y1
 
 
-def _render(logits_hw: Array, predicted_iou: float, letterbox: Letterbox, options: MaskOptions) -> SegmentMask:
-    mask_hw = letterbox.mask_to_image(logits_hw)
+async def render_levels(levels: Sequence[Level], options: MaskOptions) -> tuple[SegmentMask, ...]:
+    """Return the mask of each level, by falling predicted IoU."""
+    ordered = sorted(levels, key=lambda level: -level.predicted_iou)
+    return tuple(await asyncio.gather(*(asyncio.to_thread(_render, level, options) for level in ordered)))
+
+
+def _render(level: Level, options: MaskOptions) -> SegmentMask:
+    mask_hw = level.draw()
     x0, y0, x1, y1 = mask_box(mask_hw).tolist() if mask_hw.any() else (None,) * 4
     return SegmentMask(
         mask=None if options.mask_format == "none" else encode_mask(mask_hw, options),
         box_xyxy=None if x0 is None else (x0, y0, x1, y1),
-        predicted_iou=round(predicted_iou, 6),
+        predicted_iou=round(level.predicted_iou, 6),
     )

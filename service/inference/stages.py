@@ -16,6 +16,7 @@ from models.postprocess import detector_detections
 from models.prompt_map import prompt_map_points
 from models.prompts import DecodedBatch, PromptBatch, split_prompts
 from models.proposals import ProposalSet, Proposing, propose
+from models.zoom import shrink_for_zoom
 from service.backends.base import Array, Backend, Tensors
 from service.errors import BackendMismatch
 from service.inference.prompt_budget import PromptBudget
@@ -48,15 +49,27 @@ class Stages:
         with timings.stage("letterbox"):
             return await asyncio.to_thread(self._inputs, image, letterbox)
 
+    async def shrink(self, image: DecodedImage, timings: Timings) -> npt.NDArray[np.uint8]:
+        """Return the image at the size that parts of it are cut from."""
+        with timings.stage("letterbox"):
+            return await asyncio.to_thread(shrink_for_zoom, image.image_hwc_u8, self._bundle.side_px)
+
+    async def enlarge(
+        self, image_hwc_u8: npt.NDArray[np.uint8], letterbox: Letterbox, timings: Timings
+    ) -> npt.NDArray[np.uint8]:
+        """Return a part of the image as `sam_encoder` takes it, [1,S,S,3]."""
+        with timings.stage("letterbox"):
+            fill_rgb = self._bundle.graphs["sam_encoder"].fill_rgb
+            return (await asyncio.to_thread(letterbox.apply, image_hwc_u8, fill_rgb))[None]
+
     async def class_maps(self, inputs: GraphInputs, timings: Timings) -> ClassMaps:
         """Run `cam`."""
         output = await self._encode("cam", inputs.classes_bhwc_u8, ("scores", "maps"), timings)
         return ClassMaps(output["scores"][0], output["maps"][0])
 
-    async def segmenter_features(self, inputs: GraphInputs, timings: Timings) -> SegmenterFeatures:
-        """Run `sam_encoder`."""
-        names = self._bundle.encoder_outputs
-        tensors = await self._encode("sam_encoder", inputs.segmenter_bhwc_u8, names, timings)
+    async def segmenter_features(self, square_bhwc_u8: npt.NDArray[np.uint8], timings: Timings) -> SegmenterFeatures:
+        """Run `sam_encoder` on an image or a part of it, [1,S,S,3]."""
+        tensors = await self._encode("sam_encoder", square_bhwc_u8, self._bundle.encoder_outputs, timings)
         of_decoder = {name: tensors[name] for name in self._bundle.decoder_features}
         return SegmenterFeatures(of_decoder, tensors.get(PROMPT_MAP))
 

@@ -93,7 +93,8 @@ def test_the_openapi_document_is_exact(tiny_service: httpx.Client) -> None:
     bodies = detect["requestBody"]["content"]
     assert set(bodies) == {"multipart/form-data", "image/*", "application/octet-stream", "application/json"}
     assert {row["name"] for row in detect["parameters"]} == {
-        "tags", "mask_format", "min_fidelity", "effort", "min_score", "max_detections", "explain", "unknown_tags",
+        "tags", "mask_format", "min_fidelity", "zoom", "effort",
+        "min_score", "max_detections", "explain", "unknown_tags",
     }  # fmt: skip
     assert set(detect["responses"]) == {"200", "400", "401", "408", "413", "415", "422", "429", "500", "503", "504"}
     assert set(detect["responses"]["422"]["content"]) == {"application/problem+json"}

@@ -67,6 +67,12 @@ def test_boxes_alone(label: Label, tmp_path: Path) -> None:
     assert "holds results with the options" in str(refused.exception)
 
 
+def test_zoom_is_an_option_of_the_run(label: Label, tmp_path: Path) -> None:
+    assert label("--zoom").exit_code == 0
+    assert "'zoom': True" in str(label().exception), "results with and without it must not mix"
+    assert "zoom" in str(label("--zoom", "--masks", "none").exception)
+
+
 def test_a_format_that_there_is_not(label: Label, tmp_path: Path) -> None:
     assert "format is 'yolov5': give one of coco, " in str(label("--format", "yolov5").exception)
     assert not (tmp_path / "out").exists(), "nothing was sent before"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,21 @@ def test_an_image_that_detect_has_seen_can_be_clicked(tiny_service: httpx.Client
     files = {"image": ("a.png", encoded(IMAGE), "image/png")}
     sha256 = (tiny_service.post("/detect", data={"tags": "red-bolt"}, files=files)).json()["image"]["sha256"]
     assert (tiny_service.post("/segment", json={"image_sha256": sha256, "box": RED_BOX})).status_code == 200
+
+
+def test_the_client_asks_for_zoom(tiny_service: httpx.Client) -> None:
+    def encodes() -> int:
+        text = tiny_service.get("/metrics").text
+        return int(re.findall(r'encodes_total{model="sam_encoder"} (\d+)', text)[0])
+
+    image = encoded(picture(((128, 128, 160, 160), RED), size_hw=(512, 512)))
+    with Client(str(tiny_service.base_url)) as client:
+        before = encodes()
+        result = client.segment(image, points=[(144, 144, 1)], zoom=True)
+        assert encodes() - before == 2
+        client.segment(result.image.sha256, points=[(140, 140, 1)], zoom=True)
+        client.segment(result.image.sha256, box=(120, 120, 170, 170), zoom=False)
+        assert encodes() - before == 2
 
 
 def test_json_with_the_image_in_base64(tiny_service: httpx.Client) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.letterbox import Letterbox
+from models.letterbox import Letterbox, Part
 from models.masks import mask_box
 
 sides = st.integers(1, 3000)
@@ -56,3 +56,42 @@ def test_padding_has_the_fill_colour_and_lies_at_the_bottom_and_right() -> None:
     square = Letterbox((10, 20), 64).apply(np.zeros((10, 20, 3), np.uint8), (1, 2, 3))
     assert (square[:32] == 0).all()
     assert (square[32:] == (1, 2, 3)).all()
+
+
+parts = st.tuples(st.integers(0, 150), st.integers(0, 150), st.integers(1, 50), st.integers(1, 50)).map(
+    lambda row: (row[0], row[1], row[0] + row[2], row[1] + row[3])
+)
+
+
+@given(part=parts, side=st.sampled_from([64, 320]), seed=st.integers(0, 2**31))
+def test_what_a_part_shows_keeps_its_place_in_the_picture(part: Part, side: int, seed: int) -> None:
+    whole, enlarged = Letterbox((200, 200), side), Letterbox((200, 200), side, part)
+    inside = np.random.default_rng(seed).random((5, 2, 2)) * enlarged.part_hw[::-1] + part[:2]
+    boxes = np.sort(inside, axis=1).reshape(5, 4).astype(np.float32)
+    there = enlarged.boxes_to_input(boxes)
+    assert (there >= -1e-2).all()
+    assert (there <= side * (1 + 1e-4)).all()
+    np.testing.assert_allclose(enlarged.boxes_to_image(there), boxes, atol=1e-3)
+    np.testing.assert_allclose(whole.boxes_for(enlarged, whole.boxes_to_input(boxes)), there, atol=0.1)
+    np.testing.assert_allclose(enlarged.boxes_for(whole, there), whole.boxes_to_input(boxes), atol=1e-2)
+
+
+@given(part=parts.filter(lambda part: min(part[2] - part[0], part[3] - part[1]) >= 20))
+def test_a_mask_of_a_part_lies_in_the_part(part: Part) -> None:
+    letterbox = Letterbox((200, 200), 64, part)
+    everything = letterbox.mask_to_image(np.full((64, 64), 8.0, np.float32))
+    assert mask_box(everything).tolist() == list(part)
+    logits = np.full((64, 64), -8.0, np.float32)
+    logits[8:24, 8:16] = 8.0
+    expected = letterbox.boxes_to_image(np.array([[8, 8, 16, 24]], np.float32))[0]
+    np.testing.assert_allclose(
+        mask_box(letterbox.mask_to_image(logits)), expected, atol=1 + 1 / min(letterbox.scale_xy)
+    )
+
+
+def test_a_part_is_cut_from_a_picture_at_any_scale() -> None:
+    picture = np.zeros((200, 400, 3), np.uint8)
+    picture[40:80, 100:140] = 255
+    letterbox = Letterbox((200, 400), 64, (100, 40, 140, 80))
+    assert (letterbox.apply(picture, (1, 2, 3)) == 255).all()
+    assert (letterbox.apply(picture[::2, ::2], (1, 2, 3)) == 255).all()

@@ -47,6 +47,8 @@ def evaluate(
     threads: int = 0,
     results_dir: Path | None = None,
     device: Device = "cpu",
+    *,
+    zoom: bool = False,
 ) -> dict[str, Any]:
     """Run every image of a split through the served pipeline, with its tags and without, and return the report.
 
@@ -63,6 +65,7 @@ def evaluate(
         results_dir: keeps each image's results, so that a killed run continues and ranks share the images. It must hold
             results of this bundle and these images alone.
         device: that onnxruntime runs on.
+        zoom: look at small objects again, enlarged, for their masks.
 
     Raises:
         UserError: the bundle or the data set cannot be used.
@@ -74,7 +77,7 @@ def evaluate(
     bundle = load_bundle(bundle_dir)
     if results_dir is not None:
         results_dir.mkdir(parents=True, exist_ok=True)
-    scorecard = asyncio.run(_score_all(bundle, images, threads, results_dir, device))
+    scorecard = asyncio.run(_score_all(bundle, images, threads, results_dir, device, zoom=zoom))
     unknown = [name for name in dataset.labels if bundle.labels.index(name) is None]
     return {
         "bundle": {"name": bundle.name, "version": bundle.version, "digest": bundle.digest},
@@ -100,20 +103,26 @@ def store_results(
 
 
 async def _score_all(
-    bundle: Bundle, images: Sequence[TaggedImage], threads: int, results_dir: Path | None, device: Device
+    bundle: Bundle,
+    images: Sequence[TaggedImage],
+    threads: int,
+    results_dir: Path | None,
+    device: Device,
+    *,
+    zoom: bool,
 ) -> Scorecard:
-    async with _pipeline(bundle, threads, device) as pipeline:
+    async with _pipeline(bundle, threads, device, zoom=zoom) as pipeline:
         return await score_images(pipeline, images, results_dir)
 
 
 @asynccontextmanager
-async def _pipeline(bundle: Bundle, threads: int, device: Device) -> AsyncIterator[Pipeline]:
+async def _pipeline(bundle: Bundle, threads: int, device: Device, *, zoom: bool = False) -> AsyncIterator[Pipeline]:
     metrics = Metrics()
     backend = OrtBackend(
         bundle, device=device, device_index=local_rank(), intra_op_threads=threads or threads_of_rank()
     )
     try:
-        yield Pipeline(bundle, backend, ResultCache(_CACHE_BYTES, metrics), Limits(), metrics)
+        yield Pipeline(bundle, backend, ResultCache(_CACHE_BYTES, metrics), Limits(), metrics, zoom=zoom)
     finally:
         await backend.aclose()
 

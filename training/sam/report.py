@@ -8,19 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 from rich.progress import track
 
 from models.image import read_image
-from models.letterbox import Letterbox
-from models.masks import decode_rle, mask_box, mask_iou
-from models.nets.backbone import MEAN_RGB
+from models.masks import Mask, decode_rle, mask_box, mask_iou
 from models.nets.compact_sam import CompactSam
-from models.nets.many_prompts import decode_many
-from models.prompts import PromptBatch, box_prompts, point_prompts
+from models.zoom import best_level
 from training.data.tagged import TaggedImage
 from training.runs.run_folder import write_json
+from training.sam.answers import Picture
 from training.sam.baselines import filled_box, grabcut_mask
 from training.sam.photographs import domain_of
 from training.sam.prompt_map import innermost_point
@@ -34,8 +30,6 @@ SIZES = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, float("
 MEASURES = ("box", "box_best_level", "point", "point_best_level", "innermost", "innermost_best_level")
 BASELINES = ("filled_box", "grabcut")
 
-Mask = npt.NDArray[np.bool_]
-
 
 @dataclass(frozen=True)
 class ObjectRow:
@@ -47,7 +41,9 @@ class ObjectRow:
     ious: Mapping[str, float]
 
 
-def report_sam(source: Path, images: Sequence[TaggedImage], out: Path, per_image: int | None = None) -> list[ObjectRow]:
+def report_sam(
+    source: Path, images: Sequence[TaggedImage], out: Path, per_image: int | None = None, *, zoom: bool = False
+) -> list[ObjectRow]:
     """Write mIoU from boxes and points, by size and by domain, beside the baselines, as JSON; returns the objects.
 
     Args:
@@ -55,38 +51,39 @@ def report_sam(source: Path, images: Sequence[TaggedImage], out: Path, per_image
         images: with true masks.
         out: the JSON file.
         per_image: measure at most so many objects of an image, drawn at random; None measures all.
+        zoom: look at small objects again, enlarged, see `models.zoom`.
     """
     net = load_segmenter(source)
-    rows = [row for image in track(images, "SAM report") for row in measure_image(net, image, per_image)]
+    rows = [row for image in track(images, "SAM report") for row in measure_image(net, image, per_image, zoom=zoom)]
     write_json(out, summarise(rows))
     return rows
 
 
-def measure_image(net: CompactSam, image: TaggedImage, per_image: int | None = None) -> list[ObjectRow]:
+def measure_image(
+    net: CompactSam, image: TaggedImage, per_image: int | None = None, *, zoom: bool = False
+) -> list[ObjectRow]:
     """Return a row for each object with a mask."""
     rng = np.random.default_rng(REPORT_SEED)
     chosen = _chosen(rng, image, per_image)
     if not chosen:
         return []
     masks = [mask for _, mask in chosen]
-    boxes = np.stack([mask_box(mask) for mask in masks])
-    points = {
-        "point": np.concatenate([interior_points(rng, mask, 1) for mask in masks]),
-        "innermost": np.array([innermost_point(mask) for mask in masks], np.float32),
-    }
+    points_xy = np.concatenate([interior_points(rng, mask, 1) for mask in masks])
     pixels = read_image(image.path)
-    letterbox = Letterbox(image.size_hw, net.side_px)
-    prompts = {name: point_prompts(letterbox.points_to_input(points_xy)) for name, points_xy in points.items()}
-    prompts["box"] = box_prompts(letterbox.boxes_to_input(boxes))
-    with torch.inference_mode():
-        embedding = net.encode(torch.from_numpy(letterbox.apply(pixels, MEAN_RGB))[None])
-        answers = {name: _ious(net, embedding, batch, masks, letterbox) for name, batch in prompts.items()}
+    picture = Picture(net, pixels, zoom=zoom)
     rows = []
-    for index, (number, mask) in enumerate(chosen):
-        ious = {"filled_box": mask_iou(filled_box(image.size_hw, boxes[index]), mask)}
-        ious["grabcut"] = mask_iou(grabcut_mask(pixels, boxes[index]), mask)
-        for name, pairs in answers.items():
-            ious[name], ious[f"{name}_best_level"] = pairs[index]
+    for (number, mask), point_xy in zip(chosen, points_xy, strict=True):
+        box_xyxy = mask_box(mask)
+        answers = {
+            "box": picture.from_box(box_xyxy),
+            "point": picture.from_point(point_xy),
+            "innermost": picture.from_point(np.array(innermost_point(mask), np.float32)),
+        }
+        ious = {"filled_box": mask_iou(filled_box(image.size_hw, box_xyxy), mask)}
+        ious["grabcut"] = mask_iou(grabcut_mask(pixels, box_xyxy), mask)
+        for name, answer in answers.items():
+            ious[name] = mask_iou(best_level(answer).draw(), mask)
+            ious[f"{name}_best_level"] = max(mask_iou(level.draw(), mask) for level in answer)
         rows.append(ObjectRow(image, number, int(mask.sum()), ious))
     return rows
 
@@ -113,19 +110,6 @@ def _chosen(rng: np.random.Generator, image: TaggedImage, per_image: int | None)
         known = [known[index] for index in np.sort(rng.choice(len(known), per_image, replace=False))]
     decoded = [(number, decode_rle(rle)) for number, rle in known]
     return [(number, mask) for number, mask in decoded if mask.any()]
-
-
-def _ious(
-    net: CompactSam, embedding: torch.Tensor, prompts: PromptBatch, masks: Sequence[Mask], letterbox: Letterbox
-) -> list[tuple[float, float]]:
-    """For each prompt the IoU of the mask it ranks first, and of its best mask."""
-    coords, labels = torch.from_numpy(prompts.coords), torch.from_numpy(prompts.labels)
-    logits, predicted = decode_many(net.prompt_encoder, net.mask_decoder, embedding, coords, labels)
-    answers = []
-    for levels, first, mask in zip(logits.numpy(), predicted.argmax(1).tolist(), masks, strict=True):
-        ious = [mask_iou(letterbox.mask_to_image(level), mask) for level in levels]
-        answers.append((ious[first], max(ious)))
-    return answers
 
 
 def _means(rows: Sequence[ObjectRow]) -> dict[str, float | int | None]:

@@ -8,15 +8,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from models.image import read_image
 from models.letterbox import Letterbox
 from models.masks import decode_rle, mask_box
 from models.nets.backbone import MEAN_RGB
 from models.nets.compact_sam import CompactSam
-from models.nets.many_prompts import decode_many
-from models.prompts import PromptBatch, box_prompts, point_prompts
+from models.zoom import best_level
+from training.sam.answers import Picture
 from training.sam.prompt_map import innermost_point
 from training.sam.report import ObjectRow
 
@@ -28,7 +27,7 @@ TRUE_RGB, FOUND_RGB = (40, 220, 40), (255, 40, 40)
 Image = npt.NDArray[np.uint8]
 
 
-def draw_report(net: CompactSam, rows: Sequence[ObjectRow], out_dir: Path) -> None:
+def draw_report(net: CompactSam, rows: Sequence[ObjectRow], out_dir: Path, *, zoom: bool = False) -> None:
     """Write best.png, median.png and worst.png by the IoU from a box: above from the box, below from a point.
 
     The true outline is green, the answer's red.
@@ -41,33 +40,20 @@ def draw_report(net: CompactSam, rows: Sequence[ObjectRow], out_dir: Path) -> No
         ("median", ranked[middle : middle + COLUMNS]),
         ("worst", ranked[:COLUMNS]),
     ):
-        tiles = np.concatenate([_tiles(net, row) for row in chosen], axis=1)
+        tiles = np.concatenate([_tiles(net, row, zoom=zoom) for row in chosen], axis=1)
         cv2.imwrite(str(out_dir / f"{name}.png"), tiles[..., ::-1])
 
 
-def _tiles(net: CompactSam, row: ObjectRow) -> Image:
+def _tiles(net: CompactSam, row: ObjectRow, *, zoom: bool) -> Image:
     """Return two tiles [2T,T,3] of one object."""
     rle = row.image.objects[row.number].mask_rle
     assert rle is not None, "only objects with masks have rows"
     true_hw, pixels = decode_rle(rle), read_image(row.image.path)
     box_xyxy = mask_box(true_hw)
-    letterbox = Letterbox(row.image.size_hw, net.side_px)
-    point_xy = np.array([innermost_point(true_hw)], np.float32)
-    prompts = (
-        box_prompts(letterbox.boxes_to_input(box_xyxy[None])),
-        point_prompts(letterbox.points_to_input(point_xy)),
-    )
-    with torch.inference_mode():
-        embedding = net.encode(torch.from_numpy(letterbox.apply(pixels, MEAN_RGB))[None])
-        found = [letterbox.mask_to_image(_first(net, embedding, batch)) for batch in prompts]
+    picture = Picture(net, pixels, zoom=zoom)
+    answers = (picture.from_box(box_xyxy), picture.from_point(np.array(innermost_point(true_hw), np.float32)))
+    found = [best_level(answer).draw() for answer in answers]
     return np.concatenate([_tile(pixels, box_xyxy, true_hw, mask) for mask in found])
-
-
-def _first(net: CompactSam, embedding: torch.Tensor, prompts: PromptBatch) -> npt.NDArray[np.float32]:
-    coords, labels = torch.from_numpy(prompts.coords), torch.from_numpy(prompts.labels)
-    logits, iou = decode_many(net.prompt_encoder, net.mask_decoder, embedding, coords, labels)
-    first: npt.NDArray[np.float32] = logits[0, int(iou[0].argmax())].numpy()
-    return first
 
 
 def _tile(

@@ -31,9 +31,10 @@ def detect(
     unknown_tags: Annotated[
         Literal["error", "skip"], typer.Option(help="Refuse a tag that is no label, or leave it out.")
     ] = "error",
+    zoom: Annotated[bool, typer.Option("--zoom", help="Look at small objects again, enlarged: better masks.")] = False,
 ) -> None:
     """Find the tagged things in one image, in this process: no server is needed."""
-    options = DetectOptions(min_score=min_score, unknown_tags=unknown_tags)
+    options = DetectOptions(min_score=min_score, unknown_tags=unknown_tags, zoom=zoom or None)
     settings = load_settings() if bundle is None else load_settings(bundle=bundle)
     decoded = decode_image(image.read_bytes(), max_pixels=settings.max_pixels)
     try:

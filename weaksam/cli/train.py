@@ -103,15 +103,16 @@ def sam_report_command(
     images_out: Annotated[
         Path | None, typer.Option("--images", help="Folder for images of the best, middling and worst masks.")
     ] = None,
+    zoom: Annotated[bool, typer.Option("--zoom", help="Look at small objects again, enlarged.")] = False,
 ) -> None:
     """Measure a compact SAM's masks from points and boxes, by size and domain, beside filled boxes and GrabCut."""
     from training.sam.report import report_sam
     from training.sam.report_images import draw_report
     from training.sam.trained import load_segmenter
 
-    rows = report_sam(run, open_dataset(data, split).images, json_out, per_image)
+    rows = report_sam(run, open_dataset(data, split).images, json_out, per_image, zoom=zoom)
     if images_out is not None:
-        draw_report(load_segmenter(run), rows, images_out)
+        draw_report(load_segmenter(run), rows, images_out, zoom=zoom)
 
 
 @train_app.command("cam")

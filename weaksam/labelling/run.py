@@ -28,6 +28,7 @@ class LabelJob:
     Attributes:
         max_side: images with a longer side are made that small before they are sent; None sends every file as it is.
         masks: whether masks are wanted, or boxes alone.
+        zoom: whether small objects are looked at again, enlarged, for better masks.
     """
 
     folder: Path
@@ -38,6 +39,7 @@ class LabelJob:
     shard: Shard | None = None
     max_side: int | None = None
     masks: bool = True
+    zoom: bool = False
 
     @property
     def options(self) -> dict[str, Any]:
@@ -47,6 +49,8 @@ class LabelJob:
             options["max_side"] = self.max_side
         if not self.masks:
             options["masks"] = "none"
+        if self.zoom:
+            options["zoom"] = True
         return options
 
     def identity(self, bundle: BundleInfo, labels: Iterable[str]) -> RunIdentity:
@@ -201,6 +205,8 @@ async def detect_file(client: AsyncClient, path: Path, tags: Sequence[str], opti
     given: dict[str, Any] = {name: options[name] for name in ("min_score", "unknown_tags")}
     if options.get("masks") == "none":
         given["mask_format"] = "none"
+    if "zoom" in options:
+        given["zoom"] = options["zoom"]
     side = options.get("max_side")
     shrunk = None if side is None else await asyncio.to_thread(shrink, path, side)
     if shrunk is None:

@@ -30,6 +30,7 @@ from tests.support.image_host import ImageHost
 from tests.support.live_server import live_server
 from tests.support.service_parts import (
     PATIENCE_S,
+    RED,
     TWO_BOLTS_AND_A_NUT,
     WatchedBackend,
     decoded,
@@ -38,7 +39,8 @@ from tests.support.service_parts import (
     tiny_settings,
     until,
 )
-from tests.support.tiny_bundle import encoded
+from tests.support.tiny_bundle import encoded, picture
+from weaksam.segment_schemas import SegmentParameters
 
 Check = Callable[[Bundle, pytest.MonkeyPatch], Coroutine[None, None, None]]
 PICTURE = encoded(TWO_BOLTS_AND_A_NUT)
@@ -148,6 +150,15 @@ async def check_max_detections(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
     for most in (1, 2):
         async with client_of(bundle, max_detections=most) as (client, _pipeline):
             assert len((await post(client)).json()["detections"]) == most
+
+
+async def check_zoom(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
+    small_bolt = decoded(picture(((128, 128, 160, 160), RED), size_hw=(512, 512)))
+    for zoom, encodes in ((False, 1), (True, 2)):
+        pipeline = tiny_pipeline(bundle.folder, zoom=zoom)
+        await pipeline.segment(small_bolt, SegmentParameters(points=((144, 144, 1),)))
+        assert metric(pipeline, "weaksam_encodes_total", model="sam_encoder") == encodes
+        await pipeline.backend.aclose()
 
 
 async def check_cache_bytes(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
@@ -380,6 +391,7 @@ CHECKS: dict[str, Check] = {
     "log_level": check_log_level,
     "max_body_bytes": check_max_body_bytes,
     "max_detections": check_max_detections,
+    "zoom": check_zoom,
     "max_pixels": check_max_pixels,
     "max_declared_pixels": check_max_declared_pixels,
     "max_tags": check_max_tags,

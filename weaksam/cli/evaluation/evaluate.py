@@ -30,9 +30,12 @@ def evaluate(
         Path | None,
         typer.Option(help="Folder for each image's results, of this bundle and data alone: a killed run goes on."),
     ] = None,
+    zoom: Annotated[
+        bool, typer.Option("--zoom", help="Look at small objects again, enlarged, for their masks.")
+    ] = False,
 ) -> None:
     """Measure a bundle on annotated images, through the pipeline that serves it."""
-    report = evaluate_bundle(bundle, data, split, limit, threads, answers, device)
+    report = evaluate_bundle(bundle, data, split, limit, threads, answers, device, zoom=zoom)
     if json_out is not None:
         json_out.parent.mkdir(parents=True, exist_ok=True)
         json_out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

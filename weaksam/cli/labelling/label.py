@@ -45,6 +45,9 @@ TagsFromOption = Annotated[
 MinScoreOption = Annotated[
     float | None, typer.Option(min=0, max=1, help="Minimum score of a detection; default: calibrated per class.")
 ]
+ZoomOption = Annotated[
+    bool, typer.Option("--zoom", help="Look at small objects again, enlarged: better masks, in more time.")
+]
 UnknownTagsOption = Annotated[
     Literal["error", "skip"], typer.Option(help="A tag that is no label fails its image, or is left out.")
 ]
@@ -88,6 +91,7 @@ def label(
         MaskKind,
         typer.Option(help="rle: run lengths. polygon, png: those too, in a folder inside --out. none: boxes alone."),
     ] = "rle",
+    zoom: ZoomOption = False,
     formats: Annotated[
         list[str] | None,
         typer.Option(
@@ -100,11 +104,13 @@ def label(
     max_error_rate: MaxErrorRateOption = 0.0,
 ) -> None:
     """Label a folder of tagged images through a server. A killed run goes on where it was: give the same command."""
+    if zoom and masks == "none":
+        raise UserError("--zoom is for masks, and --masks none draws none: leave one of them out")
     part = None if shard is None else parse_shard(shard)
     further = (*FORMATS_OF_MASKS[masks], *map(parse_format, formats or ()))
     source = open_images(folder)
     worklist = read_worklist(source, tags, tags_from, part)
-    job = LabelJob(source.folder, out, worklist, min_score, unknown_tags, part, max_side, masks != "none")
+    job = LabelJob(source.folder, out, worklist, min_score, unknown_tags, part, max_side, masks != "none", zoom)
     client = AsyncClient(
         server,
         timeout_s=timeout_s,

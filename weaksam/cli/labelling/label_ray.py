@@ -17,6 +17,7 @@ from weaksam.cli.labelling.label import (
     TagsFromOption,
     TagsOption,
     UnknownTagsOption,
+    ZoomOption,
     print_notes,
     print_summary,
     read_worklist,
@@ -39,6 +40,7 @@ def label_ray(
     batch_size: Annotated[int, typer.Option(min=1, help="Images handed to a worker at a time.")] = 16,
     min_score: MinScoreOption = None,
     unknown_tags: UnknownTagsOption = "error",
+    zoom: ZoomOption = False,
     max_error_rate: MaxErrorRateOption = 0.0,
 ) -> None:
     """Label a folder of tagged images on a Ray cluster, without a server. A killed run goes on where it was."""
@@ -46,7 +48,8 @@ def label_ray(
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     from service.batch.ray_labelling import RayPlan, label_with_ray
 
-    job = LabelJob(folder, out, read_worklist(open_images(str(folder)), tags, tags_from, None), min_score, unknown_tags)
+    worklist = read_worklist(open_images(str(folder)), tags, tags_from, None)
+    job = LabelJob(folder, out, worklist, min_score, unknown_tags, zoom=zoom)
     print_notes(Console(markup=False), job.worklist)
     given = {} if bundle is None else {"bundle": bundle.resolve()}
     # Every image comes once, so there is nothing to keep; and one thread for each core that Ray has set aside.
