@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
+import httpx
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -250,6 +252,30 @@ def test_a_box_and_a_brush_make_objects_and_deleted_ones_stay_away(tab: Labellin
     tab.page.get_by_role("button", name="Delete Tape, object 1").click()
     tab.tag("tape", "paint chip")
     assert tab.labels().count("Tape") == 2, "the two that were drawn, without the one that was deleted"
+
+
+def test_fine_masks_are_asked_for_once_they_are_turned_on(tab: LabellingPage, samples: Path, tmp_path: Path) -> None:
+    def encodes() -> int:
+        counts = re.findall(r'encodes_total{model="sam_encoder"} (\d+)', httpx.get(f"{tab.url}/metrics").text)
+        return int(counts[0])
+
+    tab.add(samples / "runway.jpg")
+    tab.tag("fuel cap")
+    coarse = masks_of(tab.dataset(tmp_path))
+    assert len(coarse) == 2
+    button = tab.page.get_by_role("button", name="Fine masks")
+    before = encodes()
+    with tab.page.expect_response("**/detect"):
+        button.click()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    expect(tab.page.locator(".tag-row.waiting")).to_have_count(0)
+    assert encodes() - before == 2, "each fuel cap lies in a part of its own"
+    fine = masks_of(tab.dataset(tmp_path))
+    assert all(0.7 < iou(a, b) < 1 for a, b in zip(coarse, fine, strict=True)), "the same things with other outlines"
+    tab.page.keyboard.press("n")
+    before = encodes()
+    tab.click((208, 115))
+    assert encodes() - before == 1, "clicks look closer too"
 
 
 def test_keys_are_asked_for_and_kept_in_the_tab(browser: Browser, samples: Path, tmp_path: Path) -> None:

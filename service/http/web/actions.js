@@ -116,7 +116,7 @@ export function createActions(store, source, announce) {
     if (!item || !blobs.has(id)) return;
     changeItem(id, () => ({ status: "finding" }));
     const done = await run("find", id, async (signal) => {
-      const result = await detect(blobs.get(id), item, signal);
+      const result = await detect(blobs.get(id), { ...item, zoom: get().fineMasks }, signal);
       changeItem(id, (now) => ({
         ...steps.takeResult(now, result),
         tags: item.tags.length ? now.tags : proposedTags(result),
@@ -149,6 +149,13 @@ export function createActions(store, source, announce) {
   function setMinScore(minScore) {
     changeItem(get().currentId, () => ({ minScore }));
     return find();
+  }
+
+  /** Turn the second, closer look on or off. What was found is looked for again; a review keeps what it shows. */
+  function toggleFineMasks() {
+    update((state) => ({ ...state, fineMasks: !state.fineMasks }));
+    announce(get().fineMasks ? "Fine masks on." : "Fine masks off.");
+    if (source.takesFiles && current()?.status === "ready") find();
   }
 
   const explains = () => {
@@ -190,6 +197,7 @@ export function createActions(store, source, announce) {
     setTags,
     find,
     setMinScore,
+    toggleFineMasks,
     setLayer,
     bitmap,
     markSaved,

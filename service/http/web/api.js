@@ -25,16 +25,18 @@ export const fetchLabels = () => call("labels");
 /**
  * Return what `POST /detect` says of an image.
  * @param {Blob} image
- * @param {{tags: string[], minScore: number|null, explain: boolean}} wanted  a null score is the calibrated one
+ * @param {{tags: string[], minScore: number|null, explain: boolean, zoom: boolean}} wanted  a null score is the
+ *   calibrated one; without zoom, the service's default counts
  * @param {AbortSignal} signal
  */
-export function detect(image, { tags, minScore = null, explain = false }, signal) {
+export function detect(image, { tags, minScore = null, explain = false, zoom = false }, signal) {
   const form = new FormData();
   form.append("image", image, "image");
   form.append("tags", JSON.stringify(tags));
   form.append("unknown_tags", "skip");
   if (minScore !== null) form.append("min_score", String(minScore));
   if (explain) form.append("explain", "true");
+  if (zoom) form.append("zoom", "true");
   form.append("mask_format", explain ? "none" : "rle");
   return call("detect", { method: "POST", body: form, signal });
 }
@@ -42,7 +44,7 @@ export function detect(image, { tags, minScore = null, explain = false }, signal
 /**
  * Return the masks of one object. The image travels only if the service has it no longer.
  * @param {{blob: Blob, sha256: string|null}} image
- * @param {{points: [number, number, 0|1][], box: number[]|null}} prompt  in pixels of the upright image
+ * @param {{points: [number, number, 0|1][], box: number[]|null, zoom: boolean}} prompt  in pixels of the upright image
  * @param {AbortSignal} signal
  */
 export async function segment(image, prompt, signal) {
@@ -55,11 +57,12 @@ export async function segment(image, prompt, signal) {
   return call("segment", { method: "POST", body: segmentForm(prompt, "image", image.blob), signal });
 }
 
-function segmentForm({ points, box }, name, image) {
+function segmentForm({ points, box, zoom }, name, image) {
   const form = new FormData();
   form.append(name, image);
   form.append("points", JSON.stringify(points));
   if (box) form.append("box", JSON.stringify(box));
+  if (zoom) form.append("zoom", "true");
   return form;
 }
 

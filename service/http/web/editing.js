@@ -90,9 +90,10 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
   // The whole object is asked about first. If no mask of it agrees with all clicks, the last one shows a part.
   async function askForMasks(object, image, signal) {
     const prompt = promptOf(object);
-    const whole = prompt ? await segment(image, prompt, signal) : { masks: [] };
+    const zoom = get().fineMasks;
+    const whole = prompt ? await segment(image, { ...prompt, zoom }, signal) : { masks: [] };
     if (object.clicks.length && (!prompt || (object.mask && !anyAgrees(whole.masks, object)))) {
-      const parts = await segment(image, partPrompt(object), signal);
+      const parts = await segment(image, { ...partPrompt(object), zoom }, signal);
       return { masks: [...whole.masks, ...withParts(object, parts.masks)], seen: parts.image };
     }
     return { masks: whole.masks, seen: whole.image };

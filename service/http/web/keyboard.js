@@ -32,6 +32,12 @@ export const KEYS = [
   { press: "ctrl+z", shown: ["Ctrl", "Z"], words: "undo", run: ({ actions }) => actions.undo() },
   { press: "ctrl+shift+z", shown: ["Ctrl", "Shift", "Z"], words: "redo", run: ({ actions }) => actions.redo() },
   { press: "x", shown: ["X"], words: "hide or show the masks", run: ({ actions }) => actions.toggleMasks() },
+  {
+    press: "z",
+    shown: ["Z"],
+    words: "fine masks on or off: small objects are looked at again, enlarged",
+    run: ({ actions }) => actions.toggleFineMasks(),
+  },
   { press: "h", shown: ["H"], words: "heat map of the next tag", run: nextHeatMap },
   { press: "f", shown: ["F"], words: "show the whole image", run: ({ stage }) => stage.fit() },
   { press: "+", shown: ["+"], words: "enlarge", run: ({ stage }) => stage.zoom(1.4) },

@@ -18,6 +18,7 @@ export const startState = () => ({
   tool: "select",
   newLabel: null,
   masksShown: true,
+  fineMasks: false,
   layers: { heatLabel: null, peaks: false, prompts: false, kept: false, dropped: false },
   labels: [],
   bundle: null,

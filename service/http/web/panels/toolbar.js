@@ -36,6 +36,10 @@ export function toolbar(root, state, { actions, stage }) {
         "M3 12s3-6 9-6 9 6 9 6-3 6-9 6-9-6-9-6zM12 10v4",
         actions.toggleMasks,
       ),
+      toggle(
+        button("fine", "Fine masks", "Z", "M10 4a6 6 0 100 12 6 6 0 000-12zM14.5 14.5L20 20", actions.toggleFineMasks),
+        state.fineMasks,
+      ),
       button("fit", "Whole image", "F", "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5", stage.fit),
     ),
   );
@@ -43,8 +47,12 @@ export function toolbar(root, state, { actions, stage }) {
 
 function toolButton([tool, name, key, path], active, actions) {
   const node = button(`tool-${tool}`, name, key, path, () => actions.setTool(tool));
-  node.setAttribute("aria-pressed", String(tool === active));
   node.append(element("span", {}, name));
+  return toggle(node, tool === active);
+}
+
+function toggle(node, pressed) {
+  node.setAttribute("aria-pressed", String(pressed));
   return node;
 }
 
