@@ -24,6 +24,8 @@ class PromptSettings:
         peak_max_count: maximum of peaks of one map of a class.
         peak_grid: ``input`` enlarges maps to the pixels of the graph's input before peaks are looked for, ``map``
             looks at their own cells.
+        cam_box_values: the normalised map of each tag is cut at these values, and the box of each part that hangs
+            together is asked about as well; see `models.cam_boxes`.
         cross_peak_window_px: as ``peak_window_px``, for maps of single attention heads.
         cross_clusters_share: clusters that the peaks of these maps are merged into, as a share of their number.
         grid_sides: points per side of each grid round, coarse to fine.
@@ -62,6 +64,7 @@ class PromptSettings:
     duplicate_iou: float = 0.9
     max_proposals: int = 150
     peak_grid: PeakGrid = "map"
+    cam_box_values: tuple[float, ...] = ()
     cross_peak_window_px: int = 129
     cross_clusters_share: float = 0.2
     focus_side: int = 0
@@ -73,6 +76,10 @@ class PromptSettings:
     def __post_init__(self) -> None:
         if self.budget_ms < 0:
             raise UserError(f"budget_ms: is {self.budget_ms}, take milliseconds such as 2000, or 0 for no limit")
+        if not all(0 < value < 1 for value in self.cam_box_values):
+            raise UserError(
+                f"cam_box_values: are {list(self.cam_box_values)}, take values between 0 and 1, such as 0.5"
+            )
         if not 0 < self.cross_clusters_share <= 1:
             raise UserError(f"cross_clusters_share: is {self.cross_clusters_share}, take a share above 0, at most 1")
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.bundle import DETECTOR, PROMPT_MAP, SAM_DECODER, Bundle
+from models.cam_boxes import cam_boxes
 from models.image import DecodedImage
 from models.letterbox import Letterbox
 from models.peaks import Peaks, find_peaks
@@ -105,8 +106,7 @@ class Stages:
         ``boxes_xyxy`` [B,4] in pixels of the segmenter's input are asked about too, best first.
         """
         with timings.stage("proposals"):
-            peaks = await asyncio.to_thread(
-                find_peaks,
+            of_maps = (
                 class_maps.maps_kchw,
                 classes,
                 letterbox.side_px,
@@ -114,7 +114,10 @@ class Stages:
                 self._bundle.prompts,
                 self._bundle.map_kinds,
             )
-            proposal_set = await self._propose(segmenter, peaks, letterbox, boxes_xyxy)
+            peaks = await asyncio.to_thread(find_peaks, *of_maps)
+            of_cam_xyxy = await asyncio.to_thread(cam_boxes, *of_maps)
+            asked_xyxy = of_cam_xyxy if boxes_xyxy is None else np.concatenate([boxes_xyxy, of_cam_xyxy])
+            proposal_set = await self._propose(segmenter, peaks, letterbox, asked_xyxy)
         with timings.stage("wsod"):
             seen = Letterbox(letterbox.image_hw, self._bundle.graphs["wsod"].side_px)
             boxes_xyxy = letterbox.boxes_for(seen, proposal_set.proposals.boxes_xyxy)
@@ -153,7 +156,7 @@ class Stages:
             return await self._backend.infer(model, {"image": image_bhwc_u8}, outputs)
 
     async def _propose(
-        self, segmenter: SegmenterFeatures, peaks: Peaks, letterbox: Letterbox, boxes_xyxy: Float32 | None
+        self, segmenter: SegmenterFeatures, peaks: Peaks, letterbox: Letterbox, boxes_xyxy: Float32
     ) -> ProposalSet:
         async def decode(batch: PromptBatch) -> DecodedBatch:
             decoder, outputs = self._bundle.proposal_decoder, ("boxes", "iou", "stability")

@@ -13,6 +13,7 @@ import onnxruntime
 import torch
 
 from models.bundle import AVERAGED_CAM, PROMPT_MAP, SAM_DECODER, Bundle
+from models.cam_boxes import cam_boxes
 from models.image import read_image
 from models.letterbox import Letterbox
 from models.peaks import find_peaks
@@ -102,15 +103,14 @@ class GraphRunner:
         graph = AVERAGED_CAM if averaged and AVERAGED_CAM in self.bundle.graphs else "cam"
         tag_scores, maps = self.run(graph, {"image": square}, ("scores", "maps"))
         settings = settings or self.bundle.prompts
-        peaks = find_peaks(
-            maps[0], class_indices, letterbox.side_px, letterbox.valid_hw, settings, self.bundle.map_kinds
-        )
+        of_maps = (maps[0], class_indices, letterbox.side_px, letterbox.valid_hw, settings, self.bundle.map_kinds)
+        peaks, boxes_xyxy = find_peaks(*of_maps), cam_boxes(*of_maps)
 
         def decode(batch: PromptBatch) -> DecodedBatch:
             return DecodedBatch(*self.decode(image, batch, ("boxes", "iou", "stability")))
 
         points_xy = prompt_map_points(self._encoded(image).get(PROMPT_MAP), letterbox, settings)
-        proposing = propose(peaks, letterbox.valid_hw, settings, points_xy)
+        proposing = propose(peaks, letterbox.valid_hw, settings, points_xy, boxes_xyxy)
         return run_proposing(proposing, decode, settings.prompt_buckets["onnxruntime"]), tag_scores[0]
 
 

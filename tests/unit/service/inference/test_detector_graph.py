@@ -226,3 +226,15 @@ def test_a_time_budget_asks_fewer_prompts_and_the_detectors_boxes_first(tmp_path
 def test_a_negative_budget_is_refused() -> None:
     with pytest.raises(UserError, match=r"budget_ms: is -1, take milliseconds such as 2000, or 0 for no limit"):
         PromptSettings(budget_ms=-1)
+
+
+@pytest.mark.parametrize("detector", [True, False], ids=["with the detector's boxes", "alone"])
+def test_the_parts_of_a_tags_map_are_asked_about_as_boxes(tmp_path: Path, detector: bool) -> None:
+    def prompts_asked(*values: float) -> int:
+        folder = tmp_path / str(len(values))
+        folder.mkdir()
+        made = write_tiny_bundle(folder, post=PostSettings(mask_source="box", quality_power=0.0), detector=detector)
+        write_manifest(replace(made, prompts=replace(made.prompts, cam_box_values=values, budget_ms=1e6)))
+        return detect_once(folder, TWO_BOLTS_AND_A_NUT, ["red-bolt"], effort="full").prompts_asked
+
+    assert prompts_asked(0.5) == prompts_asked() + 2, "a box for each bolt"
