@@ -58,7 +58,7 @@ class ImageFeatures:
         self._timings = timings
         self._inputs: GraphInputs | None = None
         self._class_maps: ClassMaps | None = None
-        self._segmenter: dict[Part | None, SegmenterFeatures] = {}
+        self._segmenter: SegmenterFeatures | None = None
 
     async def inputs(self) -> GraphInputs:
         """Return the image as the graphs take it."""
@@ -78,14 +78,16 @@ class ImageFeatures:
     async def segmenter(self, part_xyxy: Part | None = None) -> SegmenterFeatures:
         """Return what the segmenter knows of the image, or of a part of it, before any prompt.
 
+        The request does not keep what is known of parts: there may be many, of megabytes each.
+
         Raises:
             ImageNotCached: a part is asked for, and the image is known by its digest alone.
         """
-        if part_xyxy not in self._segmenter:
-            detail = "" if part_xyxy is None else str(part_xyxy)
-            work = partial(self._run_sam_encoder, part_xyxy)
-            self._segmenter[part_xyxy] = await self._shared("sam_encoder", work, detail)
-        return self._segmenter[part_xyxy]
+        if part_xyxy is not None:
+            return await self._shared("sam_encoder", partial(self._run_sam_encoder, part_xyxy), str(part_xyxy))
+        if self._segmenter is None:
+            self._segmenter = await self._shared("sam_encoder", partial(self._run_sam_encoder, None))
+        return self._segmenter
 
     async def zoomable(self) -> npt.NDArray[np.uint8]:
         """Return the image, as large as `segmenter` needs it to cut parts from; kept for later requests.
