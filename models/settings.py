@@ -25,7 +25,7 @@ class PromptSettings:
         peak_grid: ``input`` enlarges maps to the pixels of the graph's input before peaks are looked for, ``map``
             looks at their own cells.
         cam_box_values: the normalised map of each tag is cut at these values, and the box of each part that hangs
-            together is asked about as well; see `models.cam_boxes`.
+            together is asked about as well; see `models.prompting.cam_boxes`.
         cross_peak_window_px: as ``peak_window_px``, for maps of single attention heads.
         cross_clusters_share: clusters that the peaks of these maps are merged into, as a share of their number.
         grid_sides: points per side of each grid round, coarse to fine.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -19,7 +19,7 @@ import httpx
 from pydantic import BaseModel
 
 from weaksam.client_limit import AdaptiveLimit
-from weaksam.connection import code_and_cause, proxy_for, tls_context
+from weaksam.connection import code_and_cause, problem_of, proxy_for, tls_context
 from weaksam.errors import UserError
 from weaksam.mask_schemas import MaskFormat
 from weaksam.retry import RetryPolicy, retry_after_s
@@ -163,14 +163,13 @@ class AsyncClient:
             "min_score": min_score,
             "max_detections": max_detections,
             "effort": effort,
-            "zoom": None if zoom is None else str(zoom).lower(),
-            "explain": str(explain).lower(),
+            "zoom": zoom,
+            "explain": explain,
             "unknown_tags": unknown_tags,
         }
-        given = {option: str(value) for option, value in options.items() if value is not None}
         # A detection changes nothing on the server, so this POST may be sent twice.
         response = await self._send(
-            "POST", "/detect", data={"tags": form_tags(tags), **given}, files={"image": (name, data)}
+            "POST", "/detect", data={"tags": form_tags(tags), **_form(options)}, files={"image": (name, data)}
         )
         return _document(response, DetectResult)
 
@@ -197,18 +196,13 @@ class AsyncClient:
         Raises:
             ClientError: as `detect`; its code is `image_not_cached` if the digest is not known, or not any longer.
         """
+        prompt = {"points": list(points), "box": box, "mask_format": mask_format, "zoom": zoom}
         if isinstance(image, str):
             # As a form with no file in it would be sent as another media type.
-            named = {"points": list(points), "box": box, "mask_format": mask_format, "zoom": zoom}
-            sent = await self._send("POST", "/segment", json={"image_sha256": image, **named})
-            return _document(sent, SegmentResult)
-        fields: dict[str, Any] = {"points": json.dumps(list(points)), "mask_format": mask_format}
-        if box is not None:
-            fields["box"] = json.dumps(box)
-        if zoom is not None:
-            fields["zoom"] = str(zoom).lower()
-        name, data = await _content(image)
-        sent = await self._send("POST", "/segment", data=fields, files={"image": (name, data)})
+            sent = await self._send("POST", "/segment", json={"image_sha256": image, **prompt})
+        else:
+            name, data = await _content(image)
+            sent = await self._send("POST", "/segment", data=_form(prompt), files={"image": (name, data)})
         return _document(sent, SegmentResult)
 
     async def labels(self) -> LabelsResponse:
@@ -268,7 +262,7 @@ class AsyncClient:
             raise ServerFailed(
                 "redirected", f"{outcome.url} redirects to {outcome.headers['location']}: give that address"
             )
-        code, detail = _problem(outcome)
+        code, detail = problem_of(outcome)
         kind = RequestRefused if outcome.is_client_error else ServerFailed
         raise kind(code, detail)
 
@@ -276,6 +270,12 @@ class AsyncClient:
 def _is_lasting(outcome: httpx.Response | httpx.TransportError) -> bool:
     """Tell if another attempt would fail alike: a certificate does not become trusted meanwhile."""
     return isinstance(outcome, httpx.TransportError) and code_and_cause(outcome)[0] == "tls_failed"
+
+
+def _form(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return the fields of a form: texts as they are, everything else as JSON, without what is None."""
+    given = {name: value for name, value in options.items() if value is not None}
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
 
 
 async def _content(image: Path | bytes) -> tuple[str, bytes]:
@@ -292,15 +292,3 @@ def _document(response: httpx.Response, kind: type[Document]) -> Document:
     except ValueError as error:
         detail = f"{response.url} does not respond as this service does: check the address"
         raise ServerFailed("not_the_service", detail) from error
-
-
-def _problem(response: httpx.Response) -> tuple[str, str]:
-    """Return code and sentence of a problem+json body, or of the bare status of a proxy."""
-    try:
-        body = response.json()
-        return str(body["code"]), str(body.get("detail") or body["title"])
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return (
-            f"http_{response.status_code}",
-            f"{response.url} responded {response.status_code} {response.reason_phrase}",
-        )

@@ -1,4 +1,4 @@
-"""How the client reaches a service: through which proxy, trusting which certificates, and why it cannot."""
+"""How the client reaches a service: through which proxy, trusting which certificates, and why it failed."""
 
 from __future__ import annotations
 
@@ -111,3 +111,15 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
         return ipaddress.ip_network(text.strip("[]"), strict=False)
     except ValueError:
         return None
+
+
+def problem_of(response: httpx.Response) -> tuple[str, str]:
+    """Return code and sentence of a problem+json body, or of the bare status of a proxy."""
+    try:
+        body = response.json()
+        return str(body["code"]), str(body.get("detail") or body["title"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return (
+            f"http_{response.status_code}",
+            f"{response.url} responded {response.status_code} {response.reason_phrase}",
+        )

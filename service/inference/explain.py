@@ -6,8 +6,8 @@ import base64
 
 from models.bundle import Bundle
 from models.letterbox import Letterbox
-from models.prompts import PADDING, PromptBatch
-from models.proposals import Proposals, ProposalSet
+from models.prompting.prompts import PADDING, PromptBatch
+from models.prompting.proposals import Proposals, ProposalSet
 from service.inference.heat_map import heat_map_png
 from service.inference.stage_results import ClassMaps, ScoredProposals, Selection
 from weaksam.schemas import Explanation, PeakRow, PromptRow, ProposalRow, TagExplanation

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from models.letterbox import Letterbox
-from models.peaks import normalise, valid_cells_hw
+from models.prompting.peaks import normalise, valid_cells_hw
 from service.inference.stage_results import Float32
 
 # Maps have 10 to 40 cells a side: more pixels would show nothing more.

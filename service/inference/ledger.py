@@ -10,8 +10,8 @@ import numpy.typing as npt
 from models.boxes import points_in_boxes
 from models.bundle import Bundle
 from models.labels import LabelSet
-from models.peaks import Peaks
-from models.proposals import Proposals
+from models.prompting.peaks import Peaks
+from models.prompting.proposals import Proposals
 from service.inference.stage_results import Float32, ScoredProposals, Selection
 from service.inference.tags import Tag
 from weaksam.schemas import LossStage, TagRow

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from models.detections import Detections
 from models.letterbox import Letterbox, Part
 from models.masks import Mask, encode_mask_png, encode_rle, paste_mask
-from models.prompts import PromptBatch, box_prompts
-from models.proposals import prompt_of
+from models.prompting.prompts import PromptBatch, box_prompts
+from models.prompting.proposals import prompt_of
 from models.settings import MaskSource
 from models.zoom import Level, best_level, better_levels, levels_of, zoom_parts
 from service.inference.image_features import ImageFeatures

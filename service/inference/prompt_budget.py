@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from models.prompts import PromptBatch, grid_points, point_prompts
+from models.prompting.prompts import PromptBatch, grid_points, point_prompts
 from models.settings import PromptSettings
 
 MEASURED_SIDE = 4  # points per side: 16 prompts, enough for several runs at once

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from models.letterbox import Letterbox, Part
 from models.masks import mask_box
-from models.prompts import BOTTOM_RIGHT, PADDING, TOP_LEFT, PromptBatch
+from models.prompting.prompts import BOTTOM_RIGHT, PADDING, TOP_LEFT, PromptBatch
 from models.zoom import Level, best_level, better_levels, levels_of, zoom_part
 from service.inference.image_features import ImageFeatures
 from service.inference.mask_rendering import encode_mask

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.detections import Detections
-from models.peaks import Peaks
-from models.proposals import Proposals, ProposalSet
+from models.prompting.peaks import Peaks
+from models.prompting.proposals import Proposals, ProposalSet
 from service.backends.base import Array, Tensors
 
 Float32 = npt.NDArray[np.float32]

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from models.bundle import DETECTOR, PROMPT_MAP, SAM_DECODER, Bundle
-from models.cam_boxes import cam_boxes
 from models.image import DecodedImage
 from models.letterbox import Letterbox
-from models.peaks import Peaks, find_peaks
 from models.postprocess import detector_detections
-from models.prompt_map import prompt_map_points
-from models.prompts import DecodedBatch, PromptBatch, split_prompts
-from models.proposals import ProposalSet, Proposing, propose
+from models.prompting.cam_boxes import cam_boxes
+from models.prompting.peaks import Peaks, find_peaks
+from models.prompting.prompt_map import prompt_map_points
+from models.prompting.prompts import DecodedBatch, PromptBatch, split_prompts
+from models.prompting.proposals import ProposalSet, Proposing, propose
 from models.zoom import shrink_for_zoom
 from service.backends.base import Array, Backend, Tensors
 from service.errors import BackendMismatch

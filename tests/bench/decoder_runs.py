@@ -12,7 +12,7 @@ from rich.progress import track
 from models.bundle import Bundle, load_bundle
 from models.image import decode_image
 from models.letterbox import Letterbox
-from models.prompts import PromptBatch, grid_points, point_prompts, split_prompts
+from models.prompting.prompts import PromptBatch, grid_points, point_prompts, split_prompts
 from tests.bench.bare_loop import BareLoop, Call
 from tests.bench.images import draw_scenes
 

@@ -19,7 +19,7 @@ from models.boxes import pairwise_iou
 from models.bundle import Bundle, load_bundle
 from models.image import DecodedImage, decode_image
 from models.letterbox import Letterbox
-from models.peaks import Peaks
+from models.prompting.peaks import Peaks
 from service.inference.open_pipeline import create_pipeline
 from service.inference.pipeline import Pipeline
 from service.settings import load_settings

@@ -19,9 +19,9 @@ from models.masks import mask_box
 from models.nets.backbone import MEAN_RGB, SCALE, Fine, split_embedding
 from models.nets.compact_sam import CompactSam, build_compact_sam
 from models.nets.graphs import STABILITY_OFFSET
-from models.peaks import Peaks
-from models.prompts import PADDING, DecodedBatch, PromptBatch
-from models.proposals import Decode, Proposals, propose, run_proposing
+from models.prompting.peaks import Peaks
+from models.prompting.prompts import PADDING, DecodedBatch, PromptBatch
+from models.prompting.proposals import Decode, Proposals, propose, run_proposing
 from models.settings import PromptSettings
 from tests.bench.bare_loop import BareLoop, Call
 from tests.support.reference_decoder import upscale

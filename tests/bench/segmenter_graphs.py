@@ -17,7 +17,7 @@ import typer
 
 from models.bundle import SAM_GRAPHS, load_bundle
 from models.image import decode_file
-from models.prompts import grid_points, point_prompts, split_prompts
+from models.prompting.prompts import grid_points, point_prompts, split_prompts
 from service.inference.open_pipeline import create_pipeline
 from service.settings import load_settings
 from training.data.tagged import TaggedImage

@@ -10,10 +10,10 @@ import pytest
 
 from models.letterbox import Letterbox
 from models.masks import mask_box, paste_mask
-from models.peaks import Peaks, find_peaks
 from models.postprocess import detector_detections, select_detections
-from models.prompts import DecodedBatch, PromptBatch, split_prompts
-from models.proposals import ProposalSet, propose, run_proposing
+from models.prompting.peaks import Peaks, find_peaks
+from models.prompting.prompts import DecodedBatch, PromptBatch, split_prompts
+from models.prompting.proposals import ProposalSet, propose, run_proposing
 from models.settings import PostSettings, PromptSettings
 from tests.support import golden
 from tests.support.golden import assert_golden

@@ -17,7 +17,7 @@ from models.labels import LabelSet
 from models.letterbox import Letterbox
 from models.nets.backbone import MEAN_RGB
 from models.nets.cam_nets import AveragedCam, CamNet
-from models.peaks import find_peaks
+from models.prompting.peaks import find_peaks
 from models.settings import PromptSettings
 from training.data.tagged import TaggedImage
 from training.data.tiles import tag_vector

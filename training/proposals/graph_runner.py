@@ -13,13 +13,13 @@ import onnxruntime
 import torch
 
 from models.bundle import AVERAGED_CAM, PROMPT_MAP, SAM_DECODER, Bundle
-from models.cam_boxes import cam_boxes
 from models.image import read_image
 from models.letterbox import Letterbox
-from models.peaks import find_peaks
-from models.prompt_map import prompt_map_points
-from models.prompts import DecodedBatch, PromptBatch
-from models.proposals import ProposalSet, propose, run_proposing
+from models.prompting.cam_boxes import cam_boxes
+from models.prompting.peaks import find_peaks
+from models.prompting.prompt_map import prompt_map_points
+from models.prompting.prompts import DecodedBatch, PromptBatch
+from models.prompting.proposals import ProposalSet, propose, run_proposing
 from models.settings import PromptSettings
 from training.data.tagged import TaggedImage
 from training.runs.console import console

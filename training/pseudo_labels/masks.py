@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from models.letterbox import Letterbox
 from models.masks import Mask, Rle, encode_rle
-from models.prompts import box_prompts, split_prompts
+from models.prompting.prompts import box_prompts, split_prompts
 from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner
 

@@ -12,7 +12,7 @@ from models.letterbox import Letterbox, Part
 from models.nets.backbone import MEAN_RGB
 from models.nets.compact_sam import CompactSam
 from models.nets.many_prompts import decode_many
-from models.prompts import PromptBatch, box_prompts, point_prompts
+from models.prompting.prompts import PromptBatch, box_prompts, point_prompts
 from models.zoom import Level, best_level, better_levels, levels_of, zoom_part
 
 Float32 = npt.NDArray[np.float32]

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from models.masks import mask_box
-from models.prompts import BACKGROUND, BOTTOM_RIGHT, FOREGROUND, PADDING, TOP_LEFT
+from models.prompting.prompts import BACKGROUND, BOTTOM_RIGHT, FOREGROUND, PADDING, TOP_LEFT
 
 GROUP_POINTS = 3
 NEGATIVE_SHARE = 0.25  # of the points of a group after the first

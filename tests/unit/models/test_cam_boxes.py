@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.cam_boxes import cam_boxes
+from models.prompting.cam_boxes import cam_boxes
 from models.settings import PromptSettings
 from weaksam.errors import UserError
 

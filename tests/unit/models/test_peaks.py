@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from models.peaks import Peak, Peaks, find_peaks, merge_peaks
+from models.prompting.peaks import Peak, Peaks, find_peaks, merge_peaks
 from models.settings import PromptSettings
 
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from models.letterbox import Letterbox
-from models.peaks import Peaks
-from models.prompt_map import prompt_map_points
-from models.prompts import DecodedBatch, PromptBatch
-from models.proposals import propose, run_proposing
+from models.prompting.peaks import Peaks
+from models.prompting.prompt_map import prompt_map_points
+from models.prompting.prompts import DecodedBatch, PromptBatch
+from models.prompting.proposals import propose, run_proposing
 from models.settings import PromptSettings
 
 SETTINGS = PromptSettings(map_min_value=0.2, map_max_count=8, mask_levels=(0,), max_prompts=9)

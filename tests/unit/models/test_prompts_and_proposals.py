@@ -8,9 +8,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from models.peaks import Peaks
-from models.prompts import PADDING, DecodedBatch, PromptBatch, grid_points, group_prompt, point_prompts, split_prompts
-from models.proposals import prompt_of, propose, run_proposing
+from models.prompting.peaks import Peaks
+from models.prompting.prompts import (
+    PADDING,
+    DecodedBatch,
+    PromptBatch,
+    grid_points,
+    group_prompt,
+    point_prompts,
+    split_prompts,
+)
+from models.prompting.proposals import prompt_of, propose, run_proposing
 from models.settings import PromptSettings
 
 SETTINGS = PromptSettings(grid_sides=(2, 4), mask_levels=(0, 1), max_prompts=64)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from models.bundle import Bundle
-from models.peaks import Peaks
-from models.proposals import Proposals
+from models.prompting.peaks import Peaks
+from models.prompting.proposals import Proposals
 from service.errors import TooManyTags, UnknownTag
 from service.inference.ledger import Evidence, covered_classes, tag_row
 from service.inference.tags import Tag, known_classes, predict_tags, resolve_tags

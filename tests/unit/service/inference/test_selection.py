@@ -11,7 +11,7 @@ import pytest
 from models.bundle import Bundle, Thresholds
 from models.detections import Detections
 from models.letterbox import Letterbox
-from models.proposals import Proposals, ProposalSet
+from models.prompting.proposals import Proposals, ProposalSet
 from models.settings import PostSettings
 from service.inference.selection import select
 from service.inference.stage_results import DetectorOutput, ScoredProposals, Selection

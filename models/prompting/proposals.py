@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.boxes import box_areas, clip_boxes, nms, points_in_boxes
-from models.peaks import Peaks
-from models.prompts import (
+from models.prompting.peaks import Peaks
+from models.prompting.prompts import (
     DecodedBatch,
     PromptBatch,
     box_prompts,

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.peaks import CROSS, normalise, valid_cells_hw
+from models.prompting.peaks import CROSS, normalise, valid_cells_hw
 from models.settings import PromptSettings
 
 Float32 = npt.NDArray[np.float32]
