@@ -15,6 +15,7 @@ from models.nets.backbone import (
     create_backbone,
     normalise_image,
 )
+from models.nets.prompt_geometry import PromptGeometry
 
 MASK_LEVELS = 3
 RARE_LOGIT = -3.0
@@ -28,6 +29,7 @@ class CompactSam(nn.Module):
         fill_rgb: colour of the padding.
         feature_names: names of what `encode` returns.
         image_encoder: images float [B,3,S,S] to embeddings [B,4D,e,e] with fine maps packed in, e = S / 8.
+        geometry: maps of the prompts for the decoder.
         prompt_map: embeddings [B,D,e,e] to logits [B,1,e,e] of where a point gives a good mask of a thing; None in a
             network that has not learnt where to ask.
     """
@@ -54,6 +56,7 @@ class CompactSam(nn.Module):
             iou_head_depth=3,
             iou_head_hidden_dim=channels,
         )
+        self.geometry = PromptGeometry(channels)
         self.prompt_map = prompt_map_head(channels) if prompt_map else None
 
     def set_side(self, side_px: int) -> None:

@@ -14,6 +14,7 @@ from models.nets.compact_sam import CompactSam
 from models.nets.detectors.detector import Detector
 from models.nets.many_prompts import decode_many
 from models.nets.mask_extent import profile_extent
+from models.nets.prompt_geometry import PromptGeometry
 from models.nets.published_sam.open_published import PublishedNet
 from models.nets.wsod import Wsod
 
@@ -65,16 +66,25 @@ class SamDecoderGraph(nn.Module):
     its box; they look at the valid area alone, so that padding is never part of an object.
     """
 
-    def __init__(self, prompt_encoder: PromptEncoder, mask_decoder: MaskDecoder, side_px: int) -> None:
+    def __init__(
+        self,
+        prompt_encoder: PromptEncoder,
+        mask_decoder: MaskDecoder,
+        side_px: int,
+        geometry: PromptGeometry | None = None,
+    ) -> None:
         super().__init__()
         self.prompt_encoder = prompt_encoder
         self.mask_decoder = mask_decoder
+        self.geometry = geometry
         self.side_px = side_px
 
     def forward(
         self, embedding: torch.Tensor, coords: torch.Tensor, labels: torch.Tensor, valid_hw: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
-        logits, iou = decode_many(self.prompt_encoder, self.mask_decoder, embedding, coords, labels)
+        logits, iou = decode_many(
+            self.prompt_encoder, self.mask_decoder, embedding, coords, labels, geometry=self.geometry
+        )
         boxes, stability = extents(logits, self.side_px / logits.shape[-1], valid_hw)
         return boxes, iou, stability, logits.half()
 
@@ -88,7 +98,9 @@ class SamBoxesGraph(SamDecoderGraph):
     def forward(
         self, embedding: torch.Tensor, coords: torch.Tensor, labels: torch.Tensor, valid_hw: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
-        logits, iou = decode_many(self.prompt_encoder, self.mask_decoder, embedding, coords, labels, half=True)
+        logits, iou = decode_many(
+            self.prompt_encoder, self.mask_decoder, embedding, coords, labels, geometry=self.geometry, half=True
+        )
         boxes, stability = extents(logits, self.side_px / logits.shape[-1], valid_hw, centre=0.25)
         return boxes, iou, stability
 

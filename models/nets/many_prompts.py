@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from models.nets.backbone import Fine, split_embedding
 from models.nets.compact_sam import MASK_LEVELS, embed_points
+from models.nets.prompt_geometry import PromptGeometry
 
 # Token 0 gives the IoU, token 1 is the single mask that several prompts share; 2.. are the three levels.
 OUTPUT_TOKENS = (0, 2, 3, 4)
@@ -39,15 +40,19 @@ def decode_many(
     coords: torch.Tensor,
     labels: torch.Tensor,
     *,
+    geometry: PromptGeometry | None = None,
     half: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Decode many prompts on one image; without fine maps equals `MaskDecoder.forward(multimask_output=True)`.
+    """Decode many prompts on one image.
+
+    Without fine maps and without ``geometry`` this equals `MaskDecoder.forward(multimask_output=True)`.
 
     Args:
         prompt_encoder, mask_decoder: Segment Anything's own modules.
         embedding: [1,D,e,e] of one image, or [1,4D,e,e] with the maps of `FinePyramid` packed in.
         coords: [P,N,2] x, y in pixels of the square input.
         labels: [P,N] 1 foreground, 0 background, 2 and 3 box corners, -1 padding.
+        geometry: adds maps of the prompts, if the network has learnt with them.
         half: draw every second row and column alone, which is enough for boxes.
 
     Returns:
@@ -62,7 +67,10 @@ def decode_many(
     pixels = _rows(embedding + prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1))  # [1,L,D]
     places = _rows(prompt_encoder.get_dense_pe())
     states = tokens
-    for layer in mask_decoder.transformer.layers:
+    for number, layer in enumerate(mask_decoder.transformer.layers):
+        # Not before the first layer: until then all prompts share the image's pixels, which is cheaper.
+        if geometry is not None and number == 1:
+            pixels = pixels + geometry.pixels(coords, labels, embedding.shape[-1])
         states, pixels = _two_way(layer, states, tokens, pixels, places, sizes)
     states, tokens = _output_rows(states, sizes), _output_rows(tokens, sizes)
     last, norm = mask_decoder.transformer.final_attn_token_to_image, mask_decoder.transformer.norm_final_attn
@@ -71,6 +79,8 @@ def decode_many(
     weights = [mask_decoder.output_hypernetworks_mlps[1 + level](states[:, 1 + level]) for level in range(MASK_LEVELS)]
     draw = _draw_half if half else _draw
     logits = draw(mask_decoder.output_upscaling, pixels, torch.stack(weights, dim=1), fine, embedding.shape[-1])
+    if geometry is not None:
+        logits = logits + geometry.logits(coords, labels, states[:, 1:], embedding.shape[-1], half=half)
     return logits, mask_decoder.iou_prediction_head(states[:, 0])[:, 1:]
 
 

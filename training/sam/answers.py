@@ -64,7 +64,12 @@ class Picture:
         with torch.inference_mode():
             embedding = self._embedding(letterbox)
             logits, predicted_iou = decode_many(
-                self._net.prompt_encoder, self._net.mask_decoder, embedding, coords, labels
+                self._net.prompt_encoder,
+                self._net.mask_decoder,
+                embedding,
+                coords,
+                labels,
+                geometry=self._net.geometry,
             )
         return levels_of(logits[0].numpy(), predicted_iou[0].numpy(), letterbox)
 

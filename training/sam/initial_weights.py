@@ -22,7 +22,8 @@ NOT_SERVED = (
     "mask_decoder.transformer.layers.1.cross_attn_token_to_image.k_proj.bias",
     "mask_decoder.transformer.final_attn_token_to_image.k_proj.bias",
 )
-PROMPT_MAP = "prompt_map."
+# Parts of the network that can be learnt on top of any compact SAM.
+ADDITIONS = ("prompt_map.", "geometry.")
 
 
 def load_initial_weights(net: CompactSam, source: Path) -> None:
@@ -34,12 +35,12 @@ def load_initial_weights(net: CompactSam, source: Path) -> None:
     wanted = net.state_dict()
     if not (source / MANIFEST).is_file():
         state = load_file(source)
-        taken = {key: value for key, value in state.items() if key in wanted or not key.startswith(PROMPT_MAP)}
-        net.load_state_dict({**_anew(wanted, state), **taken})
+        taken = {key: value for key, value in state.items() if key in wanted or not key.startswith(ADDITIONS)}
+        net.load_state_dict({**additions_of(wanted, state), **taken})
         return
     bundle = load_bundle(source, SAM_GRAPHS)
     state = {key: value for name in SAM_GRAPHS for key, value in _graph_weights(bundle.path(name)).items()}
-    not_needed = (*NOT_SERVED, *_anew(wanted, state))
+    not_needed = (*NOT_SERVED, *additions_of(wanted, state))
     served = [key for key in wanted if not key.startswith(not_needed) and not key.endswith("num_batches_tracked")]
     missing = [key for key in served if key not in state or state[key].shape != wanted[key].shape]
     if missing:
@@ -50,11 +51,10 @@ def load_initial_weights(net: CompactSam, source: Path) -> None:
     net.load_state_dict(wanted | {key: state[key] for key in served})
 
 
-def _anew(wanted: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The prompt map's own weights, where the source has none: it can be learnt on top of any compact SAM."""
-    if any(key.startswith(PROMPT_MAP) for key in state):
-        return {}
-    return {key: value for key, value in wanted.items() if key.startswith(PROMPT_MAP)}
+def additions_of(wanted: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the network's own weights of those additions that the source has not learnt."""
+    lacking = tuple(part for part in ADDITIONS if not any(key.startswith(part) for key in state))
+    return {key: value for key, value in wanted.items() if key.startswith(lacking)}
 
 
 def _graph_weights(path: Path) -> dict[str, torch.Tensor]:

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from models.bundle import MANIFEST, PROMPT_MAP, SAM_GRAPHS, load_bundle
 from models.nets.compact_sam import CompactSam, build_compact_sam, has_prompt_map
 from models.run_folder import open_run
-from training.sam.initial_weights import load_initial_weights
+from training.sam.initial_weights import additions_of, load_initial_weights
 from weaksam.errors import UserError
 
 
@@ -40,5 +40,5 @@ def load_compact_sam(checkpoint: Path, backbone: str, side_px: int) -> CompactSa
     """Return the trained network in evaluation mode; raises RuntimeError if the file is of another network."""
     weights = load_file(checkpoint)
     net = build_compact_sam(backbone, side_px, prompt_map=has_prompt_map(weights))
-    net.load_state_dict(weights)
+    net.load_state_dict({**additions_of(net.state_dict(), weights), **weights})
     return net.eval()
