@@ -2,7 +2,7 @@
 
 Segment Anything tells its decoder of a prompt by tokens of low frequency. A small network draws masks from them whose
 edges miss the box by a few cells, which costs small things most. So each prompt is also drawn as maps, as interactive
-segmenters draw clicks (RITM, arXiv 2102.06583, section 3.2).
+segmenters draw clicks (RITM, arXiv 2102.06583).
 """
 
 from __future__ import annotations
