@@ -32,6 +32,11 @@ def apply_deltas(boxes_xyxy: Float32, deltas: Float32) -> Float32:
     return np.concatenate([centres_xy - half_wh, centres_xy + half_wh], axis=1).astype(np.float32)
 
 
+def move_to_mask(box_xyxy: Float32, mask_xyxy: Float32 | None, share: float) -> Float32:
+    """Return a box [4] moved by a share of the way towards its mask's tight box [4]; without a mask it stays."""
+    return box_xyxy if mask_xyxy is None else box_xyxy + np.float32(share) * (mask_xyxy - box_xyxy)
+
+
 def select_detections(
     boxes_xyxy: Float32,
     scores: Float32,

@@ -104,7 +104,10 @@ class ImageInfo(Document):
 class Detection(Document):
     """One object that was found."""
 
-    id: str = Field(description="Made from the image, label and box: equal results have equal ids.")
+    id: str = Field(
+        description="Made from the image, label and the box before any mask: equal results have equal ids, whatever "
+        "the form of their masks."
+    )
     label: str
     score: Score
     box_xyxy: tuple[float, float, float, float] = Field(

@@ -7,13 +7,14 @@ import base64
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from models.detections import Detections
 from models.letterbox import Letterbox, Part
-from models.masks import Mask, encode_mask_png, encode_rle, paste_mask
+from models.masks import Mask, encode_mask_png, encode_rle, mask_box, paste_mask
 from models.prompting.prompts import PromptBatch, box_prompts
 from models.prompting.proposals import prompt_of
 from models.settings import MaskSource
@@ -26,8 +27,14 @@ from weaksam.mask_schemas import AnyMask, MaskOptions, PngMask, PolygonMask, Rle
 from weaksam.schemas import DetectOptions
 
 Float32 = npt.NDArray[np.float32]
-RenderedMask = tuple[AnyMask | None, float | None]
-NO_MASK: RenderedMask = (None, None)
+
+
+class RenderedMask(NamedTuple):
+    """A detection's mask as the request asks for it, its score, and its tight box [4] in pixels of the picture."""
+
+    mask: AnyMask | None = None
+    score: float | None = None
+    box_xyxy_px: Float32 | None = None
 
 
 class MaskRenderer:
@@ -61,9 +68,9 @@ class MaskRenderer:
         self._zoom = zoom
 
     async def render(self, detections: Detections, options: DetectOptions) -> list[RenderedMask]:
-        """Return the mask of each detection and its score, in their order."""
+        """Return the mask of each detection, in their order."""
         if options.mask_format == "none":
-            return [NO_MASK] * len(detections)
+            return [RenderedMask()] * len(detections)
         rows = [detections[i : i + 1] for i in range(len(detections))]
         asked = [row for row in rows if not self._has_own(row)]
         levels = await self._look(asked, None) if asked else []
@@ -111,7 +118,8 @@ class MaskRenderer:
         rendered: list[RenderedMask] = []
         for row in rows:
             mask_hw, score = self._own(row) if self._has_own(row) else self._decoded(row, next(of_asked))
-            rendered.append((encode_mask(mask_hw, options), round(score, 6)))
+            box_xyxy_px = mask_box(mask_hw) if mask_hw.any() else None
+            rendered.append(RenderedMask(encode_mask(mask_hw, options), round(score, 6), box_xyxy_px))
         return rendered
 
     def _own(self, row: Detections) -> tuple[Mask, float]:

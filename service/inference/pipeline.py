@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from models.bundle import DETECTOR, Bundle
 from models.detections import Detections
 from models.image import DecodedImage
 from models.letterbox import Letterbox
+from models.postprocess import move_to_mask
 from service.backends.base import Backend
 from service.inference.cache import Key, ResultCache
 from service.inference.explain import explain
@@ -42,6 +43,7 @@ from weaksam.schemas import (
 from weaksam.segment_schemas import SegmentParameters, SegmentResult
 
 Float32 = npt.NDArray[np.float32]
+Box = tuple[float, float, float, float]
 MAX_ASKED_BOXES = 16
 
 
@@ -252,21 +254,23 @@ class Pipeline:
     def _detections(
         self, image: DecodedImage, found: Detections, letterbox: Letterbox, masks: list[RenderedMask]
     ) -> tuple[Detection, ...]:
-        boxes = np.round(letterbox.boxes_to_image(found.boxes_xyxy).astype(np.float64), 2).tolist()
+        own_boxes = letterbox.boxes_to_image(found.boxes_xyxy)
+        share = self.bundle.post.box_mask_share
+        boxes = [move_to_mask(box, mask.box_xyxy_px, share) for box, mask in zip(own_boxes, masks, strict=True)]
         names = [self.bundle.labels.names[label] for label in found.labels]
         scores = np.clip(found.scores.astype(np.float64), 0, 1).round(6).tolist()
         return tuple(
             Detection(
-                id=_detection_id(image.sha256, name, box),
+                id=_detection_id(image.sha256, name, _rounded(own_box)),
                 label=name,
                 score=score,
-                box_xyxy=tuple(box),
-                mask=mask,
-                mask_score=mask_score,
+                box_xyxy=_rounded(box),
+                mask=mask.mask,
+                mask_score=mask.score,
                 source="detector" if by_detector else "wsod",
             )
-            for name, score, box, by_detector, (mask, mask_score) in zip(
-                names, scores, boxes, found.by_detector, masks, strict=True
+            for name, score, own_box, box, by_detector, mask in zip(
+                names, scores, own_boxes, boxes, found.by_detector, masks, strict=True
             )
         )
 
@@ -277,5 +281,10 @@ class Pipeline:
         return rows
 
 
-def _detection_id(image_sha256: str, label: str, box_xyxy: Sequence[float]) -> str:
-    return hashlib.sha256(f"{image_sha256} {label} {box_xyxy}".encode()).hexdigest()[:16]
+def _rounded(box_xyxy_px: Float32) -> Box:
+    x0, y0, x1, y1 = np.round(box_xyxy_px.astype(np.float64), 2).tolist()
+    return x0, y0, x1, y1
+
+
+def _detection_id(image_sha256: str, label: str, box_xyxy_px: Box) -> str:
+    return hashlib.sha256(f"{image_sha256} {label} {list(box_xyxy_px)}".encode()).hexdigest()[:16]

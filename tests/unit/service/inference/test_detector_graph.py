@@ -108,6 +108,33 @@ async def test_box_prompts_need_the_encoder_and_nothing_of_the_classifier(tmp_pa
     await pipeline.backend.aclose()
 
 
+def test_a_box_moves_towards_its_mask_and_stays_without_one(tmp_path: Path) -> None:
+    # The tiny segmenter's cells are of 32 pixels here, its detector's of 8.
+    image = picture(((136, 136, 168, 168), RED), size_hw=(512, 512))
+
+    def detect(share: float, mask_format: str = "rle") -> Detection:
+        folder = tmp_path / f"{share}-{mask_format}"
+        folder.mkdir()
+        post = PostSettings(mask_source="box", quality_power=0.0, box_mask_share=share)
+        write_tiny_bundle(folder, post=post, detector=True)
+        (found,) = detect_once(folder, image, ["red-bolt"], mask_format=mask_format).detections
+        return found
+
+    own, half, whole, without_mask = detect(0), detect(0.5), detect(1), detect(1, "none")
+    tight_xyxy = mask_box(mask_of(own))
+    assert not np.array_equal(own.box_xyxy, tight_xyxy), "or nothing could move"
+    np.testing.assert_allclose(half.box_xyxy, (np.array(own.box_xyxy) + tight_xyxy) / 2, atol=0.01)
+    assert whole.box_xyxy == tuple(tight_xyxy)
+    assert without_mask.box_xyxy == own.box_xyxy
+    assert len({found.id for found in (own, half, whole, without_mask)}) == 1
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_a_box_cannot_move_further_than_its_mask(share: float) -> None:
+    with pytest.raises(UserError, match="box_mask_share: is .* take a share from 0 to 1, such as 0.5"):
+        PostSettings(box_mask_share=share)
+
+
 def test_full_effort_adds_what_the_detector_overlooked(bundle: Bundle) -> None:
     # The tiny detector draws one box around both bolts; the proposals have each.
     asked = ["red-bolt", "blue-wrench"]
