@@ -59,6 +59,12 @@ def nms(boxes_xyxy: Float32, scores: Float32, iou_threshold: float) -> Int64:
     return np.asarray(order[alive], dtype=np.int64)
 
 
+def enlarge_boxes(boxes_xyxy: Float32, margin: float, size_hw: tuple[int, int]) -> Float32:
+    """Return boxes [N,4] enlarged at each side by a share of their own, within a picture of ``size_hw``."""
+    grown_wh = np.float32(margin) * (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2])
+    return clip_boxes(boxes_xyxy + np.concatenate([-grown_wh, grown_wh], axis=1), size_hw)
+
+
 def clip_boxes(boxes_xyxy: Float32, size_hw: tuple[int, int]) -> Float32:
     """Return boxes [N,4] cut to an image of ``size_hw`` pixels."""
     height, width = size_hw

@@ -12,12 +12,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from models.boxes import enlarge_boxes
 from models.detections import Detections
 from models.letterbox import Letterbox, Part
 from models.masks import Mask, encode_mask_png, encode_rle, mask_box, paste_mask
 from models.prompting.prompts import PromptBatch, box_prompts
 from models.prompting.proposals import prompt_of
-from models.settings import MaskSource
+from models.settings import PostSettings
 from models.zoom import Level, best_level, better_levels, levels_of, zoom_parts
 from service.inference.image_features import ImageFeatures
 from service.inference.stage_results import DetectorOutput, ScoredProposals
@@ -42,7 +43,7 @@ class MaskRenderer:
 
     Args:
         stages: runs `sam_decoder` for the masks that need it.
-        mask_source: see `models.settings.PostSettings`.
+        settings: where masks come from, and how boxes prompt.
         letterbox: of the segmenter's input.
         features, detector, scored: what the detections came from.
         zoom: whether small objects that get a box prompt are looked at again, enlarged, see `models.zoom`.
@@ -51,7 +52,7 @@ class MaskRenderer:
     def __init__(
         self,
         stages: Stages,
-        mask_source: MaskSource,
+        settings: PostSettings,
         letterbox: Letterbox,
         features: ImageFeatures,
         detector: DetectorOutput,
@@ -60,7 +61,7 @@ class MaskRenderer:
         zoom: bool,
     ) -> None:
         self._stages = stages
-        self._mask_source = mask_source
+        self._settings = settings
         self._letterbox = letterbox
         self._features = features
         self._detector = detector
@@ -100,14 +101,15 @@ class MaskRenderer:
         return inside
 
     def _has_own(self, row: Detections) -> bool:
-        return self._mask_source == "detector" and bool(row.by_detector[0])
+        return self._settings.mask_source == "detector" and bool(row.by_detector[0])
 
     def _by_box(self, row: Detections) -> bool:
-        return self._mask_source == "box" or bool(row.by_detector[0])
+        return self._settings.mask_source == "box" or bool(row.by_detector[0])
 
     def _prompt(self, row: Detections, letterbox: Letterbox) -> PromptBatch:
         if self._by_box(row):
-            return box_prompts(self._letterbox.boxes_for(letterbox, row.boxes_xyxy))
+            boxes_xyxy = enlarge_boxes(row.boxes_xyxy, self._settings.box_prompt_margin, self._letterbox.valid_hw)
+            return box_prompts(self._letterbox.boxes_for(letterbox, boxes_xyxy))
         return prompt_of(self._scored.proposal_set.prompts, int(self._scored.proposals.prompts[row.sources[0]]))
 
     def _render_all(

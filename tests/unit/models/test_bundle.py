@@ -105,7 +105,13 @@ def test_a_name_or_a_way_to_draw_masks_changes_no_score(bundle_dir: Path) -> Non
     before = load_bundle(bundle_dir)
     post = json.loads((bundle_dir / "bundle.json").read_text())["post"]
 
-    edit(bundle_dir, name="other", version="99", provenance={}, post=post | {"mask_source": "proposal"})
+    edit(
+        bundle_dir,
+        name="other",
+        version="99",
+        provenance={},
+        post=post | {"mask_source": "proposal", "box_mask_share": 0.5},
+    )
     renamed = load_bundle(bundle_dir)
     edit(bundle_dir, post=post | {"nms_iou": 0.9})
     suppressed = load_bundle(bundle_dir)

@@ -135,6 +135,25 @@ def test_a_box_cannot_move_further_than_its_mask(share: float) -> None:
         PostSettings(box_mask_share=share)
 
 
+def test_a_box_is_enlarged_before_it_prompts_and_stays_in_the_answer(tmp_path: Path) -> None:
+    def detect(margin: float) -> Detection:
+        folder = tmp_path / str(margin)
+        folder.mkdir()
+        write_tiny_bundle(folder, post=PostSettings(mask_source="box", box_prompt_margin=margin), detector=True)
+        (found,) = detect_once(folder, RED_AND_BLUE, ["red-bolt"]).detections
+        return found
+
+    tight, enlarged = detect(0), detect(1)
+    assert mask_box(mask_of(tight)).tolist() == list(PATCH)
+    assert mask_box(mask_of(enlarged)).tolist() == [16, 16, 56, 52], "the tiny segmenter takes all things in its box"
+    assert tight.box_xyxy == enlarged.box_xyxy
+
+
+def test_a_margin_cannot_be_negative() -> None:
+    with pytest.raises(UserError, match=r"box_prompt_margin: is -0.1, take a share from 0 to 1, such as 0.1"):
+        PostSettings(box_prompt_margin=-0.1)
+
+
 def test_full_effort_adds_what_the_detector_overlooked(bundle: Bundle) -> None:
     # The tiny detector draws one box around both bolts; the proposals have each.
     asked = ["red-bolt", "blue-wrench"]
