@@ -38,7 +38,7 @@ CLASS_GRAPHS = ("cam", "wsod", DETECTOR)
 # What `sam_decoder` takes besides outputs of `sam_encoder`.
 PROMPT_INPUTS = ("coords", "labels", "valid_hw")
 # Settings of the step to detections that change neither proposals nor scores.
-OF_ANSWERS_ALONE = ("mask_source", "box_prompt_margin", "box_mask_share", "effort")
+OF_ANSWERS_ALONE = ("mask_source", "box_mask_share", "effort")
 KNOWN_KINDS = re.compile(r"coarse|fine|cross_\d+_\d+")  # the last: a block and a head
 
 

@@ -26,6 +26,8 @@ class PromptSettings:
             looks at their own cells.
         cam_box_values: the normalised map of each tag is cut at these values, and the box of each part that hangs
             together is asked about as well; see `models.prompting.cam_boxes`.
+        box_margin: by how much a box that no person drew is enlarged at each side, as a share of its own, before it
+            prompts the segmenter: it often cuts what it is around, and the segmenter believes it.
         cross_peak_window_px: as ``peak_window_px``, for maps of single attention heads.
         cross_clusters_share: clusters that the peaks of these maps are merged into, as a share of their number.
         grid_sides: points per side of each grid round, coarse to fine.
@@ -72,6 +74,7 @@ class PromptSettings:
     map_min_value: float = 0.1
     map_max_count: int = 48
     budget_ms: float = 0.0
+    box_margin: float = 0.0
 
     def __post_init__(self) -> None:
         if self.budget_ms < 0:
@@ -80,6 +83,8 @@ class PromptSettings:
             raise UserError(
                 f"cam_box_values: are {list(self.cam_box_values)}, take values between 0 and 1, such as 0.5"
             )
+        if not 0 <= self.box_margin <= 1:
+            raise UserError(f"box_margin: is {self.box_margin}, take a share from 0 to 1, such as 0.1")
         if not 0 < self.cross_clusters_share <= 1:
             raise UserError(f"cross_clusters_share: is {self.cross_clusters_share}, take a share above 0, at most 1")
 
@@ -108,8 +113,6 @@ class PostSettings:
         mask_source: ``proposal``, the mask that the box came from; ``box``, a box prompt on the final box; or
             ``detector``, the mask of the detector's own head. A detector's box without such a mask gets a box prompt,
             a proposal's keeps the mask that it came from.
-        box_prompt_margin: by how much a detection's box is enlarged at each side, as a share of its own, before it
-            prompts the segmenter: a detector's boxes often cut what they are around, and a prompt's box is believed.
         box_mask_share: how far a detection's box moves towards its mask's tight box, 0 not at all and 1 the whole way:
             where a thing ends the segmenter sees better than the detector. A detection without mask keeps its box.
         effort: of requests that name none: ``fast``, the detector first and proposals for the tags that it missed; or
@@ -120,15 +123,12 @@ class PostSettings:
     nms_iou: float = 0.3
     one_tag_iou: float = 1.0
     mask_source: MaskSource = "proposal"
-    box_prompt_margin: float = 0.0
     box_mask_share: float = 0.0
     effort: Effort = "fast"
 
     def __post_init__(self) -> None:
         if not 0 <= self.box_mask_share <= 1:
             raise UserError(f"box_mask_share: is {self.box_mask_share}, take a share from 0 to 1, such as 0.5")
-        if not 0 <= self.box_prompt_margin <= 1:
-            raise UserError(f"box_prompt_margin: is {self.box_prompt_margin}, take a share from 0 to 1, such as 0.1")
 
 
 @dataclass(frozen=True)

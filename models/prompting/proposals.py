@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
-from models.boxes import box_areas, clip_boxes, nms, points_in_boxes
+from models.boxes import box_areas, clip_boxes, enlarge_boxes, nms, points_in_boxes
 from models.prompting.peaks import Peaks
 from models.prompting.prompts import (
     DecodedBatch,
@@ -124,7 +124,7 @@ def propose(
     yield from _ask_about_peaks(asked, peaks)
     peak_prompts = asked.prompt_count
     if boxes_xyxy is not None and asked.left:
-        yield from asked.ask(box_prompts(boxes_xyxy[: asked.left]))
+        yield from asked.ask(box_prompts(enlarge_boxes(boxes_xyxy[: asked.left], settings.box_margin, valid_hw)))
     if map_points_xy is None:
         for side in settings.grid_sides:
             # A grid's points are sorted by place, so that the first ones would leave out an image's foot.

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from models.boxes import enlarge_boxes
+from models.bundle import Bundle
 from models.detections import Detections
 from models.letterbox import Letterbox, Part
 from models.masks import Mask, encode_mask_png, encode_rle, mask_box, paste_mask
 from models.prompting.prompts import PromptBatch, box_prompts
 from models.prompting.proposals import prompt_of
-from models.settings import PostSettings
 from models.zoom import Level, best_level, better_levels, levels_of, zoom_parts
 from service.inference.image_features import ImageFeatures
 from service.inference.stage_results import DetectorOutput, ScoredProposals
@@ -43,7 +43,7 @@ class MaskRenderer:
 
     Args:
         stages: runs `sam_decoder` for the masks that need it.
-        settings: where masks come from, and how boxes prompt.
+        bundle: says where masks come from, and how boxes prompt.
         letterbox: of the segmenter's input.
         features, detector, scored: what the detections came from.
         zoom: whether small objects that get a box prompt are looked at again, enlarged, see `models.zoom`.
@@ -52,7 +52,7 @@ class MaskRenderer:
     def __init__(
         self,
         stages: Stages,
-        settings: PostSettings,
+        bundle: Bundle,
         letterbox: Letterbox,
         features: ImageFeatures,
         detector: DetectorOutput,
@@ -61,7 +61,7 @@ class MaskRenderer:
         zoom: bool,
     ) -> None:
         self._stages = stages
-        self._settings = settings
+        self._bundle = bundle
         self._letterbox = letterbox
         self._features = features
         self._detector = detector
@@ -101,14 +101,14 @@ class MaskRenderer:
         return inside
 
     def _has_own(self, row: Detections) -> bool:
-        return self._settings.mask_source == "detector" and bool(row.by_detector[0])
+        return self._bundle.post.mask_source == "detector" and bool(row.by_detector[0])
 
     def _by_box(self, row: Detections) -> bool:
-        return self._settings.mask_source == "box" or bool(row.by_detector[0])
+        return self._bundle.post.mask_source == "box" or bool(row.by_detector[0])
 
     def _prompt(self, row: Detections, letterbox: Letterbox) -> PromptBatch:
         if self._by_box(row):
-            boxes_xyxy = enlarge_boxes(row.boxes_xyxy, self._settings.box_prompt_margin, self._letterbox.valid_hw)
+            boxes_xyxy = enlarge_boxes(row.boxes_xyxy, self._bundle.prompts.box_margin, self._letterbox.valid_hw)
             return box_prompts(self._letterbox.boxes_for(letterbox, boxes_xyxy))
         return prompt_of(self._scored.proposal_set.prompts, int(self._scored.proposals.prompts[row.sources[0]]))
 

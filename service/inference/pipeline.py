@@ -134,8 +134,8 @@ class Pipeline:
                 select, self.bundle, detector, scored, classes, needed, letterbox, options, limit
             )
         with timings.stage("masks"):
-            settings, zoom = self.bundle.post, self._zoom(options)
-            renderer = MaskRenderer(self._stages, settings, letterbox, features, detector, scored, zoom=zoom)
+            zoom = self._zoom(options)
+            renderer = MaskRenderer(self._stages, self.bundle, letterbox, features, detector, scored, zoom=zoom)
             masks = await renderer.render(selection.returned, options)
         # The classifier's scores matter only to a tag that was lost, and to an explanation.
         lost = not set(classes) <= set(selection.returned.labels.tolist())

@@ -139,7 +139,8 @@ def test_a_box_is_enlarged_before_it_prompts_and_stays_in_the_answer(tmp_path: P
     def detect(margin: float) -> Detection:
         folder = tmp_path / str(margin)
         folder.mkdir()
-        write_tiny_bundle(folder, post=PostSettings(mask_source="box", box_prompt_margin=margin), detector=True)
+        made = write_tiny_bundle(folder, post=PostSettings(mask_source="box"), detector=True)
+        write_manifest(replace(made, prompts=replace(made.prompts, box_margin=margin)))
         (found,) = detect_once(folder, RED_AND_BLUE, ["red-bolt"]).detections
         return found
 
@@ -150,8 +151,8 @@ def test_a_box_is_enlarged_before_it_prompts_and_stays_in_the_answer(tmp_path: P
 
 
 def test_a_margin_cannot_be_negative() -> None:
-    with pytest.raises(UserError, match=r"box_prompt_margin: is -0.1, take a share from 0 to 1, such as 0.1"):
-        PostSettings(box_prompt_margin=-0.1)
+    with pytest.raises(UserError, match=r"box_margin: is -0.1, take a share from 0 to 1, such as 0.1"):
+        PromptSettings(box_margin=-0.1)
 
 
 def test_full_effort_adds_what_the_detector_overlooked(bundle: Bundle) -> None:
