@@ -22,7 +22,6 @@ from training.data.open_dataset import open_dataset
 from training.proposals.graph_runner import GraphRunner
 from training.sam.report import report_sam
 from training.sam.train import sam_losses
-from weaksam.errors import UserError
 
 BUNDLE_CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "configs" / "default.toml"
 
@@ -63,20 +62,6 @@ def test_a_run_cut_off_at_a_checkpoint_ends_with_the_same_weights(
     assert any(name.startswith("prompt_map.") for name in whole)
     for name, tensor in whole.items():
         torch.testing.assert_close(resumed[name], tensor, rtol=1e-4, atol=1e-5)
-
-
-def test_parts_that_do_not_learn_stay_as_they_were(root: Path, unbroken: Path, tmp_path: Path) -> None:
-    source = f'sources=[{{data="{root}", weight=3.0}}]'
-    part = "mask_decoder.iou_prediction_head."
-    learnt = run_sam(tmp_path, source, f"initial={unbroken}", "prompt_map=true", f'learns=["{part}"]')
-    before, after = load_file(unbroken), load_file(learnt)
-    changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
-    assert changed == {name for name in after if name.startswith(part)}
-
-
-def test_a_part_that_does_not_exist_cannot_learn(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="learns: there is no part 'decoder', the parts are image_encoder, "):
-        run_sam(tmp_path, f'sources=[{{data="{root}", weight=3.0}}]', 'learns=["decoder"]')
 
 
 def test_it_is_exported_with_its_prompt_map_which_is_asked_in_place_of_the_grid(

@@ -30,8 +30,7 @@ class SamConfig:
     same reason the first ``early_steps`` may be of images of ``early_side_px``, which cost less. Shares are of
     batches: ``group_share`` ask with several points, ``correct_share`` with a click where a first answer was wrong.
     With ``prompt_map`` the network also learns where to ask. ``loss_weights`` win over those of `training.sam.train`,
-    term by term. ``learns`` names the parts of the network that learn, as its parameters' names begin, so
-    ``["mask_decoder", "geometry"]`` say; the others stay as they are. Empty, all learn.
+    term by term.
     """
 
     backbone: str
@@ -54,7 +53,6 @@ class SamConfig:
     prompt_map: bool = False
     shapes_weight: float = 1.0
     sources: tuple[SourceConfig, ...] = ()
-    learns: tuple[str, ...] = ()
     early_steps: int = 0
     early_side_px: int | None = None
     loss_weights: dict[str, float] = field(default_factory=dict)

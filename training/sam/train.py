@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from training.sam.config import SamConfig
 from training.sam.initial_weights import load_initial_weights
 from training.sam.prompt_map import prompt_map_loss
 from training.sam.prompts import correcting_clicks, with_clicks
-from weaksam.errors import UserError
 
 MAX_GRADIENT_NORM = 1.0
 LOG_STEPS = 20
@@ -82,14 +80,6 @@ class SamLosses(nn.Module):
         super().__init__()
         self.net = net
 
-    def train(self, mode: bool = True) -> SamLosses:
-        """Set the mode, except of parts that do not learn: they stay as they will be served."""
-        super().train(mode)
-        for part in self.net.children():
-            if not any(weights.requires_grad for weights in part.parameters()):
-                part.eval()
-        return self
-
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Losses of a batch as `PromptedImages` makes it."""
         net = self.net
@@ -132,12 +122,11 @@ def train_sam(config: SamConfig, out_dir: Path) -> Path:
     if config.initial is not None:
         load_initial_weights(net, config.initial)
     net.image_encoder.to(memory_format=torch.channels_last)
-    learning = choose_weights(net, config.learns)
     task = Task(
         name="compact SAM",
         net=net,
         module=SamLosses(net),
-        optimizer=torch.optim.AdamW(learning, lr=config.lr, weight_decay=config.weight_decay),
+        optimizer=torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay),
         steps=config.steps,
         batches=lambda done: fabric.setup_dataloaders(sam_loader(config, done)),
         compute=_compute,
@@ -150,21 +139,6 @@ def train_sam(config: SamConfig, out_dir: Path) -> Path:
     save_weights(net, checkpoint)
     wait_for_ranks()
     return checkpoint
-
-
-def choose_weights(net: CompactSam, learns: Sequence[str]) -> list[nn.Parameter]:
-    """Freeze all weights whose names begin with none of ``learns``; return the others. Empty, none is frozen.
-
-    Raises:
-        UserError: a part does not exist.
-    """
-    names = [name for name, _ in net.named_parameters()]
-    for part in learns:
-        if not any(name.startswith(part) for name in names):
-            raise UserError(f"learns: there is no part {part!r}, the parts are {', '.join(dict(net.named_children()))}")
-    for name, weights in net.named_parameters():
-        weights.requires_grad_(not learns or name.startswith(tuple(learns)))
-    return [weights for weights in net.parameters() if weights.requires_grad]
 
 
 def _compute(model: Any, batch: Batch, _: int) -> StepOutput:
