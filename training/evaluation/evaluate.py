@@ -159,16 +159,20 @@ async def _stored_results(pipeline: Pipeline, image: TaggedImage, results_dir: P
 
 async def _detect(pipeline: Pipeline, image: TaggedImage) -> ImageResults:
     pixels = decode_file(image.path)
-    # masks of a hundred candidates take longer than all else, so they are drawn only where there are true ones
+    # Masks of a hundred candidates take longer than all else, so they are drawn only if something depends on them.
     has_masks = any(thing.mask_rle is not None for thing in image.objects)
-    served = DetectOptions(min_score=0.0, mask_format="rle" if has_masks else "none", unknown_tags="skip")
+    moves_boxes = pipeline.bundle.post.box_mask_share > 0
+    served = DetectOptions(
+        min_score=0.0, mask_format="rle" if has_masks or moves_boxes else "none", unknown_tags="skip"
+    )
     tagged = await pipeline.detect(pixels, image.tags, served)
     # An explanation takes the whole way for every tag, which is not what is served.
     explained = await pipeline.detect(
         pixels, image.tags, served.model_copy(update={"explain": True, "mask_format": "none"})
     )
     tagged = tagged.model_copy(update={"explain": explained.explain})
-    predicted = await pipeline.detect(pixels, (), DetectOptions(min_score=0.0, mask_format="none"))
+    untagged = DetectOptions(min_score=0.0, mask_format="rle" if moves_boxes else "none")
+    predicted = await pipeline.detect(pixels, (), untagged)
     return ImageResults(tagged=tagged, predicted=predicted)
 
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +72,16 @@ class Oracle:
         return {"scores": scores, "deltas": np.zeros((1, len(boxes), 1, 4), np.float32)}
 
 
-def _pipeline(oracle: Oracle) -> Pipeline:
+class Careless(Oracle):
+    """Draws boxes of twice the side."""
+
+    def wsod(self, inputs: Mapping[str, Array]) -> Tensors:
+        answer = super().wsod(inputs)
+        answer["deltas"][..., 2:] = 5 * math.log(2)
+        return answer
+
+
+def _pipeline(oracle: Oracle, box_mask_share: float = 0.0) -> Pipeline:
     graph = GraphSpec("x.onnx", "0" * 64, SIDE_PX, (124, 116, 104), (), (), {})
     bundle = Bundle(
         folder=Path(),
@@ -82,7 +93,7 @@ def _pipeline(oracle: Oracle) -> Pipeline:
         map_kinds=("coarse",),
         thresholds=Thresholds((0.5, 0.5), (0.5, 0.5)),
         prompts=PromptSettings(grid_sides=(4,)),
-        post=PostSettings(quality_power=0.0),
+        post=PostSettings(quality_power=0.0, box_mask_share=box_mask_share),
         provenance={},
     )
     metrics = Metrics()
@@ -125,6 +136,17 @@ async def test_what_the_pipeline_answers_is_measured(
     assert report["naive_corloc"] == 0.5, "one box for both tags"
     assert set(report["per_class"]) == {"Nut", "Bolt"}, "classes bear the bundle's names"
     assert oracle.encodes == 1, "the run without tags must reuse the features"
+
+
+@pytest.mark.parametrize(("share", "precision"), [(0.0, 0.0), (1.0, 1.0)])
+async def test_boxes_are_measured_as_they_are_served_though_no_true_mask_is_known(
+    tmp_path: Path, share: float, precision: float
+) -> None:
+    known = _image(tmp_path)
+    image = replace(known, objects=tuple(replace(thing, mask_rle=None) for thing in known.objects))
+    pipeline = _pipeline(Careless(confused=False), share)
+    report = (await score_images(pipeline, [image])).report()
+    assert (report["ap50_tagged"], report["ap50"]) == (precision, precision)
 
 
 async def test_an_image_without_tags_counts_against_predicted_tags_only(tmp_path: Path) -> None:
