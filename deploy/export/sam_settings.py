@@ -75,6 +75,7 @@ def prompts_for(sam: SamSource, prompts: PromptSettings, side_px: int) -> Prompt
         grid_min_stability=family.min_stability,
         cover_min_iou=family.min_iou,
         focus_side=0,  # the compact SAM's closer look at small things
+        box_margin=0.0,  # chosen for the compact SAM, which takes a box at its word
     )
 
 

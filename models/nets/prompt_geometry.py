@@ -1,8 +1,8 @@
 """Where each pixel lies relative to a prompt: what a mask decoder otherwise learns from tokens alone, and coarsely.
 
-Segment Anything tells its decoder of a prompt by tokens of low frequency. A small network draws masks from them whose
-edges miss the box by a few cells, which costs small things most. So each prompt is also drawn as maps, as interactive
-segmenters draw clicks (RITM, arXiv 2102.06583).
+Segment Anything's tokens tell the decoder only roughly where a prompt is. A small network's masks then miss a box's
+sides by a few cells, which costs small things most. So each prompt is also drawn as maps, as interactive segmenters
+draw clicks (RITM, arXiv 2102.06583).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class PromptGeometry(nn.Module):
 
     def pixels(self, coords: torch.Tensor, labels: torch.Tensor, side: int) -> torch.Tensor:
         """Return what is added to pixels [P,L,D] of an embedding of ``side`` x ``side``."""
-        maps = prompt_maps(coords, labels, _centres(side, STRIDE_PX, 0.5, coords.device))
+        maps = draw_prompts(coords, labels, _centres(side, STRIDE_PX, 0.5, coords.device))
         return maps.flatten(2).transpose(1, 2) @ self.pixel_weights
 
     def logits(
@@ -44,13 +44,13 @@ class PromptGeometry(nn.Module):
     ) -> torch.Tensor:
         """Return what is added to mask logits [P,3,4e,4e], or [P,3,2e,2e], e = ``side``; ``states`` are [P,3,D]."""
         finer, centre = (2, 0.25) if half else (4, 0.5)
-        maps = prompt_maps(coords, labels, _centres(finer * side, STRIDE_PX / finer, centre, coords.device))
+        maps = draw_prompts(coords, labels, _centres(finer * side, STRIDE_PX / finer, centre, coords.device))
         weights = states @ self.level_weights + self.level_bias
         drawn: torch.Tensor = (weights @ maps.flatten(2)).reshape(weights.shape[0], -1, *maps.shape[2:])
         return drawn
 
 
-def prompt_maps(coords: torch.Tensor, labels: torch.Tensor, centres_px: torch.Tensor) -> torch.Tensor:
+def draw_prompts(coords: torch.Tensor, labels: torch.Tensor, centres_px: torch.Tensor) -> torch.Tensor:
     """Draw prompts as maps [P,6,h,h] in -1 to 1.
 
     Three show the box, and are 0 without one: the signed distance from its sides, the depth in it relative to its own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 from deploy.export.bundle import export_bundle
 from deploy.export.sam_settings import licence_of
 from deploy.export.sam_sources import open_sam
-from models.bundle import Bundle, load_bundle
+from models.bundle import Bundle, load_bundle, write_manifest
 from models.config import load_config
 from models.labels import Label, LabelSet
 from models.masks import decode_rle
@@ -129,7 +130,9 @@ def test_training_proposes_with_it(bundle: Bundle, tmp_path: Path) -> None:
 
 
 def test_a_bundle_gets_another_segmenter(tmp_path: Path) -> None:
-    small = write_tiny_bundle(_made(tmp_path / "tiny"))
+    plain = write_tiny_bundle(_made(tmp_path / "tiny"))
+    write_manifest(replace(plain, prompts=replace(plain.prompts, box_margin=0.1)))
+    small = load_bundle(plain.folder)
     checkpoint = write_checkpoint(tmp_path / "edgetam.pt", "edgetam")
     options = [
         "--bundle",
@@ -150,6 +153,7 @@ def test_a_bundle_gets_another_segmenter(tmp_path: Path) -> None:
     # Twice the side: twice the window. SAM 2's published thresholds.
     assert made.prompts.peak_window_px == 2 * small.prompts.peak_window_px
     assert (made.prompts.grid_min_iou, made.prompts.grid_min_stability) == (0.8, 0.95)
+    assert made.prompts.box_margin == 0, "the margin was chosen for another segmenter"
     assert load_bundle(small.folder) == small
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from models.nets.compact_sam import CompactSam, build_compact_sam
 from models.nets.many_prompts import decode_many
-from models.nets.prompt_geometry import MAPS, prompt_maps
+from models.nets.prompt_geometry import MAPS, draw_prompts
 from training.sam.initial_weights import load_initial_weights
 from training.sam.trained import load_compact_sam
 
@@ -36,7 +36,7 @@ def answer(net: CompactSam, packed: torch.Tensor, *, half: bool = False) -> torc
 
 def draw_at(x: int, y: int) -> torch.Tensor:
     """Return the six maps [P,6] of all prompts in the cell of two pixels that has its centre at x, y."""
-    return prompt_maps(COORDS, LABELS, torch.arange(SIDE / 2) * 2 + 1)[:, :, y // 2, x // 2]
+    return draw_prompts(COORDS, LABELS, torch.arange(SIDE / 2) * 2 + 1)[:, :, y // 2, x // 2]
 
 
 def test_a_box_is_drawn_by_distance_depth_and_ellipse() -> None:
@@ -54,7 +54,7 @@ def test_points_are_drawn_by_kind_and_distance() -> None:
 
 
 def test_what_a_prompt_has_not_is_zero() -> None:
-    maps = prompt_maps(COORDS, LABELS, torch.arange(SIDE / 2) * 2 + 1)
+    maps = draw_prompts(COORDS, LABELS, torch.arange(SIDE / 2) * 2 + 1)
     assert maps.shape == (3, MAPS, SIDE // 2, SIDE // 2)
     assert not maps[[POINT, CLICKS], :3].any()
     assert not maps[BOX, 3:].any()
