@@ -1,10 +1,12 @@
 // From clicks and brush strokes on the image to the next mask of an object.
 
-import { combined, iouOf } from "./mask_edit.js";
+import { combined, iouOf, keptShareOf } from "./mask_edit.js";
 import { decodeMask, encodeMask, holds } from "./rle.js";
 
 // A click shall mend a mask: a part that changes more of it than this leaves of its IoU is another object.
 const MIN_KEPT_IOU = 0.55;
+// A click that adds must not lose what the object was before: a mask that keeps less of it shows something else.
+const MIN_KEPT_SHARE = 0.7;
 
 /** Return an object that holds nothing yet, for clicks or a box to fill. */
 export const newObject = (label) => ({
@@ -82,8 +84,9 @@ export const anyAgrees = (masks, object) =>
 
 const agreeing = (crop, { clicks }) => clicks.filter(([x, y, label]) => holds(crop, [x, y]) === (label === 1)).length;
 
-// A click that adds must not lose what the object was before.
-const strays = (crop, { anchor, clicks }) => anchor !== null && clicks.at(-1)?.[2] === 1 && !holds(crop, anchor);
+// Only of an object that had a mask before its clicks, which is when it has an anchor.
+const strays = (crop, { mask, anchor, clicks }) =>
+  anchor !== null && clicks.at(-1)?.[2] === 1 && keptShareOf(decodeMask(mask), crop) < MIN_KEPT_SHARE;
 
 /** Return the object with one more click. The first click on a mask notes a point deep in it, its anchor. */
 export function withClick(object, click) {

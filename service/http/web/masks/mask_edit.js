@@ -3,9 +3,13 @@
 /** Return the IoU of two masks. */
 export function iouOf(a, b) {
   const shared = countShared(a, b);
-  const count = ({ pixels }) => pixels.reduce((sum, pixel) => sum + pixel, 0);
   return shared / Math.max(1, count(a) + count(b) - shared);
 }
+
+/** Return the share of a mask that is still there in another. */
+export const keptShareOf = (mask, other) => countShared(mask, other) / Math.max(1, count(mask));
+
+const count = ({ pixels }) => pixels.reduce((sum, pixel) => sum + pixel, 0);
 
 function countShared(a, b) {
   let shared = 0;
