@@ -1,13 +1,13 @@
 """Zoom: a second look at the part of a picture that holds a small object, enlarged to the segmenter's whole input.
 
 A compact SAM's masks of small objects are coarse, for their outlines are a few cells long. Of the two looks, the one is
-taken that the network itself thinks better of, level by level. A box says how large the object is, so that one part is
-enough; a point does not, so that there are two. Parts come in steps of an eighth, so that prompts near each other share
-one, and its encode.
+taken that the network itself thinks better of, level by level. Parts come in two sizes and in steps of an eighth, so
+that prompts near each other share one, and its encode.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -64,14 +64,15 @@ def best_level(levels: Sequence[Level]) -> Level:
     return max(levels, key=lambda level: level.predicted_iou)
 
 
-def better_levels(first_look: Sequence[Level], *looks_at_parts: Sequence[Level]) -> list[Level]:
-    """Return each level of one prompt from the look at the picture or at one of its parts, by the predicted IoU.
+def better_levels(first_look: Sequence[Level], second_look: Sequence[Level]) -> list[Level]:
+    """Return each level of one prompt from the look at the picture or at its part, by the predicted IoU.
 
-    Of equals the last look counts, which is the closest. A mask that nearly reaches the edge of its part is not taken:
-    the object may go on outside.
+    A level that may reach out of the part, such as the group that the object is one of, stays as it was.
     """
-    levels = zip(first_look, *looks_at_parts, strict=True)
-    return [best_level([*filter(_fits_its_part, reversed(others)), first]) for first, *others in levels]
+    return [
+        second if second.predicted_iou >= first.predicted_iou and _fits(first, second.letterbox) else first
+        for first, second in zip(first_look, second_look, strict=True)
+    ]
 
 
 def zoom_parts(boxes_xyxy_px: Float32, image_hw: tuple[int, int]) -> list[Part | None]:
@@ -89,26 +90,28 @@ def zoom_parts(boxes_xyxy_px: Float32, image_hw: tuple[int, int]) -> list[Part |
 
 
 def zoom_part(box_xyxy_px: Float32, image_hw: tuple[int, int]) -> Part | None:
-    """Return the smallest part of a picture to look at for the object in a box [4], None if the object is too large."""
-    parts = parts_around(box_xyxy_px, image_hw) if (box_xyxy_px[2:] > box_xyxy_px[:2]).any() else []
-    return parts[-1] if parts else None
-
-
-def parts_around(extent_xyxy_px: Float32, image_hw: tuple[int, int]) -> list[Part]:
-    """Return the parts of a picture to look at for what lies in an extent, the larger first.
+    """Return the part of a picture to look at for the object in a box, or None if the object is too large for one.
 
     Args:
-        extent_xyxy_px: [4] in pixels of the picture, of an object or of points on it; it may be empty.
+        box_xyxy_px: [4] in pixels of the picture.
         image_hw: of the picture.
 
     Returns:
-        x0, y0, x1, y1 in whole pixels: half and a quarter of the picture's longer side, cut where the picture is
-        narrower, if they are at least `ROOM` times as long as the extent. It lies near their middle.
+        x0, y0, x1, y1 in whole pixels: half or a quarter of the picture's longer side, cut where the picture is
+        narrower, and at least `ROOM` times as long as the box. The box lies near its middle.
     """
-    longest_px = float(max(extent_xyxy_px[2:] - extent_xyxy_px[:2]))
-    centre_xy = (extent_xyxy_px[:2] + extent_xyxy_px[2:]).astype(np.float64) / 2
-    sides_px = [max(image_hw) / 2**halvings for halvings in range(1, MAX_HALVINGS + 1)]
-    return [_part(centre_xy, side_px, image_hw) for side_px in sides_px if side_px >= max(1.0, ROOM * longest_px)]
+    longest_px = float(max(box_xyxy_px[2:] - box_xyxy_px[:2]))
+    longer_side_px = max(image_hw)
+    if longest_px <= 0 or ROOM * longest_px > longer_side_px / 2:
+        return None
+    halvings = min(MAX_HALVINGS, math.floor(math.log2(longer_side_px / (ROOM * longest_px))))
+    side_px = longer_side_px / 2**halvings
+    if side_px < 1:
+        return None
+    centre_xy = (box_xyxy_px[:2] + box_xyxy_px[2:]).astype(np.float64) / 2
+    x0, x1 = _extent(centre_xy[0], side_px, image_hw[1])
+    y0, y1 = _extent(centre_xy[1], side_px, image_hw[0])
+    return x0, y0, x1, y1
 
 
 def shrink_for_zoom(image_hwc_u8: npt.NDArray[np.uint8], side_px: int) -> npt.NDArray[np.uint8]:
@@ -124,10 +127,11 @@ def shrink_for_zoom(image_hwc_u8: npt.NDArray[np.uint8], side_px: int) -> npt.ND
     return cv2.resize(image_hwc_u8, size_wh, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
-def _fits_its_part(level: Level) -> bool:
-    box_xyxy_px, part_xyxy = level.box_xyxy_px(), level.letterbox.part_xyxy
-    assert part_xyxy is not None, "a look at a part"
-    return bool(box_xyxy_px.any()) and _lies_well_inside(box_xyxy_px, part_xyxy, level.letterbox.image_hw)
+def _fits(level: Level, letterbox: Letterbox) -> bool:
+    box_xyxy_px, part_xyxy = level.box_xyxy_px(), letterbox.part_xyxy
+    if part_xyxy is None:
+        return True
+    return bool(box_xyxy_px.any()) and _lies_well_inside(box_xyxy_px, part_xyxy, letterbox.image_hw)
 
 
 def _lies_well_inside(box_xyxy_px: Float32, part_xyxy: Part, image_hw: tuple[int, int]) -> bool:
@@ -137,12 +141,6 @@ def _lies_well_inside(box_xyxy_px: Float32, part_xyxy: Part, image_hw: tuple[int
     x0, y0, x1, y1 = part_xyxy
     low_xy, high_xy = np.maximum(box_xyxy_px[:2] - room_px, 0), np.minimum(box_xyxy_px[2:] + room_px, (width, height))
     return bool((low_xy >= (x0, y0)).all() and (high_xy <= (x1, y1)).all())
-
-
-def _part(centre_xy: npt.NDArray[np.float64], side_px: float, image_hw: tuple[int, int]) -> Part:
-    x0, x1 = _extent(centre_xy[0], side_px, image_hw[1])
-    y0, y1 = _extent(centre_xy[1], side_px, image_hw[0])
-    return x0, y0, x1, y1
 
 
 def _extent(centre_px: float, side_px: float, length_px: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from models.letterbox import Letterbox, Part
 from models.masks import mask_box
 from models.prompting.prompts import BOTTOM_RIGHT, PADDING, TOP_LEFT, PromptBatch
-from models.zoom import Level, better_levels, levels_of, parts_around, zoom_part
+from models.zoom import Level, best_level, better_levels, levels_of, zoom_part
 from service.inference.image_features import ImageFeatures
 from service.inference.mask_rendering import encode_mask
 from service.inference.stages import Stages
@@ -51,12 +51,14 @@ class Segmenting:
     async def levels(self, *, zoom: bool) -> list[Level]:
         """Return the masks that the prompt may mean, in the decoder's order.
 
-        With ``zoom`` a small object is looked at again. A box says how large it is; without one, two parts are tried.
+        With ``zoom`` a small object is looked at again: the box says how large it is, or the best mask of the first
+        look does.
         """
-        if not zoom:
-            return await self._look(None)
-        await self._features.zoomable()  # kept, so that the next click need not send the image again
-        return better_levels(*[await self._look(part_xyxy) for part_xyxy in (None, *self._parts())])
+        if zoom:
+            await self._features.zoomable()  # kept, so that the next click need not send the image again
+        first_look = await self._look(None)
+        part_xyxy = self._part(first_look) if zoom else None
+        return first_look if part_xyxy is None else better_levels(first_look, await self._look(part_xyxy))
 
     async def _look(self, part_xyxy: Part | None) -> list[Level]:
         letterbox = replace(self._letterbox, part_xyxy=part_xyxy)
@@ -66,19 +68,14 @@ class Segmenting:
             [(logits, predicted_iou)] = await self._stages.decode_masks(segmenter, [prompt], letterbox)
         return levels_of(logits, predicted_iou, letterbox)
 
-    def _parts(self) -> list[Part]:
-        """Return the parts that hold the box, and all points on the object."""
-        height, width = image_hw = self._letterbox.image_hw
-        points = np.array([(x, y) for x, y, label in self._request.points if label], np.float32).reshape(-1, 2)
-        points_xy = np.clip(points, 0, (width, height))
-        if self._request.box is None:
-            # Around the first click, so that the next ones look at the same parts.
-            reach_xy = np.abs(points_xy - points_xy[0]).max(axis=0)
-            return parts_around(np.concatenate([points_xy[0] - reach_xy, points_xy[0] + reach_xy]), image_hw)
-        corners_xy = np.concatenate([np.reshape(self._request.box, (2, 2)), points_xy]).clip(0, (width, height))
-        extent_xyxy = np.concatenate([corners_xy.min(axis=0), corners_xy.max(axis=0)]).astype(np.float32)
-        part_xyxy = zoom_part(extent_xyxy, image_hw)
-        return [part_xyxy] if part_xyxy else []
+    def _part(self, first_look: Sequence[Level]) -> Part | None:
+        """Return the part that holds the object and all points on it."""
+        box_xyxy_px = np.array(self._request.box or best_level(first_look).box_xyxy_px(), np.float32)
+        on_object = [(x, y, x, y) for x, y, label in self._request.points if label]
+        corners = np.array([*([box_xyxy_px] if box_xyxy_px.any() else []), *on_object], np.float32)
+        extent_px = np.concatenate([corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)])
+        height, width = self._letterbox.image_hw
+        return zoom_part(np.clip(extent_px, 0, (width, height, width, height)), (height, width))
 
 
 def segment_prompt(request: SegmentParameters, letterbox: Letterbox) -> PromptBatch:

@@ -76,10 +76,10 @@ def test_the_client_asks_for_zoom(tiny_service: httpx.Client) -> None:
     with Client(str(tiny_service.base_url)) as client:
         before = encodes()
         result = client.segment(image, points=[(144, 144, 1)], zoom=True)
-        assert encodes() - before == 3
+        assert encodes() - before == 2
         client.segment(result.image.sha256, points=[(140, 140, 1)], zoom=True)
         client.segment(result.image.sha256, box=(120, 120, 170, 170), zoom=False)
-        assert encodes() - before == 3
+        assert encodes() - before == 2
 
 
 def test_json_with_the_image_in_base64(tiny_service: httpx.Client) -> None:

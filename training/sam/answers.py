@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from models.nets.backbone import MEAN_RGB
 from models.nets.compact_sam import CompactSam
 from models.nets.many_prompts import decode_many
 from models.prompting.prompts import PromptBatch, box_prompts, point_prompts
-from models.zoom import Level, better_levels, levels_of, parts_around, zoom_part
+from models.zoom import Level, best_level, better_levels, levels_of, zoom_part
 
 Float32 = npt.NDArray[np.float32]
 PromptOf = Callable[[Letterbox], PromptBatch]
@@ -41,8 +41,8 @@ class Picture:
         def prompt_of(letterbox: Letterbox) -> PromptBatch:
             return box_prompts(letterbox.boxes_to_input(box_xyxy_px[None]))
 
-        part_xyxy = zoom_part(box_xyxy_px, self._image_hw)
-        return self._look(prompt_of, [part_xyxy] if part_xyxy else [])
+        first_look = self._ask(prompt_of, None)
+        return self._look_again(first_look, prompt_of, box_xyxy_px)
 
     def from_point(self, point_xy_px: Float32) -> list[Level]:
         """Return the masks that a point [2] on an object may mean."""
@@ -50,11 +50,12 @@ class Picture:
         def prompt_of(letterbox: Letterbox) -> PromptBatch:
             return point_prompts(letterbox.points_to_input(point_xy_px[None]))
 
-        return self._look(prompt_of, parts_around(np.tile(point_xy_px, 2), self._image_hw))
+        first_look = self._ask(prompt_of, None)
+        return self._look_again(first_look, prompt_of, best_level(first_look).box_xyxy_px())
 
-    def _look(self, prompt_of: PromptOf, parts: Sequence[Part]) -> list[Level]:
-        looks_at_parts = [self._ask(prompt_of, part_xyxy) for part_xyxy in parts] if self._zoom else []
-        return better_levels(self._ask(prompt_of, None), *looks_at_parts)
+    def _look_again(self, first_look: list[Level], prompt_of: PromptOf, box_xyxy_px: Float32) -> list[Level]:
+        part_xyxy = zoom_part(box_xyxy_px, self._image_hw) if self._zoom else None
+        return first_look if part_xyxy is None else better_levels(first_look, self._ask(prompt_of, part_xyxy))
 
     def _ask(self, prompt_of: PromptOf, part_xyxy: Part | None) -> list[Level]:
         letterbox = Letterbox(self._image_hw, self._net.side_px, part_xyxy)

@@ -8,17 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.letterbox import Letterbox
-from models.zoom import (
-    MAX_HALVINGS,
-    ROOM,
-    Level,
-    best_level,
-    better_levels,
-    parts_around,
-    shrink_for_zoom,
-    zoom_part,
-    zoom_parts,
-)
+from models.zoom import MAX_HALVINGS, ROOM, Level, best_level, better_levels, shrink_for_zoom, zoom_part, zoom_parts
 
 IMAGE_HW = (480, 640)
 WHOLE = Letterbox(IMAGE_HW, 64)
@@ -93,28 +83,10 @@ def test_each_level_is_taken_from_the_look_that_is_surer_of_it() -> None:
     assert best_level(better_levels(first, second)) is first[0]
 
 
-def test_a_mask_near_the_edge_of_its_part_is_not_taken() -> None:
-    first = level(box(10, 10, 600, 400), 0.4)
+def test_a_level_that_reaches_out_of_the_part_stays_whole() -> None:
+    group = level(box(10, 10, 600, 400), 0.4)
     part = Letterbox(IMAGE_HW, 64, zoom_part(box(200, 200, 240, 240), IMAGE_HW))
-    assert part.part_xyxy is not None
-    x0, y0, x1, y1 = part.part_xyxy
-    inside, cut_off = box(200, 200, 240, 240), box(x0, y0 + 60, x1, y1 - 60)
-    assert better_levels([first], [level(cut_off, 0.9, part)]) == [first]
-    taken = level(inside, 0.9, part)
-    assert better_levels([first], [level(cut_off, 0.95, part)], [taken]) == [taken]
-
-
-def test_a_point_is_looked_at_in_a_half_and_in_a_quarter_of_the_picture() -> None:
-    parts = parts_around(box(300, 200, 300, 200), IMAGE_HW)
-    assert [(x1 - x0, y1 - y0) for x0, y0, x1, y1 in parts] == [(320, 320), (160, 160)]
-    assert all(x0 < 300 < x1 and y0 < 200 < y1 for x0, y0, x1, y1 in parts)
-    assert len(parts_around(box(300, 200, 380, 200), IMAGE_HW)) == 1
-    assert parts_around(box(300, 200, 420, 200), IMAGE_HW) == []
-
-
-def test_without_parts_the_first_look_stays() -> None:
-    first = [level(box(200, 200, 240, 240), iou) for iou in (0.9, 0.5)]
-    assert better_levels(first) == first
+    assert better_levels([group], [level(box(200, 200, 240, 240), 0.9, part)]) == [group]
 
 
 @pytest.mark.parametrize("letterbox", [WHOLE, Letterbox(IMAGE_HW, 64, (160, 160, 320, 320))], ids=["whole", "part"])
