@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +23,7 @@ from models.nets.wsod import Wsod
 
 Rng = np.random.Generator
 BOX_OUTPUTS = ("boxes", "iou", "stability")
+BOX_TOLERANCE = 0.005  # of the largest coordinate: 2 pixels of 384
 
 
 def cam_plan(net: CamNet | AveragedCam, side_px: int, rng: Rng, name: str = "cam") -> GraphPlan:
@@ -81,8 +80,8 @@ def _decoder_plan(name: str, module: SamDecoderGraph, outputs: tuple[str, ...], 
             _prompts(features, net.side_px, rng, prompts=8, points=2),
         ],
         axes={name: {0: "P"} for name in outputs} | {name: {0: "P", 1: "N"} for name in ("coords", "labels")},
-        # They step wherever a logit crosses a threshold; the logits themselves are held to the tolerance.
-        tolerances={"boxes": math.inf, "stability": math.inf},
+        tolerances={"boxes": BOX_TOLERANCE},
+        stepping=("boxes", "stability"),
     )
 
 

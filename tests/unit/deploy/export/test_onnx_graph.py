@@ -80,6 +80,14 @@ class Frozen(nn.Module):
         return image * 2 if float(image.mean()) > 0 else image / 2
 
 
+class FrozenRows(nn.Module):
+    """A tracer keeps the signs that the example's rows had."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        signs = [1.0 if float(row.mean()) > 0 else -1.0 for row in image]
+        return image * torch.tensor(signs)[:, None]
+
+
 def test_a_graph_that_computes_something_else_is_refused(tmp_path: Path) -> None:
     up, down = ({"image": np.full((1, 3, SIDE, SIDE), value, np.float32)} for value in (4.0, -4.0))
     plan = GraphPlan("net", Frozen(), ("output",), up, [up, down], {})
@@ -94,6 +102,19 @@ def test_a_plan_may_allow_an_output_more(tmp_path: Path) -> None:
     up, down = ({"image": np.full((1, 3, SIDE, SIDE), value, np.float32)} for value in (4.0, -4.0))
     plan = GraphPlan("net", Frozen(), ("output",), up, [up, down], {}, tolerances={"output": 4.0})
     assert export_graph(plan, tmp_path, SIDE).max_abs_difference == {"output": 6.0}
+
+
+@pytest.mark.parametrize(("odd_rows", "refused"), [(1, False), (4, True)])
+def test_an_output_that_steps_may_differ_in_few_values(tmp_path: Path, odd_rows: int, refused: bool) -> None:
+    up = {"image": np.full((6, 3), 4.0, np.float32)}
+    some_down = {"image": np.full((6, 3), 4.0, np.float32)}
+    some_down["image"][:odd_rows] = -4.0
+    plan = GraphPlan("net", FrozenRows(), ("output",), up, [some_down], {}, stepping=("output",))
+    if refused:
+        with pytest.raises(ExportError, match="output of the exported graph differs from torch by 8"):
+            export_graph(plan, tmp_path, SIDE)
+    else:
+        assert export_graph(plan, tmp_path, SIDE).max_abs_difference == {"output": 8.0}
 
 
 def test_both_branches_still_find_the_value_around_them(tmp_path: Path) -> None:
