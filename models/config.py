@@ -122,6 +122,12 @@ def _known(value: Any, wanted: Any, where: str) -> Any:
     if optional and value == LEFT_OUT and str not in options:
         return None
     kind = options[0] if optional else wanted
+    if typing.get_origin(kind) is tuple and isinstance(value, list):
+        item_kind = typing.get_args(kind)[0]
+        return [_known(item, item_kind, f"{where}[{index}]") for index, item in enumerate(value)]
+    if typing.get_origin(kind) in (dict, Mapping) and isinstance(value, Mapping):
+        value_kind = typing.get_args(kind)[1]
+        return {key: _known(item, value_kind, f"{where}.{key}") for key, item in value.items()}
     nested = is_dataclass(kind) and isinstance(value, Mapping)
     return _with_known_keys(value, kind, where) if nested else value
 
@@ -159,7 +165,11 @@ def _parse_override(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(f"{key} = {value}")
     except tomllib.TOMLDecodeError:
+        pass
+    try:
         return tomllib.loads(f"{key} = {json.dumps(value)}")  # text needs no quotes
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"--set {text!r}: {key!r} is no key; write key=value") from error
 
 
 def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,8 @@ class Example:
     kind: Literal["tags", "boxes"]
     inner: Inner
     start: Path | None = None
+    several: tuple[Inner, ...] = ()
+    named: dict[str, Inner] = field(default_factory=dict)
 
 
 TEXT = 'steps = 3\nlr = 1\nkind = "tags"\n[inner]\nsides = [1, 2]\n'
@@ -53,6 +55,9 @@ def test_values_get_the_types_of_the_dataclass(path: Path) -> None:
     [
         ("stesp=4", "unknown key 'stesp': did you mean 'steps'"),
         ("inner.side=[4]", "unknown key 'side': did you mean 'sides'"),
+        ("several=[{sides=[1]}, {side=[1]}]", r"several\[1\]: unknown key 'side': did you mean 'sides'"),
+        ("named={a={side=[1]}}", r"named\.a: unknown key 'side': did you mean 'sides'"),
+        ("two words=1", "'two words' is no key; write key=value"),
         ("steps=many", "steps: must be a valid integer, got 'many'"),
         ("steps=true", "steps: must be a valid integer, got True"),
         ("kind=masks", "kind: must be 'tags' or 'boxes', got 'masks'"),
