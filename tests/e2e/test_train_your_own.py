@@ -142,7 +142,7 @@ def test_it_is_measured_and_looked_at(outputs: dict[str, str], workplace: Path) 
     assert report["bundle"]["name"] == "mine"
     assert 0 <= report["ap50_tagged"] <= 1
     proposals = json.loads((workplace / "runs" / "proposals.json").read_text())
-    assert set(proposals["ways"]) == {"cam", "grid", "both"}
+    assert set(proposals["ways"]) == {"cam", "map_or_grid", "both"}
     assert (workplace / "found.png").read_bytes().startswith(b"\x89PNG")
 
 

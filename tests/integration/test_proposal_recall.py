@@ -10,7 +10,7 @@ import cv2
 import pytest
 from PIL import Image
 
-from models.bundle import Bundle
+from models.bundle import DEFAULT_BUNDLE, Bundle
 from tests.support.service_parts import BLUE, RED
 from tests.support.tiny_bundle import picture
 from training.evaluation.proposal_recall import evaluate_proposals
@@ -47,9 +47,14 @@ def test_every_kind_of_prompt_is_measured_on_the_same_images(tiny_bundle: Bundle
     report = evaluate_proposals(tiny_bundle.folder, data, "test", threads=1)
     assert (report["images"], report["objects"], report["max_proposals"]) == (2, 3, 50)
     ways = report["ways"]
-    assert set(ways) == {"cam", "grid", "both"}
+    assert set(ways) == {"cam", "map_or_grid", "both"}
     # The tiny networks know pure colours exactly: a peak lies on each tagged patch, and the grid meets every patch.
     assert all(way["recall"]["0.5"] == 1.0 for way in ways.values())
+    assert ways["cam"]["proposals_per_image"] < ways["both"]["proposals_per_image"]
+
+
+def test_prompts_of_the_classifier_alone_leave_the_prompt_map_out(fod_a_dir: Path) -> None:
+    ways = evaluate_proposals(DEFAULT_BUNDLE, fod_a_dir, "test", limit=4)["ways"]
     assert ways["cam"]["proposals_per_image"] < ways["both"]["proposals_per_image"]
 
 

@@ -1,4 +1,7 @@
-"""Recall of proposals: prompts from the classifier's maps, from a grid, from both, beside selective search."""
+"""Recall of proposals: prompts from the classifier's maps, from the prompt map or a grid, and from both.
+
+Selective search can be measured beside them.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ from weaksam.errors import UserError
 SearchMode = Literal["fast", "quality"]
 Float32 = npt.NDArray[np.float32]
 SELECTIVE_SEARCH = Path(__file__).with_name("selective_search.py")
-WAYS = ("cam", "grid", "both")
+WAYS = ("cam", "map_or_grid", "both")
 EQUAL_TO = "both"
 
 
@@ -89,12 +92,13 @@ def _propose_all(bundle: Bundle, images: Sequence[TaggedImage], threads: int) ->
     """Return boxes [P,4] of each image by each kind of prompt, in pixels of the upright image."""
     runner = GraphRunner(bundle, threads)
     boxes: dict[str, list[Float32]] = {way: [] for way in WAYS}
+    cam_alone = replace(bundle.prompts, grid_sides=(), map_max_count=0)
     for image in track_first(images, "proposals"):
         letterbox = Letterbox(image.size_hw, bundle.side_px)
         known = [index for tag in image.tags if (index := bundle.labels.index(tag)) is not None]
         for way in WAYS:
-            settings = replace(bundle.prompts, grid_sides=()) if way == "cam" else bundle.prompts
-            proposed, _ = runner.propose(image, [] if way == "grid" else known, settings)
+            settings = cam_alone if way == "cam" else bundle.prompts
+            proposed, _ = runner.propose(image, [] if way == "map_or_grid" else known, settings)
             boxes[way].append(letterbox.boxes_to_image(proposed.proposals.boxes_xyxy))
     return boxes
 

@@ -30,7 +30,7 @@ def evaluate_proposals(
     threads: Annotated[int, typer.Option(min=0, help="Threads within one operator; 0 is one per core.")] = 0,
     json_out: Annotated[Path | None, typer.Option("--json", help="Where the report goes.")] = None,
 ) -> None:
-    """Measure how many true boxes the proposals find: prompts from maps, a grid and both, beside selective search."""
+    """Measure how many true boxes the proposals find: prompts from tags, prompt map or grid, and both."""
     report = measure(bundle, data, split, limit, threads, selective_search, search_mode)
     if json_out is not None:
         json_out.parent.mkdir(parents=True, exist_ok=True)
