@@ -117,10 +117,11 @@ def test_ranks_started_by_slurm_join() -> None:
     assert all("joined at exit False" in lines for lines in said), "its threads may abort the process"
 
 
-def test_query_drop_on_two_ranks_drops_and_teaches_what_one_would(tmp_path: Path) -> None:
+def test_drop_on_two_ranks_drops_and_teaches_what_one_would(tmp_path: Path) -> None:
     for ranks in (1, 2):
-        run_on_ranks(ranks, "tests.support.rank_queries", tmp_path / f"{ranks}.npz")
+        run_on_ranks(ranks, "tests.support.rank_drop", tmp_path / f"{ranks}.npz")
     one, two = (np.load(tmp_path / f"{ranks}.npz") for ranks in (1, 2))
-    assert 0 < one["dropped"] < 10
-    assert two["dropped"] == one["dropped"]
-    np.testing.assert_allclose(two["gradient"], one["gradient"], rtol=1e-4, atol=1e-7)
+    for kind, most in (("queries", 10), ("rois", 18)):
+        assert 0 < one[f"dropped_{kind}"] < most
+        assert two[f"dropped_{kind}"] == one[f"dropped_{kind}"]
+        np.testing.assert_allclose(two[kind], one[kind], rtol=1e-4, atol=1e-7)

@@ -19,12 +19,11 @@ from models.nets.detectors.query_drop import (
     Match,
     Matched,
     by_object,
-    dropped_objects,
     mean_over_ranks,
     silenced,
     without_dropped,
 )
-from models.nets.detectors.roi_drop import DropRule
+from models.nets.detectors.roi_drop import DropRule, exceeds_both
 
 # By the names of `transformers`, what the log calls them.
 TERMS = {
@@ -59,7 +58,7 @@ def dfine_losses(
     noised, layers = _layers(output)
     matches = [_on(terms.matcher(layer, targets), targets) for layer in layers]
     judged = _judge(layers[-1], matches[-1], targets, config)
-    dropped = dropped_objects(judged, rule)
+    dropped = exceeds_both(judged.detach(), rule)
     of_images = by_object(dropped, matches[-1], [target["class_labels"] for target in targets])
     count = mean_over_ranks(sum(len(target["class_labels"]) for target in targets), dropped.device)
     losses = {name: judged.new_zeros(()) for name in TERMS.values()}

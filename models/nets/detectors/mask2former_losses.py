@@ -16,12 +16,11 @@ from models.nets.detectors.query_drop import (
     Match,
     Matched,
     by_object,
-    dropped_objects,
     mean_over_ranks,
     without_dropped,
 )
 from models.nets.detectors.query_parts import MaskTargets
-from models.nets.detectors.roi_drop import DropRule
+from models.nets.detectors.roi_drop import DropRule, exceeds_both
 
 
 def mask2former_losses(
@@ -48,7 +47,7 @@ def mask2former_losses(
     layers = list(zip(logits, masks, strict=True))
     matches = [_match(terms, *layer, targets) for layer in layers]
     judged = _judge(*layers[-1], matches[-1], targets, config)
-    dropped = dropped_objects(judged, rule)
+    dropped = exceeds_both(judged.detach(), rule)
     of_images = by_object(dropped, matches[-1], targets.labels)
     count = mean_over_ranks(sum(map(len, targets.labels)), judged.device)
     losses = {name: judged.new_zeros(()) for name in ("loss_class", "loss_mask", "loss_dice")}

@@ -6,13 +6,12 @@ WeakSAM's own code (arXiv 2402.14812) has RoI drop switched off for DINO, and no
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import distributed
 
 from models.nets.detectors.rcnn_parts import Foreground, Target
-from models.nets.detectors.roi_drop import DropRule, exceeds_both
 
 Match = Sequence[tuple[torch.Tensor, torch.Tensor]]
 # As a logit: a query without weight says nothing, and a loss that wants it to say nothing has no gradient there.
@@ -45,19 +44,6 @@ class Matched(NamedTuple):
             dropped=self.dropped,
             dropped_anchors=self.dropped.new_zeros((), dtype=torch.int64),
         )
-
-
-def dropped_objects(losses: torch.Tensor, rule: DropRule | None) -> torch.Tensor:
-    """Return which matched objects [F] get no weight: both of their losses [F,2] exceed the rule's thresholds.
-
-    Quantiles are of the whole batch, over all ranks, so that several ranks drop what one would.
-
-    Args:
-        losses: classification and place (box or mask), of this rank's objects, without gradient.
-        rule: None drops nothing; ``rpn`` is not used.
-    """
-    mine = losses.detach()
-    return exceeds_both(mine, rule, mine if rule is None else _of_all_ranks(mine))
 
 
 def by_object(dropped: torch.Tensor, match: Match, labels: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -100,11 +86,3 @@ def mean_over_ranks(count: float, device: torch.device) -> float:
         distributed.all_reduce(total)
         total /= distributed.get_world_size()
     return max(float(total), 1.0)
-
-
-def _of_all_ranks(losses: torch.Tensor) -> torch.Tensor:
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return losses
-    parts: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(parts, losses.cpu())
-    return torch.cat(parts).to(losses.device)

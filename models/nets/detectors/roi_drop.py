@@ -8,9 +8,10 @@ the right ones first meets the wrong ones with large losses in class and place a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
+from torch import distributed
 from torch.nn import functional
 
 from weaksam.errors import UserError
@@ -21,8 +22,8 @@ class DropRule:
     """Which foreground RoIs and anchors to drop.
 
     Attributes:
-        unit: ``absolute``: the thresholds are losses. ``quantile``: they are quantiles of the batch's foreground,
-            for schedules whose losses have another scale than the paper's.
+        unit: ``absolute``: the thresholds are losses. ``quantile``: they are quantiles of the foreground of the whole
+            batch, over all ranks, for schedules whose losses have another scale than the paper's.
         classification, regression: a foreground RoI whose losses exceed both is dropped.
         rpn: a foreground anchor whose regression loss exceeds it is dropped from the RPN's regression.
     """
@@ -108,23 +109,30 @@ def mask_loss(logits: torch.Tensor, targets: torch.Tensor, dropped: torch.Tensor
     return (entropy * ~dropped).sum() / max(len(dropped), 1)
 
 
-def exceeds_both(losses: torch.Tensor, rule: DropRule | None, population: torch.Tensor | None = None) -> torch.Tensor:
-    """Return which of [F,2] losses, classification and place, exceed both thresholds.
+def exceeds_both(losses: torch.Tensor, rule: DropRule | None) -> torch.Tensor:
+    """Return which of [F,2] losses, classification and place (box or mask), exceed both thresholds.
 
     Args:
-        losses: without gradient.
-        rule: None: none does.
-        population: [G,2] losses that quantiles are taken of; by default ``losses``.
+        losses: of this rank's foreground, without gradient.
+        rule: None: none does. ``rpn`` is not used.
     """
     if rule is None:
         return torch.zeros(len(losses), dtype=torch.bool, device=losses.device)
-    of_class, of_place = (losses if population is None else population).unbind(dim=1)
-    too_unlike = losses[:, 0] > _threshold(of_class, rule.classification, rule.unit)
-    too_far = losses[:, 1] > _threshold(of_place, rule.regression, rule.unit)
+    too_unlike = losses[:, 0] > _threshold(losses[:, 0], rule.classification, rule.unit)
+    too_far = losses[:, 1] > _threshold(losses[:, 1], rule.regression, rule.unit)
     return too_unlike & too_far
 
 
 def _threshold(losses: torch.Tensor, value: float, unit: str) -> float:
-    if unit == "absolute" or not len(losses):
+    if unit == "absolute":
         return value
-    return float(torch.quantile(losses.float(), value))
+    of_batch = _of_all_ranks(losses)  # so that several ranks drop what one would
+    return float(torch.quantile(of_batch.float(), value)) if len(of_batch) else value
+
+
+def _of_all_ranks(losses: torch.Tensor) -> torch.Tensor:
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return losses
+    parts: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(parts, losses.cpu())
+    return torch.cat(parts).to(losses.device)

@@ -10,7 +10,7 @@ import torch
 from transformers import DFineConfig
 
 from models.nets.detectors.dfine_losses import DENOISING, dfine_losses
-from models.nets.detectors.query_drop import SILENT, dropped_objects
+from models.nets.detectors.query_drop import SILENT
 from models.nets.detectors.roi_drop import DropRule
 
 CONFIG = DFineConfig(num_labels=2, decoder_layers=2, num_denoising=0)
@@ -100,12 +100,3 @@ def test_a_batch_without_an_object_teaches_that_there_is_nothing() -> None:
     torch.autograd.backward(losses["loss_class"])
     assert logits.grad is not None
     assert (logits.grad > 0).any()
-
-
-@pytest.mark.parametrize(
-    ("quantile", "expected"),
-    [(0.5, [False, False, True, False]), (0.0, [False, False, True, True]), (1.0, [False] * 4)],
-)
-def test_thresholds_as_quantiles_of_the_batch(quantile: float, expected: list[bool]) -> None:
-    losses = torch.tensor([[0.0, 3.0], [3.0, 0.0], [2.0, 2.0], [1.0, 1.0]])
-    assert dropped_objects(losses, DropRule("quantile", quantile, quantile, 0.0)).tolist() == expected
