@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pycocotools import mask as coco_mask
+
 from models.masks import Rle
 from training.data.checks import KnownLabels, Report, checked_box
 from training.data.image_header import ImageHeader, UnusableImageError, read_header
@@ -153,6 +155,8 @@ class _Frame:
                 rle = polygons_rle([self._scaled(polygon) for polygon in thing.polygons], self.size_hw)
             if rle is not None and tuple(rle["size"]) != self.size_hw:
                 raise MaskError(f"its size is {list(rle['size'])}, the image's {list(self.size_hw)}")
+            if rle is not None and not coco_mask.area(rle):
+                raise MaskError("it covers no pixel")
         except MaskError as error:
             report.add(source, thing.fields[2], f"{error}; no mask")
             return None

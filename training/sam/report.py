@@ -108,8 +108,7 @@ def _chosen(rng: np.random.Generator, image: TaggedImage, per_image: int | None)
     known = [(number, thing.mask_rle) for number, thing in enumerate(image.objects) if thing.mask_rle is not None]
     if per_image is not None and len(known) > per_image:
         known = [known[index] for index in np.sort(rng.choice(len(known), per_image, replace=False))]
-    decoded = [(number, decode_rle(rle)) for number, rle in known]
-    return [(number, mask) for number, mask in decoded if mask.any()]
+    return [(number, decode_rle(rle)) for number, rle in known]
 
 
 def _means(rows: Sequence[ObjectRow]) -> dict[str, float | int | None]:

@@ -94,6 +94,12 @@ def _set(*path: Any, value: object) -> Callable[[Json], None]:
             ["a", "b"],
             id="mask-of-other-size",
         ),
+        pytest.param(
+            _set("annotations", 0, "segmentation", value=[[10, 20, 30, 20, 30, 20.1]]),
+            "annotations[0].segmentation",
+            ["a", "b"],
+            id="mask-of-no-pixel",
+        ),
         pytest.param(_set("images", 1, "id", value=7), "images[1].id", ["a"], id="duplicate-id"),
         pytest.param(_set("images", 1, "file_name", value="a.png"), "images[1].id", ["a"], id="two-files-of-one-name"),
         pytest.param(_set("images", 0, "file_name", value="c.jpg"), "image", ["b"], id="missing-image"),
