@@ -14,7 +14,7 @@ from safetensors.torch import save
 
 from deploy.weights.download import pull_weights
 from deploy.weights.published import WeightsError, WeightsFile
-from models.nets.published_sam.checkpoint_files import CheckpointError
+from models.nets.checkpoint_files import CheckpointError
 from models.nets.published_sam.open_published import open_published
 from tests.support.file_server import FileServer, serving
 from tests.support.mobile_sam import official_state as mobile_sam_state

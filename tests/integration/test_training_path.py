@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from deploy.export.bundle import export_bundle, open_classes
 from deploy.export.onnx_graph import ExportError
@@ -23,7 +23,7 @@ from models.labels import LabelSet
 from models.labels_file import read_labels, write_labels
 from models.nets.cam import CnnCam
 from models.nets.compact_sam import build_compact_sam
-from models.run_folder import RunError, open_run
+from models.run_folder import RESUME, RunError, open_run
 from models.settings import BundleConfig
 from tests.support.tiny_runs import make_scenes, run_cam, run_sam, run_wsod
 from training.classifier.compare import open_cam
@@ -252,6 +252,20 @@ def test_a_share_of_all_or_nothing_is_no_average(runs: Path, tmp_path: Path, sha
 def test_a_bundle_of_another_network_is_not_gone_on_from(runs: Path) -> None:
     with pytest.raises(ValueError, match="initial: .* has no image_encoder"):
         load_initial_weights(build_compact_sam("mobilenetv2_050", 64), runs / "bundle")
+    with pytest.raises(UserError, match=r"sam\.safetensors differs from this compact SAM \(of another shape"):
+        load_initial_weights(build_compact_sam("mobilenetv2_050", 64), runs / "sam")
+    with pytest.raises(UserError, match="labels.json cannot be read as a checkpoint"):
+        load_initial_weights(build_compact_sam("mobilenetv2_100", 64), runs / "cam" / "labels.json")
+
+
+def test_a_resumed_compact_sam_is_held_to_its_first_weights(runs: Path, tmp_path: Path) -> None:
+    initial = shutil.copytree(runs / "sam", tmp_path / "initial")
+    run_sam(tmp_path / "run", f"initial={initial}")
+    (tmp_path / "run" / RESUME).touch()
+    weights = load_file(initial / "sam.safetensors")
+    save_file({key: values + 1 for key, values in weights.items()}, initial / "sam.safetensors")
+    with pytest.raises(UserError, match="holds a run whose initial weights were others"):
+        run_sam(tmp_path / "run", f"initial={initial}")
 
 
 def test_runs_of_different_sizes_are_not_exported_together(runs: Path, tmp_path: Path) -> None:

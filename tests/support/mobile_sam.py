@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from models.nets.published_sam.checkpoint_files import rename_keys
+from models.nets.checkpoint_files import rename_keys
 from models.nets.published_sam.mobile_sam import MobileSam
 
 TO_OFFICIAL = (

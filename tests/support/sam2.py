@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from models.nets.published_sam.checkpoint_files import rename_keys
+from models.nets.checkpoint_files import rename_keys
 from models.nets.published_sam.sam2 import Sam2
 
 # Our names to those of the publishers, and from there to those of Hugging Face's `EdgeTamModel` and `Sam2Model`.

@@ -23,7 +23,7 @@ from training.data.tiles import MosaicPlan, TiledImages
 from training.runs.checkpoints import save_weights
 from training.runs.devices import start_fabric
 from training.runs.fit import StepOutput, Task, fit
-from training.runs.inputs import images_digest
+from training.runs.inputs import images_digest, segmenter_digest
 from training.runs.ranks import is_first_rank, share_of_batch, wait_for_ranks
 from training.runs.run_folder import prepare_run
 from weaksam.errors import UserError
@@ -51,7 +51,10 @@ def train_cam(
     fabric = start_fabric(config.precision, config.seed)
     net = _build(config, len(labels))
     objectness = load_objectness(config.objectness_from, fabric.device) if config.objectness_from else None
-    prepare_run(config, out_dir, {"images": images_digest(images, labels)}, labels)
+    inputs = {"images": images_digest(images, labels)}
+    if config.objectness_from:
+        inputs["segmenter weights"] = segmenter_digest(config.objectness_from, "objectness_from")
+    prepare_run(config, out_dir, inputs, labels)
     task = Task(
         name="CAM classifier",
         net=net,

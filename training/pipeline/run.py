@@ -29,7 +29,7 @@ from training.pipeline.config import PipelineConfig
 from training.pipeline.data import RunData, TestSplit, open_data
 from training.pipeline.losses import checked_images, run_losses
 from training.pipeline.report import Evaluated, ReportInputs, write_report
-from training.pipeline.segmenter import Segmenter, find_segmenter, segmenter_digest
+from training.pipeline.segmenter import Segmenter, find_segmenter
 from training.proposals.graph_runner import inference_device
 from training.proposals.store import store_proposals
 from training.pseudo_labels.dataset import ANNOTATIONS_JSON
@@ -37,6 +37,7 @@ from training.pseudo_labels.make import make_pseudo_labels_together
 from training.pseudo_labels.selection import PseudoLabelConfig
 from training.runs.devices import start_fabric
 from training.runs.image_digests import ImageDigests
+from training.runs.inputs import segmenter_digest
 from training.runs.ranks import is_first_rank, wait_for_ranks
 from training.runs.run_folder import prepare_run, write_json
 from training.runs.stage import DONE, Done, digest_of, run_stage

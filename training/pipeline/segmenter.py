@@ -8,12 +8,11 @@ from pathlib import Path
 
 from deploy.export.runs import export_runs
 from deploy.export.sam_sources import sam_path
-from models.bundle import MANIFEST, file_sha256
 from models.settings import BundleConfig
 from training.pipeline.config import PipelineConfig
+from training.runs.inputs import segmenter_digest
 from training.runs.ranks import is_first_rank, wait_for_ranks
 from training.runs.stage import Done
-from weaksam.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -51,16 +50,3 @@ def find_segmenter(config: PipelineConfig) -> Segmenter:
     if config.sam_side_px is not None or not fitted:
         digest += f" {config.sam_side_px} {config.sam_prompts}"
     return Segmenter(path, config.sam_side_px, fitted, digest)
-
-
-def segmenter_digest(path: Path) -> str:
-    """Return the digest of a checkpoint, of a bundle's manifest or of a finished run's weights.
-
-    Raises:
-        UserError: there is none of them.
-    """
-    candidates = (path, path / MANIFEST, path / "sam.safetensors")
-    found = next((candidate for candidate in candidates if candidate.is_file()), None)
-    if found is None:
-        raise UserError(f"sam: {path} is no checkpoint, bundle or finished run of `weaksam train sam`")
-    return file_sha256(found)

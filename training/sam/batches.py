@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from training.runs.ranks import share_of_batch
 from training.sam.config import SamConfig
-from training.sam.photographs import Domain, crop_view, read_domains
+from training.sam.photographs import Domain, crop_view
 from training.sam.prompt_map import prompt_map_targets
 from training.sam.prompts import Prompt, box_prompt, group_prompt, point_prompt
 from training.sam.views import View, shapes_view
@@ -95,9 +95,9 @@ def shrink_mask(mask_hw: npt.NDArray[np.bool_], cells: int) -> npt.NDArray[np.fl
     return np.asarray(cv2.resize(mask_hw.astype(np.float32), (cells, cells), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def sam_loader(config: SamConfig, done: int) -> DataLoader[Batch]:
-    """Return the batches of a run from step ``done`` on."""
+def sam_loader(config: SamConfig, sources: Sequence[Sequence[Domain]], done: int) -> DataLoader[Batch]:
+    """Return the batches of a run from step ``done`` on, from the domains of each of the config's sources."""
     share = share_of_batch(config.batch_images, "batch_images")
     first, last = done * config.batch_images, config.steps * config.batch_images
-    images = PromptedImages(config, [read_domains(source) for source in config.sources], range(first, last))
+    images = PromptedImages(config, sources, range(first, last))
     return DataLoader(images, share, num_workers=config.loader_workers)

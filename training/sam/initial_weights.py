@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
-from safetensors.torch import load_file
 
 from models.bundle import MANIFEST, SAM_GRAPHS, load_bundle
+from models.nets.checkpoint_files import load_exactly, read_checkpoint, state_of
 from models.nets.compact_sam import CompactSam
 from weaksam.errors import UserError
 
@@ -27,16 +27,21 @@ ADDITIONS = ("prompt_map.", "geometry.")
 
 
 def load_initial_weights(net: CompactSam, source: Path) -> None:
-    """Copy the weights of ``source``, a ``sam.safetensors`` or a bundle's folder, into ``net``.
+    """Copy weights into ``net``.
+
+    Args:
+        net: a compact SAM.
+        source: folder of a bundle or of `weaksam train sam`, or the latter's ``sam.safetensors``.
 
     Raises:
         UserError: they are of another network, or of a bundle whose graphs do not name their parameters.
     """
     wanted = net.state_dict()
     if not (source / MANIFEST).is_file():
-        state = load_file(source)
+        path = source / "sam.safetensors" if source.is_dir() else source
+        state = state_of(read_checkpoint(path))
         taken = {key: value for key, value in state.items() if key in wanted or not key.startswith(ADDITIONS)}
-        net.load_state_dict({**additions_of(wanted, state), **taken})
+        load_exactly(net, {**additions_of(wanted, state), **taken}, path, "this compact SAM")
         return
     bundle = load_bundle(source, SAM_GRAPHS)
     state = {key: value for name in SAM_GRAPHS for key, value in _graph_weights(bundle.path(name)).items()}

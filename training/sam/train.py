@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from models.nets.many_prompts import decode_many
 from training.runs.checkpoints import save_weights
 from training.runs.devices import start_fabric
 from training.runs.fit import StepOutput, Task, fit
+from training.runs.inputs import masked_images_digest, segmenter_digest
 from training.runs.ranks import wait_for_ranks
 from training.runs.run_folder import prepare_run
 from training.sam.batches import MASK_STRIDE_PX, Batch, sam_loader
 from training.sam.config import SamConfig
 from training.sam.initial_weights import load_initial_weights
+from training.sam.photographs import Domain, read_domains
 from training.sam.prompt_map import prompt_map_loss
 from training.sam.prompts import correcting_clicks, with_clicks
 
@@ -117,7 +120,8 @@ def train_sam(config: SamConfig, out_dir: Path) -> Path:
     Under ``torchrun`` each rank takes its share of every batch; batch normalisation sees that share alone.
     """
     fabric = start_fabric(config.precision, config.seed)
-    prepare_run(config, out_dir)
+    sources = [read_domains(source) for source in config.sources]
+    prepare_run(config, out_dir, _input_digests(config, sources))
     net = build_compact_sam(config.backbone, config.side_px, config.backbone_weights, prompt_map=config.prompt_map)
     if config.initial is not None:
         load_initial_weights(net, config.initial)
@@ -128,7 +132,7 @@ def train_sam(config: SamConfig, out_dir: Path) -> Path:
         module=SamLosses(net),
         optimizer=torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay),
         steps=config.steps,
-        batches=lambda done: fabric.setup_dataloaders(sam_loader(config, done)),
+        batches=lambda done: fabric.setup_dataloaders(sam_loader(config, sources, done)),
         compute=_compute,
         loss_weights={**LOSS_WEIGHTS, **(PROMPT_MAP_WEIGHTS if config.prompt_map else {}), **config.loss_weights},
         max_gradient_norm=MAX_GRADIENT_NORM,
@@ -139,6 +143,15 @@ def train_sam(config: SamConfig, out_dir: Path) -> Path:
     save_weights(net, checkpoint)
     wait_for_ranks()
     return checkpoint
+
+
+def _input_digests(config: SamConfig, sources: Sequence[Sequence[Domain]]) -> dict[str, str]:
+    """Return digests of photographs and first weights; generated images are a function of the settings."""
+    images = [image for domains in sources for domain in domains for image in domain]
+    digests = {"photographs": masked_images_digest(images)}
+    if config.initial is not None:
+        digests["initial weights"] = segmenter_digest(config.initial, "initial")
+    return digests
 
 
 def _compute(model: Any, batch: Batch, _: int) -> StepOutput:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safetensors.torch import load_file
-
 from models.bundle import MANIFEST, PROMPT_MAP, SAM_GRAPHS, load_bundle
+from models.nets.checkpoint_files import load_exactly, read_checkpoint, state_of
 from models.nets.compact_sam import CompactSam, build_compact_sam, has_prompt_map
 from models.run_folder import open_run
 from training.sam.initial_weights import additions_of, load_initial_weights
@@ -37,8 +36,8 @@ def load_segmenter(source: Path) -> CompactSam:
 
 
 def load_compact_sam(checkpoint: Path, backbone: str, side_px: int) -> CompactSam:
-    """Return the trained network in evaluation mode; raises RuntimeError if the file is of another network."""
-    weights = load_file(checkpoint)
+    """Return the trained network in evaluation mode; raises UserError if the file is of another network."""
+    weights = state_of(read_checkpoint(checkpoint))
     net = build_compact_sam(backbone, side_px, prompt_map=has_prompt_map(weights))
-    net.load_state_dict({**additions_of(net.state_dict(), weights), **weights})
+    load_exactly(net, {**additions_of(net.state_dict(), weights), **weights}, checkpoint, "the network of its settings")
     return net.eval()

@@ -10,7 +10,7 @@ from segment_anything.modeling.common import LayerNorm2d
 from timm.models.tiny_vit import tiny_vit_5m_224
 from torch import nn
 
-from models.nets.published_sam.checkpoint_files import CheckpointError, State, load_exactly, rename_keys
+from models.nets.checkpoint_files import CheckpointError, State, load_exactly, rename_keys
 from models.nets.published_sam.parts import FILL_RGB, PublishedPixels, build_heads
 
 TITLE = "MobileSAM"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.nets.checkpoint_files import CheckpointError, read_checkpoint, state_of
 from models.nets.published_sam import mobile_sam, sam2
-from models.nets.published_sam.checkpoint_files import CheckpointError, read_checkpoint, state_of
 from models.nets.published_sam.mobile_sam import MobileSam, is_mobile_sam, load_mobile_sam
 from models.nets.published_sam.sam2 import TRUNKS, Sam2, load_sam2, sam2_kind
 from models.nets.published_sam.vit import OFFICIAL_SIZES, OfficialSam, load_official_sam

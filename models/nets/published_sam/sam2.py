@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.nets.published_sam.checkpoint_files import CheckpointError, State, load_exactly, rename_keys
+from models.nets.checkpoint_files import CheckpointError, State, load_exactly, rename_keys
 from models.nets.published_sam.parts import FILL_RGB, PublishedPixels, build_heads
 
 SIDE_PX = 1024

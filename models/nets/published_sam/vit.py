@@ -13,7 +13,7 @@ import torch
 from segment_anything.modeling import ImageEncoderViT
 from torch import nn
 
-from models.nets.published_sam.checkpoint_files import CheckpointError, State, load_exactly
+from models.nets.checkpoint_files import CheckpointError, State, load_exactly
 from models.nets.published_sam.parts import FILL_RGB, PublishedPixels, build_heads
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from models.letterbox import Letterbox
+from models.nets.checkpoint_files import CheckpointError
 from models.nets.many_prompts import decode_many
-from models.nets.published_sam.checkpoint_files import CheckpointError
 from models.nets.published_sam.mobile_sam import MobileSam, load_mobile_sam
 from models.nets.published_sam.open_published import open_published
 from tests.support.mobile_sam import official_state, random_mobile_sam, reference_of, write_mobile_sam

@@ -13,8 +13,8 @@ from segment_anything import SamPredictor, sam_model_registry
 from segment_anything.modeling import Sam
 
 from models.letterbox import Letterbox
+from models.nets.checkpoint_files import CheckpointError, read_checkpoint, state_of
 from models.nets.many_prompts import decode_many
-from models.nets.published_sam.checkpoint_files import CheckpointError, read_checkpoint, state_of
 from models.nets.published_sam.parts import FILL_RGB, PIXEL_MEAN, PIXEL_STD
 from models.nets.published_sam.vit import OFFICIAL_SIZES, OfficialSam, load_official_sam, sizes_of
 from tests.support.official_sam import SMALL, write_small_checkpoint

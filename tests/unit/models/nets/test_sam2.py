@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from models.nets.backbone import pack_embedding
+from models.nets.checkpoint_files import CheckpointError
 from models.nets.many_prompts import decode_many
-from models.nets.published_sam.checkpoint_files import CheckpointError
 from models.nets.published_sam.open_published import open_published
 from models.nets.published_sam.parts import FILL_RGB, PIXEL_MEAN, PIXEL_STD
 from models.nets.published_sam.sam2 import TRUNKS, Sam2, load_sam2, sam2_kind
