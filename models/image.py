@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,25 +16,12 @@ from models.decoding.jpeg import complete_jpeg, is_tolerable, lost_rows, reduce_
 from models.decoding.pixels import Pixels, opencv_pixels, upright_rgb
 from weaksam.errors import UserError
 from weaksam.files.image_files import HEAD_BYTES, foreign_format
+from weaksam.files.opened_image import BROKEN, orientation_to_apply
 
 ImageErrorCode = Literal["not_an_image", "image_too_large", "image_broken"]
 DEFAULT_MAX_PIXELS = 100_000_000
 # Others would be decoded by outside programs (EPS), or before their size can be looked at (ICO, ICNS).
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP", *(("AVIF",) if features.check("avif") else ()))
-EXIF_ORIENTATION = 0x0112
-# What Pillow raises for damaged files, its parsers of TIFF and EXIF included.
-BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    MemoryError,
-    TypeError,
-    OverflowError,
-    AttributeError,
-    KeyError,
-    struct.error,
-)
 
 # Our own limit, which is looked at before any pixel is decoded, replaces Pillow's warning and its doubled threshold.
 Image.MAX_IMAGE_PIXELS = None
@@ -95,7 +81,7 @@ def decode_image(
     opened, full_wh = _open(data, max_pixels, max_declared_pixels or max_pixels)
     try:
         pixels, warnings = _load(opened, data, max_pixels)
-        orientation = orientation_of(opened)
+        orientation = orientation_to_apply(opened)
         image_hwc_u8 = upright_rgb(pixels, orientation)
     except BROKEN as error:
         raise ImageError("image_broken", f"image is damaged or cut short ({error}): send the whole file") from error
@@ -122,15 +108,6 @@ def decode_file(path: Path) -> DecodedImage:
         return decode_image(path.read_bytes())
     except ImageError as error:
         raise ImageError(error.code, f"{path}: {error}") from error
-
-
-def orientation_of(image: Image.Image) -> int:
-    """Return EXIF's orientation of an opened file, 1 to 8; 1, upright, if there is none or EXIF cannot be read."""
-    try:
-        orientation = int(image.getexif().get(EXIF_ORIENTATION, 1))
-    except BROKEN:
-        return 1
-    return orientation if 1 <= orientation <= 8 else 1
 
 
 def pixels_sha256(image_hwc_u8: npt.NDArray[np.uint8], full_hw: tuple[int, int] | None = None) -> str:

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from weaksam.files.opened_image import has_deep_colours
+
 Array = npt.NDArray[np.generic]
 ImageU8 = npt.NDArray[np.uint8]
 Pixels = Image.Image | Array
@@ -22,8 +24,6 @@ STRIP_ROWS = 256
 LOW_PERCENT, HIGH_PERCENT = 0.2, 99.8
 RANGE_SAMPLES = 1_000_000
 MAX_16_BIT = 65535
-# In the names of raw modes that Pillow cuts to their upper 8 bits.
-DEEP_RAW_MODE = ";16"
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 # For each orientation of EXIF: a view of upright pixels in the order in which the file stores them.
 STORED_VIEWS: dict[int, Callable[[ImageU8], ImageU8]] = {
@@ -69,9 +69,7 @@ def opencv_pixels(image: Image.Image, data: bytes) -> Array | None:
     Raises:
         OSError: a file of 16-bit colours is damaged.
     """
-    deep = not image.mode.startswith("I") and any(
-        DEEP_RAW_MODE in str(tile.args) for tile in getattr(image, "tile", ())
-    )
+    deep = has_deep_colours(image)
     if not deep and (image.format != "WEBP" or getattr(image, "is_animated", False)):
         return None
     if deep:

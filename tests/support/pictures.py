@@ -8,6 +8,7 @@ import zlib
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 ORIENTATION_TAG = 0x0112
@@ -24,6 +25,38 @@ def saved(image: Image.Image, file_format: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, file_format, **options)
     return buffer.getvalue()
+
+
+def sloppy_exif(orientation: int) -> bytes:
+    """An EXIF block as sloppy writers leave it, with a resolution as text: Pillow cannot write it again."""
+    return (
+        b"Exif\0\0II*\0\x08\0\0\0\x02\0"
+        + struct.pack("<HHII", ORIENTATION_TAG, 3, 1, orientation)
+        + struct.pack("<HHI4s", 0x011A, 2, 4, b"72\0\0")
+        + b"\0\0\0\0"
+    )
+
+
+def deep_tiff(stored_hwc_u16: npt.NDArray[np.uint16], orientation: int) -> bytes:
+    """A TIFF of 16-bit colours, which Pillow cannot write."""
+    height, width, _ = stored_hwc_u16.shape
+    pixels = stored_hwc_u16.astype("<u2").tobytes()
+    short, long, entries = 3, 4, 10
+    bits_at = 8 + 2 + 12 * entries + 4
+    tags = [
+        (256, long, 1, width),
+        (257, long, 1, height),
+        (258, short, 3, bits_at),
+        (259, short, 1, 1),
+        (262, short, 1, 2),
+        (273, long, 1, bits_at + 6),
+        (ORIENTATION_TAG, short, 1, orientation),
+        (277, short, 1, 3),
+        (278, long, 1, height),
+        (279, long, 1, len(pixels)),
+    ]
+    directory = struct.pack("<H", entries) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    return b"II*\0" + struct.pack("<I", 8) + directory + struct.pack("<HHH", 16, 16, 16) + pixels
 
 
 def truncated_jpeg() -> bytes:

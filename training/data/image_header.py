@@ -7,11 +7,10 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from models.image import BROKEN, DEFAULT_MAX_PIXELS, FORMATS, orientation_of
+from models.image import DEFAULT_MAX_PIXELS, FORMATS
 from weaksam.errors import UserError
 from weaksam.files.image_files import CONVERT, HEAD_BYTES, foreign_format
-
-_QUARTER_TURNS = (5, 6, 7, 8)
+from weaksam.files.opened_image import BROKEN, QUARTER_TURNS, orientation_of, upright_size_hw
 
 
 class UnusableImageError(UserError):
@@ -45,14 +44,13 @@ def read_header(path: Path) -> ImageHeader:
         if path.stat().st_size == 0:
             raise UnusableImageError("the image is empty (0 bytes)")
         with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-            orientation = orientation_of(image)
+            size_hw, orientation = upright_size_hw(image), orientation_of(image)
     except (UnidentifiedImageError, *BROKEN) as error:
         raise _unusable(path, error) from error
-    if width * height > DEFAULT_MAX_PIXELS:
-        raise UnusableImageError(f"the image has {width * height} pixels, the limit is {DEFAULT_MAX_PIXELS}")
-    stored_hw = (height, width)
-    return ImageHeader(stored_hw[::-1] if orientation in _QUARTER_TURNS else stored_hw, stored_hw, orientation)
+    pixels = size_hw[0] * size_hw[1]
+    if pixels > DEFAULT_MAX_PIXELS:
+        raise UnusableImageError(f"the image has {pixels} pixels, the limit is {DEFAULT_MAX_PIXELS}")
+    return ImageHeader(size_hw, size_hw[::-1] if orientation in QUARTER_TURNS else size_hw, orientation)
 
 
 def _unusable(path: Path, error: BaseException) -> UnusableImageError:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from pycocotools import mask as coco_mask
 
+from weaksam.files.opened_image import BROKEN, has_deep_colours, upright, upright_size_hw
 from weaksam.mask_schemas import RleMask
 from weaksam.schemas import Detection, DetectResult, ImageInfo
 
@@ -39,12 +40,12 @@ def shrink(path: Path, max_side: int) -> Shrunk | None:
     data = path.read_bytes()
     try:
         with Image.open(io.BytesIO(data)) as image:
-            if max(image.size) <= max_side or image.mode not in FORMAT_OF_MODE:
+            if max(image.size) <= max_side or image.mode not in FORMAT_OF_MODE or has_deep_colours(image):
                 return None
-            size_hw = _upright_size_hw(image)
+            size_hw = upright_size_hw(image)
             image.draft(image.mode, (max_side, max_side))  # a JPEG is decoded at a fraction of its size
-            return Shrunk(_encoded(ImageOps.exif_transpose(image), size_hw, max_side), size_hw)
-    except (OSError, ValueError, SyntaxError):
+            return Shrunk(_encoded(upright(image), size_hw, max_side), size_hw)
+    except BROKEN:
         return None
 
 
@@ -62,12 +63,6 @@ def _restored(row: Detection, size_hw: tuple[int, int], scale_x: float, scale_y:
     box_xyxy = (x0 * scale_x, y0 * scale_y, x1 * scale_x, y1 * scale_y)
     mask = _resized(row.mask, size_hw) if isinstance(row.mask, RleMask) else row.mask
     return row.model_copy(update={"box_xyxy": box_xyxy, "mask": mask})
-
-
-def _upright_size_hw(image: Image.Image) -> tuple[int, int]:
-    width, height = image.size
-    turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    return (width, height) if turned else (height, width)
 
 
 def _encoded(image: Image.Image, size_hw: tuple[int, int], max_side: int) -> bytes:

@@ -6,10 +6,11 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw
 from pycocotools import mask as coco_mask
 
 from weaksam.files.image_source import as_os_errors
+from weaksam.files.opened_image import BROKEN, upright
 from weaksam.mask_schemas import RleMask
 from weaksam.schemas import Detection, DetectResult
 
@@ -27,8 +28,8 @@ def draw_thumbnail(path: Path, result: DetectResult) -> bytes | None:
             data = path.read_bytes()
         with Image.open(io.BytesIO(data)) as image:
             image.draft("RGB", (2 * SIDE_PX, 2 * SIDE_PX))  # a JPEG is decoded at a fraction of its size
-            small = ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, ValueError, SyntaxError):
+            small = upright(image).convert("RGB")
+    except BROKEN:
         return None
     small.thumbnail((SIDE_PX, SIDE_PX))
     labels = sorted({found.label for found in result.detections})

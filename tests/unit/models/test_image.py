@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import pickle
 import re
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,15 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageFilter, ImageOps
 
+from models.decoding.pixels import STORED_VIEWS
 from models.image import ImageError, decode_file, decode_image, read_image
+from tests.support.pictures import deep_tiff, sloppy_exif
 
 RNG = np.random.default_rng(0)
 NOISE = Image.fromarray(RNG.integers(0, 255, (20, 30, 3), dtype=np.uint8))
 
 
-def saved(image: Image.Image, file_format: str, exif: Image.Exif | None = None) -> bytes:
+def saved(image: Image.Image, file_format: str, exif: Image.Exif | bytes | None = None) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, file_format, exif=exif or Image.Exif())
     return buffer.getvalue()
@@ -48,12 +49,8 @@ def test_exif_rotation_is_applied() -> None:
 
 
 def test_an_exif_block_that_cannot_be_written_again_still_turns_the_picture() -> None:
-    """Sloppy writers store a resolution as text; Pillow's own turning stumbles over that."""
-    exif = b"Exif\0\0II*\0\x08\0\0\0\x02\0" + struct.pack("<HHII", 0x0112, 3, 1, 6)
-    exif += struct.pack("<HHI4s", 0x011A, 2, 4, b"72\0\0") + b"\0\0\0\0"
-    buffer = io.BytesIO()
-    NOISE.save(buffer, "JPEG", exif=exif)
-    assert decode_image(buffer.getvalue()).size_hw == (NOISE.width, NOISE.height)
+    decoded = decode_image(saved(NOISE, "JPEG", exif=sloppy_exif(6)))
+    assert decoded.size_hw == (NOISE.width, NOISE.height)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")
@@ -138,6 +135,25 @@ def test_every_orientation_is_turned_as_pillow_turns_it(orientation: int) -> Non
     data = saved(NOISE, "PNG", exif=exif)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
     assert np.array_equal(decode_image(data).image_hwc_u8, expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_tiff_is_turned_once_whoever_decodes_it(orientation: int, deep: bool) -> None:
+    """Pillow and OpenCV turn it themselves."""
+    upright = np.asarray(NOISE.resize((90, 60)))
+    stored = np.array(upright)
+    stored = np.ascontiguousarray(STORED_VIEWS[orientation](stored)) if orientation in STORED_VIEWS else stored
+    if deep:
+        data = deep_tiff(stored.astype(np.uint16) * 257, orientation)
+    else:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        data = saved(Image.fromarray(stored), "TIFF", exif)
+    decoded = decode_image(data).image_hwc_u8
+    assert decoded.shape == upright.shape
+    # Deep colours are stretched by their own range.
+    assert np.abs(decoded.astype(int) - upright).mean() < 3
 
 
 def test_an_orientation_that_does_not_exist_is_upright() -> None:

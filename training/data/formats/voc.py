@@ -26,7 +26,6 @@ from xml.etree import ElementTree as ET
 import numpy as np
 from PIL import Image
 
-from models.image import BROKEN
 from models.masks import Rle, encode_rle
 from training.data.checks import Report, merged_labels, read_labels_txt, read_lines
 from training.data.formats.documents import DocumentError, read_xml
@@ -35,6 +34,7 @@ from training.data.splits import read_split, split_of_name
 from training.data.tagged import Box, TaggedDataset
 from training.data.written import WrittenImage, WrittenObject, checked_dataset
 from weaksam.files.image_files import IMAGE_SUFFIXES
+from weaksam.files.opened_image import BROKEN
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "")

@@ -10,6 +10,7 @@ from PIL import Image
 
 from models.image import read_image
 from training.data.image_header import UnusableImageError, read_header
+from weaksam.files.opened_image import EXIF_ORIENTATION
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF", "GIF"])
@@ -41,3 +42,14 @@ def test_a_format_that_serving_does_not_decode_is_refused(tmp_path: Path) -> Non
         read_header(tmp_path / "a.jpg")
     with pytest.raises(ValueError, match="no image in a known format"):
         read_image(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("name", ["a.tif", "a.jpg"])
+def test_the_upright_size_is_that_of_the_decoded_image(tmp_path: Path, name: str, orientation: int) -> None:
+    path, exif = tmp_path / name, Image.Exif()
+    exif[EXIF_ORIENTATION] = orientation
+    Image.new("RGB", (40, 30)).save(path, exif=exif)
+    header = read_header(path)
+    assert header.size_hw == read_image(path).shape[:2]
+    assert (header.stored_size_hw, header.orientation) == ((30, 40), orientation)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +12,7 @@ from pycocotools import mask as coco_mask
 from models.image import decode_image
 from models.masks import decode_rle, encode_rle
 from tests.support.answers import detect_result
+from tests.support.pictures import deep_tiff, sloppy_exif
 from weaksam.labelling.shrink import restore, shrink
 from weaksam.mask_schemas import RleMask
 from weaksam.schemas import DetectResult, ImageInfo
@@ -41,9 +43,10 @@ def test_the_longer_side_is_what_was_asked_for(tmp_path: Path, name: str, mode: 
     assert image.image_hwc_u8[:, 90:].max() < 70
 
 
+@pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_what_is_sent_is_upright(tmp_path: Path, orientation: int) -> None:
-    path = save(tmp_path / "a.jpg", "RGB", (600, 300), orientation, quality=95)
+def test_what_is_sent_is_upright(tmp_path: Path, name: str, orientation: int) -> None:
+    path = save(tmp_path / name, "RGB", (600, 300), orientation, quality=95)
     found, whole = shrink(path, 100), decode_image(path.read_bytes())
     assert found is not None
     assert found.size_hw == whole.size_hw
@@ -60,6 +63,21 @@ def test_what_would_lose_or_is_small_is_sent_as_it_is(
     tmp_path: Path, name: str, mode: str, size_wh: tuple[int, int]
 ) -> None:
     assert shrink(save(tmp_path / name, mode, size_wh), 160) is None
+
+
+def test_an_exif_block_that_cannot_be_written_again_still_turns_the_image(tmp_path: Path) -> None:
+    Image.new("RGB", (600, 300)).save(tmp_path / "a.jpg", exif=sloppy_exif(6))
+    found = shrink(tmp_path / "a.jpg", 100)
+    assert found is not None
+    assert (found.size_hw, decode_image(found.data).size_hw) == ((600, 300), (100, 50))
+
+
+def test_colours_of_16_bits_are_sent_as_they_are(tmp_path: Path) -> None:
+    colours = np.full((300, 400, 3), 4000, np.uint16)
+    (tmp_path / "a.png").write_bytes(cv2.imencode(".png", colours)[1].tobytes())
+    (tmp_path / "a.tif").write_bytes(deep_tiff(colours, 1))
+    assert shrink(tmp_path / "a.png", 100) is None
+    assert shrink(tmp_path / "a.tif", 100) is None
 
 
 def test_what_is_no_image_is_left_to_the_service(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.image import EXIF_ORIENTATION
 from models.masks import decode_rle
 from tests.unit.training.data.conftest import write_image
 from training.data.formats.coco import read_coco
 from training.data.open_dataset import open_dataset
+from weaksam.files.opened_image import EXIF_ORIENTATION
 
 Json = dict[str, Any]
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.image import EXIF_ORIENTATION
 from models.masks import decode_rle
 from tests.unit.training.data.conftest import WriteVoc, voc_object, voc_xml, write_image
 from training.data.formats.voc import read_voc
 from training.data.open_dataset import open_dataset
+from weaksam.files.opened_image import EXIF_ORIENTATION
 from weaksam.formats.voc import VocObject, write_voc_annotation
 
 GOOD = voc_xml(voc_object("Bolt", (11, 21, 30, 40)))
