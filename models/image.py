@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -61,6 +61,10 @@ class DecodedImage:
         """Height and width of the upright image, in pixels of the file."""
         height, width = self.image_hwc_u8.shape[:2]
         return self.full_hw or (height, width)
+
+    def at_decoded_size(self) -> DecodedImage:
+        """Return the image as one of its decoded pixels, with the digest of such an image."""
+        return self if self.full_hw is None else replace(self, full_hw=None, sha256=pixels_sha256(self.image_hwc_u8))
 
 
 def decode_image(

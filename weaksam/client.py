@@ -168,9 +168,8 @@ class AsyncClient:
             "unknown_tags": unknown_tags,
         }
         # A detection changes nothing on the server, so this POST may be sent twice.
-        response = await self._send(
-            "POST", "/detect", data={"tags": form_tags(tags), **_form(options)}, files={"image": (name, data)}
-        )
+        fields = {"tags": _sendable(tags), **_form(options)}
+        response = await self._send("POST", "/detect", data=fields, files={"image": (name, data)})
         return _document(response, DetectResult)
 
     async def segment(
@@ -246,14 +245,14 @@ class AsyncClient:
                 await asyncio.sleep(wait_s)  # outside of the slot: the other requests go on
         return self._accepted(outcome)
 
-    async def _attempt(self, method: str, path: str, content: dict[str, Any]) -> httpx.Response | httpx.TransportError:
+    async def _attempt(self, method: str, path: str, content: dict[str, Any]) -> httpx.Response | httpx.RequestError:
         try:
             return await self._http.request(method, path, **content)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             return error
 
-    def _accepted(self, outcome: httpx.Response | httpx.TransportError) -> httpx.Response:
-        if isinstance(outcome, httpx.TransportError):
+    def _accepted(self, outcome: httpx.Response | httpx.RequestError) -> httpx.Response:
+        if isinstance(outcome, httpx.RequestError):
             code, cause = code_and_cause(outcome)
             raise ServerUnreachable(code, f"{self.base_url} cannot be reached: {cause}") from outcome
         if outcome.is_success:
@@ -267,15 +266,22 @@ class AsyncClient:
         raise kind(code, detail)
 
 
-def _is_lasting(outcome: httpx.Response | httpx.TransportError) -> bool:
+def _is_lasting(outcome: httpx.Response | httpx.RequestError) -> bool:
     """Tell if another attempt would fail alike: a certificate does not become trusted meanwhile."""
-    return isinstance(outcome, httpx.TransportError) and code_and_cause(outcome)[0] == "tls_failed"
+    return isinstance(outcome, httpx.RequestError) and code_and_cause(outcome)[0] == "tls_failed"
 
 
 def _form(options: Mapping[str, Any]) -> dict[str, str]:
     """Return the fields of a form: texts as they are, everything else as JSON, without what is None."""
     given = {name: value for name, value in options.items() if value is not None}
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
+
+
+def _sendable(tags: Sequence[str]) -> list[str] | str:
+    try:
+        return form_tags(tags)
+    except ValueError as error:
+        raise RequestRefused("invalid_request", f"tags: {error}") from error
 
 
 async def _content(image: Path | bytes) -> tuple[str, bytes]:

@@ -52,7 +52,7 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
         raise UserError(f"{name} cannot be read as certificates ({error}): give a file in PEM format") from error
 
 
-def code_and_cause(error: httpx.TransportError) -> tuple[str, str]:
+def code_and_cause(error: httpx.RequestError) -> tuple[str, str]:
     """Return a stable code and a clause that says why there is no response, with the remedy if there is one."""
     for inner in _chain(error):
         if isinstance(inner, ssl.SSLCertVerificationError):

@@ -33,7 +33,7 @@ class RetryPolicy:
         return float(min(max(doubled_s, asked_s), self.max_wait_s))
 
 
-def retry_after_s(outcome: httpx.Response | httpx.TransportError) -> float | None:
+def retry_after_s(outcome: httpx.Response | httpx.RequestError) -> float | None:
     """Return the seconds of the Retry-After header, a number or a date; None if it is absent or neither."""
     text = outcome.headers.get("retry-after") if isinstance(outcome, httpx.Response) else None
     if text is None:

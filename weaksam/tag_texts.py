@@ -38,6 +38,25 @@ def split_each(value: object) -> object:
     return [tag for text in value for tag in split_tags(text)]
 
 
+def is_text(value: str) -> bool:
+    """Return whether a string can be written: names that are not UTF-8, and some JSON, hold lone surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def whole_text(value: str) -> str:
+    """Return a text that can be written: halves of characters become U+FFFD, the sign for what is no character."""
+    return value if is_text(value) else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def form_tags(tags: Sequence[str]) -> list[str] | str:
-    """Return tags as fields of a form; as one JSON list if the service would split a tag."""
+    """Return tags as fields of a form; as one JSON list if the service would split a tag.
+
+    Raises:
+        ValueError: they are one text, or a tag cannot be sent.
+    """
+    if isinstance(tags, str):
+        raise ValueError(f"is the text {tags!r}: give a list of names, such as [{tags!r}]")
+    for tag in tags:
+        if not is_text(tag):
+            raise ValueError(f"{tag!a} holds half a character: correct it")
     return json.dumps(list(tags)) if any("," in tag or tag.lstrip().startswith("[") for tag in tags) else list(tags)

@@ -79,7 +79,11 @@ class MaskRenderer:
             second_look = await self._look([asked[i] for i in inside], part_xyxy)
             for i, second in zip(inside, second_look, strict=True):
                 levels[i] = better_levels(levels[i], second)
-        return await asyncio.to_thread(self._render_all, rows, levels, options)
+        of_asked = iter(levels)
+        of_rows = [() if self._has_own(row) else next(of_asked) for row in rows]
+        # One mask at a time: a hundred full-size masks of a large photograph would take gigabytes. A thread for each,
+        # so that a request that is given up ends here.
+        return [await asyncio.to_thread(self._rendered, *of_row, options) for of_row in zip(rows, of_rows, strict=True)]
 
     async def _look(self, rows: Sequence[Detections], part_xyxy: Part | None) -> list[list[Level]]:
         """Return the levels of each detection, as the segmenter sees it in the whole image or in a part of it."""
@@ -112,17 +116,10 @@ class MaskRenderer:
             return box_prompts(self._letterbox.boxes_for(letterbox, boxes_xyxy))
         return prompt_of(self._scored.proposal_set.prompts, int(self._scored.proposals.prompts[row.sources[0]]))
 
-    def _render_all(
-        self, rows: Sequence[Detections], levels: Sequence[Sequence[Level]], options: DetectOptions
-    ) -> list[RenderedMask]:
-        # One mask at a time: a hundred full-size masks of a large photograph would take gigabytes.
-        of_asked = iter(levels)
-        rendered: list[RenderedMask] = []
-        for row in rows:
-            mask_hw, score = self._own(row) if self._has_own(row) else self._decoded(row, next(of_asked))
-            box_xyxy_px = mask_box(mask_hw) if mask_hw.any() else None
-            rendered.append(RenderedMask(encode_mask(mask_hw, options), round(score, 6), box_xyxy_px))
-        return rendered
+    def _rendered(self, row: Detections, levels: Sequence[Level], options: DetectOptions) -> RenderedMask:
+        mask_hw, score = self._own(row) if self._has_own(row) else self._decoded(row, levels)
+        box_xyxy_px = mask_box(mask_hw) if mask_hw.any() else None
+        return RenderedMask(encode_mask(mask_hw, options), round(score, 6), box_xyxy_px)
 
     def _own(self, row: Detections) -> tuple[Mask, float]:
         logits = self._detector.masks[row.sources[0]].astype(np.float32)

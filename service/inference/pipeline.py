@@ -135,6 +135,8 @@ class Pipeline:
             )
         with timings.stage("masks"):
             zoom = self._zoom(options)
+            if zoom:
+                await features.zoomable()  # kept, so that a click can zoom without sending the image again
             renderer = MaskRenderer(self._stages, self.bundle, letterbox, features, detector, scored, zoom=zoom)
             masks = await renderer.render(selection.returned, options)
         # The classifier's scores matter only to a tag that was lost, and to an explanation.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 from models.image import DecodedImage
 from service.errors import InvalidRequest
@@ -52,8 +51,7 @@ class RequestHandler:
         """Return the image with the detections drawn on it, as PNG; errors as `detect`."""
         timings = Timings(self.pipeline.metrics)
         async with deadline(self._settings.deadline_s), self._admission.worker(timings):
-            # Drawn at the size of its pixels, if the image was decoded at a reduced scale.
-            image = replace(await self._decode(request.image, timings), full_hw=None)
+            image = (await self._decode(request.image, timings)).at_decoded_size()
             options: DetectOptions = request.model_copy(update={"mask_format": "rle"})
             with self._active.lease() as pipeline:
                 result = await pipeline.detect(image, request.tags, options, timings)

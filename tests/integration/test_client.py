@@ -41,6 +41,20 @@ async def test_options_are_sent_where_given(url: str, fake: FakeService) -> None
 
 
 @pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        pytest.param("wire", r"tags: is the text 'wire': give a list of names, such as \['wire'\]", id="one text"),
+        pytest.param(["Wood", "\ud83d"], r"tags: '\\ud83d' holds half a character", id="half an emoji"),
+    ],
+)
+async def test_tags_that_cannot_be_sent_are_refused(url: str, fake: FakeService, tags: list[str], message: str) -> None:
+    async with AsyncClient(url) as client:
+        with pytest.raises(RequestRefused, match=message):
+            await client.detect(b"x", tags)
+    assert not fake.seen
+
+
+@pytest.mark.parametrize(
     ("replies", "attempts"),
     [
         pytest.param([BUSY, BUSY], 3, id="busy"),

@@ -161,6 +161,32 @@ def test_failures_are_tried_again_and_ids_stay(command: list[str], fake: FakeSer
     assert failures(out) == []
 
 
+def test_results_inside_the_folder_are_no_images_of_the_next_run(command: list[str], folder: Path) -> None:
+    inside = [*command[:-1], str(folder / "out")]
+    assert run(inside, "--masks", "png").returncode == DONE
+    assert list((folder / "out").rglob("*.png"))
+    again = run(inside, "--masks", "png")
+    assert again.returncode == DONE, again.stderr
+    assert "60 images labelled (60 in earlier runs), 60 detections, 0 failed." in again.stdout
+    refused = run([*command[:-1], str(folder)])
+    assert (refused.returncode, refused.stdout) == (REFUSED, "")
+    assert "is the folder of the images: give another one" in refused.stderr
+
+
+def test_a_tag_of_half_a_character_fails_its_image_alone(
+    command: list[str], folder: Path, fake: FakeService, tmp_path: Path
+) -> None:
+    (folder / "half.jpg").write_bytes(b"half")
+    fake.replies["half.jpg"] = [Reply(422, "unknown_tag")]
+    for image in folder.rglob("*.jpg"):
+        image.with_suffix(".json").write_text('["Bolt"]')
+    (folder / "half.json").write_text('["Bolt", "\\ud83d"]')
+    ended = run(["sidecar" if word == "folder" else word for word in command])
+    assert ended.returncode == TOO_MANY_FAILED, ended.stderr
+    assert "60 images labelled" in ended.stdout
+    assert failures(tmp_path / "out") == [("half.jpg", "unknown_tag")]
+
+
 def test_changed_tags_and_images_are_sent_again(
     command: list[str], fake: FakeService, folder: Path, tmp_path: Path
 ) -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from fastapi import FastAPI, Request
 from pycocotools.coco import COCO
 
+from models.masks import encode_rle
 from tests.support.fake_service import HEIGHT_PX, WIDTH_PX
 from tests.support.live_server import live_server
 from tests.support.review_server import TAGS, review_server, write_labelled
@@ -57,6 +59,13 @@ def test_the_worst_image_comes_first_with_its_reason_and_objects(folder: Path) -
     assert len(image["sha256"]) == 64
     assert photo.content == (folder / "photos" / "b/two.png").read_bytes()
     assert photo.headers["content-type"] == "image/png"
+
+
+def test_an_image_that_was_sent_smaller_is_not_named_by_its_digest(tmp_path: Path) -> None:
+    """Clicks on it would be answered in pixels of the smaller one, if the service still has that."""
+    write_labelled(tmp_path, max_side=20)
+    with review_server(tmp_path) as server:
+        assert httpx.get(f"{server.url}/review/images/1").json()["sha256"] is None
 
 
 def test_two_reviewers_are_given_different_images(folder: Path) -> None:
@@ -130,6 +139,10 @@ INVALID: dict[str, dict[str, Any]] = {
     "a correction without objects": {"state": "corrected"},
     "a box without area": {"state": "corrected", "objects": [{"label": "Nut", "box_xyxy": [5, 5, 5, 9]}]},
     "no such state": {"state": "open"},
+    "a mask of another image's size": {
+        "state": "corrected",
+        "objects": [{"label": "Nut", "box_xyxy": BOX, "mask": encode_rle(np.ones((20, 30), np.bool_))}],
+    },
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 from pathlib import Path
@@ -10,9 +11,14 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
+from models.bundle import Bundle
 from models.masks import decode_rle, mask_box
-from tests.support.service_parts import BLUE, RED
+from service.app import create_app
+from tests.support import pictures
+from tests.support.live_server import live_server
+from tests.support.service_parts import BLUE, RED, tiny_settings
 from tests.support.tiny_bundle import encoded, picture
 from weaksam import Client, RequestRefused
 from weaksam.mask_schemas import RleMask
@@ -65,6 +71,28 @@ def test_an_image_that_detect_has_seen_can_be_clicked(tiny_service: httpx.Client
     files = {"image": ("a.png", encoded(IMAGE), "image/png")}
     sha256 = (tiny_service.post("/detect", data={"tags": "red-bolt"}, files=files)).json()["image"]["sha256"]
     assert (tiny_service.post("/segment", json={"image_sha256": sha256, "box": RED_BOX})).status_code == 200
+
+
+@pytest.mark.parametrize("size_px", [300, 32])
+def test_an_image_that_detect_has_zoomed_can_be_clicked_with_zoom(tiny_service: httpx.Client, size_px: int) -> None:
+    image = encoded(picture(((100, 100, 100 + size_px, 100 + size_px), RED), size_hw=(512, 512)))
+    files, data = {"image": ("a.png", image, "image/png")}, {"tags": "red-bolt", "zoom": "true"}
+    sha256 = tiny_service.post("/detect", data=data, files=files).json()["image"]["sha256"]
+    click = {"image_sha256": sha256, "points": [[110, 110, 1]], "zoom": True}
+    assert tiny_service.post("/segment", json=click).status_code == 200
+
+
+def test_a_drawing_at_a_reduced_scale_leaves_clicks_in_pixels_of_the_file(tiny_bundle: Bundle) -> None:
+    image = pictures.saved(pictures.patch(256, 256), "JPEG")
+    settings = tiny_settings(tiny_bundle.folder, max_pixels=128 * 128, max_declared_pixels=256 * 256)
+    with live_server(create_app(settings)) as url, httpx.Client(base_url=url) as client:
+        files = {"image": ("a.jpg", image, "image/jpeg")}
+        drawn = client.post("/detect", data={"tags": "red-bolt"}, files=files, headers={"Accept": "image/png"})
+        assert Image.open(io.BytesIO(drawn.content)).size == (128, 128)
+        sha256 = client.post("/detect", data={"tags": "red-bolt"}, files=files).json()["image"]["sha256"]
+        clicked = client.post("/segment", json={"image_sha256": sha256, "points": [[64, 64, 1]]}).json()
+    assert (clicked["image"]["width"], clicked["image"]["height"]) == (256, 256)
+    assert clicked["masks"][0]["box_xyxy"] == pytest.approx([32, 32, 96, 96], abs=4)
 
 
 def test_the_client_asks_for_zoom(tiny_service: httpx.Client) -> None:

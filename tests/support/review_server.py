@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -25,7 +26,7 @@ TAGS = {
 }
 
 
-def write_labelled(folder: Path, tags: dict[str, list[str]] = TAGS) -> None:
+def write_labelled(folder: Path, tags: dict[str, list[str]] = TAGS, **options: Any) -> None:
     """Write ``photos`` and ``labelled`` as after a run of `weaksam label`; images of two tags are doubtful."""
     for name in tags:
         path = folder / "photos" / name
@@ -37,7 +38,7 @@ def write_labelled(folder: Path, tags: dict[str, list[str]] = TAGS) -> None:
 
     bundle = BundleInfo(name="fake", version="1", digest="d" * 64)
     (folder / "labelled").mkdir()
-    write_files(Outcome(LABELS, bundle, {}, sorted(tags), frozenset(tags), (), result), folder / "labelled")
+    write_files(Outcome(LABELS, bundle, options, sorted(tags), frozenset(tags), (), result), folder / "labelled")
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,11 @@ def detect(
     """Find the tagged things in one image, in this process: no server is needed."""
     options = DetectOptions(min_score=min_score, unknown_tags=unknown_tags, zoom=zoom or None)
     settings = load_settings() if bundle is None else load_settings(bundle=bundle)
-    decoded = decode_image(image.read_bytes(), max_pixels=settings.max_pixels)
+    decoded = decode_image(
+        image.read_bytes(), max_pixels=settings.max_pixels, max_declared_pixels=settings.max_declared_pixels
+    )
+    if overlay is not None:
+        decoded = decoded.at_decoded_size()
     try:
         result = asyncio.run(_detect(settings, decoded, tags.split(","), options))
     except ServiceError as error:

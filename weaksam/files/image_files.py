@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from weaksam.errors import UserError
+from weaksam.tag_texts import is_text
 
 IMAGE_SUFFIXES = (
     ".jpg",
@@ -36,6 +37,8 @@ UNSUPPORTED_SUFFIXES = {
     ".exr": "OpenEXR",
     **dict.fromkeys((".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"), "camera raw"),
 }
+# A folder that holds this file has the results of `weaksam label`, whose masks are no photographs.
+JOURNAL = "journal.jsonl"
 CONVERT = "convert it to JPEG or PNG"
 # Which bytes, from which offset on, tell a file that is no image here. Suffixes are often wrong.
 _FOREIGN_STARTS = (
@@ -81,7 +84,7 @@ class ImageFiles:
 
 
 def find_images(folder: Path, *, empty_ok: bool = False) -> ImageFiles:
-    """Return the images below `folder`. Links are followed; hidden files and folders are left out.
+    """Return the images below `folder`. Links are followed; hidden files and folders are left out, results as well.
 
     Raises:
         UserError: the folder does not exist or, unless `empty_ok`, holds no image.
@@ -97,9 +100,9 @@ def find_images(folder: Path, *, empty_ok: bool = False) -> ImageFiles:
     nameless = (
         FileProblem(ascii(path)[1:-1], NAME_NOT_UTF8, "its name is not UTF-8: rename it")
         for path in found
-        if not _is_text(path)
+        if not is_text(path)
     )
-    return ImageFiles(tuple(filter(_is_text, found)), (*walk.problems, *nameless))
+    return ImageFiles(tuple(filter(is_text, found)), (*walk.problems, *nameless))
 
 
 def foreign_format(head: bytes) -> str | None:
@@ -116,7 +119,10 @@ class _Walk:
         real = folder.resolve()
         if real in inside:
             return  # a link leads back to where we are
-        for entry in self._entries(folder, below):
+        entries = self._entries(folder, below)
+        if inside and any(entry.name == JOURNAL for entry in entries):
+            return
+        for entry in entries:
             if entry.name.startswith("."):
                 continue
             path, suffix = below / entry.name, entry.suffix.lower()
@@ -141,9 +147,4 @@ class _Walk:
 
 
 def _as_text(path: str) -> str:
-    return path if _is_text(path) else ascii(path)[1:-1]
-
-
-def _is_text(path: str) -> bool:
-    # Python reads bytes that are not UTF-8 as lone surrogates, which nothing can write.
-    return not any("\ud800" <= letter <= "\udfff" for letter in path)
+    return path if is_text(path) else ascii(path)[1:-1]

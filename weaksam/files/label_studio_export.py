@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from weaksam.files.image_files import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES
 from weaksam.files.tag_files import TagFileError, TagRow
+from weaksam.tag_texts import whole_text
 
 Json = dict[str, Any]
 LABEL_KINDS = ("rectanglelabels", "polygonlabels", "brushlabels", "keypointlabels", "ellipselabels", "labels")
@@ -94,7 +95,7 @@ def dicts(value: Any) -> list[Json]:
 
 def _tags(task: Json) -> tuple[str, ...]:
     rows = results_of(task) or []
-    return tuple(dict.fromkeys(tag for row in rows for tag in (*choices_of(row), *labels_of(row))))
+    return tuple(dict.fromkeys(whole_text(tag) for row in rows for tag in (*choices_of(row), *labels_of(row))))
 
 
 def _path_of_url(text: str) -> str | None:

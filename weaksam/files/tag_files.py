@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from weaksam.errors import UserError
+from weaksam.tag_texts import whole_text
 
 TAG_COLUMNS = ("file", "tags")
 DELIMITERS = (",", ";", "\t")
@@ -91,7 +92,6 @@ def read_sidecar(path: Path) -> tuple[str, ...]:
         TagFileError: the file cannot be read, or holds something else; `field` is `boxes` for boxes in YOLO format.
     """
     try:
-        # Bytes that are no text become a tag that nothing knows, so that this one image is reported as such.
         text = _decoded(path.read_bytes(), "replace")
     except OSError as error:
         raise TagFileError("file", f"cannot be read ({error.strerror})") from error
@@ -152,4 +152,5 @@ def _labelme_tags(document: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _distinct(parts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(tag for part in parts if (tag := part.strip())))
+    # What is no text becomes a tag that nothing knows, so that this one image is reported as such.
+    return tuple(dict.fromkeys(tag for part in parts if (tag := whole_text(part).strip())))

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weaksam.files.full_disk import writing_into
-from weaksam.files.image_files import FOLDER_UNREADABLE, NAME_NOT_UTF8, UNSUPPORTED_FORMAT
+from weaksam.files.image_files import FOLDER_UNREADABLE, JOURNAL, NAME_NOT_UTF8, UNSUPPORTED_FORMAT
 from weaksam.labelling.journal import Journal, JournalError, RunIdentity, reopen_journal
-from weaksam.labelling.outputs import FAILURES, JOURNAL, LEDGER, Outcome, write_files
+from weaksam.labelling.outputs import FAILURES, LEDGER, Outcome, write_files
 from weaksam.labelling.report import read_rows
 from weaksam.labelling.shard import Shard, parse_shard
 from weaksam.labelling.worklist import IMAGE_MISSING, Failure

@@ -13,7 +13,6 @@ from weaksam.labelling.report import ledger_file, write_failures
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import BundleInfo, DetectResult
 
-JOURNAL = "journal.jsonl"
 DATASET, RESULTS, LEDGER, FAILURES = "dataset.json", "results.json", "ledger.csv", "failures.csv"
 CONTACT_SHEET = "contact_sheet.html"
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from weaksam.client import AsyncClient, ClientError, ServerUnreachable, UnknownTags
+from weaksam.errors import UserError
 from weaksam.files.full_disk import writing_into
-from weaksam.files.image_source import as_os_errors
+from weaksam.files.image_files import JOURNAL
+from weaksam.files.image_source import as_os_errors, is_address
 from weaksam.labelling.journal import Journal, JournalError, RunIdentity, open_journal, stamp_of
-from weaksam.labelling.outputs import JOURNAL, Outcome, remove_drafts, write_files
+from weaksam.labelling.outputs import Outcome, remove_drafts, write_files
 from weaksam.labelling.shard import Shard
 from weaksam.labelling.shrink import restore, shrink
 from weaksam.labelling.worklist import Failure, Worklist
@@ -40,6 +42,10 @@ class LabelJob:
     max_side: int | None = None
     masks: bool = True
     zoom: bool = False
+
+    def __post_init__(self) -> None:
+        if not is_address(self.folder) and self.folder.resolve() == self.out.resolve():
+            raise UserError(f"--out {self.out} is the folder of the images: give another one")
 
     @property
     def options(self) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class Review:
             **self.entry(image_id),
             width=image.size_hw[1],
             height=image.size_hw[0],
-            sha256=image.sha256,
+            sha256=self.run.sent_sha256(image),
             tags=image.tags,
             objects=objects_of(image, self.latest.get(image_id)),
         )
@@ -91,9 +91,14 @@ class Review:
 
     def decide(self, image_id: int, decision: Decision) -> ReviewEntry:
         """Store a decision; raise ConflictingDecision if someone was faster."""
-        self.run.image(image_id)
+        image = self.run.image(image_id)
         if (decision.objects is not None) != (decision.state == "corrected"):
             raise InvalidDecision("objects belong to `corrected`, and to nothing else")
+        for number, thing in enumerate(decision.objects or ()):
+            if thing.mask is not None and tuple(thing.mask.size) != image.size_hw:
+                raise InvalidDecision(
+                    f"objects[{number}].mask: its size is {list(thing.mask.size)}, the image's {list(image.size_hw)}"
+                )
         self.latest[image_id] = self.journal.decide(image_id, decision)
         self._unwritten = True
         return ReviewEntry(**self.entry(image_id))

@@ -58,7 +58,7 @@ class InvalidDecision(ReviewError):
     """The decision cannot be stored."""
 
     status, code, title = HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_decision", "This decision cannot be stored"
-    remedy = "Send all objects with `corrected`, and none with another state."
+    remedy = "Send all objects with `corrected`, and none with another state. Masks have the size of the image."
 
 
 class NotStored(ReviewError):

@@ -48,7 +48,7 @@ class Forwarder:
         body = await _body(request)
         try:
             sent = await self._client.request(request.method, f"{self._server}{path}", headers=headers, content=body)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise ServiceUnreachable(f"{self._server}: {code_and_cause(error)[1]}") from error
         kept = {name: sent.headers[name] for name in RESPONSE_HEADERS if name in sent.headers}
         return Response(sent.content, sent.status_code, kept)

@@ -36,6 +36,11 @@ class LabelledRun:
             raise ImageUnknown(f"the labelling run has no image with the id {image_id}")
         return self.images[image_id]
 
+    def sent_sha256(self, image: LabelledImage) -> str | None:
+        """Return the digest by which the service may still know an image; None if it may have got a smaller one."""
+        options = self.found.info.get("options", {})
+        return None if options.get("max_side") else image.sha256
+
     def read_image(self, image_id: int) -> bytes:
         """Return the file of an image; raise ImageUnknown if it cannot be read."""
         path = self.photos / self.image(image_id).file_name

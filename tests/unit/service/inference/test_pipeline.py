@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from models.bundle import Bundle
 from models.masks import Mask, decode_rle, mask_box
 from models.settings import PostSettings
 from service.errors import BackendMismatch, TooManyTags, UnknownTag
+from service.inference import mask_rendering
 from service.inference.pipeline import Pipeline
 from tests.support.fake_backend import FakeBackend
 from tests.support.service_parts import (
@@ -23,6 +25,7 @@ from tests.support.service_parts import (
     DIM_RED,
     GREEN,
     PALE_RED,
+    PATIENCE_S,
     RED,
     TWO_BOLTS_AND_A_NUT,
     WatchedBackend,
@@ -34,7 +37,7 @@ from tests.support.service_parts import (
 )
 from tests.support.tiny_bundle import picture, write_tiny_bundle
 from weaksam.formats.polygons import polygons_to_mask
-from weaksam.mask_schemas import PngMask, PolygonMask, RleMask
+from weaksam.mask_schemas import AnyMask, MaskOptions, PngMask, PolygonMask, RleMask
 from weaksam.schemas import Detection, DetectOptions, DetectResult
 
 PATCH = (16, 16, 32, 32)
@@ -210,6 +213,31 @@ def test_a_mask_can_come_from_a_box_prompt(tmp_path: Path) -> None:
     (detection,) = detect_once(bundle.folder, picture((PATCH, RED)), ["red-bolt"]).detections
     assert mask_box(mask_of(detection)).tolist() == list(PATCH)
     assert detection.mask_score == pytest.approx(0.95)
+
+
+async def test_a_request_that_is_given_up_draws_no_more_masks(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[object] = []
+    first, go_on = asyncio.Event(), threading.Event()
+    loop, real = asyncio.get_running_loop(), mask_rendering.encode_mask
+
+    def hold(mask_hw: Mask, options: MaskOptions) -> AnyMask | None:
+        drawn.append(mask_hw)
+        loop.call_soon_threadsafe(first.set)
+        go_on.wait(PATIENCE_S)
+        return real(mask_hw, options)
+
+    monkeypatch.setattr(mask_rendering, "encode_mask", hold)
+    pipeline = tiny_pipeline(tiny_bundle.folder)
+    request = asyncio.create_task(pipeline.detect(decoded(TWO_BOLTS_AND_A_NUT), ["red-bolt"]))
+    await first.wait()
+    request.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    await pipeline.backend.aclose()
+    assert len(drawn) == 1
 
 
 def test_the_limits_hold_whatever_is_asked_for(tiny_bundle: Bundle) -> None:
