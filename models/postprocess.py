@@ -37,6 +37,12 @@ def move_to_mask(box_xyxy: Float32, mask_xyxy: Float32 | None, share: float) -> 
     return box_xyxy if mask_xyxy is None else box_xyxy + np.float32(share) * (mask_xyxy - box_xyxy)
 
 
+def weighted_scores(scores: Float32, predicted_iou: Float32, quality_power: float) -> Float32:
+    """Return the scores [P,C] of proposals, each weighed by its predicted IoU [P], see `PostSettings.quality_power`."""
+    # Published segmenters predict IoUs outside of 0..1, too.
+    return (scores * np.clip(predicted_iou, 0, 1)[:, None] ** quality_power).astype(np.float32)
+
+
 def select_detections(
     boxes_xyxy: Float32,
     scores: Float32,
@@ -60,8 +66,7 @@ def select_detections(
         Detections in pixels of the graph's input, ``sources`` the proposals they came from. No score threshold is
         applied: the caller's ledger needs the best score of a class even if it is too low.
     """
-    quality = np.clip(predicted_iou, 0, 1) ** settings.quality_power
-    scores = (scores * quality[:, None]).astype(np.float32)
+    scores = weighted_scores(scores, predicted_iou, settings.quality_power)
     parts = []
     for label in allowed:
         refined = clip_boxes(apply_deltas(boxes_xyxy, deltas[:, min(label, deltas.shape[1] - 1)]), valid_hw)

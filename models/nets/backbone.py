@@ -56,7 +56,7 @@ def create_backbone(name: str, weights: str = "none", *, with_stride_2: bool = F
         wanted = features.state_dict()
         features.load_state_dict({key: value for key, value in whole.state_dict().items() if key in wanted})
     if not name.startswith(WITHOUT_CONTRAST):
-        features.register_buffer("contrast", _contrast(features)[:, None, None], persistent=False)
+        features.register_buffer("contrast", trained_contrast(features)[:, None, None], persistent=False)
     return features
 
 
@@ -77,9 +77,9 @@ def backbone_maps(backbone: nn.Module, image: torch.Tensor) -> list[torch.Tensor
     return maps
 
 
-def _contrast(features: nn.Module) -> torch.Tensor:
+def trained_contrast(model: nn.Module) -> torch.Tensor:
     """Return by how much [3] inputs in [-1, 1] must be stretched for the contrast that a timm model was trained at."""
-    std = cast("dict[str, Any]", features.pretrained_cfg)["std"]
+    std = cast("dict[str, Any]", model.pretrained_cfg)["std"]
     return HALF_RANGE / torch.tensor(std)
 
 
@@ -212,9 +212,9 @@ class FinePyramid(FeaturePyramid):
         return pack_embedding(embedding, fine_4, fine_2)
 
 
-def pack_embedding(embedding: torch.Tensor, fine_4: torch.Tensor, fine_2: torch.Tensor) -> torch.Tensor:
+def pack_embedding(embedding: torch.Tensor, twice: torch.Tensor, four_times: torch.Tensor) -> torch.Tensor:
     """Pack [B,D,e,e] and maps of twice and four times its side, [B,D/4,2e,2e] and [B,D/8,4e,4e], to [B,4D,e,e]."""
-    packed = [functional.pixel_unshuffle(fine_4, 2), functional.pixel_unshuffle(fine_2, 4)]
+    packed = [functional.pixel_unshuffle(twice, 2), functional.pixel_unshuffle(four_times, 4)]
     return torch.cat([embedding, *packed], dim=1)
 
 

@@ -7,6 +7,9 @@ from torch import nn
 
 from models.nets.backbone import STRIDE_PX, FeaturePyramid, create_backbone, normalise_image
 
+CHANNELS = 128
+INVERSE_TEMPERATURE = 1.0  # of `smooth_max`
+
 
 class CnnCam(nn.Module):
     """A 1x1 classifier on a map of stride 8; the maps that it pools are the activation maps.
@@ -22,16 +25,13 @@ class CnnCam(nn.Module):
     stride_px = STRIDE_PX
     side_multiple_px = 32
 
-    def __init__(
-        self, backbone: nn.Module, classes: int, channels: int = 128, inverse_temperature: float = 1.0
-    ) -> None:
+    def __init__(self, backbone: nn.Module, classes: int) -> None:
         super().__init__()
-        self.features = FeaturePyramid(backbone, channels)
-        self.classifier = nn.Conv2d(channels, classes, kernel_size=1)
+        self.features = FeaturePyramid(backbone, CHANNELS)
+        self.classifier = nn.Conv2d(CHANNELS, classes, kernel_size=1)
         # Rare classes start rare: the usual prior of 1 % for one-against-all losses (arXiv 1708.02002, section 4.1).
         assert self.classifier.bias is not None, "a convolution has one unless told otherwise"
         nn.init.constant_(self.classifier.bias, -4.6)
-        self.inverse_temperature = inverse_temperature
 
     @property
     def map_kinds(self) -> tuple[str, ...]:
@@ -45,7 +45,7 @@ class CnnCam(nn.Module):
     def forward(self, image_bhwc_u8: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return tag logits [B,C] and activation maps (logits) [B,C,S/8,S/8] of images uint8 [B,S,S,3]."""
         maps = self.classifier(self.features(normalise_image(image_bhwc_u8)))
-        return smooth_max(maps, self.inverse_temperature), maps
+        return smooth_max(maps, INVERSE_TEMPERATURE), maps
 
     def tag_maps(self, image_bhwc_u8: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return tag logits [B,C] and maps [B,K,C,h,w] of images uint8 [B,S,S,3], in the order of `map_kinds`."""

@@ -188,7 +188,7 @@ def _draw(
     if fine is None:
         rows = _add_bias(rows, bias).reshape(2, 2, -1, 4 * side * side, narrow)
     else:
-        of_picture = _fine_2(fine, narrow).reshape(2, 2, 1, -1, narrow)
+        of_picture = _four_times(fine, narrow).reshape(2, 2, 1, -1, narrow)
         rows = rows.reshape(2, 2, -1, 4 * side * side, narrow) + (of_picture + bias)
     rows = functional.gelu(rows)
     logits = (weights @ rows.transpose(3, 4)).reshape(2, 2, -1, MASK_LEVELS, side, 4 * side)
@@ -205,7 +205,7 @@ def _draw_half(
     if fine is None:
         rows = _add_bias(rows, bias).reshape(2, -1, 2 * side * side, narrow)
     else:
-        rows = rows + (_fine_2(fine, narrow)[0, ..., 0, :].reshape(2, 1, -1, narrow) + bias)
+        rows = rows + (_four_times(fine, narrow)[0, ..., 0, :].reshape(2, 1, -1, narrow) + bias)
     logits = (weights @ functional.gelu(rows).transpose(2, 3)).reshape(2, -1, MASK_LEVELS, side, 2 * side)
     return logits.permute(1, 2, 3, 0, 4).reshape(-1, MASK_LEVELS, 2 * side, 2 * side)
 
@@ -235,8 +235,8 @@ def _second(upscaling: nn.Sequential) -> tuple[nn.ConvTranspose2d, torch.Tensor]
     return second, second.bias
 
 
-def _fine_2(fine: Fine, narrow: int) -> torch.Tensor:
-    """The map of stride 2, unshuffled [1,2D,e,e], as [dy2,dy1,y,x,dx1,dx2,narrow], by place in both 2x2 patches."""
+def _four_times(fine: Fine, narrow: int) -> torch.Tensor:
+    """The map of four times the side, unshuffled [1,2D,e,e], as [dy2,dy1,y,x,dx1,dx2,narrow], by place in patches."""
     side = fine[1].shape[-1]
     return fine[1].reshape(narrow, 2, 2, 2, 2, side, side).permute(2, 1, 5, 6, 3, 4, 0)
 

@@ -16,12 +16,11 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import nn
 from torch.nn import functional
 
-from models.nets.backbone import create_timm_model, load_backbone_weights, normalise_image
+from models.nets.backbone import create_timm_model, load_backbone_weights, normalise_image, trained_contrast
 from models.nets.cam import smooth_max
 from weaksam.errors import UserError
 
 Vit = Any  # a timm `VisionTransformer`: torch gives the parts of a network no types of their own
-NORMALISED_STD = 0.5  # `normalise_image` divides by this, with pixels in 0..1
 
 
 @dataclass(frozen=True)
@@ -91,9 +90,8 @@ class WeakTr(nn.Module):
         self.cross_blocks = settings.cross_blocks
         # Without the ViT's last norm: what it puts out has a mean of zero, and a class's logit is its token's mean.
         self.patch_embed, self.norm_pre, self.blocks = vit.patch_embed, vit.norm_pre, vit.blocks
-        std_rgb = torch.tensor(vit.pretrained_cfg["std"]).reshape(1, 3, 1, 1)
         # Not the mean as well: mid-grey, the colour of padding, must stay zero.
-        self.register_buffer("contrast", NORMALISED_STD / std_rgb, persistent=False)
+        self.register_buffer("contrast", trained_contrast(vit).reshape(1, 3, 1, 1), persistent=False)
         class_position, positions = _split_positions(vit)
         cells = side_px // self.stride_px
         self.positions = nn.Parameter(resize_positions(positions, cells, cells))  # [1,D,g,g]

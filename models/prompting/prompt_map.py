@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.letterbox import Letterbox
+from models.prompting.peaks import valid_cells_hw
 from models.settings import PromptSettings
 
 Float32 = npt.NDArray[np.float32]
@@ -26,7 +27,7 @@ def prompt_map_points(map_b1hw: Float32 | None, letterbox: Letterbox, settings: 
     if map_b1hw is None or settings.map_max_count == 0:
         return None
     stride = letterbox.side_px / map_b1hw.shape[-1]
-    rows, columns = (max(1, int(np.ceil(length / stride))) for length in letterbox.valid_hw)
+    rows, columns = valid_cells_hw(letterbox.valid_hw, stride)
     seen_hw = np.ascontiguousarray(map_b1hw[0, 0, :rows, :columns])
     highest_hw = cv2.dilate(seen_hw, np.ones((PEAK_CELLS, PEAK_CELLS), np.uint8))
     ys, xs = np.nonzero((seen_hw >= highest_hw) & (seen_hw >= settings.map_min_value))

@@ -20,8 +20,8 @@ from service.inference.decoding import decode
 from service.inference.open_pipeline import create_pipeline
 from service.settings import Settings
 from weaksam.files.full_disk import writing_into
+from weaksam.files.image_files import JOURNAL
 from weaksam.labelling.journal import Journal, Stamp, open_journal, stamp_of
-from weaksam.labelling.outputs import JOURNAL
 from weaksam.labelling.run import LabelJob, LabelSummary, OnDone, finish
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import BundleInfo, DetectOptions, DetectResult

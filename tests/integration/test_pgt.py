@@ -22,7 +22,7 @@ from training.data.tagged import TaggedImage, TrueObject
 from training.proposals.graph_runner import GraphRunner
 from training.pseudo_labels.make import label_images, make_pseudo_labels
 from training.pseudo_labels.masks import draw_masks
-from training.pseudo_labels.selection import PseudoLabelConfig, with_min_score
+from training.pseudo_labels.selection import PseudoLabelConfig, label_image, with_min_score
 from training.pseudo_labels.store import Detected, DetectionStore
 from weaksam.cli.train import train_app
 
@@ -227,7 +227,7 @@ def test_what_boxes_besides_the_best_must_reach_is_a_quantile_of_the_best() -> N
     def found(*scores_and_labels: tuple[float, int]) -> Detected:
         scores, labels = zip(*scores_and_labels, strict=True)
         boxes = np.zeros((len(scores), 4), np.float32)
-        return Detected(boxes, np.array(scores, np.float32), np.array(labels))
+        return Detected(boxes, np.array(scores, np.float32), np.array(labels), np.zeros(len(scores), np.bool_))
 
     detected = [found((0.9, 0), (0.8, 0), (0.3, 1)), found((0.6, 0), (0.1, 0))]  # the best ones: 0.9, 0.3, 0.6
     config = PseudoLabelConfig(further_quantile=0.5)
@@ -237,6 +237,24 @@ def test_what_boxes_besides_the_best_must_reach_is_a_quantile_of_the_best() -> N
     assert with_min_score(replace(config, mode="top1"), detected).min_score is None
     with pytest.raises(ValueError, match=r"further_quantile: must be from 0 to below 1, got 1\.5"):
         PseudoLabelConfig(further_quantile=1.5)
+
+
+def test_boxes_are_held_to_the_thresholds_of_the_detector_that_found_them(tiny_bundle: Bundle) -> None:
+    low, high = (0.1,) * len(LABELS), (0.6,) * len(LABELS)
+    bundle = replace(tiny_bundle, thresholds=replace(tiny_bundle.thresholds, score=low, detector=high))
+    bolt, nut = (LABELS.index(name) for name in ("red-bolt", "green-nut"))
+    assert bolt is not None
+    assert nut is not None
+    detected = Detected(
+        np.array([FIRST, FIRST], np.float32),
+        np.array([0.3, 0.3], np.float32),
+        np.array([bolt, nut]),
+        np.array([True, False]),
+    )
+    image = TaggedImage("a", Path("a.png"), (64, 64), ("red-bolt", "green-nut"), ())
+    config = PseudoLabelConfig(mode="threshold", teacher="detector")
+    kept = label_image(config, bundle, image, detected, LABELS).objects
+    assert [thing.label for thing in kept] == [nut], "the weak detector's scores are on another scale"
 
 
 def test_a_second_box_of_an_unsure_tag_goes(images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def taught(logits: torch.Tensor, loss: torch.Tensor, dropped: torch.Tensor) -> t
     if rank_count() > 1:
         distributed.all_reduce(logits.grad)
         distributed.all_reduce(count)
-    return logits.grad.numpy() / rank_count(), int(count)
+    return (logits.grad / rank_count()).numpy(), int(count)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from models.labels import LabelSet
 from models.letterbox import Letterbox
 from models.nets.backbone import MEAN_RGB
 from models.nets.cam_nets import AveragedCam, CamNet
-from models.prompting.peaks import find_peaks
+from models.prompting.peaks import find_peaks, valid_cells_hw
 from models.settings import PromptSettings
 from training.data.tagged import TaggedImage
 from training.data.tiles import tag_vector
@@ -130,7 +130,7 @@ def pointing_hits(maps_chw: Float32, image: TaggedImage, labels: LabelSet, lette
     """Return for each tag with known boxes whether its map's highest point lies in one of them."""
     hits = []
     stride_px = letterbox.side_px / maps_chw.shape[-1]
-    rows, columns = (int(np.ceil(length / stride_px)) for length in letterbox.valid_hw)
+    rows, columns = valid_cells_hw(letterbox.valid_hw, stride_px)
     for tag in {true.label for true in image.objects}:
         index = labels.index(tag)
         assert index is not None, "readers admit known labels only"

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from models.labels import LabelSet
-from models.nets.cam import CnnCam
+from models.nets.cam import INVERSE_TEMPERATURE, CnnCam
 from models.nets.cam_nets import CamNet, build_cam
 from models.run_folder import REPORT
 from training.classifier.config import CamConfig
@@ -111,4 +111,4 @@ def _compute(
     if config.architecture == "weaktr":
         return StepOutput(weaktr_losses(output, tags, config.weaktr.inverse_temperature, config.background_share))
     likely = objectness(batch["image"]) if objectness else None
-    return StepOutput(cnn_losses(output[1], tags, model.inverse_temperature, config.background_share, likely))
+    return StepOutput(cnn_losses(output[1], tags, INVERSE_TEMPERATURE, config.background_share, likely))

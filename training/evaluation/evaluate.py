@@ -32,7 +32,7 @@ from weaksam.schemas import DetectOptions, DetectResult
 _CACHE_BYTES = 64 * 2**20
 
 
-class ImageResults(NamedTuple):
+class ServedResults(NamedTuple):
     """The service's results for one image, with its tags given and without."""
 
     tagged: DetectResult
@@ -147,17 +147,17 @@ async def _store_all(pipeline: Pipeline, images: Sequence[TaggedImage], results_
     wait_for_ranks()
 
 
-async def _stored_results(pipeline: Pipeline, image: TaggedImage, results_dir: Path) -> ImageResults:
+async def _stored_results(pipeline: Pipeline, image: TaggedImage, results_dir: Path) -> ServedResults:
     path = results_path(results_dir, image.id)
     if path.exists():
         stored = read_results(path)
-        return ImageResults(*(DetectResult.model_validate(stored[name]) for name in ImageResults._fields))
+        return ServedResults(*(DetectResult.model_validate(stored[name]) for name in ServedResults._fields))
     results = await _detect(pipeline, image)
     write_results({name: result.model_dump(mode="json") for name, result in results._asdict().items()}, path)
     return results
 
 
-async def _detect(pipeline: Pipeline, image: TaggedImage) -> ImageResults:
+async def _detect(pipeline: Pipeline, image: TaggedImage) -> ServedResults:
     pixels = decode_file(image.path)
     # Masks of a hundred candidates take longer than all else, so they are drawn only if something depends on them.
     has_masks = any(thing.mask_rle is not None for thing in image.objects)
@@ -173,10 +173,10 @@ async def _detect(pipeline: Pipeline, image: TaggedImage) -> ImageResults:
     tagged = tagged.model_copy(update={"explain": explained.explain})
     untagged = DetectOptions(min_score=0.0, mask_format="rle" if moves_boxes else "none")
     predicted = await pipeline.detect(pixels, (), untagged)
-    return ImageResults(tagged=tagged, predicted=predicted)
+    return ServedResults(tagged=tagged, predicted=predicted)
 
 
-def _add_image(scorecard: Scorecard, image: TaggedImage, results: ImageResults, labels: LabelSet) -> None:
+def _add_image(scorecard: Scorecard, image: TaggedImage, results: ServedResults, labels: LabelSet) -> None:
     tagged = results.tagged
     truth = [replace(thing, label=_served_name(thing.label, labels)) for thing in image.objects]
     # asked without tags the pipeline proposes some, but an image known to have none shows none of the classes

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from models.bundle import DETECTOR, Bundle, load_bundle
-from models.config import config_from_values
-from models.run_folder import CONFIG, REPORT
 from service.backends.ort import Device
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage, with_known_objects
 from training.evaluation.evaluate import store_results
 from training.evaluation.lost_objects import Chain, ImageResults, count_lost_objects, count_lost_tags
 from training.evaluation.stored_results import read_tagged
-from training.pseudo_labels.selection import PseudoLabelConfig
+from training.pseudo_labels.selection import settled_rule
 from weaksam.errors import UserError
 
 
@@ -63,16 +60,6 @@ def evaluate_losses(
         "images": len(images),
         **(count_lost_objects(chain, results) if has_boxes else count_lost_tags(chain, results)),
     }
-
-
-def settled_rule(pgt_dir: Path) -> PseudoLabelConfig:
-    """Return the rule of a finished `weaksam train pgt`, with the minimum score that it came to."""
-    try:
-        values, report = (json.loads((pgt_dir / name).read_text(encoding="utf-8")) for name in (CONFIG, REPORT))
-    except OSError as error:
-        raise UserError(f"pgt: {pgt_dir} is no folder of a finished `weaksam train pgt` ({error})") from error
-    rule = config_from_values(PseudoLabelConfig, values, str(pgt_dir / CONFIG))
-    return replace(rule, min_score=report["min_score"])
 
 
 def _results(

@@ -180,6 +180,7 @@ def detected_of(result: Json, bundle: Bundle) -> Detected:
         _boxes([row for row, _ in rows]),
         np.array([row["score"] for row, _ in rows], np.float32),
         np.array([index for _, index in rows], np.int64),
+        np.array([row["source"] == "detector" for row, _ in rows], np.bool_),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from models.bundle import Bundle, load_bundle
 from models.config import config_values
+from models.run_folder import REPORT
 from training.data.tagged import TaggedImage
 from training.evaluation.stored_results import is_shown, read_tagged
 from training.metrics.plain_names import plain_name
@@ -29,7 +30,6 @@ from weaksam.files.html_page import figure, html_page, section, sentence_list, t
 
 # Not figures of the measurement but of what was measured.
 DESCRIPTIONS = ("images", "objects", "problems")
-REPORT = "report.json"
 
 
 @dataclass(frozen=True)

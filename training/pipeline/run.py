@@ -34,7 +34,7 @@ from training.proposals.graph_runner import inference_device
 from training.proposals.store import store_proposals
 from training.pseudo_labels.dataset import ANNOTATIONS_JSON
 from training.pseudo_labels.make import make_pseudo_labels_together
-from training.pseudo_labels.selection import PseudoLabelConfig
+from training.pseudo_labels.selection import PseudoLabelConfig, settled_rule
 from training.runs.devices import start_fabric
 from training.runs.image_digests import ImageDigests
 from training.runs.inputs import segmenter_digest
@@ -46,7 +46,6 @@ from weaksam.errors import UserError
 
 WEAK = "wsod"
 SEGMENTER = "segmenter"
-PGT_REPORT = "report.json"
 METRICS = "metrics.json"
 LOSSES = "losses.json"
 
@@ -91,7 +90,7 @@ def run_pipeline(config: PipelineConfig, out_dir: Path) -> Path:
     rule = PseudoLabelConfig()
     if config.pgt is not None:
         pgt = stages["pgt"] = _pgt(run, bundles[WEAK])
-        rule = _settled(config.pgt, pgt)
+        rule = settled_rule(pgt.folder)
         for name, settings in (("detector", config.detector), (SEGMENTER, config.segmenter)):
             if settings is not None:
                 stages[name] = _detector(run, name, settings, features, pgt)
@@ -183,12 +182,6 @@ def _pgt(run: _Run, bundle: Done) -> Done:
     return run_stage(run.dir, "pgt", settings, inputs, make, (ANNOTATIONS_JSON,))
 
 
-def _settled(config: PseudoLabelConfig, pgt: Done) -> PseudoLabelConfig:
-    """Return the rule with the minimum score that it came to, for other images than those it was settled on."""
-    report = json.loads((pgt.folder / PGT_REPORT).read_text(encoding="utf-8"))
-    return replace(config, min_score=report["min_score"])
-
-
 def _detector(run: _Run, name: str, config: DetectorConfig, features: Done, pgt: Done) -> Done:
     if run.config.heads_from_cam:
         config = replace(config, cam_checkpoint=features.folder / "cam.safetensors")
@@ -210,7 +203,7 @@ def _evaluate(run: _Run, name: str, bundle: Done, test: TestSplit) -> Evaluated:
             bundle.folder, test.folder, test.split, limit, results_dir=folder / "answers", device=inference_device()
         )
         if is_first_rank():
-            (folder / METRICS).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            write_json(folder / METRICS, report)
 
     inputs = {"bundle": bundle.digest, "pictures": run.digests.of_images(test.images)}
     done = run_stage(run.dir, f"evaluate-{name}", {"limit": limit}, inputs, make, (METRICS,))
@@ -244,7 +237,7 @@ def _finish(
         metrics: dict[str, dict[str, Any]] = {}
         for entry in (entry for entry in evaluated if entry.metrics):
             metrics.setdefault(entry.data, {})[entry.bundle] = entry.metrics
-        (run.dir / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+        write_json(run.dir / METRICS, metrics)
         losses = _losses(run, stages, bundles[final], evaluated, rule)
         write_json(run.dir / LOSSES, losses)
         inputs = ReportInputs(

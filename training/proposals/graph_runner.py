@@ -111,7 +111,7 @@ class GraphRunner:
 
         points_xy = prompt_map_points(self._encoded(image).get(PROMPT_MAP), letterbox, settings)
         proposing = propose(peaks, letterbox.valid_hw, settings, points_xy, boxes_xyxy)
-        return run_proposing(proposing, decode, settings.prompt_buckets["onnxruntime"]), tag_scores[0]
+        return run_proposing(proposing, decode, settings.buckets_of("onnxruntime")), tag_scores[0]
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from models.bundle import Bundle, load_bundle
 from models.labels import LabelSet
+from models.run_folder import REPORT
 from training.data.tagged import TaggedImage
 from training.pseudo_labels.compare import compare_modes
 from training.pseudo_labels.dataset import PseudoLabelledImage, category_ids, write_pseudo_dataset
@@ -18,7 +18,7 @@ from training.pseudo_labels.quality import report_quality
 from training.pseudo_labels.selection import PseudoLabelConfig, confirmed_objects, label_image, with_min_score
 from training.pseudo_labels.store import Detected, DetectionStore
 from training.runs.ranks import is_first_rank, my_share, rank_count, track_first, wait_for_ranks
-from training.runs.run_folder import prepare_run
+from training.runs.run_folder import prepare_run, write_json
 from weaksam.errors import UserError
 
 
@@ -60,7 +60,7 @@ def make_pseudo_labels(
     report = {"mode": config.mode, "min_score": config.min_score, **report_quality(labelled_images, labels)}
     if any(image.objects for image in images):
         report["compared"] = compare_modes(config, bundle, images, detected, labels)
-    (out_dir / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json(out_dir / REPORT, report)
     return write_pseudo_dataset(labelled_images, labels, ids, out_dir, config.image_files)
 
 
@@ -122,7 +122,7 @@ def _with_masks(labelled: PseudoLabelledImage, store: DetectionStore) -> PseudoL
 
 def _require_free(out_dir: Path) -> None:
     """Refuse to replace annotations that someone drew."""
-    if (out_dir / "annotations").exists() and not (out_dir / "report.json").exists():
+    if (out_dir / "annotations").exists() and not (out_dir / REPORT).exists():
         raise UserError(f"out: {out_dir} holds another data set: give a new folder for the pseudo ground truth")
 
 

@@ -33,7 +33,7 @@ def draw_masks(runner: GraphRunner, image: TaggedImage, boxes_xyxy: Float32) -> 
     letterbox = Letterbox(image.size_hw, runner.bundle.side_px)
     prompts = box_prompts(letterbox.boxes_to_input(boxes_xyxy))
     masks: list[PseudoMask] = []
-    for run in split_prompts(prompts, runner.bundle.prompts.prompt_buckets["onnxruntime"]):
+    for run in split_prompts(prompts, runner.bundle.prompts.buckets_of("onnxruntime")):
         logits, iou = runner.decode(image, run, ("logits", "iou"))
         # one mask at a time: all masks of a large photograph at full size would take gigabytes
         masks += [

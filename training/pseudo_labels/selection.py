@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from models.bundle import Bundle
+from models.config import config_from_values
 from models.labels import LabelSet
+from models.run_folder import CONFIG, REPORT
 from training.data.tagged import TaggedImage
 from training.pseudo_labels.dataset import PseudoLabelledImage, PseudoObject
 from training.pseudo_labels.masks import PseudoMask
@@ -68,6 +71,16 @@ def with_min_score(config: PseudoLabelConfig, detected: Sequence[Detected]) -> P
     return replace(config, min_score=round(float(np.quantile(best, config.further_quantile)), 6))
 
 
+def settled_rule(pgt_dir: Path) -> PseudoLabelConfig:
+    """Return the rule of a finished `weaksam train pgt`, with the minimum score that it came to."""
+    try:
+        values, report = (json.loads((pgt_dir / name).read_text(encoding="utf-8")) for name in (CONFIG, REPORT))
+    except OSError as error:
+        raise UserError(f"pgt: {pgt_dir} is no folder of a finished `weaksam train pgt` ({error})") from error
+    rule = config_from_values(PseudoLabelConfig, values, str(pgt_dir / CONFIG))
+    return replace(rule, min_score=report["min_score"])
+
+
 def best_scores(detected: Sequence[Detected]) -> list[float]:
     """Return the score of the best box of each tag in each image."""
     return [
@@ -80,11 +93,13 @@ def label_image(
 ) -> PseudoLabelledImage:
     """Return an image's pseudo ground truth, by tag in the order of the data set's labels."""
     objects: list[PseudoObject] = []
-    thresholds = bundle.thresholds.score if config.teacher == "wsod" else bundle.thresholds.detector
     pairs = {(labels.index(tag), bundle.labels.index(tag)) for tag in image.tags}
     for label, class_index in sorted((ours, its) for ours, its in pairs if ours is not None and its is not None):
         rows = np.flatnonzero(detected.labels == class_index)
         boxes_xyxy, scores = detected.boxes_xyxy[rows], detected.scores[rows]
+        # The boxes of one tag are all of one detector.
+        by_detector = bool(detected.by_detector[rows].any())
+        thresholds = bundle.thresholds.detector if by_detector else bundle.thresholds.score
         for row in _select(config, boxes_xyxy, scores, thresholds[class_index]):
             x0, y0, x1, y1 = boxes_xyxy[row].tolist()
             objects.append(PseudoObject(label, (x0, y0, x1, y1), float(scores[row])))

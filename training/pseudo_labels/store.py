@@ -42,11 +42,13 @@ class Detected:
         boxes_xyxy: [N,4] in pixels of the image, sides of at least one pixel.
         scores: [N].
         labels: [N] class indices of the bundle.
+        by_detector: [N] whether the retrained detector found it, and not the weak one: their scores differ in scale.
     """
 
     boxes_xyxy: Float32
     scores: Float32
     labels: npt.NDArray[np.int64]
+    by_detector: npt.NDArray[np.bool_]
 
 
 def detect_tagged(runner: GraphRunner, image: TaggedImage, teacher: Teacher = "wsod") -> Detected:
@@ -67,6 +69,7 @@ def detect_tagged(runner: GraphRunner, image: TaggedImage, teacher: Teacher = "w
         np.concatenate([found.boxes_xyxy, weakly.boxes_xyxy]),
         np.concatenate([found.scores, weakly.scores]),
         np.concatenate([found.labels, weakly.labels]),
+        np.concatenate([found.by_detector, weakly.by_detector]),
     )
 
 
@@ -84,14 +87,14 @@ def _detect_retrained(runner: GraphRunner, image: TaggedImage, tagged: Sequence[
 def _drawn(boxes_xyxy: Float32, found: Detections) -> Detected:
     """Return detections with boxes in pixels of the image, without those under a pixel."""
     drawn = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2] >= MIN_SIDE_PX).all(axis=1)
-    return Detected(boxes_xyxy[drawn], found.scores[drawn], found.labels[drawn])
+    return Detected(boxes_xyxy[drawn], found.scores[drawn], found.labels[drawn], found.by_detector[drawn])
 
 
 def _detect_weakly(runner: GraphRunner, image: TaggedImage, tagged: Sequence[int]) -> Detected:
     bundle = runner.bundle
     proposals = runner.propose(image, tagged)[0].proposals
     if not len(proposals):
-        return Detected(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+        return _drawn(np.zeros((0, 4), np.float32), Detections.concat([]))
     letterbox = Letterbox(image.size_hw, bundle.side_px)
     seen, square = runner.letterboxed(image, "wsod")
     inputs: dict[str, npt.NDArray[np.generic]] = {
@@ -124,7 +127,7 @@ class DetectionStore:
             raise UserError(f"teacher: {bundle.folder} has no {teacher}: take the bundle of a finished training")
         self._bundle = bundle
         self._teacher = teacher
-        self._folder = folder / (bundle.inference_digest[:16] + ("" if teacher == "wsod" else f"-{teacher}"))
+        self._folder = folder / f"{bundle.inference_digest[:16]}-by-{teacher}"
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def detected(self, image: TaggedImage) -> Detected:
@@ -134,7 +137,7 @@ class DetectionStore:
             with replacing_bytes(path) as file:
                 np.savez(file, **vars(found))
         with np.load(path, allow_pickle=False) as stored:
-            return Detected(stored["boxes_xyxy"], stored["scores"], stored["labels"])
+            return Detected(**stored)
 
     def masks(self, image: TaggedImage, boxes_xyxy: Float32) -> list[PseudoMask]:
         """Return masks of boxes [N,4] in image pixels, in their order."""

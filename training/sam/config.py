@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from training.runs.devices import Precision
+from weaksam.errors import UserError
+
+SIDE_MULTIPLE_PX = 32  # the coarsest stride
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,14 @@ class SourceConfig:
 class SamConfig:
     """Settings of `train_sam`; ``steps`` optimiser steps of ``batch_images`` images of ``side_px`` pixels.
 
-    ``initial`` is a checkpoint or a bundle to go on from, at any ``side_px``: no weight depends on the size. For the
-    same reason the first ``early_steps`` may be of images of ``early_side_px``, which cost less. Shares are of
-    batches: ``group_share`` ask with several points, ``correct_share`` with a click where a first answer was wrong.
-    With ``prompt_map`` the network also learns where to ask. ``loss_weights`` win over those of `training.sam.train`,
-    term by term.
+    Attributes:
+        initial: checkpoint, bundle or run to go on from, at any ``side_px``: no weight depends on the size.
+        early_steps, early_side_px: the first steps may be of smaller images, which cost less.
+        group_share, correct_share: of batches: ask with several points, or with a click where a first answer was wrong.
+        point_share: of the prompts of all other batches, and of the batches that are corrected: points, not boxes.
+        prompt_map: the network also learns where to ask.
+        shapes_weight: of generated images, beside the weights of the sources.
+        loss_weights: win over those of `training.sam.train`, term by term.
     """
 
     backbone: str
@@ -57,7 +63,16 @@ class SamConfig:
     early_side_px: int | None = None
     loss_weights: dict[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.early_steps > 0 and self.early_side_px is None:
+            raise UserError(f"early_side_px: is missing, give the images' side in the {self.early_steps} early_steps")
+        if self.group_share + self.correct_share > 1:
+            raise UserError(f"group_share, correct_share: {self.group_share} and {self.correct_share} exceed 1")
+        for name in ("side_px", "early_side_px"):
+            side_px = getattr(self, name)
+            if side_px is not None and side_px % SIDE_MULTIPLE_PX:
+                raise UserError(f"{name}: is {side_px}, give a multiple of {SIDE_MULTIPLE_PX}")
+
     def side_px_at(self, step: int) -> int:
         """Side of the images of one step's batch."""
-        early = self.early_side_px is not None and step < self.early_steps
-        return self.early_side_px if early and self.early_side_px is not None else self.side_px
+        return self.side_px if self.early_side_px is None or step >= self.early_steps else self.early_side_px

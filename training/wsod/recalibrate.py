@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from models.bundle import Bundle, Thresholds
 from models.letterbox import Letterbox
+from models.postprocess import weighted_scores
 from training.data.tagged import TaggedImage
 from training.data.tiles import tag_vector
 from training.metrics.score_thresholds import (
@@ -44,7 +45,7 @@ def recalibrated(bundle: Bundle, images: Sequence[TaggedImage]) -> Thresholds:
 
 
 def _best_scores(runner: GraphRunner, image: TaggedImage) -> Float32:
-    """Return each class's best score [C] as `models.postprocess.select_detections` weighs it; 0 without proposals."""
+    """Return each class's best score [C]; 0 without proposals."""
     bundle = runner.bundle
     indices = [index for tag in image.tags if (index := bundle.labels.index(tag)) is not None]
     proposals = runner.propose(image, indices)[0].proposals
@@ -54,5 +55,5 @@ def _best_scores(runner: GraphRunner, image: TaggedImage) -> Float32:
     boxes_xyxy = Letterbox(image.size_hw, bundle.side_px).boxes_for(letterbox, proposals.boxes_xyxy)
     inputs: Arrays = {"image": square, "boxes": boxes_xyxy[None], "valid": np.ones((1, len(proposals)), np.float32)}
     [scores] = runner.run("wsod", inputs, ("scores",))  # [1,P,C]
-    best: Float32 = (scores[0] * proposals.predicted_iou[:, None] ** bundle.post.quality_power).max(axis=0)
+    best: Float32 = weighted_scores(scores[0], proposals.predicted_iou, bundle.post.quality_power).max(axis=0)
     return best

@@ -11,6 +11,7 @@ import torch
 
 from models.labels import LabelSet
 from models.nets.wsod import Method, RoiHead
+from models.postprocess import weighted_scores
 from training.data.tagged import TaggedImage
 from training.data.tiles import tag_vector
 from training.metrics.score_thresholds import (
@@ -54,10 +55,12 @@ def choose_thresholds(
 
 
 def _best_scores(head: RoiHead, example: RoiExample, quality_power: float) -> npt.NDArray[np.float32]:
-    """Return each class's best score [C] as `models.postprocess.select_detections` weighs it; 0 without proposals."""
+    """Return each class's best score [C]; 0 without proposals."""
     if not len(example.boxes_xyxy):
         return np.zeros(len(example.tags), np.float32)
     with torch.no_grad():
         scores = head.scores(head.embed_pooled(example.pooled.float()))  # [P,C]
-    best: npt.NDArray[np.float32] = (scores * example.predicted_iou[:, None] ** quality_power).amax(dim=0).numpy()
+    best: npt.NDArray[np.float32] = weighted_scores(scores.numpy(), example.predicted_iou.numpy(), quality_power).max(
+        axis=0
+    )
     return best

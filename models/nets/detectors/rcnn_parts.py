@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
-from timm.models import FeatureInfo
 from torch import nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
@@ -15,7 +14,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import FeaturePyramidNetwork, roi_align
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from models.nets.backbone import backbone_maps, normalise_image
+from models.nets.backbone import backbone_maps, feature_widths, normalise_image
 from weaksam.errors import UserError
 
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
@@ -108,7 +107,7 @@ class Pyramid(nn.Module):
         self.backbone = backbone
         levels = len(settings.anchor_sides_px)
         extra = LastLevelMaxPool() if levels == 5 else None
-        self.widths = cast("FeatureInfo", backbone.feature_info).channels()[-min(levels, 4) :]
+        self.widths = feature_widths(backbone)[-min(levels, 4) :]
         self.merge = FeaturePyramidNetwork(self.widths, settings.channels, extra)
 
     def forward(self, image_bhwc_u8: torch.Tensor) -> dict[str, torch.Tensor]:

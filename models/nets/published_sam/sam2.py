@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from models.nets.backbone import feature_widths
 from models.nets.checkpoint_files import CheckpointError, State, load_exactly, rename_keys
 from models.nets.published_sam.parts import FILL_RGB, PublishedPixels, build_heads
 
@@ -69,7 +70,7 @@ class Sam2Encoder(nn.Module):
     def __init__(self, timm_name: str) -> None:
         super().__init__()
         self.backbone = timm.create_model(timm_name, features_only=True, out_indices=(0, 1, 2, 3))
-        widths = self.backbone.feature_info.channels()  # type: ignore[union-attr, operator]
+        widths = feature_widths(self.backbone)
         self.laterals = nn.ModuleList([nn.Conv2d(width, CHANNELS, 1) for width in reversed(widths)])
         self.fine = nn.ModuleList([nn.Conv2d(CHANNELS, CHANNELS // 8, 1), nn.Conv2d(CHANNELS, CHANNELS // 4, 1)])
         self.no_memory = nn.Parameter(torch.zeros(1, 1, CHANNELS))
