@@ -85,7 +85,9 @@ def _read_extended(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"{path}: {EXTENDS}: the file extends itself")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # of TOML, or of its encoding
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except ValueError as error:  # of TOML, or of its encoding
         raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
     return _extended(values, path, (*extending, path.resolve()))
 

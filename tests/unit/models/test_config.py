@@ -80,6 +80,8 @@ def test_a_file_that_is_no_toml_is_named(path: Path) -> None:
     path.write_text("steps = = 3\n")
     with pytest.raises(ConfigError, match="cannot be read as TOML"):
         load_config(Example, path)
+    with pytest.raises(ConfigError, match=r"absent\.toml: cannot be read \(No such file or directory\)"):
+        load_config(Example, path.with_name("absent.toml"))
 
 
 def test_a_file_holds_what_differs_from_the_one_that_it_extends(path: Path) -> None:
