@@ -99,9 +99,7 @@ class Settings(BaseSettings):
         False,
         description="Default of the option `zoom`: better masks of small objects, for more runs of the segmenter.",
     )
-    api_keys_file: Path | None = Field(
-        None, description="File of `weaksam keys`; with it most paths need an API key."
-    )
+    api_keys_file: Path | None = Field(None, description="File of `weaksam keys`; with it most paths need an API key.")
     api_key_rate_per_s: float = Field(
         0.0, ge=0, description="Requests per second of a key without a rate of its own; more get 429; 0 is no limit."
     )
