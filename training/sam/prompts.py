@@ -13,11 +13,9 @@ from models.prompting.prompts import BACKGROUND, BOTTOM_RIGHT, FOREGROUND, PADDI
 
 GROUP_POINTS = 3
 NEGATIVE_SHARE = 0.25  # of the points of a group after the first
-TIGHT_SHARE, LOOSE_SHARE = 0.3, 0.2  # of boxes; the others are jittered
-# Shares of the box's side, at each of its edges. A detector's boxes are the reason for the jitter: some are good, some
-# are poor, so its standard deviation is drawn too.
-MAX_LOOSE_SHARE = 0.15
-MAX_JITTER_STD, MAX_JITTER_SHARE = 0.2, 0.3
+TIGHT_SHARE, LOOSE_SHARE = 0.3, 0.3  # of boxes; the others are jittered
+MAX_LOOSE_SHARE = 0.15  # of the box's side, at each of its edges
+JITTER_SHARE, MAX_JITTER_PX = 0.06, 12
 # Negative points lie within the object's box made larger by this share of its side: elsewhere they would say nothing.
 NEAR_SHARE = 0.3
 
@@ -42,8 +40,7 @@ def box_prompt(rng: np.random.Generator, mask_hw: Mask) -> Prompt:
     elif kind < TIGHT_SHARE + LOOSE_SHARE:
         moves = rng.uniform(0, MAX_LOOSE_SHARE, (2, 2)) * sides_wh * np.array([[-1], [1]])
     else:
-        shares = rng.normal(0, rng.uniform(0, MAX_JITTER_STD), (2, 2))
-        moves = np.clip(shares, -MAX_JITTER_SHARE, MAX_JITTER_SHARE) * sides_wh
+        moves = np.clip(rng.normal(0, JITTER_SHARE, (2, 2)) * sides_wh, -MAX_JITTER_PX, MAX_JITTER_PX)
     moved = np.clip(corners + moves, 0, mask_hw.shape[::-1])
     return moved.astype(np.float32), np.array([TOP_LEFT, BOTTOM_RIGHT], np.float32)
 
