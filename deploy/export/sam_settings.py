@@ -27,6 +27,8 @@ class Family:
     grid_sides: tuple[int, ...]
 
 
+# A grid needs more prompts than the maxima of a prompt map, which the compact SAM has.
+GRID_PROMPTS = 80
 # Thresholds are the defaults of each family's own SamAutomaticMaskGenerator, in automatic_mask_generator.py of
 # facebookresearch/segment-anything@dca509fe, facebookresearch/sam2@2b90b9f5, facebookresearch/EdgeTAM@9cc44bfe and
 # ChaoningZhang/MobileSAM@34bbbfdf. The published grids have 32 points per side, which takes a CPU minutes: coarse to
@@ -70,6 +72,7 @@ def prompts_for(sam: SamSource, prompts: PromptSettings, side_px: int) -> Prompt
     family = family_of(sam.kind)
     return replace(
         scaled,
+        max_prompts=max(GRID_PROMPTS, prompts.max_prompts),
         grid_sides=family.grid_sides,
         grid_min_iou=family.min_iou,
         grid_min_stability=family.min_stability,

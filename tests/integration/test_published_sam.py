@@ -153,6 +153,7 @@ def test_a_bundle_gets_another_segmenter(tmp_path: Path) -> None:
     # Twice the side: twice the window. SAM 2's published thresholds.
     assert made.prompts.peak_window_px == 2 * small.prompts.peak_window_px
     assert (made.prompts.grid_min_iou, made.prompts.grid_min_stability) == (0.8, 0.95)
+    assert made.prompts.max_prompts == max(80, small.prompts.max_prompts), "a grid needs more than a prompt map"
     assert made.prompts.box_margin == 0, "the margin was chosen for another segmenter"
     assert load_bundle(small.folder) == small
 
