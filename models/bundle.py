@@ -66,7 +66,8 @@ class GraphSpec:
         fill_rgb: colour of the padding, zero after the graph's own normalisation.
         inputs: in the graph's order.
         outputs: in the graph's order.
-        max_abs_difference: largest difference to torch that the export measured, by output.
+        max_abs_difference: largest difference to torch that the export measured, by output. Of outputs that jump if a
+            logit crosses a threshold, such as a mask's box, three quarters of the values differ by no more.
     """
 
     file: str

@@ -105,7 +105,7 @@ def test_a_plan_may_allow_an_output_more(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("odd_rows", "refused"), [(1, False), (4, True)])
-def test_an_output_that_steps_may_differ_in_few_values(tmp_path: Path, odd_rows: int, refused: bool) -> None:
+def test_few_values_of_an_output_that_steps_do_not_count(tmp_path: Path, odd_rows: int, refused: bool) -> None:
     up = {"image": np.full((6, 3), 4.0, np.float32)}
     some_down = {"image": np.full((6, 3), 4.0, np.float32)}
     some_down["image"][:odd_rows] = -4.0
@@ -114,7 +114,7 @@ def test_an_output_that_steps_may_differ_in_few_values(tmp_path: Path, odd_rows:
         with pytest.raises(ExportError, match="output of the exported graph differs from torch by 8"):
             export_graph(plan, tmp_path, SIDE)
     else:
-        assert export_graph(plan, tmp_path, SIDE).max_abs_difference == {"output": 8.0}
+        assert export_graph(plan, tmp_path, SIDE).max_abs_difference == {"output": 0.0}
 
 
 def test_both_branches_still_find_the_value_around_them(tmp_path: Path) -> None:
