@@ -282,6 +282,32 @@ def test_where_the_segmenter_sees_nothing_the_box_is_the_mask(images: list[Tagge
     assert mask_hw[8:16, 4:20].all()
 
 
+@pytest.mark.parametrize(("margin", "second"), [(0.0, (56, 40, 64, 52)), (0.5, SECOND)])
+def test_boxes_become_those_of_their_masks(
+    margin: float,
+    second: tuple[int, int, int, int],
+    images: list[TaggedImage],
+    tiny_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cut_and_beside = np.array([(12, 12, 20, 20), (56, 40, 64, 52)], np.float32)  # the second only touches its bolt
+    scores, labels = np.array([0.9, 0.8], np.float32), np.zeros(2, np.int64)
+    detected = Detected(cut_and_beside, scores, labels, np.zeros(2, np.bool_))
+    monkeypatch.setattr(DetectionStore, "detected", lambda *_: detected)
+    config = replace(ADAPTIVE, boxes_from_masks=True, box_margin=margin)
+    path = make_pseudo_labels(config, tiny_bundle.folder, images[:1], LABELS, tmp_path / "out")
+    assert boxes_of(path)["bolts.png", "red-bolt"] == [xywh(FIRST), xywh(second)]
+    assert "segmentation" not in json.loads(path.read_bytes())["annotations"][0], "masks were not asked for"
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["hits"] == (2 if second == SECOND else 1)
+
+
+def test_a_box_margin_is_a_share() -> None:
+    with pytest.raises(ValueError, match=r"box_margin: is 1\.5, take a share from 0 to 1, such as 0\.3"):
+        PseudoLabelConfig(box_margin=1.5)
+
+
 def test_every_second_image_is_labelled(images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path) -> None:
     make_pseudo_labels(PseudoLabelConfig(mode="top1", subsample=2), tiny_bundle.folder, images, LABELS, tmp_path)
     assert [image.id for image in open_dataset(tmp_path, "train").images] == [image.id for image in images[::2]]

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from deploy.export.bundle import export_bundle, open_classes
+from deploy.export.sam_settings import GRID_PROMPTS
 from models.bundle import DEFAULT_BUNDLE, load_bundle
 from models.config import load_config
 from models.run_folder import open_run
@@ -80,7 +81,7 @@ def test_it_is_exported_with_its_prompt_map_which_is_asked_in_place_of_the_grid(
     runner, image = GraphRunner(bundle, threads=1), open_dataset(root, "train").images[0]
     of_map, of_grid = (
         np.concatenate([batch.coords[:, 0] for batch in runner.propose(image, [], settings)[0].prompts])
-        for settings in (config.prompts, replace(config.prompts, map_max_count=0))
+        for settings in (config.prompts, replace(config.prompts, map_max_count=0, max_prompts=GRID_PROMPTS))
     )
     assert 0 < len(of_map) <= config.prompts.map_max_count
     assert len(of_grid) >= 8 * 8

@@ -29,7 +29,8 @@ class DetectorConfig(DetectorSettings):
         drop: RoI drop or query drop, see `models.nets.detectors.roi_drop` and ``query_drop``.
         drop_from_step: its warm-up; nothing is dropped before. At ``steps`` or more drop is off.
         test_sides_px: sides for test-time augmentation, which the report then compares. It is never served.
-        cam_checkpoint: ``cam.safetensors``, whose backbone, the same as this one's, is the start.
+        cam_checkpoint: a classifier whose backbone, the same as this one's, is the start: ``cam.safetensors``, the
+            folder of its run, or a bundle.
         supervision: ``tags``, or ``boxes`` for the fully supervised twin on the images of the same pseudo ground
             truth.
         loss_weights: of loss terms by their names in the log; a term that is not named counts 1.

@@ -25,6 +25,7 @@ from training.data.tagged import TaggedImage
 from training.detector.config import DetectorConfig
 from training.detector.data import LabelledImage, LabelledScenes, Scene, ScenePlan, labelled_images, stack_scenes
 from training.detector.drop_log import drop_figures
+from training.runs.cam_weights import BACKBONE, cam_file, load_cam_weights
 from training.runs.checkpoints import save_weights
 from training.runs.devices import start_fabric
 from training.runs.fit import StepOutput, Task, fit
@@ -92,7 +93,7 @@ def train_detector(
 def _input_digests(
     config: DetectorConfig, images: Sequence[TaggedImage], labels: LabelSet, annotation_files: Sequence[Path]
 ) -> dict[str, str]:
-    begun_from = [] if config.cam_checkpoint is None else [config.cam_checkpoint]
+    begun_from = [] if config.cam_checkpoint is None else [cam_file(config.cam_checkpoint)]
     return {
         "images": images_digest(images, labels, objects=config.supervision == "boxes"),
         "annotations": files_digest(annotation_files),
@@ -113,10 +114,7 @@ def _build(config: DetectorConfig, classes: int) -> Detector:
     net = build_detector(config, classes, config.backbone_weights)
     net.backbone.to(memory_format=torch.channels_last)
     if config.cam_checkpoint is not None:
-        prefix = "features.backbone."
-        state = load_file(config.cam_checkpoint)
-        own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-        net.backbone.load_state_dict(own)
+        load_cam_weights(net.backbone, cam_file(config.cam_checkpoint), BACKBONE)
     return net
 
 

@@ -13,7 +13,8 @@ from models.labels import LabelSet
 from models.run_folder import REPORT
 from training.data.tagged import TaggedImage
 from training.pseudo_labels.compare import compare_modes
-from training.pseudo_labels.dataset import PseudoLabelledImage, category_ids, write_pseudo_dataset
+from training.pseudo_labels.dataset import PseudoLabelledImage, PseudoObject, category_ids, write_pseudo_dataset
+from training.pseudo_labels.masks import PseudoMask
 from training.pseudo_labels.quality import report_quality
 from training.pseudo_labels.selection import PseudoLabelConfig, confirmed_objects, label_image, with_min_score
 from training.pseudo_labels.store import Detected, DetectionStore
@@ -105,19 +106,25 @@ def label_images(
             labelled = confirmed_objects(image, labels)
         else:
             labelled = label_image(config, bundle, image, store.detected(image), labels)
-        labelled_images.append(_with_masks(labelled, store) if config.masks else labelled)
+        drawn = config.masks or config.boxes_from_masks
+        labelled_images.append(_with_masks(config, labelled, store) if drawn else labelled)
     return labelled_images
 
 
-def _with_masks(labelled: PseudoLabelledImage, store: DetectionStore) -> PseudoLabelledImage:
-    """Return the image with a mask for each object; those that have one keep it."""
+def _with_masks(config: PseudoLabelConfig, labelled: PseudoLabelledImage, store: DetectionStore) -> PseudoLabelledImage:
+    """Return the image with what masks give its objects: masks, tight boxes or both. Those with a mask stay."""
     bare = [thing for thing in labelled.objects if thing.mask is None]
     if not bare:
         return labelled
     boxes_xyxy = np.array([thing.box_xyxy for thing in bare], np.float32)
-    drawn = iter(store.masks(labelled.image, boxes_xyxy))
-    objects = (thing if thing.mask else replace(thing, mask=next(drawn)) for thing in labelled.objects)
+    drawn = iter(store.masks(labelled.image, boxes_xyxy, config.box_margin))
+    objects = (thing if thing.mask else _drawn(config, thing, next(drawn)) for thing in labelled.objects)
     return replace(labelled, objects=tuple(objects))
+
+
+def _drawn(config: PseudoLabelConfig, thing: PseudoObject, mask: PseudoMask) -> PseudoObject:
+    box_xyxy = mask.box_xyxy if config.boxes_from_masks else thing.box_xyxy
+    return replace(thing, box_xyxy=box_xyxy, mask=mask if config.masks else None)
 
 
 def _require_free(out_dir: Path) -> None:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from pycocotools import mask as coco_mask
 
+from models.boxes import enlarge_boxes
 from models.letterbox import Letterbox
 from models.masks import Mask, Rle, encode_rle
 from models.prompting.prompts import box_prompts, split_prompts
@@ -23,15 +25,22 @@ class PseudoMask:
     rle: Rle
     predicted_iou: float
 
+    @property
+    def box_xyxy(self) -> tuple[float, float, float, float]:
+        """The mask's tight box in image pixels."""
+        x0, y0, width, height = coco_mask.toBbox(self.rle).tolist()
+        return x0, y0, x0 + width, y0 + height
 
-def draw_masks(runner: GraphRunner, image: TaggedImage, boxes_xyxy: Float32) -> list[PseudoMask]:
+
+def draw_masks(runner: GraphRunner, image: TaggedImage, boxes_xyxy: Float32, margin: float = 0.0) -> list[PseudoMask]:
     """Return a mask for each box [N,4] in image pixels: the mask level of highest predicted IoU.
 
-    If the segmenter sees nothing in a box, the mask is the box itself, with predicted IoU 0: trainers refuse an object
-    without pixels.
+    The segmenter is asked with boxes that are enlarged at each side by ``margin``, a share of their own. If it
+    sees nothing in a box, the mask is the box itself, with predicted IoU 0: trainers refuse an object without pixels.
     """
     letterbox = Letterbox(image.size_hw, runner.bundle.side_px)
-    prompts = box_prompts(letterbox.boxes_to_input(boxes_xyxy))
+    asked_xyxy = enlarge_boxes(letterbox.boxes_to_input(boxes_xyxy), margin, letterbox.valid_hw)
+    prompts = box_prompts(asked_xyxy)
     masks: list[PseudoMask] = []
     for run in split_prompts(prompts, runner.bundle.prompts.buckets_of("onnxruntime")):
         logits, iou = runner.decode(image, run, ("logits", "iou"))

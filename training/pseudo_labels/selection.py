@@ -41,6 +41,9 @@ class PseudoLabelConfig:
         teacher: whose boxes they are: ``wsod``, the weak detector's; or ``detector``, the retrained one's for a second
             round of teaching, and the weak one's for tags of which that finds nothing.
         masks: draw each box's mask with the bundle's segmenter.
+        boxes_from_masks: replace each box by the tight box of its mask.
+        box_margin: by how much a box is enlarged at each side, as a share of its own, before the segmenter is asked for
+            its mask: a weak detector's boxes often cut their things.
         image_files: ``link`` the images into the data set, or ``copy`` them, so that it can be moved elsewhere.
         subsample: label every n-th image; neighbouring frames of one video look alike.
         categories: a COCO file whose category ids the data set takes, such as the one that it will be scored with: a
@@ -54,6 +57,8 @@ class PseudoLabelConfig:
     min_score: float | None = None
     teacher: Teacher = "wsod"
     masks: bool = False
+    boxes_from_masks: bool = False
+    box_margin: float = 0.0
     image_files: Literal["link", "copy"] = "link"
     subsample: int = 1
     categories: Path | None = None
@@ -61,6 +66,8 @@ class PseudoLabelConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.further_quantile < 1:
             raise UserError(f"further_quantile: must be from 0 to below 1, got {self.further_quantile}")
+        if not 0 <= self.box_margin <= 1:
+            raise UserError(f"box_margin: is {self.box_margin}, take a share from 0 to 1, such as 0.3")
 
 
 def with_min_score(config: PseudoLabelConfig, detected: Sequence[Detected]) -> PseudoLabelConfig:

@@ -139,12 +139,12 @@ class DetectionStore:
         with np.load(path, allow_pickle=False) as stored:
             return Detected(**stored)
 
-    def masks(self, image: TaggedImage, boxes_xyxy: Float32) -> list[PseudoMask]:
-        """Return masks of boxes [N,4] in image pixels, in their order."""
-        boxes_digest = hashlib.sha256(boxes_xyxy.tobytes()).hexdigest()[:16]
-        path = self._path(image, f"-{boxes_digest}.json")
+    def masks(self, image: TaggedImage, boxes_xyxy: Float32, margin: float) -> list[PseudoMask]:
+        """Return masks of boxes [N,4] in image pixels, in their order; ``margin`` as `draw_masks` takes it."""
+        asked_digest = hashlib.sha256(boxes_xyxy.tobytes() + str(margin).encode()).hexdigest()[:16]
+        path = self._path(image, f"-{asked_digest}.json")
         if not path.exists():
-            rows = [asdict(mask) for mask in draw_masks(self._runner, image, boxes_xyxy)]
+            rows = [asdict(mask) for mask in draw_masks(self._runner, image, boxes_xyxy, margin)]
             write_text(path, json.dumps(rows))
         return [PseudoMask(**row) for row in json.loads(path.read_bytes())]
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-import onnx
 import torch
-from onnx import numpy_helper
 
 from models.bundle import MANIFEST, SAM_GRAPHS, load_bundle
 from models.nets.checkpoint_files import load_exactly, read_checkpoint, state_of
 from models.nets.compact_sam import CompactSam
+from training.runs.graph_weights import graph_weights
 from weaksam.errors import UserError
 
 # What no graph has, since no answer depends on it; the biases are the same for all pixels, and softmax drops them.
@@ -44,7 +42,7 @@ def load_initial_weights(net: CompactSam, source: Path) -> None:
         load_exactly(net, {**additions_of(wanted, state), **taken}, path, "this compact SAM")
         return
     bundle = load_bundle(source, SAM_GRAPHS)
-    state = {key: value for name in SAM_GRAPHS for key, value in _graph_weights(bundle.path(name)).items()}
+    state = {key: value for name in SAM_GRAPHS for key, value in graph_weights(bundle.path(name)).items()}
     not_needed = (*NOT_SERVED, *additions_of(wanted, state))
     served = [key for key in wanted if not key.startswith(not_needed) and not key.endswith("num_batches_tracked")]
     missing = [key for key in served if key not in state or state[key].shape != wanted[key].shape]
@@ -60,11 +58,3 @@ def additions_of(wanted: Mapping[str, torch.Tensor], state: Mapping[str, torch.T
     """Return the network's own weights of those additions that the source has not learnt."""
     lacking = tuple(part for part in ADDITIONS if not any(key.startswith(part) for key in state))
     return {key: value for key, value in wanted.items() if key.startswith(lacking)}
-
-
-def _graph_weights(path: Path) -> dict[str, torch.Tensor]:
-    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
-    return {
-        name.removeprefix("net.").removesuffix("_half"): torch.from_numpy(values.astype(np.float32))
-        for name, values in tensors.items()
-    }

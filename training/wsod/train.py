@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
 from models.bundle import PROPOSAL_GRAPHS, Bundle, load_bundle
 from models.labels import LabelSet
@@ -18,6 +17,7 @@ from models.nets.wsod import RoiHead, Wsod, build_wsod
 from models.run_folder import REPORT, THRESHOLDS
 from training.data.tagged import TaggedImage
 from training.proposals.store import store_proposals
+from training.runs.cam_weights import PYRAMID, load_cam_weights
 from training.runs.checkpoints import save_weights
 from training.runs.devices import start_fabric
 from training.runs.fit import StepOutput, Task, fit
@@ -91,7 +91,7 @@ def train_wsod(
 
 def _build(config: WsodConfig, classes: int, cam_checkpoint: Path) -> Wsod:
     net = build_wsod(config.backbone, classes, method=config.method, drop_share=config.mist.drop_share)
-    net.features.load_state_dict(cam_features(cam_checkpoint))
+    load_cam_weights(net.features, cam_checkpoint, PYRAMID)
     return net.eval()
 
 
@@ -105,19 +105,6 @@ def _require_fitting(bundle: Bundle, config: WsodConfig, labels: LabelSet) -> No
             f"data: its labels are not those of the proposals' bundle {bundle.name}, or in another order: train both "
             "on the same folders, given in the same order"
         )
-
-
-def cam_features(checkpoint: Path) -> dict[str, torch.Tensor]:
-    """Return the feature pyramid of a CNN CAM's checkpoint; raises UserError if it has none, as WeakTr's."""
-    prefix = "features."
-    state = load_file(checkpoint)
-    features = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-    if not features:
-        raise UserError(
-            f"{checkpoint} has no feature pyramid, as WeakTr's has none: give a classifier trained with "
-            'architecture = "cnn" for the features; WeakTr gives the proposals'
-        )
-    return features
 
 
 def _train_head(fabric: Any, head: RoiHead, examples: Sequence[ExampleFile], config: WsodConfig, out_dir: Path) -> None:

@@ -150,7 +150,9 @@ def wsod_command(
     config: ConfigOption,
     data: DataOption,
     out: OutOption,
-    cam: Annotated[Path, typer.Option(help="Folder of a finished `weaksam train cam`, whose features are used.")],
+    cam: Annotated[
+        Path, typer.Option(help="Folder of a finished `weaksam train cam`, or a bundle: its features are used.")
+    ],
     proposals: Annotated[Path, typer.Option(help="Bundle that makes the proposals (`weaksam export` without --wsod).")],
     store: Annotated[Path, typer.Option(help="Folder where proposals are kept for further runs.")] = Path(
         "runs/proposals"
@@ -158,12 +160,13 @@ def wsod_command(
     override: SetOption = None,
 ) -> None:
     """Train the weakly supervised detector: --set method=wsddn, oicr or mist; its twin with --set supervision=boxes."""
+    from training.runs.cam_weights import cam_file
     from training.wsod.config import WsodConfig
     from training.wsod.train import train_wsod
 
     fit, held_out = _open(data, "fit"), _open(data, "val")
     settings = load_config(WsodConfig, config, override or ())
-    weights = cam / "cam.safetensors"
+    weights = cam_file(cam)
     with writing_into(out):
         checkpoint = train_wsod(settings, weights, proposals, fit.images, held_out.images, fit.labels, store, out)
     console.print(f"wrote {checkpoint}")
