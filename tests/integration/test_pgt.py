@@ -239,6 +239,14 @@ def test_what_boxes_besides_the_best_must_reach_is_a_quantile_of_the_best() -> N
         PseudoLabelConfig(further_quantile=1.5)
 
 
+def test_in_a_second_round_the_quantile_is_of_the_retrained_detectors_scores() -> None:
+    boxes, labels = np.zeros((3, 4), np.float32), np.array([0, 0, 1])
+    found = Detected(boxes, np.array([0.9, 0.5, 0.1], np.float32), labels, np.array([True, True, False]))
+    config = PseudoLabelConfig(further_quantile=0.5, teacher="detector")
+    assert with_min_score(config, [found]).min_score == pytest.approx(0.9)
+    assert with_min_score(replace(config, teacher="wsod"), [found]).min_score == pytest.approx(0.1)
+
+
 def test_boxes_are_held_to_the_thresholds_of_the_detector_that_found_them(tiny_bundle: Bundle) -> None:
     low, high = (0.1,) * len(LABELS), (0.6,) * len(LABELS)
     bundle = replace(tiny_bundle, thresholds=replace(tiny_bundle.thresholds, score=low, detector=high))

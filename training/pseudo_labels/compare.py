@@ -13,7 +13,7 @@ from models.labels import LabelSet
 from training.data.tagged import TaggedImage
 from training.pseudo_labels.quality import count_hits_by_class
 from training.pseudo_labels.selection import PseudoLabelConfig, best_scores, label_image, with_min_score
-from training.pseudo_labels.store import Detected
+from training.pseudo_labels.store import Detected, Teacher
 
 STEPS = tuple(step / 10 for step in range(1, 11))
 MAX_IMAGES = 2000
@@ -61,15 +61,18 @@ def compare_modes(
     top1 = {"boxes": 1, **known.measure(replace(config, mode="top1"))}
     points = {
         "adaptive": [{"keep_share": s, **known.measure(replace(adaptive, keep_share=s))} for s in STEPS],
-        "threshold": [{"min_score": s, **known.measure(replace(threshold, min_score=s))} for s in _min_scores(known)],
+        "threshold": [
+            {"min_score": s, **known.measure(replace(threshold, min_score=s))}
+            for s in _min_scores(known, config.teacher)
+        ],
     }
     best = {name: _best_recall(rows, top1["precision"]) for name, rows in points.items()}
     return {"top1": top1, "at_precision_of_top1": best, **points}
 
 
-def _min_scores(known: _Known) -> list[float]:
+def _min_scores(known: _Known, teacher: Teacher) -> list[float]:
     """Return quantiles of the best boxes' scores, because each detector has its own scale."""
-    best = best_scores([found for _, found in known.images])
+    best = best_scores([found for _, found in known.images], teacher)
     return [round(float(score), 6) for score in np.quantile(best, STEPS[:-1])] if best else []
 
 

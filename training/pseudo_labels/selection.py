@@ -34,8 +34,8 @@ class PseudoLabelConfig:
         keep_share: of ``adaptive``; 0.3 for VOC and 0.5 for COCO in the paper.
         contained_share: of ``adaptive``: a box goes if at least this share of it lies inside another of its tag.
         further_quantile: of ``adaptive``: boxes besides the best must also reach this quantile of the best boxes'
-            scores, over all tags of all images. 0, as published, asks nothing: a tag whose best box is a poor guess
-            then brings as many others as one whose best box is sure.
+            scores, over all tags that the teacher found. 0, as published, asks nothing: a tag whose best box is a poor
+            guess then brings as many others as one whose best box is sure.
         min_score: of ``threshold``; None takes the bundle's thresholds per class, calibrated on tags. Of ``adaptive``:
             a fixed score in place of ``further_quantile``.
         teacher: whose boxes they are: ``wsod``, the weak detector's; or ``detector``, the retrained one's for a second
@@ -72,7 +72,7 @@ class PseudoLabelConfig:
 
 def with_min_score(config: PseudoLabelConfig, detected: Sequence[Detected]) -> PseudoLabelConfig:
     """Return the settings with ``min_score`` set from ``further_quantile`` and the detections of all images."""
-    best = best_scores(detected)
+    best = best_scores(detected, config.teacher)
     if config.mode != "adaptive" or config.further_quantile == 0 or config.min_score is not None or not best:
         return config
     return replace(config, min_score=round(float(np.quantile(best, config.further_quantile)), 6))
@@ -88,11 +88,16 @@ def settled_rule(pgt_dir: Path) -> PseudoLabelConfig:
     return replace(rule, min_score=report["min_score"])
 
 
-def best_scores(detected: Sequence[Detected]) -> list[float]:
-    """Return the score of the best box of each tag in each image."""
-    return [
-        float(found.scores[found.labels == label].max()) for found in detected for label in set(found.labels.tolist())
-    ]
+def best_scores(detected: Sequence[Detected], teacher: Teacher) -> list[float]:
+    """Return the score of the best box of each tag in each image in which the teacher found it.
+
+    In a second round the weak detector answers for the other tags. Its scores are on another scale.
+    """
+    best = []
+    for found in detected:
+        own = found.by_detector == (teacher == "detector")
+        best += [float(found.scores[own & (found.labels == label)].max()) for label in set(found.labels[own].tolist())]
+    return best
 
 
 def label_image(
