@@ -37,7 +37,7 @@ from models.labels import LabelSet
 from models.nets.cam_nets import AveragedCam, CamNet, build_cam_of_run
 from models.nets.compact_sam import CompactSam, build_compact_sam
 from models.nets.detectors.build import build_detector
-from models.nets.detectors.settings import DetectorSettings
+from models.nets.detectors.settings import DetectorSettings, of_this_release
 from models.nets.published_sam.open_published import PublishedSam
 from models.nets.wsod import build_wsod
 from models.run_folder import CONFIG, SAMPLE_IMAGES, Run, open_run
@@ -165,7 +165,8 @@ def _require_labels(run: Run, labels: LabelSet) -> None:
 
 def _detector_plan(run: Run, labels: LabelSet) -> GraphPlan:
     # runs of earlier releases name no architecture
-    known = {field.name: run.config[field.name] for field in fields(DetectorSettings) if field.name in run.config}
+    config = of_this_release(run.config)
+    known = {field.name: config[field.name] for field in fields(DetectorSettings) if field.name in config}
     net = build_detector(config_from_values(DetectorSettings, known, str(run.folder / CONFIG)), len(labels))
     _load(net, run)
     return detector_plan(net, np.load(run.folder / SAMPLE_IMAGES, allow_pickle=False), len(labels))

@@ -264,7 +264,7 @@ def test_a_mirror_image_gives_boxes_of_the_picture(net: Detector, images: list[T
 
 
 def test_the_twin_learns_from_true_boxes_without_pseudo_labels(images: list[TaggedImage], tmp_path: Path) -> None:
-    run_detector(images, None, tmp_path, *SHORT, "steps=1", "net.mask_channels=0", "supervision=boxes")
+    run_detector(images, None, tmp_path, *SHORT, "steps=1", "rcnn.mask_channels=0", "supervision=boxes")
     (row,) = log_of(tmp_path)
     assert "loss_mask" not in row
     assert row["wrong_kept"] == 0

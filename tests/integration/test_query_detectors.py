@@ -33,7 +33,7 @@ from training.detector.report import report_detector
 STEPS = 140
 DFINE = (
     "architecture=dfine",
-    "net.mask_channels=0",
+    "rcnn.mask_channels=0",
     "dfine.queries=12",
     "dfine.channels=32",
     "dfine.hidden=64",

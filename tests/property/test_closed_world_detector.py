@@ -16,22 +16,19 @@ from torch import nn
 from models.nets.detectors.dfine import DFine, build_dfine
 from models.nets.detectors.mask2former import Mask2Former, build_mask2former
 from models.nets.detectors.rcnn import Rcnn, build_rcnn
-from models.nets.detectors.rcnn_parts import RcnnSettings
-from models.nets.detectors.settings import DFineSettings, Mask2FormerSettings
+from models.nets.detectors.settings import DFineSettings, Mask2FormerSettings, NetSettings, RcnnSettings
 
 CLASSES = 5
-SETTINGS = RcnnSettings(
-    backbone="mobilenetv2_050",
+SETTINGS = NetSettings(backbone="mobilenetv2_050", frozen_norm=False, max_detections=6)
+RCNN_SIZES = RcnnSettings(
     channels=16,
     hidden=32,
     anchor_sides_px=((8,), (16,), (32,)),
     roi_scale_px=32,
     mask_channels=8,
     mask_layers=1,
-    frozen_norm=False,
     rois=16,
     proposals=20,
-    max_detections=6,
 )
 # Fewer queries than positions, so that classes compete for them.
 SIZES = DFineSettings(queries=8, channels=32, hidden=32, heads=4, decoder_layers=2, denoising=0)
@@ -44,7 +41,7 @@ MASK_SIZES = Mask2FormerSettings(
 @pytest.fixture(scope="module")
 def rcnn() -> Rcnn:
     torch.manual_seed(0)
-    net = build_rcnn(SETTINGS, CLASSES).eval()
+    net = build_rcnn(SETTINGS, RCNN_SIZES, CLASSES).eval()
     with torch.no_grad():
         net.box_head.logits.weight.normal_(0, 3)  # scores that differ
     return net

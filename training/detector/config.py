@@ -17,7 +17,7 @@ class DetectorConfig(DetectorSettings):
     """Settings of `train_detector`.
 
     Attributes:
-        architecture, net, dfine, mask2former: the network, see `DetectorSettings`.
+        architecture, net, rcnn, dfine, mask2former: the network, see `DetectorSettings`.
         backbone_weights: as `models.nets.backbone.create_backbone` takes them.
         side_px: side of the images that the detector is served with.
         train_sides_px: sides in training, one drawn for each batch (multi-scale training).

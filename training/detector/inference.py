@@ -19,6 +19,7 @@ from models.masks import Rle, encode_rle, paste_mask
 from models.nets.backbone import MEAN_RGB
 from models.nets.detectors.detector import Detector
 from models.nets.detectors.output import DetectorOutput
+from models.nets.detectors.settings import of_this_release
 from models.postprocess import best_first, detector_detections
 from models.run_folder import CONFIG, open_run
 from training.detector.config import DetectorConfig
@@ -40,7 +41,7 @@ class TrainedDetector:
 def open_detector(run_dir: Path) -> TrainedDetector:
     """Open a finished run of `train_detector`; raises RunError if it is not finished."""
     run = open_run(run_dir, "detector")
-    config = config_from_values(DetectorConfig, run.config, str(run_dir / CONFIG))
+    config = config_from_values(DetectorConfig, of_this_release(run.config), str(run_dir / CONFIG))
     net = load_detector(run.checkpoint, config, len(run.labels))
     net.to("cuda" if torch.cuda.is_available() else "cpu")
     return TrainedDetector(net, config, run.labels)

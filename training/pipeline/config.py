@@ -149,7 +149,7 @@ def _check(config: PipelineConfig, path: Path) -> None:
     if config.segmenter is not None and config.segmenter.architecture == "dfine":
         raise ConfigError(f"{path}: segmenter.architecture: dfine learns no masks: take mask_rcnn or mask2former")
     if config.segmenter is not None and not config.segmenter.has_masks:
-        raise ConfigError(f"{path}: segmenter.net.mask_channels: is 0, so that it would learn no masks: take 64, say")
+        raise ConfigError(f"{path}: segmenter.rcnn.mask_channels: is 0, so that it would learn no masks: take 64, say")
 
 
 def _check_sides(config: PipelineConfig, path: Path) -> None:

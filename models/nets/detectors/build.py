@@ -17,4 +17,5 @@ def build_detector(settings: DetectorSettings, classes: int, weights: str = "non
         from models.nets.detectors.mask2former import build_mask2former  # noqa: PLC0415 - as above
 
         return build_mask2former(settings.net, settings.mask2former, classes, weights)
-    return build_rcnn(settings.net, classes, weights)
+    assert settings.rcnn is not None, "the settings have checked it"
+    return build_rcnn(settings.net, settings.rcnn, classes, weights)

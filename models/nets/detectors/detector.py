@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from models.nets.detectors.output import DetectorOutput
-from models.nets.detectors.rcnn_parts import Foreground, RcnnSettings, Target, freeze_norm
+from models.nets.detectors.rcnn_parts import Foreground, Target, freeze_norm
 from models.nets.detectors.roi_drop import DropRule
+from models.nets.detectors.settings import NetSettings
 
 
 class Detector(nn.Module, ABC):
@@ -22,7 +23,7 @@ class Detector(nn.Module, ABC):
             Lightning Fabric casts those to the precision of a run and refuses frozen dataclasses.
     """
 
-    def __init__(self, settings: RcnnSettings) -> None:
+    def __init__(self, settings: NetSettings) -> None:
         super().__init__()
         self.settings = settings
         self.drop_rule: DropRule | None = None

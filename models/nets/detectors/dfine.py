@@ -20,8 +20,8 @@ from models.nets.detectors.detector import Detector
 from models.nets.detectors.dfine_losses import dfine_losses
 from models.nets.detectors.output import DetectorOutput, best_detections
 from models.nets.detectors.query_parts import BackboneMaps, ClassHead, box_targets, forbid
-from models.nets.detectors.rcnn_parts import Foreground, RcnnSettings, Target, freeze_norm
-from models.nets.detectors.settings import DFineSettings
+from models.nets.detectors.rcnn_parts import Foreground, Target, freeze_norm
+from models.nets.detectors.settings import DFineSettings, NetSettings
 
 STRIDES_PX = (8, 16, 32)
 
@@ -29,7 +29,7 @@ STRIDES_PX = (8, 16, 32)
 class DFine(Detector):
     """The retrained detector as a D-FINE, with query drop; see `Detector`."""
 
-    def __init__(self, settings: RcnnSettings, sizes: DFineSettings, backbone: nn.Module, classes: int) -> None:
+    def __init__(self, settings: NetSettings, sizes: DFineSettings, backbone: nn.Module, classes: int) -> None:
         super().__init__(settings)
         maps = BackboneMaps(backbone, len(STRIDES_PX))
         self.model = DFineModel(_config(settings.backbone, sizes, maps.channels, classes))
@@ -134,7 +134,7 @@ def _config(backbone: str, sizes: DFineSettings, widths: Sequence[int], classes:
     )
 
 
-def build_dfine(settings: RcnnSettings, sizes: DFineSettings, classes: int, weights: str = "none") -> DFine:
+def build_dfine(settings: NetSettings, sizes: DFineSettings, classes: int, weights: str = "none") -> DFine:
     """Build a D-FINE with fresh heads on a backbone with ``weights`` as `create_backbone` takes them."""
     backbone = create_backbone(settings.backbone, weights)
     if settings.frozen_norm:

@@ -15,8 +15,8 @@ from models.nets.detectors.detector import Detector
 from models.nets.detectors.mask2former_losses import mask2former_losses
 from models.nets.detectors.output import DetectorOutput, best_detections
 from models.nets.detectors.query_parts import BackboneMaps, mask_targets_of
-from models.nets.detectors.rcnn_parts import Foreground, RcnnSettings, Target, freeze_norm
-from models.nets.detectors.settings import Mask2FormerSettings
+from models.nets.detectors.rcnn_parts import Foreground, Target, freeze_norm
+from models.nets.detectors.settings import Mask2FormerSettings, NetSettings
 from models.nets.mask_extent import profile_extent
 
 LEVELS_PX = STRIDES_PX[1:]
@@ -26,7 +26,7 @@ MASK_STRIDE_PX = 4
 class Mask2Former(Detector):
     """The instance segmenter as a Mask2Former, with query drop; see `Detector`. A mask's extent is its box."""
 
-    def __init__(self, settings: RcnnSettings, sizes: Mask2FormerSettings, backbone: nn.Module, classes: int) -> None:
+    def __init__(self, settings: NetSettings, sizes: Mask2FormerSettings, backbone: nn.Module, classes: int) -> None:
         super().__init__(settings)
         maps = BackboneMaps(backbone, len(LEVELS_PX))
         self.model = Mask2FormerModel(_config(settings.backbone, sizes, classes))
@@ -130,7 +130,7 @@ def _config(backbone: str, sizes: Mask2FormerSettings, classes: int) -> Mask2For
 
 
 def build_mask2former(
-    settings: RcnnSettings, sizes: Mask2FormerSettings, classes: int, weights: str = "none"
+    settings: NetSettings, sizes: Mask2FormerSettings, classes: int, weights: str = "none"
 ) -> Mask2Former:
     """Build a Mask2Former with fresh heads on a backbone with ``weights`` as `create_backbone` takes them."""
     backbone = create_backbone(settings.backbone, weights)

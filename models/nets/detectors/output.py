@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torchvision.ops import nms
+
+from models.nets.detectors.settings import NetSettings
 
 MIN_SIDE_PX = 1.0
 
@@ -29,17 +31,6 @@ class DetectorOutput(NamedTuple):
     mask_frames_xyxy: torch.Tensor
 
 
-class SelectionSettings(Protocol):
-    """Part of a detector's settings that says which of its boxes are detections; see `RcnnSettings`."""
-
-    @property
-    def min_score(self) -> float: ...
-    @property
-    def nms_iou(self) -> float: ...
-    @property
-    def max_detections(self) -> int: ...
-
-
 class Best(NamedTuple):
     """The best boxes [D,4] with labels [D] from 0 and scores [D]; ``rows`` [D] are those that they came from."""
 
@@ -50,7 +41,7 @@ class Best(NamedTuple):
 
 
 def best_detections(
-    boxes_xyxy: torch.Tensor, scores: torch.Tensor, settings: SelectionSettings, image_hw: Sequence[int]
+    boxes_xyxy: torch.Tensor, scores: torch.Tensor, settings: NetSettings, image_hw: Sequence[int]
 ) -> Best:
     """Return the best of boxes [R,4] with scores [R,C], after suppression class by class, best first.
 

@@ -24,7 +24,6 @@ from models.nets.detectors.rcnn_parts import (
     BoxHead,
     Foreground,
     Pyramid,
-    RcnnSettings,
     Target,
     as_image_list,
     build_rpn,
@@ -32,6 +31,7 @@ from models.nets.detectors.rcnn_parts import (
     mask_targets,
 )
 from models.nets.detectors.roi_drop import box_losses, mask_loss, rpn_losses
+from models.nets.detectors.settings import NetSettings, RcnnSettings
 
 POOLED_MASK_SIDE = 14
 
@@ -39,23 +39,24 @@ POOLED_MASK_SIDE = 14
 class Rcnn(Detector):
     """The retrained detector with RoI drop, and with a mask head the instance segmenter; see `Detector`."""
 
-    def __init__(self, settings: RcnnSettings, backbone: nn.Module, classes: int) -> None:
+    def __init__(self, settings: NetSettings, sizes: RcnnSettings, backbone: nn.Module, classes: int) -> None:
         super().__init__(settings)
-        self.pyramid = Pyramid(backbone, settings)
-        self.rpn = build_rpn(settings)
+        self.sizes = sizes
+        self.pyramid = Pyramid(backbone, sizes)
+        self.rpn = build_rpn(sizes)
         levels = [str(i) for i in range(len(self.pyramid.widths))]
-        self.box_head = BoxHead(settings.channels, settings.hidden, classes)
-        pool = MultiScaleRoIAlign(levels, POOLED_SIDE, sampling_ratio=2, canonical_scale=settings.roi_scale_px)
+        self.box_head = BoxHead(sizes.channels, sizes.hidden, classes)
+        pool = MultiScaleRoIAlign(levels, POOLED_SIDE, sampling_ratio=2, canonical_scale=sizes.roi_scale_px)
         # torchvision's object for sampling RoIs and coding boxes; the heads are run, and their losses taken, here.
-        self.rois = RoIHeads(pool, None, None, 0.5, 0.5, settings.rois, 0.25, None, 0.0, settings.nms_iou, 0)
-        if settings.mask_channels:
+        self.rois = RoIHeads(pool, None, None, 0.5, 0.5, sizes.rois, 0.25, None, 0.0, settings.nms_iou, 0)
+        if sizes.mask_channels:
             self.mask_pool = MultiScaleRoIAlign(
-                levels, POOLED_MASK_SIDE, sampling_ratio=2, canonical_scale=settings.roi_scale_px
+                levels, POOLED_MASK_SIDE, sampling_ratio=2, canonical_scale=sizes.roi_scale_px
             )
-            widths = (settings.mask_channels,) * settings.mask_layers
+            widths = (sizes.mask_channels,) * sizes.mask_layers
             self.mask_head = nn.Sequential(
-                MaskRCNNHeads(settings.channels, widths, dilation=1),
-                MaskRCNNPredictor(settings.mask_channels, settings.mask_channels, 1),
+                MaskRCNNHeads(sizes.channels, widths, dilation=1),
+                MaskRCNNPredictor(sizes.mask_channels, sizes.mask_channels, 1),
             )
 
     @property
@@ -64,7 +65,7 @@ class Rcnn(Detector):
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        return (*super().output_names, *(("masks",) if self.settings.mask_channels else ()))
+        return (*super().output_names, *(("masks",) if self.sizes.mask_channels else ()))
 
     def forward(
         self, image_bhwc_u8: torch.Tensor, targets: Sequence[Target]
@@ -80,7 +81,7 @@ class Rcnn(Detector):
         losses |= {"loss_class": found.classification, "loss_box": found.regression}
         foreground_rows = [rows > 0 for rows in labels]
         boxes = [rows[mine] for rows, mine in zip(boxes, foreground_rows, strict=True)]
-        if self.settings.mask_channels:
+        if self.sizes.mask_channels:
             matched = [rows[mine] for rows, mine in zip(matched, foreground_rows, strict=True)]
             masks = [target.masks for target in targets]
             losses["loss_mask"] = self._mask_loss(features, boxes, matched, masks, images, found.dropped)
@@ -114,7 +115,7 @@ class Rcnn(Detector):
         return DetectorOutput(best.boxes_xyxy, best.labels, best.scores, masks, best.boxes_xyxy)
 
     def _mask_logits(self, features: dict[str, torch.Tensor], boxes: torch.Tensor, images: ImageList) -> torch.Tensor:
-        if not self.settings.mask_channels:
+        if not self.sizes.mask_channels:
             return boxes.new_zeros((len(boxes), 0, 0))
         logits: torch.Tensor = self.mask_head(self.mask_pool(features, [boxes], images.image_sizes))
         return logits[:, 0]
@@ -159,9 +160,9 @@ class Rcnn(Detector):
         return mask_loss(logits, torch.cat([logits[:0], *targets]), dropped)
 
 
-def build_rcnn(settings: RcnnSettings, classes: int, weights: str = "none") -> Rcnn:
+def build_rcnn(settings: NetSettings, sizes: RcnnSettings, classes: int, weights: str = "none") -> Rcnn:
     """Build an R-CNN with fresh heads on a backbone with ``weights`` as `create_backbone` takes them."""
     backbone = create_backbone(settings.backbone, weights)
     if settings.frozen_norm:
         freeze_norm(backbone)
-    return Rcnn(settings, backbone, classes)
+    return Rcnn(settings, sizes, backbone, classes)

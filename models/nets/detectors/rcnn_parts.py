@@ -1,8 +1,7 @@
-"""Parts of the R-CNN: its settings, what goes in and comes out, and the layers that torchvision does not have."""
+"""Parts of the R-CNN: what goes in and comes out, and the layers that torchvision does not have."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -15,46 +14,11 @@ from torchvision.ops import FeaturePyramidNetwork, roi_align
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from models.nets.backbone import backbone_maps, feature_widths, normalise_image
+from models.nets.detectors.settings import RcnnSettings
 from weaksam.errors import UserError
 
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 POOLED_SIDE = 7
-
-
-@dataclass(frozen=True)
-class RcnnSettings:
-    """Size and anchors of an R-CNN, and what it returns at test.
-
-    Attributes:
-        backbone: a timm model with strides 4 to 32.
-        channels: of the feature pyramid.
-        hidden: width of the box head's two layers.
-        anchor_sides_px: sides of the anchors of each pyramid level; the levels end at stride 32, and five of them
-            add one of stride 64.
-        roi_scale_px: boxes from this side up to twice it are pooled at stride 16, smaller ones at finer levels.
-        mask_channels: of the mask head, which is left out at 0.
-        mask_layers: 3x3 convolutions of the mask head.
-        frozen_norm: keep the backbone's batch normalisation as it was loaded, for batches too small to measure it.
-        rois: RoIs of each image that the box head learns from; a quarter at most is foreground.
-        proposals: maximum of proposals of an image at test; twice as many in training.
-        min_score: minimum score of a detection.
-        nms_iou: of two detections of one class with a higher IoU, the lower score goes.
-        max_detections: maximum of detections of an image.
-    """
-
-    backbone: str
-    channels: int
-    hidden: int
-    anchor_sides_px: tuple[tuple[int, ...], ...]
-    roi_scale_px: int
-    mask_channels: int
-    mask_layers: int
-    frozen_norm: bool
-    rois: int
-    proposals: int
-    min_score: float = 0.05
-    nms_iou: float = 0.5
-    max_detections: int = 100
 
 
 class Target(NamedTuple):
@@ -102,13 +66,13 @@ class BoxHead(nn.Module):
 class Pyramid(nn.Module):
     """Images uint8 [B,H,W,3] to feature maps [B,D,h,w] by level, the finest first."""
 
-    def __init__(self, backbone: nn.Module, settings: RcnnSettings) -> None:
+    def __init__(self, backbone: nn.Module, sizes: RcnnSettings) -> None:
         super().__init__()
         self.backbone = backbone
-        levels = len(settings.anchor_sides_px)
+        levels = len(sizes.anchor_sides_px)
         extra = LastLevelMaxPool() if levels == 5 else None
         self.widths = feature_widths(backbone)[-min(levels, 4) :]
-        self.merge = FeaturePyramidNetwork(self.widths, settings.channels, extra)
+        self.merge = FeaturePyramidNetwork(self.widths, sizes.channels, extra)
 
     def forward(self, image_bhwc_u8: torch.Tensor) -> dict[str, torch.Tensor]:
         maps = backbone_maps(self.backbone, normalise_image(image_bhwc_u8))[-len(self.widths) :]
@@ -135,13 +99,13 @@ def mask_targets(masks: torch.Tensor, boxes: torch.Tensor, matched: torch.Tensor
     return targets[:, 0]
 
 
-def build_rpn(settings: RcnnSettings) -> RegionProposalNetwork:
-    sides = settings.anchor_sides_px
+def build_rpn(sizes: RcnnSettings) -> RegionProposalNetwork:
+    sides = sizes.anchor_sides_px
     if len({len(level) for level in sides}) != 1 or not 3 <= len(sides) <= 5:
         raise UserError(f"anchor_sides_px must have 3 to 5 levels of equally many sides, got {sides}")
     anchors = AnchorGenerator(sides, (ASPECT_RATIOS,) * len(sides))
-    head = RPNHead(settings.channels, anchors.num_anchors_per_location()[0])
-    max_counts = {"training": 2 * settings.proposals, "testing": settings.proposals}
+    head = RPNHead(sizes.channels, anchors.num_anchors_per_location()[0])
+    max_counts = {"training": 2 * sizes.proposals, "testing": sizes.proposals}
     return RegionProposalNetwork(anchors, head, 0.7, 0.3, 256, 0.5, max_counts, max_counts, nms_thresh=0.7)
 
 

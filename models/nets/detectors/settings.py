@@ -2,13 +2,58 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
-from models.nets.detectors.rcnn_parts import RcnnSettings
 from weaksam.errors import UserError
 
 Architecture = Literal["faster_rcnn", "mask_rcnn", "dfine", "mask2former"]
+
+
+@dataclass(frozen=True)
+class NetSettings:
+    """What every network has: its backbone, and what it returns at test.
+
+    Attributes:
+        backbone: a timm model with strides 4 to 32.
+        frozen_norm: keep the backbone's batch normalisation as it was loaded, for batches too small to measure it.
+        min_score: minimum score of a detection.
+        nms_iou: of two detections of one class with a higher IoU, the lower score goes.
+        max_detections: maximum of detections of an image.
+    """
+
+    backbone: str
+    frozen_norm: bool
+    min_score: float = 0.05
+    nms_iou: float = 0.5
+    max_detections: int = 100
+
+
+@dataclass(frozen=True)
+class RcnnSettings:
+    """Size and anchors of an R-CNN.
+
+    Attributes:
+        channels: of the feature pyramid.
+        hidden: width of the box head's two layers.
+        anchor_sides_px: sides of the anchors of each pyramid level; the levels end at stride 32, and five of them
+            add one of stride 64.
+        roi_scale_px: boxes from this side up to twice it are pooled at stride 16, smaller ones at finer levels.
+        mask_channels: of the mask head, which is left out at 0.
+        mask_layers: 3x3 convolutions of the mask head.
+        rois: RoIs of each image that the box head learns from; a quarter at most is foreground.
+        proposals: maximum of proposals of an image at test; twice as many in training.
+    """
+
+    channels: int
+    hidden: int
+    anchor_sides_px: tuple[tuple[int, ...], ...]
+    roi_scale_px: int
+    mask_channels: int
+    mask_layers: int
+    rois: int
+    proposals: int
 
 
 @dataclass(frozen=True)
@@ -70,23 +115,39 @@ class DetectorSettings:
     """Architecture and sizes of a detector or an instance segmenter.
 
     Attributes:
-        net: of an R-CNN; its backbone, ``frozen_norm`` and what it returns at test are those of all networks.
+        net: what every network has.
         architecture: ``faster_rcnn`` with a mask head, as settings of earlier releases have it, is a ``mask_rcnn``.
-        dfine, mask2former: for the architectures of these names.
+        rcnn: of ``faster_rcnn`` and ``mask_rcnn``, which need it.
+        dfine, mask2former: of the architectures of these names.
+
+    Raises:
+        UserError: the architecture's section is missing, or a ``mask_rcnn`` has no mask head.
     """
 
-    net: RcnnSettings
+    net: NetSettings
     architecture: Architecture = "faster_rcnn"
+    rcnn: RcnnSettings | None = None
     dfine: DFineSettings = field(default_factory=DFineSettings)
     mask2former: Mask2FormerSettings = field(default_factory=Mask2FormerSettings)
 
     def __post_init__(self) -> None:
-        if self.architecture == "mask_rcnn" and not self.net.mask_channels:
-            raise UserError("net.mask_channels: is 0, so that a mask_rcnn would learn no masks: take 64, say")
+        if self.architecture in ("faster_rcnn", "mask_rcnn") and self.rcnn is None:
+            raise UserError(
+                f"rcnn: a {self.architecture} needs this section, take that of training/configs/detector.toml"
+            )
+        if self.architecture == "mask_rcnn" and not self.has_masks:
+            raise UserError("rcnn.mask_channels: is 0, so that a mask_rcnn would learn no masks: take 64, say")
 
     @property
     def has_masks(self) -> bool:
         """Whether it learns masks, and what it finds has one."""
         if self.architecture in ("dfine", "mask2former"):
             return self.architecture == "mask2former"
-        return self.net.mask_channels > 0
+        return self.rcnn is not None and self.rcnn.mask_channels > 0
+
+
+def of_this_release(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's settings with the sizes of its R-CNN in ``rcnn``: earlier releases had them in ``net``."""
+    net = dict(values["net"])
+    sizes = {field.name: net.pop(field.name) for field in fields(RcnnSettings) if field.name in net}
+    return {**values, "net": net, "rcnn": sizes or values.get("rcnn")}

@@ -14,7 +14,8 @@ from timm.models import FeatureInfo
 from torch import nn
 
 from models.nets.backbone import FeaturePyramid, create_backbone, normalise_image
-from models.nets.detectors.rcnn_parts import Pyramid, RcnnSettings
+from models.nets.detectors.rcnn_parts import Pyramid
+from models.nets.detectors.settings import RcnnSettings
 from models.nets.weaktr import WeakTrSettings, build_weaktr
 
 SIDE_PX = 64
@@ -94,8 +95,8 @@ def test_a_file_may_leave_the_classifier_out(tmp_path: Path) -> None:
     [("resnet18", 0.5 / 0.229), ("tf_efficientnet_lite0", 1.0), ("mobilenetv2_100", 1.0)],
 )
 def test_every_network_shows_a_backbone_the_contrast_that_it_knows(name: str, contrast: float) -> None:
-    settings = RcnnSettings(name, 8, 8, ((8,), (16,), (32,)), 32, 0, 0, False, 8, 8)
-    for net in (FeaturePyramid(create_backbone(name), 8), Pyramid(create_backbone(name), settings)):
+    sizes = RcnnSettings(8, 8, ((8,), (16,), (32,)), 32, 0, 0, 8, 8)
+    for net in (FeaturePyramid(create_backbone(name), 8), Pyramid(create_backbone(name), sizes)):
         seen: list[torch.Tensor] = []
         net.backbone.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(given[0]))
         red_u8 = torch.tensor([228, 128, 128], dtype=torch.uint8).expand(1, 64, 64, 3)

@@ -68,7 +68,7 @@ def test_sections_can_be_left_out() -> None:
         pytest.param("wsod.side_px=128", r"wsod\.side_px: is 128, the classifier's is 96", id="sides"),
         pytest.param("cam.backbone=resnet18", r"wsod\.backbone: is 'mobilenetv2_100', and 'resnet18'", id="features"),
         pytest.param("detector.net.backbone=resnet18", r"detector\.net\.backbone: is 'resnet18'", id="heads"),
-        pytest.param("segmenter.net.mask_channels=0", r"segmenter\.net\.mask_channels: is 0", id="no-masks"),
+        pytest.param("segmenter.rcnn.mask_channels=0", r"segmenter\.rcnn\.mask_channels: is 0", id="no-masks"),
         pytest.param("detector.train_sides_px=[100]", "detector: train_sides_px: must be multiples of 32", id="side"),
         pytest.param("detector.train_sides_px=[]", "detector: train_sides_px: give at least one side", id="no-sides"),
         pytest.param(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -29,7 +30,7 @@ def test_a_network_with_the_weights_of_a_bundle_answers_as_its_graph() -> None:
     image_hwc_u8, spec = read_image(SAMPLE), bundle.graphs["wsod"]
     square = Letterbox(image_hwc_u8.shape[:2], spec.side_px).apply(image_hwc_u8, spec.fill_rgb)
     corners = np.sort(np.random.default_rng(0).random((1, 40, 2, 2)) * spec.side_px, axis=2)
-    inputs = {
+    inputs: dict[str, npt.NDArray[np.generic]] = {
         "image": square[None],
         "boxes": corners.reshape(1, 40, 4).astype(np.float32),
         "valid": np.ones((1, 40), np.float32),
