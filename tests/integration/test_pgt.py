@@ -309,6 +309,7 @@ def test_boxes_become_those_of_their_masks(
     assert "segmentation" not in json.loads(path.read_bytes())["annotations"][0], "masks were not asked for"
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["hits"] == (2 if second == SECOND else 1)
+    assert report["tight_recall"] == report["hits"] / 2
 
 
 def test_a_box_margin_is_a_share() -> None:

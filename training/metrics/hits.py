@@ -27,16 +27,17 @@ class HitCount(NamedTuple):
     objects: int
 
 
-def count_hits(boxes_xyxy: Float32, scores: Float32, truth: Sequence[TrueObject]) -> HitCount:
-    """Count the hits at IoU 0.5 among one image's detections of one class, by VOC's rule.
+def count_hits(boxes_xyxy: Float32, scores: Float32, truth: Sequence[TrueObject], min_iou: float = HIT_IOU) -> HitCount:
+    """Count the hits among one image's detections of one class, by VOC's rule.
 
     Args:
         boxes_xyxy: [D,4] in image pixels.
         scores: [D].
         truth: the image's true objects of the class.
+        min_iou: lowest IoU of a hit.
     """
     difficult = difficult_flags(truth)
-    matches = match_as_voc(scores, pairwise_iou(boxes_xyxy, true_boxes(truth)), difficult, HIT_IOU)
+    matches = match_as_voc(scores, pairwise_iou(boxes_xyxy, true_boxes(truth)), difficult, min_iou)
     return HitCount(int((matches == HIT).sum()), int((matches == MISS).sum()), int((~difficult).sum()))
 
 

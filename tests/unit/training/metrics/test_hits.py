@@ -73,5 +73,6 @@ def test_difficult_objects_count_neither_as_hits_nor_as_misses_nor_as_objects() 
     ]
     boxes_xyxy = np.array([(0, 0, 10, 9), (0, 0, 9, 10), (50, 0, 60, 10), (30, 30, 40, 40)], np.float32)
     assert count_hits(boxes_xyxy, _floats(0.5, 0.9, 0.8, 0.7), truth) == HitCount(hits=1, misses=2, objects=2)
+    assert count_hits(boxes_xyxy, _floats(0.5, 0.9, 0.8, 0.7), truth, min_iou=0.95) == HitCount(0, 3, 2)
     assert count_hits(np.zeros((0, 4), np.float32), _floats(), truth) == HitCount(0, 0, 2)
     assert count_hits(boxes_xyxy, _floats(0.5, 0.9, 0.8, 0.7), []) == HitCount(0, 4, 0)
