@@ -117,7 +117,7 @@ def _with_masks(config: PseudoLabelConfig, labelled: PseudoLabelledImage, store:
     if not bare:
         return labelled
     boxes_xyxy = np.array([thing.box_xyxy for thing in bare], np.float32)
-    drawn = iter(store.masks(labelled.image, boxes_xyxy, config.box_margin, config.mask_rounds))
+    drawn = iter(store.masks(labelled.image, boxes_xyxy, config.box_margin))
     objects = (thing if thing.mask else _drawn(config, thing, next(drawn)) for thing in labelled.objects)
     return replace(labelled, objects=tuple(objects))
 

@@ -44,8 +44,6 @@ class PseudoLabelConfig:
         boxes_from_masks: replace each box by the tight box of its mask.
         box_margin: by how much a box is enlarged at each side, as a share of its own, before the segmenter is asked for
             its mask: a weak detector's boxes often cut their things.
-        mask_rounds: how often the segmenter is asked. After the first time it is asked with the tight box of its last
-            mask, enlarged by ``box_margin`` again (after WS-SAM, arXiv 2305.11003, which feeds masks back as prompts).
         image_files: ``link`` the images into the data set, or ``copy`` them, so that it can be moved elsewhere.
         subsample: label every n-th image; neighbouring frames of one video look alike.
         categories: a COCO file whose category ids the data set takes, such as the one that it will be scored with: a
@@ -61,7 +59,6 @@ class PseudoLabelConfig:
     masks: bool = False
     boxes_from_masks: bool = False
     box_margin: float = 0.0
-    mask_rounds: int = 1
     image_files: Literal["link", "copy"] = "link"
     subsample: int = 1
     categories: Path | None = None

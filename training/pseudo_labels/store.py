@@ -139,16 +139,12 @@ class DetectionStore:
         with np.load(path, allow_pickle=False) as stored:
             return Detected(**stored)
 
-    def masks(self, image: TaggedImage, boxes_xyxy: Float32, margin: float, rounds: int = 1) -> list[PseudoMask]:
+    def masks(self, image: TaggedImage, boxes_xyxy: Float32, margin: float) -> list[PseudoMask]:
         """Return masks of boxes [N,4] in image pixels, in their order; ``margin`` as `draw_masks` takes it."""
         asked_digest = hashlib.sha256(boxes_xyxy.tobytes() + str(margin).encode()).hexdigest()[:16]
-        path = self._path(image, f"-{asked_digest}{'' if rounds == 1 else f'-{rounds}'}.json")
+        path = self._path(image, f"-{asked_digest}.json")
         if not path.exists():
-            masks = draw_masks(self._runner, image, boxes_xyxy, margin)
-            for _ in range(rounds - 1):
-                before_xyxy = np.array([mask.box_xyxy for mask in masks], np.float32)
-                masks = draw_masks(self._runner, image, before_xyxy, margin)
-            rows = [asdict(mask) for mask in masks]
+            rows = [asdict(mask) for mask in draw_masks(self._runner, image, boxes_xyxy, margin)]
             write_text(path, json.dumps(rows))
         return [PseudoMask(**row) for row in json.loads(path.read_bytes())]
 
