@@ -254,27 +254,40 @@ def test_a_box_and_a_brush_make_objects_and_deleted_ones_stay_away(tab: Labellin
     assert tab.labels().count("Tape") == 2, "the two that were drawn, without the one that was deleted"
 
 
-def test_fine_masks_are_asked_for_once_they_are_turned_on(tab: LabellingPage, samples: Path, tmp_path: Path) -> None:
-    def encodes() -> int:
-        counts = re.findall(r'encodes_total{model="sam_encoder"} (\d+)', httpx.get(f"{tab.url}/metrics").text)
-        return int(counts[0])
+def encodes(tab: LabellingPage) -> int:
+    counts = re.findall(r'encodes_total{model="sam_encoder"} (\d+)', httpx.get(f"{tab.url}/metrics").text)
+    return int(counts[0])
 
-    tab.add(samples / "runway.jpg")
-    tab.tag("bolt nut set")
-    (coarse,) = masks_of(tab.dataset(tmp_path))
+
+def turn_on_fine_masks(tab: LabellingPage) -> int:
+    """Turn them on, and return how many parts of the image the segmenter looked at for that."""
     button = tab.page.get_by_role("button", name="Fine masks")
-    before = encodes()
+    before = encodes(tab)
     with tab.page.expect_response("**/detect"):
         button.click()
     expect(button).to_have_attribute("aria-pressed", "true")
     expect(tab.page.locator(".tag-row.waiting")).to_have_count(0)
-    assert encodes() - before == 1, "it lies in a part of its own"
+    return encodes(tab) - before
+
+
+def test_fine_masks_are_asked_for_once_they_are_turned_on(tab: LabellingPage, samples: Path, tmp_path: Path) -> None:
+    tab.add(samples / "runway.jpg")
+    tab.tag("fuel cap")
+    assert len(masks_of(tab.dataset(tmp_path))) == 2
+    assert turn_on_fine_masks(tab) == 2, "each fuel cap lies in a part of its own"
+    tab.page.keyboard.press("n")
+    before = encodes(tab)
+    tab.click((208, 115))
+    assert encodes(tab) - before == 1, "clicks look closer too"
+
+
+def test_a_fine_mask_is_of_the_same_thing(tab: LabellingPage, samples: Path, tmp_path: Path) -> None:
+    tab.add(samples / "runway.jpg")
+    tab.tag("bolt nut set")
+    (coarse,) = masks_of(tab.dataset(tmp_path))
+    turn_on_fine_masks(tab)
     (fine,) = masks_of(tab.dataset(tmp_path))
     assert 0.7 < iou(coarse, fine) < 1, "the same thing with another outline"
-    tab.page.keyboard.press("n")
-    before = encodes()
-    tab.click((95, 370))  # another thing, in another part
-    assert encodes() - before == 1, "clicks look closer too"
 
 
 def test_keys_are_asked_for_and_kept_in_the_tab(browser: Browser, samples: Path, tmp_path: Path) -> None:
