@@ -188,7 +188,7 @@ def _draw(
     if fine is None:
         rows = _add_bias(rows, bias).reshape(2, 2, -1, 4 * side * side, narrow)
     else:
-        of_picture = _four_times(fine, narrow).reshape(2, 2, 1, -1, narrow)
+        of_picture = fine[1].reshape(2, 2, 1, -1, narrow)
         rows = rows.reshape(2, 2, -1, 4 * side * side, narrow) + (of_picture + bias)
     rows = functional.gelu(rows)
     logits = (weights @ rows.transpose(3, 4)).reshape(2, 2, -1, MASK_LEVELS, side, 4 * side)
@@ -205,7 +205,7 @@ def _draw_half(
     if fine is None:
         rows = _add_bias(rows, bias).reshape(2, -1, 2 * side * side, narrow)
     else:
-        rows = rows + (_four_times(fine, narrow)[0, ..., 0, :].reshape(2, 1, -1, narrow) + bias)
+        rows = rows + (fine[1][0, ..., 0, :].reshape(2, 1, -1, narrow) + bias)
     logits = (weights @ functional.gelu(rows).transpose(2, 3)).reshape(2, -1, MASK_LEVELS, side, 2 * side)
     return logits.permute(1, 2, 3, 0, 4).reshape(-1, MASK_LEVELS, 2 * side, 2 * side)
 
@@ -222,8 +222,7 @@ def _upscale_once(upscaling: nn.Sequential, pixels: torch.Tensor, fine: Fine | N
     if fine is None:
         rows = _add_bias(rows, first.bias).reshape(2, -1, 2 * side * side, wide)
     else:
-        of_picture = fine[0].reshape(wide, 2, 2, side, side).permute(1, 3, 4, 2, 0)  # [dy,y,x,dx,wide]
-        rows = rows.reshape(2, -1, 2 * side * side, wide) + (of_picture.reshape(2, 1, -1, wide) + first.bias)
+        rows = rows.reshape(2, -1, 2 * side * side, wide) + (fine[0].reshape(2, 1, -1, wide) + first.bias)
     return functional.gelu(functional.layer_norm(rows, (wide,), norm.weight, norm.bias, norm.eps))
 
 
@@ -233,12 +232,6 @@ def _second(upscaling: nn.Sequential) -> tuple[nn.ConvTranspose2d, torch.Tensor]
     assert isinstance(second, nn.ConvTranspose2d)
     assert second.bias is not None
     return second, second.bias
-
-
-def _four_times(fine: Fine, narrow: int) -> torch.Tensor:
-    """The map of four times the side, unshuffled [1,2D,e,e], as [dy2,dy1,y,x,dx1,dx2,narrow], by place in patches."""
-    side = fine[1].shape[-1]
-    return fine[1].reshape(narrow, 2, 2, 2, 2, side, side).permute(2, 1, 5, 6, 3, 4, 0)
 
 
 def _add_bias(rows: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder
 from torch import nn
-from torch.nn import functional
 
 from models.nets.backbone import Fine, split_embedding
 from models.nets.compact_sam import MASK_LEVELS, embed_points
@@ -56,9 +55,9 @@ def upscale(output_upscaling: nn.Sequential, pixels: torch.Tensor, fine: Fine | 
     first, norm, act, second, last_act = output_upscaling
     twice = first(pixels)
     if fine is not None:
-        twice = twice + functional.pixel_shuffle(fine[0], 2)
+        twice = twice + fine[0].permute(4, 1, 0, 2, 3).reshape(twice[:1].shape)
     four_times = second(act(norm(twice)))
     if fine is not None:
-        four_times = four_times + functional.pixel_shuffle(fine[1], 4)
+        four_times = four_times + fine[1].permute(6, 2, 1, 0, 3, 4, 5).reshape(four_times[:1].shape)
     upscaled: torch.Tensor = last_act(four_times)
     return upscaled

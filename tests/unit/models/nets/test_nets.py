@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import timm
 import torch
+from segment_anything.modeling.common import LayerNorm2d
 from torch import nn
-from torch.nn import functional
 
 from models.letterbox import Letterbox
 from models.masks import mask_box
-from models.nets.backbone import MEAN_RGB, create_backbone, normalise_image
+from models.nets.backbone import MEAN_RGB, ChannelNorm, create_backbone, normalise_image, pack_embedding
 from models.nets.compact_sam import CompactSam, build_compact_sam, embed_points
 from models.nets.graphs import SamDecoderGraph, extents
 from models.nets.many_prompts import decode_many
@@ -75,10 +75,21 @@ def test_fine_maps_start_without_any_say_and_get_one(sam: CompactSam) -> None:
             plain = fine
 
 
+def test_channel_norm_equals_the_published_one() -> None:
+    torch.manual_seed(3)
+    norm, published = ChannelNorm(24), LayerNorm2d(24)
+    with torch.no_grad():
+        norm.weight.normal_()
+        norm.bias.normal_()
+        published.load_state_dict(norm.state_dict())
+        maps = 5 + 3 * torch.randn(2, 24, 8, 12)
+        torch.testing.assert_close(norm(maps), published(maps), rtol=1e-4, atol=1e-5)
+
+
 def test_a_fine_map_is_seen_where_it_was_drawn(sam: CompactSam) -> None:
     """A change of one pixel of stride 2 changes the mask logits of that pixel alone."""
     embedding = torch.randn(1, 128, SIDE // 8, SIDE // 8)
-    fine_4, fine_2 = torch.zeros(1, 128, SIDE // 8, SIDE // 8), torch.zeros(1, 16, SIDE // 2, SIDE // 2)
+    fine_4, fine_2 = torch.zeros(1, 32, SIDE // 4, SIDE // 4), torch.zeros(1, 16, SIDE // 2, SIDE // 2)
     changed = fine_2.clone()
     changed[0, :, 21, 10] = 5.0
     with torch.no_grad():
@@ -86,7 +97,7 @@ def test_a_fine_map_is_seen_where_it_was_drawn(sam: CompactSam) -> None:
             decode_many(
                 sam.prompt_encoder,
                 sam.mask_decoder,
-                torch.cat([embedding, fine_4, functional.pixel_unshuffle(fine, 4)], dim=1),
+                pack_embedding(embedding, fine_4, fine),
                 COORDS,
                 LABELS,
             )[0]
