@@ -60,7 +60,7 @@ class DetectParameters(DetectOptions):
     """Everything a request says besides the image."""
 
     tags: Annotated[tuple[TagText, ...], FailFast(), BeforeValidator(tidy_tags)] = Field(
-        (), description="What is in the image. None: the classifier proposes tags.", json_schema_extra=or_empty
+        (), description="What is in the image. None: the models propose tags.", json_schema_extra=or_empty
     )
 
 
@@ -71,7 +71,7 @@ class DetectFields(DetectParameters):
         (),
         validation_alias=AliasChoices("tags", "tags[]"),
         description="What is in the image: repeated, between commas, or a JSON list. "
-        "None: the classifier proposes tags.",
+        "None: the models propose tags.",
         json_schema_extra=or_empty,
     )
 
@@ -129,7 +129,7 @@ class TagRow(Document):
     tag: str = Field(description="As it was sent first.")
     label: str | None = Field(description="The label it means; null if unknown.")
     status: TagStatus
-    predicted: bool = Field(description="True if the classifier proposed it because no tags were sent.")
+    predicted: bool = Field(description="True if the models proposed it because no tags were sent.")
     count: int = Field(description="Number of detections in the result.")
     stage: LossStage | None = Field(description="The first stage that lost it; null unless `not_found`.")
     best_score: float | None = Field(description="Best score of any candidate; null if there was none.")

@@ -108,7 +108,7 @@ class Pipeline:
 
         Args:
             image: upright RGB.
-            tags: label names as a user writes them; if there are none, the classifier proposes them.
+            tags: label names as a user writes them; if there are none, classifier and detector propose them.
             options: what to return.
             timings: a clock that runs already, if there was work before this call.
 
@@ -121,7 +121,7 @@ class Pipeline:
         letterbox = Letterbox(image.size_hw, self.bundle.side_px)
         features = ImageFeatures(self._stages, self._cache, self.bundle.digest, image, letterbox, timings)
         sent = await asyncio.to_thread(self._resolve, tags, options)
-        requested = sent or predict_tags((await features.class_maps()).tag_scores, self.bundle)
+        requested = sent or await self._predicted(image, features, letterbox, timings)
         classes = known_classes(requested)
         detector = await self._detector_output(image, features, classes, letterbox, timings)
         full = options.explain or (options.effort or self.bundle.post.effort) == "full"
@@ -201,6 +201,15 @@ class Pipeline:
     def _resolve(self, tags: Iterable[str], options: DetectOptions) -> list[Tag]:
         skip_unknown = options.unknown_tags == "skip"
         return resolve_tags(tags, self.bundle.labels, max_tags=self._limits.max_tags, skip_unknown=skip_unknown)
+
+    async def _predicted(
+        self, image: DecodedImage, features: ImageFeatures, letterbox: Letterbox, timings: Timings
+    ) -> list[Tag]:
+        every_class = tuple(range(len(self.bundle.labels)))
+        class_maps, detector = await asyncio.gather(
+            features.class_maps(), self._detector_output(image, features, every_class, letterbox, timings)
+        )
+        return predict_tags(class_maps.tag_scores, detector.found, self.bundle)
 
     async def _detector_output(
         self, image: DecodedImage, features: ImageFeatures, classes: Classes, letterbox: Letterbox, timings: Timings

@@ -1,4 +1,4 @@
-"""The tags of a request: matched to the bundle's labels, or proposed by the classifier."""
+"""The tags of a request: matched to the bundle's labels, or proposed by classifier and detector."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from models.bundle import Bundle
+from models.detections import Detections
 from models.labels import LabelSet, fold_label
 from service.errors import TooManyTags, UnknownTag
+
+
+# Of a detection among all classes: it is then more likely than anything else.
+SURE_SCORE = 0.5
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class Tag:
     Attributes:
         text: as it was sent first.
         label: index of the class that it means; None for an unknown tag.
-        predicted: whether the classifier proposed it.
+        predicted: whether classifier or detector proposed it.
         nearest: names of the labels spelled most like an unknown tag.
     """
 
@@ -47,12 +52,17 @@ def resolve_tags(texts: Iterable[str], labels: LabelSet, *, max_tags: int, skip_
     return tags
 
 
-def predict_tags(scores: npt.NDArray[np.float32], bundle: Bundle) -> list[Tag]:
-    """Return the labels whose classifier score [C] reaches their threshold, best first."""
-    predicted = [
-        label for label in np.argsort(-scores, kind="stable") if scores[label] >= bundle.thresholds.classifier[label]
-    ]
-    return [Tag(bundle.labels.names[label], int(label), predicted=True) for label in predicted]
+def predict_tags(scores: npt.NDArray[np.float32], found: Detections, bundle: Bundle) -> list[Tag]:
+    """Return the labels that the classifier sees, best first, then those that only the detector does.
+
+    Args:
+        scores: of the classifier [C].
+        found: the detector's, with all classes allowed.
+        bundle: whose thresholds the classifier's scores must reach.
+    """
+    seen = [label for label in np.argsort(-scores, kind="stable") if scores[label] >= bundle.thresholds.classifier[label]]
+    sure = found.labels[found.scores >= SURE_SCORE]
+    return [Tag(bundle.labels.names[label], int(label), predicted=True) for label in dict.fromkeys([*seen, *sure])]
 
 
 def known_classes(tags: Sequence[Tag]) -> tuple[int, ...]:

@@ -81,7 +81,7 @@ def _print(console: Console, result: DetectResult) -> None:
 
 def _outcome(tag: TagRow) -> str:
     if tag.status == "found":
-        return f"found {tag.count}" + (", proposed by the classifier" if tag.predicted else "")
+        return f"found {tag.count}" + (", proposed" if tag.predicted else "")
     if tag.status == "unknown":
         return f"unknown; the nearest labels are {', '.join(tag.nearest)}"
     return f"not found, lost at: {tag.stage}"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from models.bundle import Bundle
+from models.detections import Detections
 from models.prompting.peaks import Peaks
 from models.prompting.proposals import Proposals
 from service.errors import TooManyTags, UnknownTag
@@ -56,9 +57,22 @@ def test_the_limit_counts_different_tags() -> None:
         resolve_tags([f"tag {i}" for i in range(500)], LABELS, max_tags=499, skip_unknown=True)
 
 
+def found_by_detector(*scores_by_label: tuple[int, float]) -> Detections:
+    labels = np.array([label for label, _ in scores_by_label], np.int64)
+    scores = np.array([score for _, score in scores_by_label], np.float32)
+    count = len(labels)
+    return Detections(np.zeros((count, 4), np.float32), scores, labels, np.arange(count), np.ones(count, np.bool_))
+
+
 def test_predicted_tags_reach_their_own_thresholds_best_first(tiny_bundle: Bundle) -> None:
-    tags = predict_tags(np.array([0.3, 0.29, 0.9], np.float32), tiny_bundle)
+    tags = predict_tags(np.array([0.3, 0.29, 0.9], np.float32), found_by_detector(), tiny_bundle)
     assert [(tag.text, tag.label, tag.predicted) for tag in tags] == [("blue-wrench", 2, True), ("red-bolt", 0, True)]
+
+
+def test_the_detector_proposes_what_it_is_sure_of(tiny_bundle: Bundle) -> None:
+    found = found_by_detector((0, 0.49), (1, 0.5), (1, 0.9), (2, 0.8))
+    tags = predict_tags(np.array([0.0, 0.0, 0.9], np.float32), found, tiny_bundle)
+    assert [tag.text for tag in tags] == ["blue-wrench", "green-nut"]
 
 
 def evidence(**changes: object) -> Evidence:
