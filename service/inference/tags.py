@@ -13,7 +13,6 @@ from models.detections import Detections
 from models.labels import LabelSet, fold_label
 from service.errors import TooManyTags, UnknownTag
 
-
 # Of a detection among all classes: it is then more likely than anything else.
 SURE_SCORE = 0.5
 
@@ -60,7 +59,8 @@ def predict_tags(scores: npt.NDArray[np.float32], found: Detections, bundle: Bun
         found: the detector's, with all classes allowed.
         bundle: whose thresholds the classifier's scores must reach.
     """
-    seen = [label for label in np.argsort(-scores, kind="stable") if scores[label] >= bundle.thresholds.classifier[label]]
+    falling = np.argsort(-scores, kind="stable")
+    seen = falling[scores[falling] >= np.array(bundle.thresholds.classifier, np.float32)[falling]]
     sure = found.labels[found.scores >= SURE_SCORE]
     return [Tag(bundle.labels.names[label], int(label), predicted=True) for label in dict.fromkeys([*seen, *sure])]
 
