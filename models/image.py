@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -82,23 +84,19 @@ def decode_image(
     Raises:
         ImageError: ``not_an_image``, ``image_too_large`` (from the header, before decoding) or ``image_broken``.
     """
-    opened, full_wh = _open(data, max_pixels, max_declared_pixels or max_pixels)
-    try:
-        pixels, warnings = _load(opened, data, max_pixels)
-        orientation = orientation_to_apply(opened)
-        image_hwc_u8 = upright_rgb(pixels, orientation)
-    except BROKEN as error:
-        raise ImageError("image_broken", f"image is damaged or cut short ({error}): send the whole file") from error
-    full_hw = full_wh if orientation >= 5 else full_wh[::-1]
-    reduced = full_hw if full_hw != image_hwc_u8.shape[:2] else None
-    return DecodedImage(
-        image_hwc_u8, opened.format or "unknown", pixels_sha256(image_hwc_u8, reduced), reduced, warnings
-    )
+    image_hwc_u8, file_format, full_hw, warnings = _decode(data, max_pixels, max_declared_pixels or max_pixels)
+    # At once and not when first asked for: the service decodes in a thread, and would ask in its event loop.
+    return DecodedImage(image_hwc_u8, file_format, pixels_sha256(image_hwc_u8, full_hw), full_hw, warnings)
 
 
 def read_image(path: Path) -> npt.NDArray[np.uint8]:
-    """Return the pixels of `decode_file`, [H,W,3] upright RGB."""
-    return decode_file(path).image_hwc_u8
+    """Return the pixels of `decode_file`, [H,W,3] upright RGB, without the time that their digest takes.
+
+    Raises:
+        ImageError, OSError: as `decode_file` does.
+    """
+    with _named(path):
+        return _decode(path.read_bytes(), DEFAULT_MAX_PIXELS, DEFAULT_MAX_PIXELS).image_hwc_u8
 
 
 def decode_file(path: Path) -> DecodedImage:
@@ -108,10 +106,8 @@ def decode_file(path: Path) -> DecodedImage:
         ImageError: as `decode_image` does, with the file's path before the message.
         OSError: the file cannot be read.
     """
-    try:
+    with _named(path):
         return decode_image(path.read_bytes())
-    except ImageError as error:
-        raise ImageError(error.code, f"{path}: {error}") from error
 
 
 def pixels_sha256(image_hwc_u8: npt.NDArray[np.uint8], full_hw: tuple[int, int] | None = None) -> str:
@@ -119,6 +115,37 @@ def pixels_sha256(image_hwc_u8: npt.NDArray[np.uint8], full_hw: tuple[int, int] 
     digest = hashlib.sha256(repr((image_hwc_u8.shape, full_hw) if full_hw else image_hwc_u8.shape).encode())
     digest.update(np.ascontiguousarray(image_hwc_u8).data)
     return digest.hexdigest()
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Put the file's path before the message of an `ImageError`."""
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(error.code, f"{path}: {error}") from error
+
+
+class _Decoded(NamedTuple):
+    """The fields of a `DecodedImage` that come out of its file."""
+
+    image_hwc_u8: npt.NDArray[np.uint8]
+    format: str
+    full_hw: tuple[int, int] | None
+    warnings: tuple[str, ...]
+
+
+def _decode(data: bytes, max_pixels: int, max_declared_pixels: int) -> _Decoded:
+    opened, full_wh = _open(data, max_pixels, max_declared_pixels)
+    try:
+        pixels, warnings = _load(opened, data, max_pixels)
+        orientation = orientation_to_apply(opened)
+        image_hwc_u8 = upright_rgb(pixels, orientation)
+    except BROKEN as error:
+        raise ImageError("image_broken", f"image is damaged or cut short ({error}): send the whole file") from error
+    full_hw = full_wh if orientation >= 5 else full_wh[::-1]
+    reduced = full_hw if full_hw != image_hwc_u8.shape[:2] else None
+    return _Decoded(image_hwc_u8, opened.format or "unknown", reduced, warnings)
 
 
 def _open(data: bytes, max_pixels: int, max_declared_pixels: int) -> tuple[Image.Image, tuple[int, int]]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageFilter, ImageOps
 
+from models import image as image_module
 from models.decoding.pixels import STORED_VIEWS
 from models.image import ImageError, decode_file, decode_image, read_image
 from tests.support.pictures import deep_tiff, sloppy_exif
@@ -284,6 +285,18 @@ def test_a_file_is_decoded_as_its_bytes_are(tmp_path: Path) -> None:
     decoded, expected = decode_file(path), decode_image(path.read_bytes())
     assert (decoded.format, decoded.sha256) == (expected.format, expected.sha256)
     assert np.array_equal(read_image(path), np.asarray(NOISE))
+
+
+def test_pixels_alone_are_read_without_their_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> str:
+        raise AssertionError("the digest was asked for")
+
+    path = tmp_path / "whole.png"
+    path.write_bytes(saved(NOISE, "PNG"))
+    monkeypatch.setattr(image_module, "pixels_sha256", refuse)
+    assert np.array_equal(read_image(path), np.asarray(NOISE))
+    with pytest.raises(AssertionError, match="the digest was asked for"):
+        decode_file(path)
 
 
 @pytest.mark.parametrize("read", [read_image, decode_file])
