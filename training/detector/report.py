@@ -32,7 +32,7 @@ from training.metrics.score_thresholds import (
     tag_recall_threshold,
     thresholds_by_class,
 )
-from training.metrics.scorecard import PrecisionTally, Predictions, box_overlaps, mask_overlaps
+from training.metrics.scorecard import PrecisionTally, Predictions, all_have_masks, box_overlaps, mask_overlaps
 from training.runs.ranks import track_first
 from training.runs.run_folder import write_json
 from weaksam.errors import UserError
@@ -92,8 +92,8 @@ def measure_detector(run_dir: Path, images: Sequence[TaggedImage]) -> dict[str, 
         allowed = tag_vector(image.tags, trained.labels)
         found = _predictions(trained, read_image(image.path), allowed)
         boxes.add(found, image.objects)
-        if found.masks is not None:
-            masks.add(found, [thing for thing in image.objects if thing.mask_rle is not None])
+        if found.masks is not None and all_have_masks(image.objects):
+            masks.add(found, image.objects)
     figures = {f"ap{iou * 100:.0f}_tagged": boxes.mean([iou]) for iou in MEASURED_IOUS}
     if masks.by_class():
         figures |= {f"mask_ap{iou * 100:.0f}": masks.mean([iou]) for iou in MEASURED_IOUS}

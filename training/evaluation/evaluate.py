@@ -33,10 +33,17 @@ _CACHE_BYTES = 64 * 2**20
 
 
 class ServedResults(NamedTuple):
-    """The service's results for one image, with its tags given and without."""
+    """The service's results for one image.
+
+    Attributes:
+        tagged: all candidates with its tags given, explained.
+        predicted: all candidates without tags.
+        returned: with its tags given, what a request without further options gets.
+    """
 
     tagged: DetectResult
     predicted: DetectResult
+    returned: DetectResult
 
 
 def evaluate(
@@ -62,13 +69,13 @@ def evaluate(
         split: `train`, `val`, `fit` or `test`.
         limit: measure only the first so many images.
         threads: of onnxruntime within one operator; 0 takes one per core, or one alone if ranks share the machine.
-        results_dir: keeps each image's results, so that a killed run continues and ranks share the images. It must hold
-            results of this bundle and these images alone.
+        results_dir: keeps each image's results, so that a killed run continues and ranks share the images. Those with
+            zoom lie in a folder of their own in it.
         device: that onnxruntime runs on.
         zoom: look at small objects again, enlarged, for their masks.
 
     Raises:
-        UserError: the bundle or the data set cannot be used.
+        UserError: the bundle or the data set cannot be used, or ``results_dir`` holds results of another bundle.
     """
     dataset = open_dataset(data_dir, split)
     images = with_known_objects(dataset.images)[:limit]
@@ -76,6 +83,7 @@ def evaluate(
         raise UserError(f"data: {data_dir} has no usable image in split {split!r}; see `weaksam data check`")
     bundle = load_bundle(bundle_dir)
     if results_dir is not None:
+        results_dir = results_dir / "zoom" if zoom else results_dir
         results_dir.mkdir(parents=True, exist_ok=True)
     scorecard = asyncio.run(_score_all(bundle, images, threads, results_dir, device, zoom=zoom))
     unknown = [name for name in dataset.labels if bundle.labels.index(name) is None]
@@ -149,9 +157,14 @@ async def _store_all(pipeline: Pipeline, images: Sequence[TaggedImage], results_
 
 async def _stored_results(pipeline: Pipeline, image: TaggedImage, results_dir: Path) -> ServedResults:
     path = results_path(results_dir, image.id)
-    if path.exists():
-        stored = read_results(path)
-        return ServedResults(*(DetectResult.model_validate(stored[name]) for name in ServedResults._fields))
+    stored = read_results(path) if path.exists() else {}
+    if stored.keys() == set(ServedResults._fields):
+        kept = ServedResults(*(DetectResult.model_validate(stored[name]) for name in ServedResults._fields))
+        made_by = kept.tagged.bundle
+        if made_by != pipeline.info:
+            other = f"{made_by.name} {made_by.version} ({made_by.digest[:12]})"
+            raise UserError(f"{results_dir} holds results of another bundle, {other}: give another folder")
+        return kept
     results = await _detect(pipeline, image)
     write_results({name: result.model_dump(mode="json") for name, result in results._asdict().items()}, path)
     return results
@@ -171,9 +184,10 @@ async def _detect(pipeline: Pipeline, image: TaggedImage) -> ServedResults:
         pixels, image.tags, served.model_copy(update={"explain": True, "mask_format": "none"})
     )
     tagged = tagged.model_copy(update={"explain": explained.explain})
+    returned = await pipeline.detect(pixels, image.tags, DetectOptions(mask_format="none", unknown_tags="skip"))
     untagged = DetectOptions(min_score=0.0, mask_format="rle" if moves_boxes else "none")
     predicted = await pipeline.detect(pixels, (), untagged)
-    return ServedResults(tagged=tagged, predicted=predicted)
+    return ServedResults(tagged, predicted, returned)
 
 
 def _add_image(scorecard: Scorecard, image: TaggedImage, results: ServedResults, labels: LabelSet) -> None:

@@ -18,7 +18,6 @@ from models.boxes import pairwise_iou, points_in_boxes
 from models.bundle import Bundle
 from training.data.tagged import TaggedImage, TrueObject
 from training.evaluation.loss_sentences import FOUND, GOOD_IOU, OBJECT_STAGES, POOR_BOX, RETRAINING, TAG_STAGES
-from training.evaluation.stored_results import is_shown
 from training.metrics.hits import HIT_IOU, true_boxes
 from training.pseudo_labels.selection import PseudoLabelConfig, label_image
 from training.pseudo_labels.store import Detected
@@ -34,7 +33,7 @@ class Chain:
     """A bundle and the stages that made it.
 
     Attributes:
-        bundle: whose thresholds decide what is found.
+        bundle: whose labels the results have.
         rule: of pseudo ground truth, with its minimum score settled; None leaves the stage out.
     """
 
@@ -44,7 +43,7 @@ class Chain:
 
 @dataclass(frozen=True)
 class ImageResults:
-    """Results of one image with its tags given, as `POST /detect` returns them.
+    """Results of one image with its tags given, as `training.evaluation.stored_results.read_tagged` returns them.
 
     Attributes:
         image: with its true objects, if they are known.
@@ -107,7 +106,7 @@ def _stages_of_class(chain: Chain, results: ImageResults, label: str, things: Se
     if index is None:
         return ["unknown_class"] * len(things)
     truth = true_boxes(things)
-    shown = [row for row in _rows_of(results.final, chain.bundle, index) if is_shown(row, chain.bundle)]
+    shown = [row for row in _rows_of(results.final, chain.bundle, index) if row["shown"]]
     ious = own_ious(_boxes(shown), truth)
     passed = _passed(chain, results, index, truth)
     return [_stage(float(iou), {name: bool(flags[g]) for name, flags in passed.items()}) for g, iou in enumerate(ious)]
@@ -124,7 +123,7 @@ def _passed(chain: Chain, results: ImageResults, index: int, truth: Float32) -> 
     bundle, explained = chain.bundle, results.weak["explain"]
     tag = next((row for row in explained["tags"] if bundle.labels.index(row["label"]) == index), None)
     found = _rows_of(results.weak, bundle, index)
-    sure = [row for row in found if is_shown(row, bundle)]
+    sure = [row for row in found if row["shown"]]
     points_xy = _points(tag["peaks"] if tag else ())
     passed = {
         "no_proposal": pairwise_iou(truth, _boxes(explained["proposals"])).max(axis=1, initial=0) >= HIT_IOU,
@@ -147,8 +146,7 @@ def _lost_tag(chain: Chain, results: ImageResults, tag: str) -> str:
     row = next((row for row in explained["tags"] if bundle.labels.index(row["label"]) == index), None)
     peaks_xy = _points(row["peaks"] if row else ())[:1]
     weak, final = (
-        any(is_shown(found, bundle) for found in _rows_of(result, bundle, index))
-        for result in (results.weak, results.final)
+        any(found["shown"] for found in _rows_of(result, bundle, index)) for result in (results.weak, results.final)
     )
     passed = {
         "tag_not_seen": _is_seen(row),

@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from models.bundle import Bundle
 from weaksam.files.atomic import replacing_bytes
 
 Json = dict[str, Any]
@@ -20,14 +19,18 @@ def results_path(results_dir: Path, image_id: str) -> Path:
 
 
 def read_results(path: Path) -> Json:
-    """Return results by the way of asking: ``tagged`` and ``predicted``, each as `POST /detect` gives it."""
+    """Return results as `POST /detect` gives them, by the fields of `training.evaluation.evaluate.ServedResults`."""
     results: Json = json.loads(gzip.decompress(path.read_bytes()))
     return results
 
 
 def read_tagged(results_dir: Path, image_id: str) -> Json:
-    """Return one image's result with its tags given."""
-    tagged: Json = read_results(results_path(results_dir, image_id))["tagged"]
+    """Return one image's result with its tags given, of all candidates; ``shown`` of each says if it is returned."""
+    results = read_results(results_path(results_dir, image_id))
+    returned = {row["id"] for row in results["returned"]["detections"]}
+    tagged: Json = results["tagged"]
+    for row in tagged["detections"]:
+        row["shown"] = row["id"] in returned
     return tagged
 
 
@@ -35,10 +38,3 @@ def write_results(results: Json, path: Path) -> None:
     """Write the file as a whole: a kill leaves no half of it."""
     with replacing_bytes(path) as file:
         file.write(gzip.compress(json.dumps(results).encode(), mtime=0))
-
-
-def is_shown(row: Json, bundle: Bundle) -> bool:
-    """Return whether a detection reaches the bundle's threshold of its label, which is another for each model."""
-    index = bundle.labels.index(row["label"])
-    of_detector = bundle.thresholds.detector if row["source"] == "detector" else ()
-    return index is not None and row["score"] >= (of_detector or bundle.thresholds.score)[index]

@@ -122,6 +122,11 @@ class PrecisionTally:
         return _mean(float(np.mean(list(self.by_class(self._interpolation, iou).values()))) for iou in ious)
 
 
+def all_have_masks(truth: Sequence[TrueObject]) -> bool:
+    """Return whether masks can be measured on an image: of an object without one, a right mask would count as wrong."""
+    return all(thing.mask_rle is not None for thing in truth)
+
+
 def box_overlaps(found: Predictions, things: Sequence[TrueObject]) -> Float32:
     """Return the IoU [D,G] of boxes."""
     return pairwise_iou(found.boxes_xyxy, true_boxes(things))
@@ -209,10 +214,9 @@ class Scorecard:
         self._precision["ap50"].add(predicted, truth)
         self._precision["ap50_tagged"].add(tagged, truth)
         self._precision["naive_ap50_tagged"].add(naive, truth)
-        if tagged.masks is not None:
-            masked = [thing for thing in truth if thing.mask_rle is not None]
-            self._masks.add(tagged, masked)
-            self._coco_masks.add(tagged, masked)
+        if tagged.masks is not None and all_have_masks(truth):
+            self._masks.add(tagged, truth)
+            self._coco_masks.add(tagged, truth)
         self._coco.add(predicted, truth)
         self._localised["corloc"].add(tagged, truth)
         self._localised["naive_corloc"].add(naive, truth)

@@ -6,16 +6,15 @@ import html
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from models.bundle import Bundle, load_bundle
+from models.bundle import load_bundle
 from models.config import config_values
 from models.run_folder import REPORT
 from training.data.tagged import TaggedImage
-from training.evaluation.stored_results import is_shown, read_tagged
+from training.evaluation.stored_results import read_tagged
 from training.metrics.plain_names import plain_name
 from training.pipeline.config import PipelineConfig, ReportConfig
 from training.pipeline.losses import losses_html
@@ -174,12 +173,11 @@ def _images(inputs: ReportInputs, data: str) -> str:
     """Show the path of the best, the worst and the named images of one data set."""
     mine = [row for row in inputs.evaluated if row.data == data]
     weak, final = mine[0], mine[-1]
-    bundle = load_bundle(inputs.run_dir / "bundle")
     runner = GraphRunner(load_bundle(inputs.weak_bundle))
     parts = []
-    for image, score in select_images(inputs.config.report, final, bundle):
+    for image, score in select_images(inputs.config.report, final):
         of_weak, of_final = (read_tagged(row.results_dir, image.id) for row in (weak, final))
-        panels = path_panels(runner, image, of_weak, of_final, inputs.pgt_rule, bundle)
+        panels = path_panels(runner, image, of_weak, of_final, inputs.pgt_rule)
         shown = [figure(encode_jpeg(panel.image_hwc_u8), panel.title, "jpeg") for panel in panels]
         title = f"{image.id}: {', '.join(image.tags)}" + (f" (F1 {score:.2f})" if final.metrics else "")
         parts.append(f"<h3>{html.escape(title)}</h3>{''.join(shown)}")
@@ -191,13 +189,10 @@ def _images(inputs: ReportInputs, data: str) -> str:
     return legend + "".join(parts)
 
 
-def select_images(config: ReportConfig, final: Evaluated, bundle: Bundle) -> list[tuple[TaggedImage, float]]:
+def select_images(config: ReportConfig, final: Evaluated) -> list[tuple[TaggedImage, float]]:
     """Return the images asked for by id, the best and the worst, each once, with their scores, best first."""
-    wanted = partial(is_shown, bundle=bundle)
     scored = [
-        (image, image_score(image, read_tagged(final.results_dir, image.id), wanted))
-        for image in final.images
-        if image.tags
+        (image, image_score(image, read_tagged(final.results_dir, image.id))) for image in final.images if image.tags
     ]
     if not final.metrics:
         shown = {image.id for image in shown_images(config, final.images)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,7 +16,6 @@ from models.labels import fold_label
 from models.masks import Rle, decode_rle
 from training.data.tagged import TaggedImage
 from training.evaluation.lost_objects import detected_of
-from training.evaluation.stored_results import is_shown
 from training.metrics.hits import count_hits
 from training.proposals.graph_runner import GraphRunner
 from training.pseudo_labels.selection import PseudoLabelConfig, label_image
@@ -44,12 +43,12 @@ class Shown(NamedTuple):
     mask: Rle | None
 
 
-def image_score(image: TaggedImage, result: Json, wanted: Callable[[Json], bool]) -> float:
-    """Return the F1 of the wanted detections, 0 to 1: twice the hits at IoU 0.5 over detections and true objects.
+def image_score(image: TaggedImage, result: Json) -> float:
+    """Return the F1 of the shown detections, 0 to 1: twice the hits at IoU 0.5 over detections and true objects.
 
     Difficult objects, and what was found of them, count neither way.
     """
-    shown = [row for row in result["detections"] if wanted(row)]
+    shown = [row for row in result["detections"] if row["shown"]]
     hits = misses = 0
     for label in {row["label"] for row in shown}:
         mine = [row for row in shown if row["label"] == label]
@@ -61,7 +60,7 @@ def image_score(image: TaggedImage, result: Json, wanted: Callable[[Json], bool]
 
 
 def path_panels(
-    runner: GraphRunner, image: TaggedImage, weak: Json, final: Json, pgt: PseudoLabelConfig, labels_bundle: Bundle
+    runner: GraphRunner, image: TaggedImage, weak: Json, final: Json, pgt: PseudoLabelConfig
 ) -> list[Panel]:
     """Draw the panels of one image: maps, prompts, proposals, pseudo ground truth to be, prediction with truth.
 
@@ -71,7 +70,6 @@ def path_panels(
         weak: the weak detector's result for the image and its tags, with explanation.
         final: the final bundle's.
         pgt: rule of pseudo ground truth.
-        labels_bundle: the final bundle, whose thresholds decide what is shown as predicted.
     """
     image_hwc_u8 = read_image(image.path)
     scale = PANEL_PX / max(image.size_hw)
@@ -88,7 +86,7 @@ def path_panels(
         Panel("prompts: peaks", prompts),
         Panel(f"{len(explained['proposals'])} proposals", proposals),
         Panel("PGT rule", _labelled(small, scale, kept, image)),
-        Panel("prediction", _labelled(small, scale, _predicted(final, labels_bundle), image)),
+        Panel("prediction", _labelled(small, scale, _predicted(final), image)),
     ]
 
 
@@ -113,10 +111,10 @@ def _pseudo_objects(bundle: Bundle, image: TaggedImage, weak: Json, pgt: PseudoL
     return [Shown(thing.box_xyxy, bundle.labels.names[thing.label], None) for thing in labelled.objects]
 
 
-def _predicted(final: Json, bundle: Bundle) -> list[Shown]:
+def _predicted(final: Json) -> list[Shown]:
     shown = []
     for row in final["detections"]:
-        if is_shown(row, bundle):
+        if row["shown"]:
             mask: Rle | None = row["mask"] if row["mask"] and "counts" in row["mask"] else None
             shown.append(Shown(row["box_xyxy"], f"{row['label']} {row['score']:.2f}", mask))
     return shown

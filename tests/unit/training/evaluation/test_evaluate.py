@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from models.bundle import Bundle, GraphSpec, Thresholds
+from models.image import decode_file
 from models.labels import Label, LabelSet
 from models.masks import encode_rle
 from models.settings import PostSettings, PromptSettings
@@ -21,8 +22,10 @@ from service.observability.metrics import Metrics
 from tests.support.fake_backend import FakeBackend
 from training.data.tagged import TaggedImage, TrueObject
 from training.evaluation.evaluate import evaluate, score_images
+from training.evaluation.stored_results import read_tagged
 from training.scenes.generate import generate_scenes
 from weaksam.cli.evaluation.evaluate import evaluate as evaluate_command
+from weaksam.errors import UserError
 
 SIDE_PX, MAP_CELLS, LOGIT_CELLS, LEVELS = 64, 16, 16, 3
 BOXES_XYXY = np.array([[8, 8, 24, 24], [40, 32, 56, 56]], np.float32)  # of Nut and Bolt
@@ -157,6 +160,26 @@ async def test_an_image_without_tags_counts_against_predicted_tags_only(tmp_path
 
     assert report["ap50_tagged"] == 1.0
     assert report["ap50"] == 0.5, "of equal scores the first image's, a miss, comes first"
+
+
+async def test_shown_is_what_a_plain_request_gets(tmp_path: Path) -> None:
+    image, pipeline = _image(tmp_path), _pipeline(Oracle(confused=False))
+    await score_images(pipeline, [image], tmp_path)
+
+    rows = read_tagged(tmp_path, image.id)["detections"]
+
+    plain = await pipeline.detect(decode_file(image.path), image.tags)
+    assert {row["id"] for row in rows if row["shown"]} == {row.id for row in plain.detections}
+    assert [row["shown"] for row in rows].count(True) == 2 < len(rows)
+
+
+async def test_results_of_another_bundle_are_not_taken_for_this_one_s(tmp_path: Path) -> None:
+    image, pipeline = _image(tmp_path), _pipeline(Oracle(confused=False))
+    first = (await score_images(pipeline, [image], tmp_path)).report()
+    assert (await score_images(pipeline, [image], tmp_path)).report() == first
+    pipeline.info = pipeline.info.model_copy(update={"digest": "e"})
+    with pytest.raises(UserError, match="holds results of another bundle, oracle 1 \\(d\\): give another folder"):
+        await score_images(pipeline, [image], tmp_path)
 
 
 def test_a_split_without_images_is_an_error(tmp_path: Path) -> None:

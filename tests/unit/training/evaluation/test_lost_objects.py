@@ -21,7 +21,8 @@ BOX: Box = (10, 10, 30, 30)
 POOR: Box = (10, 10, 30, 22)  # IoU 0.6
 FAR: Box = (60, 60, 80, 80)
 INSIDE, OUTSIDE = (20.0, 20.0), (70.0, 70.0)
-SURE, UNSURE = 0.9, 0.3  # the weak detector's threshold is 0.5, the retrained one's 0.8
+SURE, UNSURE = 0.9, 0.3
+MIN_SHOWN = {"wsod": 0.5, "detector": 0.8}
 
 BUNDLE = Bundle(
     folder=Path(),
@@ -58,7 +59,10 @@ def result(
         "peaks": [{"point_xy": point, "value": 1.0} for point in peaks],
     }
     return {
-        "detections": [{"label": "Nut", "box_xyxy": box, "score": score, "source": source} for box, score in found],
+        "detections": [
+            {"label": "Nut", "box_xyxy": box, "score": score, "source": source, "shown": score >= MIN_SHOWN[source]}
+            for box, score in found
+        ],
         "explain": {"proposals": [{"box_xyxy": box} for box in proposals], "tags": [tag]},
     }
 

@@ -111,6 +111,20 @@ def test_masks_are_judged_by_their_own_overlap() -> None:
     assert report["per_class"]["Nut"]["mask_ap50"] == report["mask_ap50"]
 
 
+def test_an_image_without_true_masks_does_not_count_against_masks() -> None:
+    whole = np.zeros((60, 60), np.bool_)
+    whole[0:9, 0:9] = True
+    box_xyxy = (0.0, 0.0, 9.0, 9.0)
+    found = Predictions(("Nut",), np.array([0.9], np.float32), np.array([box_xyxy], np.float32), (encode_rle(whole),))
+    card = Scorecard()
+    for mask in (encode_rle(whole), None, None):
+        card.add([TrueObject("Nut", box_xyxy, mask)], found, found, _proposed((0.9, box_xyxy)))
+
+    report = card.report()
+
+    assert (report["mask_ap50"], report["mask_ap50_to_95"]) == (1.0, 1.0)
+
+
 def test_images_without_proposals_or_detections() -> None:
     card = Scorecard()
     card.add([NUT], _found(), _found(), _proposed())

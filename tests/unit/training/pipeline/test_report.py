@@ -18,7 +18,11 @@ FAR = (60.0, 60.0, 70.0, 70.0)
 
 
 def answer(*rows: tuple[str, float, tuple[float, ...]]) -> dict[str, list[dict[str, object]]]:
-    return {"detections": [{"label": label, "score": score, "box_xyxy": box} for label, score, box in rows]}
+    return {
+        "detections": [
+            {"label": label, "score": score, "box_xyxy": box, "shown": score >= 0.5} for label, score, box in rows
+        ]
+    }
 
 
 @pytest.mark.parametrize(
@@ -28,7 +32,7 @@ def answer(*rows: tuple[str, float, tuple[float, ...]]) -> dict[str, list[dict[s
         pytest.param([("Bolt", 0.9, BOLT)], 2 / 3, id="one-missed"),
         pytest.param([("Bolt", 0.9, BOLT), ("Nut", 0.9, NUT), ("Nut", 0.8, FAR)], 0.8, id="one-too-many"),
         pytest.param([("Nut", 0.9, BOLT), ("Bolt", 0.9, NUT)], 0.0, id="labels-exchanged"),
-        pytest.param([("Bolt", 0.9, BOLT), ("Nut", 0.2, NUT)], 2 / 3, id="below-its-threshold"),
+        pytest.param([("Bolt", 0.9, BOLT), ("Nut", 0.2, NUT)], 2 / 3, id="not-shown"),
         pytest.param([("Bolt", 0.9, BOLT), ("Bolt", 0.8, BOLT), ("Nut", 0.9, NUT)], 0.8, id="found-twice"),
         pytest.param([], 0.0, id="nothing"),
     ],
@@ -37,7 +41,7 @@ def test_pictures_are_ranked_by_f1(rows: list[tuple[str, float, tuple[float, ...
     image = TaggedImage(
         "a", Path("a.png"), (80, 80), ("Bolt", "Nut"), (TrueObject("Bolt", BOLT), TrueObject("Nut", NUT))
     )
-    assert image_score(image, answer(*rows), lambda row: row["score"] >= 0.5) == pytest.approx(score)
+    assert image_score(image, answer(*rows)) == pytest.approx(score)
 
 
 def test_checked_images_are_spread_evenly_and_hold_the_chosen_ones() -> None:
