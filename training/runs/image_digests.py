@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from models.bundle import file_sha256
@@ -15,9 +16,17 @@ from weaksam.files.atomic import write_text
 
 
 def image_key(image: TaggedImage) -> str:
-    """Return a name for what is computed from an image: its bytes and tags decide it, not where it lies."""
-    digest = hashlib.sha256(image.path.read_bytes() + json.dumps(image.tags).encode()).hexdigest()
-    return digest[:24]
+    """Return a name for what is computed from an image: its bytes and tags decide it, not where it lies.
+
+    A file is read again only if its size or its time has changed: stores ask for the same image several times.
+    """
+    state = image.path.stat()
+    return _key(image.path, image.tags, (state.st_size, state.st_mtime_ns))
+
+
+@cache
+def _key(path: Path, tags: tuple[str, ...], _stamp: tuple[int, int]) -> str:
+    return hashlib.sha256(path.read_bytes() + json.dumps(tags).encode()).hexdigest()[:24]
 
 
 class ImageDigests:

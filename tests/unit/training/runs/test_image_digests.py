@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 
 from tests.unit.training.data.conftest import write_image
 from training.data.tagged import TaggedImage, TrueObject
-from training.runs.image_digests import ImageDigests
+from training.runs.image_digests import ImageDigests, image_key
 
 
 @pytest.fixture
@@ -45,3 +46,18 @@ def test_a_file_is_read_again_when_its_size_or_time_changed(image: TaggedImage, 
     assert ImageDigests(store).of_images([image]) == first, "known by size and time: not read"
     os.utime(image.path, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
     assert ImageDigests(store).of_images([image]) != first
+
+
+def test_a_key_is_that_of_bytes_and_tags_and_reads_a_file_once(image: TaggedImage, tmp_path: Path) -> None:
+    first = image_key(image)
+    assert first == hashlib.sha256(image.path.read_bytes() + b'["Bolt"]').hexdigest()[:24]
+    moved = replace(image, path=Path(shutil.copy(image.path, tmp_path / "b.png")))
+    assert image_key(moved) == first
+    assert image_key(replace(image, tags=("Nut",))) != first
+
+    state = image.path.stat()
+    image.path.write_bytes(image.path.read_bytes()[:-1] + b"x")
+    os.utime(image.path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert image_key(image) == first, "known by size and time: not read"
+    os.utime(image.path, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
+    assert image_key(image) != first
