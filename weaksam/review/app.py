@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from mimetypes import guess_type
 from pathlib import Path
@@ -106,9 +106,14 @@ class Review:
     def write(self) -> None:
         """Write the reviewed data set, if there is anything new; raise OSError if the disk does not take it."""
         with self._writing:
-            if self._unwritten:
-                self._unwritten = False  # before the decisions are copied: a later one sets it again
+            if not self._unwritten:
+                return
+            self._unwritten = False  # before the decisions are copied: a later one sets it again
+            try:
                 write_reviewed(self.run, dict(self.latest), self.out)
+            except BaseException:
+                self._unwritten = True
+                raise
 
 
 def create_review_app(
@@ -125,14 +130,16 @@ def create_review_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        writer = asyncio.create_task(_write_now_and_then(review))
-        yield
-        writer.cancel()
-        with suppress(asyncio.CancelledError):
-            await writer
-        review.write()
-        review.journal.close()
-        await forwarder.aclose()
+        async with aclosing(forwarder):
+            with closing(review.journal):
+                writer = asyncio.create_task(_write_now_and_then(review))
+                try:
+                    yield
+                finally:
+                    writer.cancel()
+                    # What has stopped the writer stops the last write too, which says so.
+                    await asyncio.gather(writer, return_exceptions=True)
+                    review.write()
 
     app = FastAPI(title="weaksam review", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.exception_handler(ReviewError)(problem_response)

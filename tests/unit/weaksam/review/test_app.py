@@ -1,0 +1,68 @@
+"""A review in one process: a disk that is full for a while."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.review_server import write_labelled
+from weaksam.review.app import Review, create_review_app
+from weaksam.review.forward import Forwarder
+from weaksam.review.journal import ReviewJournal
+from weaksam.review.labelled_run import open_run
+from weaksam.review.reviewed_files import ANNOTATIONS_JSON, write_reviewed
+from weaksam.review.schemas import Decision
+
+
+@pytest.fixture
+def review(tmp_path: Path) -> Iterator[Review]:
+    write_labelled(tmp_path)
+    run, out = open_run(tmp_path / "labelled", tmp_path / "photos"), tmp_path / "reviewed"
+    out.mkdir()
+    review = Review(run, ReviewJournal(out / "review.sqlite", run.sha256), out)
+    yield review
+    review.journal.close()
+
+
+def accept(review: Review, image_id: int, version: int = 0) -> None:
+    review.decide(image_id, Decision(reviewer="ann", version=version, state="accepted", objects=None))
+
+
+def full_disk(*_: Any) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_what_a_full_disk_refused_is_written_once_there_is_room(
+    review: Review, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(review, 1)
+    monkeypatch.setattr("weaksam.review.app.write_reviewed", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        review.write()
+    monkeypatch.setattr("weaksam.review.app.write_reviewed", write_reviewed)
+    review.write()
+    written = json.loads((review.out / ANNOTATIONS_JSON).read_text(encoding="utf-8"))
+    assert written["info"]["review"] == {"accepted": 1}
+
+
+async def test_a_last_write_that_fails_is_told_and_closes_everything(
+    review: Review, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = []
+    forwarder = Forwarder("http://127.0.0.1:9", None)
+
+    async def aclose() -> None:
+        closed.append("forwarder")
+
+    monkeypatch.setattr(forwarder, "aclose", aclose)
+    monkeypatch.setattr(review.journal, "close", lambda: closed.append("journal"))
+    monkeypatch.setattr("weaksam.review.app.write_reviewed", full_disk)
+    app = create_review_app(review, forwarder, lambda _: None, loopback_only=True)
+    with pytest.raises(OSError, match="No space left"):
+        async with app.router.lifespan_context(app):
+            pass
+    assert closed == ["journal", "forwarder"]
