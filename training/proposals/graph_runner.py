@@ -44,7 +44,7 @@ class GraphRunner:
         self._options.intra_op_num_threads = threads or threads_of_rank()
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
         # of the last image: its proposals, scores and masks are asked for one after the other
-        self._square: tuple[Path, int, tuple[int, int, int], npt.NDArray[np.uint8]] | None = None
+        self._opened: _OpenedImage | None = None
         self._features: tuple[Path, dict[str, npt.NDArray[np.float32]]] | None = None
 
     def run(self, graph: str, inputs: Arrays, outputs: Sequence[str]) -> list[npt.NDArray[np.float32]]:
@@ -58,11 +58,9 @@ class GraphRunner:
         """Return an image's geometry and a graph's input [1,S,S,3]; a segmenter's may differ from all others'."""
         spec = self.bundle.graphs[graph]
         letterbox = Letterbox(image.size_hw, spec.side_px)
-        side_px, fill_rgb = spec.side_px, spec.fill_rgb
-        if self._square is None or self._square[:3] != (image.path, side_px, fill_rgb):
-            square = letterbox.apply(read_image(image.path), fill_rgb)[None]
-            self._square = image.path, side_px, fill_rgb, square
-        return letterbox, self._square[3]
+        if self._opened is None or self._opened.path != image.path:
+            self._opened = _OpenedImage(image.path, read_image(image.path))
+        return letterbox, self._opened.square(letterbox, spec.fill_rgb)
 
     def decode(self, image: TaggedImage, prompts: PromptBatch, outputs: Sequence[str]) -> list[npt.NDArray[np.float32]]:
         """Return outputs for one image and one run of prompts, in the order of ``outputs``.
@@ -112,6 +110,22 @@ class GraphRunner:
         points_xy = prompt_map_points(self._encoded(image).get(PROMPT_MAP), letterbox, settings)
         proposing = propose(peaks, letterbox.valid_hw, settings, points_xy, boxes_xyxy)
         return run_proposing(proposing, decode, settings.buckets_of("onnxruntime")), tag_scores[0]
+
+
+class _OpenedImage:
+    """An image that is decoded once, and its squares, of which graphs may want several sizes and colours of padding."""
+
+    def __init__(self, path: Path, image_hwc_u8: npt.NDArray[np.uint8]) -> None:
+        self.path = path
+        self._image_hwc_u8 = image_hwc_u8
+        self._squares: dict[tuple[int, tuple[int, int, int]], npt.NDArray[np.uint8]] = {}
+
+    def square(self, letterbox: Letterbox, fill_rgb: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+        """Return the graph's input [1,S,S,3]."""
+        asked = letterbox.side_px, fill_rgb
+        if asked not in self._squares:
+            self._squares[asked] = letterbox.apply(self._image_hwc_u8, fill_rgb)[None]
+        return self._squares[asked]
 
 
 @cache
