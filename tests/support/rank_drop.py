@@ -18,7 +18,7 @@ from torch import distributed
 from transformers import DFineConfig
 
 from models.nets.detectors.dfine_losses import dfine_losses
-from models.nets.detectors.roi_drop import DropRule, box_losses
+from models.nets.detectors.rcnn_losses import DropRule, box_losses
 from training.runs.devices import start_fabric
 from training.runs.ranks import my_share, rank, rank_count
 

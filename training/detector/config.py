@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from models.nets.detectors.roi_drop import DropRule
+from models.nets.detectors.rcnn_losses import DropRule
 from models.nets.detectors.settings import DetectorSettings
 from training.runs.devices import Precision
 from weaksam.errors import UserError
@@ -26,7 +26,7 @@ class DetectorConfig(DetectorSettings):
         optimizer: ``adamw``, or ``sgd`` with a momentum of 0.9.
         backbone_lr_scale: slows the pre-trained part.
         max_gradient_norm: longer gradients are cut to it.
-        drop: RoI drop or query drop, see `models.nets.detectors.roi_drop` and ``query_drop``.
+        drop: RoI drop or query drop, see `models.nets.detectors.rcnn_losses` and ``query_drop``.
         drop_from_step: its warm-up; nothing is dropped before. At ``steps`` or more drop is off.
         test_sides_px: sides for test-time augmentation, which the report then compares. It is never served.
         cam_checkpoint: a classifier whose backbone, the same as this one's, is the start: ``cam.safetensors``, the

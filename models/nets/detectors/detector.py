@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from models.nets.detectors.output import DetectorOutput
+from models.nets.detectors.rcnn_losses import DropRule
 from models.nets.detectors.rcnn_parts import Foreground, Target, freeze_norm
-from models.nets.detectors.roi_drop import DropRule
 from models.nets.detectors.settings import NetSettings
 
 

@@ -23,7 +23,7 @@ from models.nets.detectors.query_drop import (
     silenced,
     without_dropped,
 )
-from models.nets.detectors.roi_drop import DropRule, exceeds_both
+from models.nets.detectors.rcnn_losses import DropRule, exceeds_both
 
 # By the names of `transformers`, what the log calls them.
 TERMS = {

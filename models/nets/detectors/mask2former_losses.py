@@ -20,7 +20,7 @@ from models.nets.detectors.query_drop import (
     without_dropped,
 )
 from models.nets.detectors.query_parts import MaskTargets
-from models.nets.detectors.roi_drop import DropRule, exceeds_both
+from models.nets.detectors.rcnn_losses import DropRule, exceeds_both
 
 
 def mask2former_losses(

@@ -19,6 +19,7 @@ from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image
 from models.nets.backbone import create_backbone
 from models.nets.detectors.detector import Detector
 from models.nets.detectors.output import DetectorOutput, best_detections
+from models.nets.detectors.rcnn_losses import box_losses, mask_loss, rpn_losses
 from models.nets.detectors.rcnn_parts import (
     POOLED_SIDE,
     BoxHead,
@@ -30,7 +31,6 @@ from models.nets.detectors.rcnn_parts import (
     freeze_norm,
     mask_targets,
 )
-from models.nets.detectors.roi_drop import box_losses, mask_loss, rpn_losses
 from models.nets.detectors.settings import NetSettings, RcnnSettings
 
 POOLED_MASK_SIDE = 14

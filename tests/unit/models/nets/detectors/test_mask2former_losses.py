@@ -11,7 +11,7 @@ from transformers import Mask2FormerConfig, TimmBackboneConfig
 
 from models.nets.detectors.mask2former_losses import mask2former_losses
 from models.nets.detectors.query_parts import MaskTargets
-from models.nets.detectors.roi_drop import DropRule
+from models.nets.detectors.rcnn_losses import DropRule
 
 CONFIG = Mask2FormerConfig(
     backbone_config=TimmBackboneConfig(backbone="resnet18", use_pretrained_backbone=False),
