@@ -47,13 +47,15 @@ class Review:
     latest: dict[int, Decided] = field(init=False)
     _unwritten: bool = True
     _writing: threading.Lock = field(default_factory=threading.Lock)
+    # Requests run in threads: nobody reads `latest` as a whole while it and the journal change together.
+    _deciding: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.latest = self.journal.latest()
 
     def progress(self) -> Progress:
         """Return how many images are in which state."""
-        states = Counter(decided.state for decided in self.latest.values())
+        states = Counter(decided.state for decided in self._decisions().values())
         counts = {state: states[state] for state in ("accepted", "corrected", "rejected")}
         images = len(self.run.images)
         return Progress(images=images, open=images - sum(counts.values()), **counts)
@@ -99,7 +101,8 @@ class Review:
                 raise InvalidDecision(
                     f"objects[{number}].mask: its size is {list(thing.mask.size)}, the image's {list(image.size_hw)}"
                 )
-        self.latest[image_id] = self.journal.decide(image_id, decision)
+        with self._deciding:
+            self.latest[image_id] = self.journal.decide(image_id, decision)
         self._unwritten = True
         return ReviewEntry(**self.entry(image_id))
 
@@ -110,10 +113,15 @@ class Review:
                 return
             self._unwritten = False  # before the decisions are copied: a later one sets it again
             try:
-                write_reviewed(self.run, dict(self.latest), self.out)
+                write_reviewed(self.run, self._decisions(), self.out)
             except BaseException:
                 self._unwritten = True
                 raise
+
+    def _decisions(self) -> dict[int, Decided]:
+        """Return a copy of `latest` that no later decision changes."""
+        with self._deciding:
+            return dict(self.latest)
 
 
 def create_review_app(

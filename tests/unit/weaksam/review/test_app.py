@@ -1,21 +1,23 @@
-"""A review in one process: a disk that is full for a while."""
+"""A review in one process: a disk that is full for a while, and people who decide at once."""
 
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tests.support.review_server import write_labelled
 from weaksam.review.app import Review, create_review_app
 from weaksam.review.forward import Forwarder
-from weaksam.review.journal import ReviewJournal
+from weaksam.review.journal import Decided, ReviewJournal
 from weaksam.review.labelled_run import open_run
 from weaksam.review.reviewed_files import ANNOTATIONS_JSON, write_reviewed
-from weaksam.review.schemas import Decision
+from weaksam.review.schemas import Decision, DecisionState
 
 
 @pytest.fixture
@@ -66,3 +68,40 @@ async def test_a_last_write_that_fails_is_told_and_closes_everything(
         async with app.router.lifespan_context(app):
             pass
     assert closed == ["journal", "forwarder"]
+
+
+class DecidedMeanwhile:
+    """A decision that is looked at just when someone decides on another image."""
+
+    def __init__(self, review: Review) -> None:
+        self._review = review
+
+    @property
+    def state(self) -> DecisionState:
+        accept(self._review, 2)
+        return "accepted"
+
+
+def test_progress_is_counted_while_people_decide(review: Review) -> None:
+    review.latest[1] = cast(Decided, DecidedMeanwhile(review))
+    assert review.progress().accepted == 1
+    assert 2 in review.latest
+
+
+def test_of_two_decisions_the_later_one_stands(review: Review, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored, store = threading.Event(), review.journal.decide
+
+    def decide(image_id: int, decision: Decision) -> Decided:
+        decided = store(image_id, decision)
+        if decided.version == 1:
+            stored.set()
+            time.sleep(0.2)  # the second one may overtake it here
+        return decided
+
+    monkeypatch.setattr(review.journal, "decide", decide)
+    first = threading.Thread(target=accept, args=(review, 1))
+    first.start()
+    stored.wait()
+    accept(review, 1, version=1)
+    first.join()
+    assert review.latest[1].version == 2
