@@ -111,14 +111,16 @@ def _require_known(named: Sequence[str], images: Sequence[TaggedImage]) -> None:
 
 def _cam(run: _Run, name: str, config: CamConfig) -> Done:
     inputs = {"fit": run.fit_digest, "val": run.val_digest}
+    source = config.objectness_from
     if run.config.objectness_from_sam and config.architecture == "cnn":
         source = objectness_source(run.segmenter.path)
-        config = replace(config, objectness_from=source)
-        inputs["objectness"] = segmenter_digest(source)
+    if source is not None:
+        inputs["objectness"] = segmenter_digest(source, "objectness_from")
 
     def make(folder: Path) -> None:
-        train_cam(config, run.data.fit, run.data.val, run.data.labels, folder)
+        train_cam(replace(config, objectness_from=source), run.data.fit, run.data.val, run.data.labels, folder)
 
+    # The settings as they were given: the source counts by its digest, not by where the package is installed.
     return run_stage(run.dir, name, config, inputs, make, ("cam.safetensors", "labels.json", "config.json"))
 
 

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from models.bundle import DEFAULT_BUNDLE, MANIFEST
+from training.classifier.config import CamConfig
+from training.pipeline import run
 from training.pipeline.config import load_pipeline
 from training.pipeline.run import run_pipeline
 
@@ -21,3 +25,27 @@ def test_a_misspelt_image_of_the_report_is_named_with_the_nearest(tmp_path: Path
     settings = ["data.test=none", 'report.chosen=["JPEGImages/00001"]']
     with pytest.raises(ValueError, match=r"report\.chosen: .*'JPEGImages/00001' \(nearest: JPEGImages/0000"):
         run_pipeline(load_pipeline(SMOKE, settings), tmp_path / "run")
+
+
+def test_a_classifier_that_learns_from_the_segmenter_is_known_wherever_that_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Reached(Exception):
+        """The classifier's training would begin."""
+
+    learnt_from: list[Path | None] = []
+
+    def begin(config: CamConfig, *_: object) -> None:
+        learnt_from.append(config.objectness_from)
+        raise Reached
+
+    monkeypatch.setattr(run, "train_cam", begin)
+    installed = [tmp_path / place for place in ("here", "there")]
+    for folder in installed:
+        folder.mkdir()
+        shutil.copy(DEFAULT_BUNDLE / MANIFEST, folder)
+        monkeypatch.setattr(run, "objectness_source", lambda _, found=folder: found)
+        with pytest.raises(Reached):
+            run_pipeline(load_pipeline(SMOKE, ["data.test=none", "objectness_from_sam=true"]), tmp_path / "run")
+    assert learnt_from == installed
+    assert len(list((tmp_path / "run").glob("cam-*"))) == 1
