@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import ray
 import ray.data
 
 from models.bundle import load_bundle
-from service.errors import ServiceError
+from service.errors import InternalError, ServiceError
 from service.inference.decoding import decode
 from service.inference.open_pipeline import create_pipeline
 from service.settings import Settings
@@ -27,6 +28,7 @@ from weaksam.labelling.worklist import Failure
 from weaksam.schemas import BundleInfo, DetectOptions, DetectResult
 
 Batch = dict[str, npt.NDArray[Any]]
+logger = logging.getLogger("weaksam")
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,15 @@ class LabelWorker:
         try:
             decoded = decode((self._folder / image).read_bytes(), *self._bounds)
             result = await self._pipeline.detect(decoded, tags, self._options)
+            return result.model_dump_json(), ""
         except OSError as error:
             return "", json.dumps(["unreadable", f"the file cannot be read: {error.strerror}"])
         except ServiceError as error:
             return "", json.dumps([error.code, error.detail])
-        return result.model_dump_json(), ""
+        except Exception as error:
+            # As over HTTP: an image that cannot be labelled for a reason of ours costs the others nothing.
+            logger.exception("internal error: %s", image)
+            return "", json.dumps([InternalError.code, f"the fault is in weaksam, not in the image: {error!r}"])
 
 
 def label_with_ray(job: LabelJob, settings: Settings, plan: RayPlan, on_done: OnDone) -> LabelSummary:
@@ -132,7 +138,8 @@ def _run(job: LabelJob, settings: Settings, plan: RayPlan, todo: Iterable[str]) 
     items = [{"image": image, "tags": json.dumps(job.worklist.tags[image])} for image in todo]
     if not items:
         return
-    options = DetectOptions(min_score=job.min_score, unknown_tags=job.unknown_tags, zoom=job.zoom)
+    # As over HTTP, a job that does not ask for zoom leaves it to the settings.
+    options = DetectOptions(min_score=job.min_score, unknown_tags=job.unknown_tags, zoom=job.zoom or None)
     blocks = max(1, min(len(items) // plan.batch_size, 64 * plan.workers))
     labelled = ray.data.from_items(items, override_num_blocks=blocks).map_batches(
         LabelWorker,
