@@ -133,13 +133,6 @@ def test_a_list_of_addresses(web: str, label: Run, fake: FakeService, tmp_path: 
     assert len(fake.seen) == 2
 
 
-def test_a_list_of_files_beside_it(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "list.txt").write_text("Bolt/a.jpg\nBolt/b.jpg\n")
-    source = open_images(str(tmp_path / "in" / "list.txt"))
-    assert (source.folder, source.files.paths) == (tmp_path / "in" / "Bolt", ("a.jpg", "b.jpg"))
-
-
 def test_images_that_vanish_are_listed(web: str, label: Run, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text(f"{web}Bolt/a%201.jpg\n{web}Wrench,Nut/gone.jpg\n")
     assert label(str(tmp_path / "list.txt")).returncode == 1

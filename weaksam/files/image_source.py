@@ -125,21 +125,44 @@ def _found(folder: Path, location: str) -> ImageFiles:
 
 
 def _listed(location: str) -> ImageSource:
-    """Read a list; images are named below the folder that holds them all."""
+    """Read a list; images are named below its own folder, or below the folder that holds them all.
+
+    The list's folder stays the same if lines are added, so images keep their names.
+    """
     path = open_path(location)
     lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     written = [line for line in lines if line and not line.startswith("#")]
     if not written:
         raise UserError(f"{location} names no image: write the path or address of one a line")
     beside = location[: len(location) - len(path.name)]
-    full = [line if _is_whole(line) else beside + line for line in written]
-    root = _common_folder(full, location)
+    if any(Path(line).is_absolute() or _climbs(line) for line in written):
+        beside = _absolute(beside)
+    full = [line if _is_whole(line) else _joined(beside, line.removeprefix("./")) for line in written]
+    root = beside if all(_is_below(beside, address) for address in full) else _common_folder(full, location)
     names = sorted({address.removeprefix(root) for address in full})
     return ImageSource(open_path(root or "."), ImageFiles(tuple(names), ()))
 
 
 def _is_whole(line: str) -> bool:
     return SCHEME_END in line or Path(line).is_absolute()
+
+
+def _absolute(folder: str) -> str:
+    return folder if SCHEME_END in folder else f"{Path(folder).absolute().as_posix().rstrip('/')}/"
+
+
+def _climbs(line: str) -> bool:
+    return ".." in line.split("/")
+
+
+def _joined(folder: str, line: str) -> str:
+    address = folder + line
+    return str(Path(address).resolve()) if _climbs(line) and SCHEME_END not in folder else address
+
+
+def _is_below(folder: str, address: str) -> bool:
+    name = address.removeprefix(folder)
+    return address.startswith(folder) and not _is_whole(name) and not _climbs(name)
 
 
 def _common_folder(addresses: Iterable[str], location: str) -> str:
