@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.masks import draw_mask
+from models.masks import Mask, draw_mask
 
 Part = tuple[int, int, int, int]
 
@@ -56,11 +56,16 @@ class Letterbox:
         The pixels may be those of the picture at another scale.
         """
         height, width = self.valid_hw
-        cut_hwc_u8 = image_hwc_u8 if self.part_xyxy is None else self._cut(image_hwc_u8)
-        interpolation = cv2.INTER_AREA if height < cut_hwc_u8.shape[0] else cv2.INTER_LINEAR
         padded = np.empty((self.side_px, self.side_px, 3), np.uint8)
         padded[:] = fill_rgb
-        padded[:height, :width] = cv2.resize(cut_hwc_u8, (width, height), interpolation=interpolation)
+        padded[:height, :width] = self._resized(image_hwc_u8)
+        return padded
+
+    def mask_to_input(self, mask_hw: Mask) -> Mask:
+        """Mask [H,W] of the picture to the pixels [S,S] of the graph's input that it covers by half or more."""
+        height, width = self.valid_hw
+        padded = np.zeros((self.side_px, self.side_px), np.bool_)
+        padded[:height, :width] = self._resized(mask_hw.view(np.uint8) * np.uint8(255)) >= 128
         return padded
 
     def points_to_input(self, points_xy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -101,12 +106,19 @@ class Letterbox:
         draw_mask(mask, logits_hw, step_xy, -step_xy * self._origin_xy, first_xy, last_xy)
         return mask
 
-    def _cut(self, image_hwc_u8: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        scale_yx = np.array(image_hwc_u8.shape[:2]) / self.image_hw
+    def _resized(self, pixels_u8: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Cut and resize [h,w] or [h,w,C] to ``valid_hw``; channels do not change one another."""
+        height, width = self.valid_hw
+        cut_u8 = pixels_u8 if self.part_xyxy is None else self._cut(pixels_u8)
+        interpolation = cv2.INTER_AREA if height < cut_u8.shape[0] else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(cut_u8, (width, height), interpolation=interpolation), np.uint8)
+
+    def _cut(self, pixels_u8: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        scale_yx = np.array(pixels_u8.shape[:2]) / self.image_hw
         x0, y0, x1, y1 = self._part
         top, left = np.floor(scale_yx * (y0, x0)).astype(int)
         bottom, right = np.ceil(scale_yx * (y1, x1)).astype(int)
-        return image_hwc_u8[top:bottom, left:right]
+        return pixels_u8[top:bottom, left:right]
 
     @cached_property
     def _part(self) -> Part:

@@ -52,6 +52,24 @@ def test_a_mask_comes_back_where_its_logits_are(height: int, width: int, x: int,
     np.testing.assert_allclose(found, expected, atol=1 + pixel_of_input)
 
 
+@given(
+    height=st.integers(1, 400),
+    width=st.integers(1, 400),
+    side=st.sampled_from([32, 64, 100, 224, 320]),
+    part=st.booleans(),
+    seed=st.integers(0, 2**31),
+)
+def test_a_mask_is_fitted_as_a_picture_of_it_would_be(
+    height: int, width: int, side: int, part: bool, seed: int
+) -> None:
+    mask_hw = np.random.default_rng(seed).random((height, width)) < 0.5
+    letterbox = Letterbox((height, width), side, (width // 3, height // 3, width, height) if part else None)
+    picture_hwc_u8 = np.repeat(mask_hw[..., None].astype(np.uint8) * 255, 3, axis=2)
+    expected = letterbox.apply(picture_hwc_u8, (0, 0, 0))[..., 0] >= 128
+    assert np.array_equal(letterbox.mask_to_input(mask_hw), expected)
+    assert np.array_equal(letterbox.mask_to_input(np.asfortranarray(mask_hw)), expected)
+
+
 def test_padding_has_the_fill_colour_and_lies_at_the_bottom_and_right() -> None:
     square = Letterbox((10, 20), 64).apply(np.zeros((10, 20, 3), np.uint8), (1, 2, 3))
     assert (square[:32] == 0).all()

@@ -179,8 +179,7 @@ class _Tile:
 
     def _mask(self, item: TrueObject) -> ImageU8:
         assert item.mask_rle is not None, "labelled_images has seen to it"
-        mask_hwc = np.repeat(decode_rle(item.mask_rle)[..., None].astype(np.uint8) * 255, 3, axis=2)
-        fitted = self._letterbox.apply(mask_hwc, (0, 0, 0))[..., 0] >= 128
+        fitted = self._letterbox.mask_to_input(decode_rle(item.mask_rle))
         return np.asarray(fitted[:, ::-1] if self._flipped else fitted, np.uint8)
 
 

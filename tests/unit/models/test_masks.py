@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from models.masks import decode_rle, encode_mask_png, encode_rle, mask_box, mask_iou
@@ -22,6 +23,15 @@ def test_run_lengths_decode_to_a_c_ordered_mask() -> None:
     decoded = decode_rle({"size": [4, 6], "counts": "91316"})
     assert decoded.flags.c_contiguous
     assert np.array_equal(decoded, example())
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (1, 7), (7, 1), (130, 67)])
+def test_run_lengths_come_back_whatever_the_size(size_hw: tuple[int, int]) -> None:
+    mask_hw = np.random.default_rng(0).random(size_hw) < 0.5
+    decoded = decode_rle(encode_rle(mask_hw))
+    assert decoded.dtype == np.bool_
+    assert decoded.flags.c_contiguous
+    assert np.array_equal(decoded, mask_hw)
 
 
 def test_box_of_a_mask_is_half_open() -> None:
