@@ -70,7 +70,7 @@ class SegmentRequest(SegmentParameters):
 class JsonSegmentRequest(SegmentParameters):
     """A whole request, as JSON."""
 
-    image: Annotated[bytes | None, BeforeValidator(from_base64), WithJsonSchema(BASE64_SCHEMA)] = Field(
+    image: Annotated[bytes, BeforeValidator(from_base64), WithJsonSchema(BASE64_SCHEMA)] | None = Field(
         None, description="The file's bytes in base64."
     )
 

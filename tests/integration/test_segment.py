@@ -22,7 +22,7 @@ from tests.support.service_parts import BLUE, RED, tiny_settings
 from tests.support.tiny_bundle import encoded, picture
 from weaksam import Client, RequestRefused
 from weaksam.mask_schemas import RleMask
-from weaksam.segment_schemas import SegmentResult
+from weaksam.segment_schemas import JsonSegmentRequest, SegmentResult
 
 # Twice as wide as the segmenter's input, so that prompts and masks are scaled.
 IMAGE = picture(((32, 32, 64, 64), RED), ((80, 80, 112, 104), BLUE), size_hw=(128, 128))
@@ -115,6 +115,18 @@ def test_json_with_the_image_in_base64(tiny_service: httpx.Client) -> None:
     response = tiny_service.post("/segment", json=body)
     assert response.status_code == 200, response.text
     assert response.json()["masks"][0]["mask"]["fidelity_iou"] >= 0.98
+
+
+def test_null_in_json_means_that_a_member_was_not_sent(tiny_service: httpx.Client) -> None:
+    nothing = dict.fromkeys(name for name in JsonSegmentRequest.model_fields if name != "box")
+    sent = {"image": base64.b64encode(encoded(IMAGE)).decode(), "box": RED_BOX}
+    first = tiny_service.post("/segment", json=nothing | sent)
+    assert first.status_code == 200, first.text
+    named = {"image_sha256": first.json()["image"]["sha256"], "box": RED_BOX}
+    again = tiny_service.post("/segment", json=nothing | named)
+    assert again.status_code == 200, again.text
+    neither = tiny_service.post("/segment", json=nothing | {"box": RED_BOX})
+    assert (neither.status_code, "send one of the two" in neither.text) == (422, True)
 
 
 @pytest.mark.parametrize(
