@@ -70,8 +70,7 @@ class DetectFields(DetectParameters):
     tags: Annotated[tuple[TagText, ...], FailFast(), BeforeValidator(tidy_tags), BeforeValidator(split_each)] = Field(
         (),
         validation_alias=AliasChoices("tags", "tags[]"),
-        description="What is in the image: repeated, between commas, or a JSON list. "
-        "None: the models propose tags.",
+        description="What is in the image: repeated, between commas, or a JSON list. None: the models propose tags.",
         json_schema_extra=or_empty,
     )
 
