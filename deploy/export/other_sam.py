@@ -8,7 +8,7 @@ from pathlib import Path
 from deploy.export.bundle import export_bundle
 from deploy.export.sam_settings import prompts_for
 from deploy.export.sam_sources import SamSource
-from models.bundle import Bundle
+from models.bundle import SAM_BOXES, Bundle
 from models.settings import BundleConfig
 
 
@@ -32,6 +32,7 @@ def export_with_sam(
         version=version,
         prompts=prompts,
         post=bundle.post,
+        half_size_boxes=SAM_BOXES in bundle.graphs,
         licences=dict(bundle.provenance.get("licences", {})),
     )
     export_bundle(sam, bundle, None, config, out_dir)

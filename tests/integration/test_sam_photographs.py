@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from deploy.export.bundle import export_bundle, open_classes
+from deploy.export.other_sam import export_with_sam
 from deploy.export.sam_settings import GRID_PROMPTS
 from models.bundle import DEFAULT_BUNDLE, load_bundle
 from models.config import load_config
@@ -85,6 +86,9 @@ def test_it_is_exported_with_its_prompt_map_which_is_asked_in_place_of_the_grid(
     )
     assert 0 < len(of_map) <= config.prompts.map_max_count
     assert len(of_grid) >= 8 * 8
+
+    export_with_sam(bundle, open_run(unbroken.parent, "sam"), tmp_path / "with_sam", "other", "1")
+    assert load_bundle(tmp_path / "with_sam").proposal_decoder == "sam_boxes", "the bundle's choice stays"
 
 
 def test_a_report_measures_so_many_objects_of_an_image_and_no_more(root: Path, unbroken: Path, tmp_path: Path) -> None:
