@@ -28,7 +28,7 @@ from service.http.request_scope import HEADER, RequestScope
 from service.http.routes import router
 from service.http.trace_scope import TraceScope
 from service.inference.cache import ResultCache
-from service.inference.open_pipeline import open_pipeline
+from service.inference.open_pipeline import configured_bundle, open_pipeline
 from service.observability.logs import setup_logging
 from service.observability.metrics import Metrics
 from service.observability.tracing import Tracer
@@ -50,8 +50,8 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
     """
     metrics = Metrics()
     cache = ResultCache(settings.cache_bytes, metrics)
-    reopen = partial(open_pipeline, settings, metrics, cache)
-    active = ActiveBundle(reopen(backend), reopen)
+    read, open_ = partial(configured_bundle, settings), partial(open_pipeline, settings, metrics, cache)
+    active = ActiveBundle(open_(read(), backend), read, open_)
     lifecycle = Lifecycle(active, _key_ring(settings), metrics)
     tracer = _tracer(settings)
     app = FastAPI(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.bundle import load_bundle
+from models.bundle import Bundle, load_bundle
 from service.backends.base import Backend
 from service.backends.open_backend import open_backend
 from service.inference.cache import ResultCache
@@ -19,13 +19,24 @@ def create_pipeline(settings: Settings, backend: Backend | None = None) -> Pipel
         BackendMismatch: the backend cannot serve it.
     """
     metrics = Metrics()
-    return open_pipeline(settings, metrics, ResultCache(settings.cache_bytes, metrics), backend)
+    cache = ResultCache(settings.cache_bytes, metrics)
+    return open_pipeline(settings, metrics, cache, configured_bundle(settings), backend)
 
 
-def open_pipeline(settings: Settings, metrics: Metrics, cache: ResultCache, backend: Backend | None = None) -> Pipeline:
-    """Open a pipeline as `create_pipeline` does, with metrics and a cache that outlive it."""
+def configured_bundle(settings: Settings) -> Bundle:
+    """Read `settings.bundle` as it is now; raise BundleError if it cannot be used."""
     # Resolved first: if the link turns to another bundle meanwhile, the files of two must not mix.
-    bundle = load_bundle(settings.bundle.resolve())
+    return load_bundle(settings.bundle.resolve())
+
+
+def open_pipeline(
+    settings: Settings, metrics: Metrics, cache: ResultCache, bundle: Bundle, backend: Backend | None = None
+) -> Pipeline:
+    """Open a pipeline as `create_pipeline` does, of a bundle that was read, with metrics and a cache that outlive it.
+
+    Raises:
+        BackendMismatch: the backend cannot serve the bundle.
+    """
     backend = backend or open_backend(settings, bundle, metrics)
     limits = Limits(settings.max_tags, settings.max_detections)
     return Pipeline(bundle, backend, cache, limits, metrics, zoom=settings.zoom)

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from models.bundle import Bundle
 from models.image import DecodedImage, pixels_sha256
 from service.inference.pipeline import Pipeline
 from weaksam.schemas import DetectOptions
@@ -43,15 +44,17 @@ class ActiveBundle:
 
     Args:
         pipeline: the first one.
-        reopen: opens a pipeline on the configured bundle as it is now; called in a thread.
+        read: reads the configured bundle as it is now; called in a thread.
+        open_: opens a pipeline on a bundle; called in a thread.
 
     Attributes:
         warm: whether a warm-up inference has passed through the present pipeline.
     """
 
-    def __init__(self, pipeline: Pipeline, reopen: Callable[[], Pipeline]) -> None:
+    def __init__(self, pipeline: Pipeline, read: Callable[[], Bundle], open_: Callable[[Bundle], Pipeline]) -> None:
         self._current = _Leased(pipeline)
-        self._reopen = reopen
+        self._read = read
+        self._open = open_
         self._reload_lock = asyncio.Lock()
         self.warm = False
 
@@ -72,21 +75,21 @@ class ActiveBundle:
         self.warm = True
 
     async def reload(self) -> ReloadOutcome:
-        """Open the bundle again, warm it up, let it take over, and close the old one after its last request.
+        """Read the bundle again. Another one is warmed up, takes over, and the old one closes after its last request.
 
         Reloads run one at a time, and each waits for the old pipeline's requests. So there are never more than two
         pipelines, nor two of one digest, which would share computations in the cache.
 
         Raises:
-            Exception: opening or warming up raised it; the old pipeline stays.
+            Exception: reading, opening or warming up raised it; the old pipeline stays.
         """
         async with self._reload_lock:
-            fresh = await asyncio.to_thread(self._reopen)
-            if fresh.info.digest == self.pipeline.info.digest:
-                await fresh.backend.aclose()
+            bundle = await asyncio.to_thread(self._read)
+            if bundle.digest == self.pipeline.bundle.digest:
                 if not self.warm:
                     await self.warm_up()
                 return "unchanged"
+            fresh = await asyncio.to_thread(self._open, bundle)
             try:
                 await _warm_up(fresh)
             except BaseException:
