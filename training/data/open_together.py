@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -52,18 +52,55 @@ def open_splits(parts: Sequence[tuple[Path, str]], background: Sequence[str] = (
     return OpenedData(images, labels, problems, tuple(note for data_set in data_sets for note in data_set.notes))
 
 
+def with_learnt_labels(validation: OpenedData, labels: LabelSet) -> OpenedData:
+    """Return validation images without the tags and objects of classes that no training image teaches.
+
+    Each such class is one more problem, which names its first image.
+
+    Args:
+        validation: what is held out.
+        labels: of the training images.
+
+    Raises:
+        UserError: no image has a tag that is learnt.
+    """
+    uses: dict[str, list[TaggedImage]] = {}
+    for image in validation.images:
+        for name in dict.fromkeys([*image.tags, *(thing.label for thing in image.objects)]):
+            if labels.index(name) is None:
+                uses.setdefault(name, []).append(image)
+    problems = tuple(_not_learnt(name, images, labels) for name, images in uses.items())
+    images = [_keeping(image, lambda name: name not in uses) for image in validation.images]
+    if not any(image.tags for image in images):
+        raise UserError(
+            f"data: no validation image has a tag that is learnt. {problems[0].file}: {problems[0].message}"
+        )
+    return OpenedData(images, labels, (*validation.problems, *problems), validation.notes)
+
+
+def _not_learnt(name: str, images: Sequence[TaggedImage], labels: LabelSet) -> Problem:
+    message = (
+        f"class {name!r} is not learnt, since the training images do not have it (nearest: "
+        f"{', '.join(labels.nearest(name))}); left out of {len(images)} validation images. Add training images of it, "
+        "or correct its spelling"
+    )
+    return Problem(str(images[0].path), "tags", message)
+
+
 def without_background(data_set: TaggedDataset, background: Sequence[str]) -> TaggedDataset:
     """Return the data set without the labels in `background`; images that have no other tag become negatives."""
     names = {fold_label(name) for name in background}
 
-    def kept(labels: Sequence[str]) -> tuple[str, ...]:
-        return tuple(label for label in labels if fold_label(label) not in names)
+    def is_kept(label: str) -> bool:
+        return fold_label(label) not in names
 
-    images = tuple(
-        replace(image, tags=kept(image.tags), objects=tuple(o for o in image.objects if kept([o.label])))
-        for image in data_set.images
-    )
-    return replace(data_set, labels=kept(data_set.labels), images=images)
+    images = tuple(_keeping(image, is_kept) for image in data_set.images)
+    return replace(data_set, labels=tuple(filter(is_kept, data_set.labels)), images=images)
+
+
+def _keeping(image: TaggedImage, is_kept: Callable[[str], bool]) -> TaggedImage:
+    objects = tuple(thing for thing in image.objects if is_kept(thing.label))
+    return replace(image, tags=tuple(filter(is_kept, image.tags)), objects=objects)
 
 
 def _check_background(background: Sequence[str], data_sets: Sequence[TaggedDataset]) -> None:

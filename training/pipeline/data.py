@@ -11,7 +11,7 @@ from typing import NamedTuple
 from models.labels import LabelSet
 from training.data.mosaics import make_mosaics
 from training.data.open_dataset import open_dataset
-from training.data.open_together import open_splits
+from training.data.open_together import open_splits, with_learnt_labels
 from training.data.tagged import TaggedImage, with_known_objects
 from training.pipeline.bad_images import without_bad_images
 from training.pipeline.config import NO_TEST, DataConfig, ScenesConfig
@@ -62,7 +62,8 @@ def open_data(
         scenes = _scenes(run_dir, config.scenes, seed)
         for role, sources in parts.items():
             sources.append((scenes, role))
-    fit, val = (open_splits(parts[role], config.background) for role in ("fit", "val"))
+    fit = open_splits(parts["fit"], config.background)
+    val = with_learnt_labels(open_splits(parts["val"], config.background), fit.labels)
     print_problems((*fit.problems, *val.problems), dict.fromkeys((*fit.notes, *val.notes)))
     subsample = -(-len(val.images) // config.val_limit) if config.val_limit else 1
     tests = _open_tests(parts.get("test", []), test_limit)

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from models.config import load_config
 from training.data.open_dataset import open_dataset
-from training.data.open_together import OpenedData, open_together
+from training.data.open_together import OpenedData, open_together, with_learnt_labels
 from training.runs.console import console
 from weaksam.files.full_disk import writing_into
 
@@ -121,7 +121,7 @@ def cam_command(config: ConfigOption, data: DataOption, out: OutOption, override
     from training.classifier.config import CamConfig
     from training.classifier.train import train_cam
 
-    fit, held_out = _open(data, "fit"), _open(data, "val")
+    fit, held_out = _open_to_train(data)
     settings = load_config(CamConfig, config, override or ())
     with writing_into(out):
         checkpoint = train_cam(settings, fit.images, held_out.images, fit.labels, out)
@@ -164,7 +164,7 @@ def wsod_command(
     from training.wsod.config import WsodConfig
     from training.wsod.train import train_wsod
 
-    fit, held_out = _open(data, "fit"), _open(data, "val")
+    fit, held_out = _open_to_train(data)
     settings = load_config(WsodConfig, config, override or ())
     weights = cam_file(cam)
     with writing_into(out):
@@ -219,7 +219,7 @@ def detector_command(
     from training.detector.train import train_detector
     from training.runs.ranks import is_first_rank
 
-    fit, held_out = _open(data, "fit"), _open(data, "val")
+    fit, held_out = _open_to_train(data)
     settings = load_config(DetectorConfig, config, override or ())
     with writing_into(out):
         checkpoint = train_detector(settings, fit.images, fit.labels, annotations or (), out)
@@ -244,10 +244,18 @@ def detector_report_command(
     console.print_json(data=report)
 
 
+def _open_to_train(folders: list[Path]) -> tuple[OpenedData, OpenedData]:
+    """Open what is learnt from and what is held out, the second with the classes of the first."""
+    fit = _open(folders, "fit")
+    return fit, _with_problems_printed(with_learnt_labels(open_together(folders, "val"), fit.labels))
+
+
 def _open(folders: list[Path], split: str) -> OpenedData:
-    """Open the data sets and print what is wrong with them."""
+    return _with_problems_printed(open_together(folders, split))
+
+
+def _with_problems_printed(opened: OpenedData) -> OpenedData:
     from training.runs.problems import print_problems
 
-    opened = open_together(folders, split)
     print_problems(opened.problems, opened.notes)
     return opened

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -25,6 +26,27 @@ def voc_object(name: str, corners: Sequence[object], extra: str = "") -> str:
     tags = zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True)
     box = "".join(f"<{tag}>{value}</{tag}>" for tag, value in tags)
     return f"<object><name>{name}</name>{extra}<bndbox>{box}</bndbox></object>"
+
+
+def write_coco(root: Path, split: str, class_of: dict[str, str]) -> None:
+    """Add a split to a COCO data set: images of 80x60 by name, each with one object; the split's file has its classes.
+
+    A box reaches from (10, 20) to (30, 30).
+    """
+    category_ids = {name: number for number, name in enumerate(dict.fromkeys(class_of.values()), start=1)}
+    rows = list(enumerate(class_of.items(), start=1))
+    document = {
+        "images": [{"id": id_, "file_name": f"{name}.jpg", "height": 60, "width": 80} for id_, (name, _) in rows],
+        "annotations": [
+            {"id": id_, "image_id": id_, "category_id": category_ids[label], "bbox": [10, 20, 20, 10], "iscrowd": 0}
+            for id_, (_, label) in rows
+        ],
+        "categories": [{"id": number, "name": name} for name, number in category_ids.items()],
+    }
+    for name in class_of:
+        write_image(root / "images" / f"{name}.jpg")
+    (root / "annotations").mkdir(exist_ok=True)
+    (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(document))
 
 
 @pytest.fixture

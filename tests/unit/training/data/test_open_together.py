@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from models.labels import Label, LabelSet
 from tests.unit.training.data.conftest import write_image
-from training.data.open_together import open_splits, open_together
+from training.data.open_together import OpenedData, open_splits, open_together, with_learnt_labels
+from training.data.tagged import TaggedImage, TrueObject
 from training.data.tiles import tag_vector
 
 
@@ -43,3 +45,36 @@ def test_a_background_that_is_no_label_is_refused(tmp_path: Path) -> None:
     write_image(tmp_path / "crack/1.jpg")
     with pytest.raises(ValueError, match=r"data\.background: none is no label of the data sets, which have crack"):
         open_splits([(tmp_path, "train")], background=["none"])
+
+
+def held_out(*tags_of_images: tuple[str, ...]) -> OpenedData:
+    """Validation images 0.jpg, 1.jpg, ... with an object for each tag."""
+    images = [
+        TaggedImage(str(number), Path(f"{number}.jpg"), (60, 80), tags, tuple(TrueObject(tag, BOX) for tag in tags))
+        for number, tags in enumerate(tags_of_images)
+    ]
+    return OpenedData(images, LabelSet((Label("bolt"), Label("Nut"), Label("Pin"))), (), ("a note",))
+
+
+BOX = (1.0, 2.0, 3.0, 4.0)
+LEARNT = LabelSet((Label("Bolt"), Label("Pinion")))
+
+
+def test_a_class_that_nothing_teaches_is_left_out_of_what_is_held_out_and_told_of() -> None:
+    opened = with_learnt_labels(held_out(("bolt",), ("bolt", "Pin"), ("Nut",), ("Pin",)), LEARNT)
+    assert [image.tags for image in opened.images] == [("bolt",), ("bolt",), (), ()]
+    assert [[thing.label for thing in image.objects] for image in opened.images] == [["bolt"], ["bolt"], [], []]
+    assert (opened.labels, opened.notes) == (LEARNT, ("a note",))
+    pin, nut = opened.problems
+    assert (pin.file, pin.field, nut.file) == ("1.jpg", "tags", "2.jpg")
+    assert pin.message == (
+        "class 'Pin' is not learnt, since the training images do not have it (nearest: Pinion, Bolt); left out of 2 "
+        "validation images. Add training images of it, or correct its spelling"
+    )
+
+
+def test_what_is_held_out_must_have_a_class_that_is_learnt() -> None:
+    with pytest.raises(
+        ValueError, match=r"data: no validation image has a tag that is learnt\. 0\.jpg: class 'Nut' is"
+    ):
+        with_learnt_labels(held_out(("Nut",), ()), LEARNT)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.training.data.conftest import voc_object, voc_xml, write_image
+from tests.unit.training.data.conftest import voc_object, voc_xml, write_coco, write_image
 from training.pipeline.config import DataConfig, MosaicsConfig, ScenesConfig
 from training.pipeline.data import RunData, open_data
 from training.runs.image_digests import ImageDigests
@@ -84,3 +84,15 @@ def test_what_a_killed_generation_left_is_drawn_anew(tmp_path: Path) -> None:
     second = opened(config, tmp_path / "second")
     assert [image.path.read_bytes() for image in second.fit] == [image.path.read_bytes() for image in first.fit]
     assert not left.exists()
+
+
+def test_a_class_of_the_validation_images_alone_is_left_out_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "parts"
+    write_coco(root, "train", {"a": "Bolt", "b": "Nut"})
+    write_coco(root, "val", {"c": "Bolt", "d": "Pin"})
+    data = opened(DataConfig((root,), fit="train", test="none"), tmp_path / "run")
+    assert data.labels.names == ("Bolt", "Nut")
+    assert {image.id: image.tags for image in data.val} == {"c": ("Bolt",), "d": ()}
+    assert "d.jpg: tags: class 'Pin' is not learnt" in capsys.readouterr().err.replace("\n", "")

@@ -1,10 +1,20 @@
-"""Which stage `weaksam train` runs, wherever the options stand."""
+"""Which stage `weaksam train` runs, wherever the options stand, and what it is given."""
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Sequence
+from pathlib import Path
 
-from weaksam.cli.train import command_first
+import pytest
+from typer.testing import CliRunner
+
+from models.labels import LabelSet
+from tests.unit.training.data.conftest import write_coco
+from training.classifier.config import CamConfig
+from training.data.tagged import TaggedImage
+from weaksam.cli.train import command_first, train_app
+
+CONFIGS = Path(__file__).resolve().parents[4] / "training" / "configs"
 
 
 @pytest.mark.parametrize(
@@ -21,3 +31,25 @@ from weaksam.cli.train import command_first
 )
 def test_the_stage_comes_first(words: list[str], expected: list[str]) -> None:
     assert command_first(words) == expected
+
+
+def test_a_class_of_the_validation_images_alone_is_left_out_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[object] = []
+
+    def train(
+        _: CamConfig, images: Sequence[TaggedImage], held_out: Sequence[TaggedImage], labels: LabelSet, __: Path
+    ) -> None:
+        given.extend([[image.tags for image in images], [image.tags for image in held_out], labels.names])
+
+    monkeypatch.setattr("training.classifier.train.train_cam", train)
+    write_coco(tmp_path / "data", "fit", {"a": "Bolt", "b": "Nut"})
+    write_coco(tmp_path / "data", "val", {"c": "Bolt", "d": "Pin"})
+    config, out = CONFIGS / "cam.toml", tmp_path / "run"
+    answer = CliRunner().invoke(
+        train_app, ["cam", "--config", str(config), "--data", str(tmp_path / "data"), "--out", str(out)]
+    )
+    assert answer.exit_code == 0, answer.output
+    assert given == [[("Bolt",), ("Nut",)], [("Bolt",), ()], ("Bolt", "Nut")]
+    assert "class 'Pin' is not learnt" in answer.output.replace("\n", " ")
