@@ -33,7 +33,8 @@ class GraphInputs:
 
     @property
     def nbytes(self) -> int:
-        return self.classes_bhwc_u8.nbytes + self.segmenter_bhwc_u8.nbytes
+        shared = self.segmenter_bhwc_u8 is self.classes_bhwc_u8
+        return self.classes_bhwc_u8.nbytes + (0 if shared else self.segmenter_bhwc_u8.nbytes)
 
 
 @dataclass(frozen=True)
