@@ -22,6 +22,7 @@ from service.backends.ort import OrtBackend
 from service.inference.cache import ResultCache
 from service.inference.pipeline import Limits, Pipeline
 from service.observability.metrics import Metrics
+from tests.support.cut_off import cut_off_between_checkpoints
 from tests.support.tiny_runs import CAM, CONFIGS, make_scenes, run_cam, run_sam, run_wsod
 from training.data.open_together import open_together
 from training.proposals.store import store_proposals
@@ -84,12 +85,8 @@ def test_every_part_of_the_network_has_learnt(runs: Path, data: Path, tmp_path: 
 def test_a_training_cut_off_at_a_checkpoint_ends_with_the_same_weights(
     runs: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def cut_off(*_: object) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr("training.classifier.train.report_cam", cut_off)
-        patch.setattr("training.classifier.train.save_weights", cut_off)
+        cut_off_between_checkpoints(patch)
         with pytest.raises((KeyboardInterrupt, AssertionError)):
             train_weaktr(data, tmp_path)
     assert (tmp_path / "resume.pt").exists()

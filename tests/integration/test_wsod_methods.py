@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,10 +17,12 @@ from deploy.export.onnx_graph import export_graph
 from models.bundle import Bundle
 from models.config import load_config
 from models.labels import LabelSet
-from models.nets.wsod import Method, build_wsod
+from models.nets.wsod import Method, Wsod, build_wsod
+from tests.support.cut_off import cut_off_between_checkpoints
 from tests.support.tiny_bundle import LABELS, SIDE_PX, encoded, picture
 from training.data.tagged import TaggedImage
 from training.wsod.config import WsodConfig
+from training.wsod.roi_store import ExampleFile, pool_images
 from training.wsod.train import train_wsod
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
@@ -130,7 +133,6 @@ def test_calibrated_thresholds_are_reached_by_nine_in_ten_tagged_pictures(
 ) -> None:
     """WSDDN's scores shrink with the number of proposals; their thresholds must follow."""
     from training.proposals.store import store_proposals
-    from training.wsod.roi_store import pool_images
 
     checkpoint = train("wsddn", cam_checkpoint, images, tiny_bundle, tmp_path / "run")
     least = json.loads((tmp_path / "run" / "thresholds.json").read_text())["score"]
@@ -156,11 +158,10 @@ def test_a_mist_run_cut_off_at_a_checkpoint_ends_with_the_same_weights(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("training.wsod.train.save_weights", cut_off)
+        cut_off_between_checkpoints(patch)
         with pytest.raises(KeyboardInterrupt):
             train("mist", cam_checkpoint, images, tiny_bundle, tmp_path / "broken")
-    step = torch.load(tmp_path / "broken" / "resume.pt", weights_only=True)["step"]
-    assert step > 0
+    assert torch.load(tmp_path / "broken" / "resume.pt", weights_only=True)["step"] == 4
     resumed, unbroken = (
         load_file(train("mist", cam_checkpoint, images, tiny_bundle, tmp_path / name))
         for name in ("broken", "unbroken")
@@ -193,6 +194,26 @@ def test_features_are_pooled_once_and_go_with_the_finished_run(
     assert pooled[1] == pooled[0]
     train("wsddn", cam_checkpoint, images, tiny_bundle, run, *ONE_STEP)
     assert not (run / "roi_features").exists()
+
+
+def test_a_run_without_a_step_left_pools_only_what_it_is_measured_on(
+    images: list[TaggedImage],
+    cam_checkpoint: Path,
+    tiny_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train("wsddn", cam_checkpoint, images, tiny_bundle, tmp_path / "run", *ONE_STEP)
+    pooled: list[int] = []
+
+    def counted(net: Wsod, pictures: list[TaggedImage], *given: Any) -> list[ExampleFile]:
+        pooled.append(len(pictures))
+        return pool_images(net, pictures, *given)
+
+    monkeypatch.setattr("training.wsod.train.pool_images", counted)
+    monkeypatch.setattr("training.wsod.train.pool_quarters", cut_off)
+    train("wsddn", cam_checkpoint, images, tiny_bundle, tmp_path / "run", *ONE_STEP)
+    assert pooled == [len(images)], "those that are held out"
 
 
 def test_a_run_that_goes_on_chooses_thresholds_on_the_pictures_it_is_given(

@@ -92,7 +92,8 @@ def fit(fabric: Any, task: Task, schedule: Schedule, out_dir: Path) -> None:
         optimizer.step()
         if step % task.log_steps == 0:
             log.write(step, loss=loss.item(), **terms, **figures)
-        if (step + 1) % schedule.checkpoint_steps == 0:
+        # The last one too: what comes after the training may fail, and would cost the steps since the one before.
+        if (step + 1) % schedule.checkpoint_steps == 0 or step + 1 == task.steps:
             save_checkpoint(out_dir, task.net, task.optimizer, step + 1)
 
 

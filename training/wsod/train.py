@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from models.labels import LabelSet
 from models.nets.wsod import RoiHead, Wsod, build_wsod
 from models.run_folder import REPORT, THRESHOLDS
 from training.data.tagged import TaggedImage
-from training.proposals.store import store_proposals
+from training.proposals.store import StoredProposals, store_proposals
 from training.runs.cam_weights import PYRAMID, load_cam_weights
 from training.runs.checkpoints import save_weights
 from training.runs.devices import start_fabric
@@ -33,6 +33,7 @@ from training.wsod.thresholds import choose_thresholds
 from weaksam.errors import UserError
 
 FEATURES = "roi_features"  # in a run's folder, until it is finished
+VIEWS = 2  # examples of an image: as it is served, and as a quarter of a mosaic
 MAX_GRADIENT_NORM = 5.0
 LOG_STEPS = 50
 
@@ -69,9 +70,8 @@ def train_wsod(
     stored = store_proposals(proposal_bundle, chosen, store_dir, averaged=True)
     # Named by what it holds: a run that was killed while it pooled has no checkpoint that would refuse other settings.
     features = out_dir / FEATURES / digest_of([inputs, config.side_px, config.subsample, config.seed])[:16]
-    examples = pool_images(net, chosen, stored, labels, config.side_px, features)
-    examples += pool_quarters(net, chosen, stored, labels, config.side_px, config.seed, features)
-    _train_head(fabric, net.head, examples, config, out_dir)
+    pool = partial(_pool_examples, net, chosen, stored, labels, config, features)
+    _train_head(fabric, net.head, _count_steps(stored, config), pool, config, out_dir)
     stored = store_proposals(proposal_bundle, held_out, store_dir)
     folder = features / images_digest(held_out, labels)[:16]
     pooled = pool_images(net, held_out, stored, labels, config.side_px, folder)
@@ -107,14 +107,44 @@ def _require_fitting(bundle: Bundle, config: WsodConfig, labels: LabelSet) -> No
         )
 
 
-def _train_head(fabric: Any, head: RoiHead, examples: Sequence[ExampleFile], config: WsodConfig, out_dir: Path) -> None:
-    usable = [example for example in examples if example.proposals]
-    steps = config.epochs * len(usable) // config.batch
+def _count_steps(stored: Sequence[StoredProposals], config: WsodConfig) -> int:
+    """Return how many batches the examples fill in all epochs; raise UserError if not one."""
+    usable = VIEWS * sum(len(proposals.boxes_xyxy) > 0 for proposals in stored)
+    steps = config.epochs * usable // config.batch
     if not steps:
         raise UserError(
-            f"data: {len(usable)} of {len(examples)} examples have a proposal, too few for a step of batch = "
+            f"data: {usable} of {VIEWS * len(stored)} examples have a proposal, too few for a step of batch = "
             f"{config.batch}: give more images, or lower grid_min_iou and grid_min_stability of the proposals' bundle"
         )
+    return steps
+
+
+def _pool_examples(
+    net: Wsod,
+    images: Sequence[TaggedImage],
+    stored: Sequence[StoredProposals],
+    labels: LabelSet,
+    config: WsodConfig,
+    folder: Path,
+) -> list[ExampleFile]:
+    """Return the `VIEWS` of each image that has proposals."""
+    examples = pool_images(net, images, stored, labels, config.side_px, folder)
+    examples += pool_quarters(net, images, stored, labels, config.side_px, config.seed, folder)
+    return [example for example in examples if example.proposals]
+
+
+def _train_head(
+    fabric: Any,
+    head: RoiHead,
+    steps: int,
+    pool: Callable[[], Sequence[ExampleFile]],
+    config: WsodConfig,
+    out_dir: Path,
+) -> None:
+    def batches(done: int) -> Iterator[RoiBatch]:
+        examples = pool() if done < steps else []  # pooling takes long, and a finished run has removed its features
+        return _batches(examples, config, range(done, steps), fabric.device)
+
     share_of_batch(config.batch, "batch")
     task = Task(
         name=f"{config.method} from {config.supervision}",
@@ -122,7 +152,7 @@ def _train_head(fabric: Any, head: RoiHead, examples: Sequence[ExampleFile], con
         module=WsodLosses(head, config),
         optimizer=torch.optim.AdamW(head.parameters(), lr=config.lr, weight_decay=config.weight_decay),
         steps=steps,
-        batches=lambda done: _batches(usable, config, range(done, steps), fabric.device),
+        batches=batches,
         compute=partial(_compute, config),
         loss_weights=loss_weights(config),
         max_gradient_norm=MAX_GRADIENT_NORM,

@@ -112,3 +112,11 @@ def test_a_training_goes_on_from_its_checkpoint_and_ends_the_same(tmp_path: Path
     probe = task(5)
     assert resume_checkpoint(tmp_path / "broken", probe.net, probe.optimizer) == 2
     torch.testing.assert_close(run(task(5), tmp_path / "broken"), unbroken)
+
+
+def test_the_last_step_is_kept_for_what_comes_after_the_training(tmp_path: Path) -> None:
+    learnt = run(task(5), tmp_path)
+    probe = task(5)
+    assert resume_checkpoint(tmp_path, probe.net, probe.optimizer) == 5
+    torch.testing.assert_close(run(task(5), tmp_path), learnt, rtol=0, atol=0)
+    assert [row["step"] for row in log_of(tmp_path)] == [0, 1, 2, 3, 4]
