@@ -18,7 +18,7 @@ from weaksam.formats.coco import (
     dataset_file,
     image_row,
 )
-from weaksam.labelling.review import review_result
+from weaksam.labelling.review import Review
 from weaksam.mask_schemas import RleMask
 from weaksam.schemas import BundleInfo, DetectResult
 
@@ -33,9 +33,9 @@ class CocoFiles:
     results: RowArray
     category_ids: dict[str, int]
 
-    def add(self, path: str, image_id: int, result: DetectResult) -> None:
+    def add(self, path: str, image_id: int, result: DetectResult, review: Review) -> None:
         """Write one image with its detections, in both files."""
-        self.dataset.images.add(_image_row(path, image_id, result))
+        self.dataset.images.add(_image_row(path, image_id, result, review))
         for found in result.detections:
             assert found.mask is None or isinstance(found.mask, RleMask), "the run asks for run lengths or no masks"
             mask = None if found.mask is None else found.mask.model_dump(mode="json")
@@ -45,9 +45,8 @@ class CocoFiles:
             self.results.add({field: row[field] for field in RESULT_FIELDS if field in row})
 
 
-def _image_row(path: str, image_id: int, result: DetectResult) -> Row:
+def _image_row(path: str, image_id: int, result: DetectResult, review: Review) -> Row:
     """Return COCO's image, and beyond it its digest, the labels of its tags, and how urgently it wants a look."""
-    review = review_result(result)
     tags = [row.label for row in result.tags if row.label is not None]
     size_hw = (result.image.height, result.image.width)
     more = {"tags": list(dict.fromkeys(tags)), "review": review.score, "review_reason": review.reason}

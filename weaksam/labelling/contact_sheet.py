@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from weaksam.files.atomic import write_text
 from weaksam.files.html_page import figure, html_page, section, sentence_list, table
-from weaksam.labelling.review import review_result
+from weaksam.labelling.review import Review
 from weaksam.labelling.thumbnails import draw_thumbnail
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import DetectResult
@@ -19,7 +20,15 @@ DOUBTFUL_REVIEW = 0.5
 WEAK_FOUND_SHARE = 0.7
 MAX_WEAK_CLASSES = 5
 FEW_IMAGES = 30  # a class with fewer wants more of them before anything else
-Shown = tuple[float, str, DetectResult]
+
+
+class Shown(NamedTuple):
+    """An image that may be shown; the lowest `place` comes first."""
+
+    place: float
+    image: str
+    result: DetectResult
+    review: Review
 
 
 @dataclass
@@ -53,9 +62,8 @@ class ContactSheet:
     _worst: list[Shown] = field(default_factory=list)
     _clear: list[Shown] = field(default_factory=list)
 
-    def add(self, image: str, result: DetectResult) -> None:
+    def add(self, image: str, result: DetectResult, review: Review) -> None:
         """Count one image."""
-        review = review_result(result)
         self.images += 1
         self.objects += len(result.detections)
         for row in result.tags:
@@ -66,9 +74,9 @@ class ContactSheet:
                 tally.objects += row.count
         if review.score >= DOUBTFUL_REVIEW:
             self.doubtful += 1
-            self._worst = _first([*self._worst, (-review.score, image, result)], SHOWN_DOUBTFUL)
+            self._worst = _first([*self._worst, Shown(-review.score, image, result, review)], SHOWN_DOUBTFUL)
         else:
-            self._clear = _first([*self._clear, (review.score, image, result)], SHOWN_CLEAR)
+            self._clear = _first([*self._clear, Shown(review.score, image, result, review)], SHOWN_CLEAR)
 
     def write(self, failures: Sequence[Failure], path: Path) -> None:
         """Write the sheet, with thumbnails of the most doubtful and of the clearest images of `folder`."""
@@ -103,12 +111,11 @@ class ContactSheet:
             yield "Nothing: every tag was found clearly. Check a few of the images below all the same."
 
     def _thumbnails(self, kept: list[Shown]) -> str:
-        return "".join(self._thumbnail(image, result) for _, image, result in kept) or "<p>None.</p>"
+        return "".join(map(self._thumbnail, kept)) or "<p>None.</p>"
 
-    def _thumbnail(self, image: str, result: DetectResult) -> str:
-        review = review_result(result)
-        jpeg = None if self.folder is None else draw_thumbnail(self.folder / image, result)
-        caption = f"{image}: {review.reason}"
+    def _thumbnail(self, shown: Shown) -> str:
+        jpeg = None if self.folder is None else draw_thumbnail(self.folder / shown.image, shown.result)
+        caption = f"{shown.image}: {shown.review.reason}"
         return sentence_list([caption]) if jpeg is None else figure(jpeg, caption, "jpeg")
 
 

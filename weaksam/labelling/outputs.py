@@ -10,6 +10,7 @@ from typing import Any
 from weaksam.labelling.coco_files import coco_files
 from weaksam.labelling.contact_sheet import ContactSheet
 from weaksam.labelling.report import ledger_file, write_failures
+from weaksam.labelling.review import review_result
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import BundleInfo, DetectResult
 
@@ -51,7 +52,7 @@ def remove_drafts(out: Path) -> None:
 def write_files(outcome: Outcome, out: Path) -> int:
     """Write COCO files, failures, ledger and contact sheet into `out`; return the number of detections.
 
-    Each result is read and parsed once.
+    Each result is read, parsed and judged once.
     """
     image_ids = {image: id_ for id_, image in enumerate(outcome.images, start=1) if image in outcome.finished}
     write_failures(outcome.failures, out / FAILURES)
@@ -62,8 +63,9 @@ def write_files(outcome: Outcome, out: Path) -> int:
     ):
         for image, image_id in image_ids.items():
             result = outcome.result(image)
-            coco.add(image, image_id, result)
-            add_to_ledger(image, result)
-            sheet.add(image, result)
+            review = review_result(result)
+            coco.add(image, image_id, result, review)
+            add_to_ledger(image, result, review)
+            sheet.add(image, result, review)
     sheet.write(outcome.failures, out / CONTACT_SHEET)
     return coco.results.count

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from weaksam.files.atomic import replacing
-from weaksam.labelling.review import review_result
+from weaksam.labelling.review import Review
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import DetectResult
 
@@ -30,12 +30,11 @@ def write_failures(failures: Iterable[Failure], path: Path) -> None:
 
 
 @contextmanager
-def ledger_file(path: Path) -> Iterator[Callable[[str, DetectResult], None]]:
+def ledger_file(path: Path) -> Iterator[Callable[[str, DetectResult, Review], None]]:
     """Open a CSV with one row for each image and tag: what became of it, the stage that lost it, the image's review."""
     with _csv_file(path, ("image", *LEDGER_COLUMNS, *REVIEW_COLUMNS)) as write_rows:
 
-        def add(image: str, result: DetectResult) -> None:
-            review = review_result(result)
+        def add(image: str, result: DetectResult, review: Review) -> None:
             write_rows(
                 (image, *(getattr(row, column) for column in LEDGER_COLUMNS), review.score, review.reason)
                 for row in result.tags

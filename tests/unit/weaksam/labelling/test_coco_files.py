@@ -13,7 +13,7 @@ from models.masks import decode_rle
 from tests.support.answers import detect_result
 from tests.support.fake_service import HEIGHT_PX, LABELS, WIDTH_PX
 from weaksam.labelling.coco_files import coco_files
-from weaksam.labelling.review import NO_DOUBT
+from weaksam.labelling.review import NO_DOUBT, review_result
 from weaksam.schemas import BundleInfo
 
 TAGS = {"a/x.jpg": ["Bolt", "Nut"], "b/x.jpg": [], "b/y.jpg": ["Wrench"]}
@@ -24,7 +24,8 @@ BUNDLE = BundleInfo(name="fake", version="1", digest="d" * 64)
 def write(folder: Path, image_ids: dict[str, int]) -> int:
     with coco_files(LABELS, BUNDLE, {"min_score": 0.5}, folder / "dataset.json", folder / "results.json") as files:
         for image, image_id in image_ids.items():
-            files.add(image, image_id, detect_result(image.encode(), TAGS[image]))
+            result = detect_result(image.encode(), TAGS[image])
+            files.add(image, image_id, result, review_result(result))
         return files.results.count
 
 

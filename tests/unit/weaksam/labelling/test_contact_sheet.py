@@ -10,6 +10,7 @@ from PIL import Image
 
 from tests.support.answers import detect_result
 from weaksam.labelling.contact_sheet import SHOWN_DOUBTFUL, ContactSheet
+from weaksam.labelling.review import review_result
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import DetectResult
 
@@ -19,6 +20,10 @@ def lost(content: bytes, label: str) -> DetectResult:
     result = detect_result(content, [label])
     row = result.tags[0].model_copy(update={"status": "not_found", "count": 0, "stage": "score"})
     return result.model_copy(update={"detections": (), "tags": (row,)})
+
+
+def add(sheet: ContactSheet, image: str, result: DetectResult) -> None:
+    sheet.add(image, result, review_result(result))
 
 
 @pytest.fixture
@@ -32,8 +37,8 @@ def photos(tmp_path: Path) -> Path:
 
 def sheet_of(folder: Path | None, out: Path, failures: list[Failure]) -> str:
     sheet = ContactSheet(folder)
-    sheet.add("clear.jpg", detect_result(b"1", ["Bolt"]))
-    sheet.add("lost.jpg", lost(b"2", "Nut"))
+    add(sheet, "clear.jpg", detect_result(b"1", ["Bolt"]))
+    add(sheet, "lost.jpg", lost(b"2", "Nut"))
     sheet.write(failures, out / "sheet.html")
     return (out / "sheet.html").read_text(encoding="utf-8")
 
@@ -66,7 +71,7 @@ def test_images_that_cannot_be_drawn_are_named(tmp_path: Path) -> None:
 
 def test_a_run_without_doubts_says_so(tmp_path: Path) -> None:
     sheet = ContactSheet(None)
-    sheet.add("a.jpg", detect_result(b"1", ["Bolt"]))
+    add(sheet, "a.jpg", detect_result(b"1", ["Bolt"]))
     sheet.write([], tmp_path / "sheet.html")
     assert "Nothing: every tag was found clearly." in (tmp_path / "sheet.html").read_text(encoding="utf-8")
 
@@ -74,7 +79,7 @@ def test_a_run_without_doubts_says_so(tmp_path: Path) -> None:
 def test_only_the_most_doubtful_are_kept(tmp_path: Path) -> None:
     sheet = ContactSheet(None)
     for number in range(SHOWN_DOUBTFUL + 5):
-        sheet.add(f"{number:02}.jpg", lost(str(number).encode(), "Nut"))
+        add(sheet, f"{number:02}.jpg", lost(str(number).encode(), "Nut"))
     sheet.write([], tmp_path / "sheet.html")
     page = (tmp_path / "sheet.html").read_text(encoding="utf-8")
     assert len(re.findall(r"\d\d\.jpg: ", page)) == SHOWN_DOUBTFUL
@@ -83,6 +88,6 @@ def test_only_the_most_doubtful_are_kept(tmp_path: Path) -> None:
 
 def test_names_are_escaped(tmp_path: Path) -> None:
     sheet = ContactSheet(None)
-    sheet.add("<b>&.jpg", lost(b"1", "Nut"))
+    add(sheet, "<b>&.jpg", lost(b"1", "Nut"))
     sheet.write([], tmp_path / "sheet.html")
     assert "&lt;b&gt;&amp;.jpg" in (tmp_path / "sheet.html").read_text(encoding="utf-8")

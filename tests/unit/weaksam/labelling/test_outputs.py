@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.support.answers import detect_result
 from tests.support.fake_service import LABELS
+from weaksam.labelling import review
 from weaksam.labelling.outputs import FAILURES, LEDGER, Outcome, write_files
 from weaksam.labelling.report import read_rows
 from weaksam.labelling.worklist import Failure
@@ -28,6 +32,18 @@ def test_each_result_is_read_once(tmp_path: Path) -> None:
     read = Counter[str]()
     assert write_files(outcome(read), tmp_path) == 4
     assert read == {"a.jpg": 1, "grün.jpg": 1}
+
+
+def test_each_result_is_judged_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged, doubts = Counter[str](), review._doubts
+
+    def counted(result: DetectResult) -> Iterator[review.Doubt]:
+        judged[result.image.sha256] += 1
+        return doubts(result)
+
+    monkeypatch.setattr(review, "_doubts", counted)
+    write_files(outcome(Counter()), tmp_path)
+    assert list(judged.values()) == [1, 1]
 
 
 def test_the_lists_are_tables_that_excel_takes_for_utf_8(tmp_path: Path) -> None:
