@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from importlib.metadata import packages_distributions
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from weaksam.cli.main import EXTRA_OF_PACKAGE
+from weaksam.mask_schemas import MIN_FIDELITY
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +68,18 @@ def test_the_licence_is_whole(repository_dir: Path) -> None:
     assert "Apache License\n                           Version 2.0, January 2004" in licence
     assert all(f"\n   {number}. " in licence for number in range(1, 10))
     assert licence.rstrip().endswith("limitations under the License.")
+
+
+def test_the_default_fidelity_of_polygons_is_written_once(repository_dir: Path) -> None:
+    assert holding(repository_dir, MIN_FIDELITY) == ["weaksam/mask_schemas.py"]
+
+
+def holding(root: Path, constant: str | float) -> list[str]:
+    """The modules of what users run in which a constant is written out."""
+    paths = (path for package in ("weaksam", "service", "deploy") for path in (root / package).rglob("*.py"))
+    return sorted(
+        path.relative_to(root).as_posix()
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value == constant
+    )

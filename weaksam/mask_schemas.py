@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MaskFormat = Literal["rle", "polygon", "png", "none"]
+MIN_FIDELITY = 0.98  # minimum IoU of polygons with their mask, where no other is asked for
 # The texts that pydantic reads as true or false, in capitals or not.
 FLAG = "^(?:0|1|[oO][nN]|[oO][fF][fF]|[tT]([rR][uU][eE])?|[fF]([aA][lL][sS][eE])?|[yY]([eE][sS])?|[nN][oO]?)$"
 DESCRIBING = ("title", "description", "default")
@@ -54,7 +55,7 @@ class MaskOptions(Document):
         json_schema_extra=flag,
     )
     min_fidelity: float = Field(
-        0.98,
+        MIN_FIDELITY,
         gt=0,
         le=1,
         description="Minimum IoU of polygons with their mask: less gives fewer corners, 1 loses no pixel.",

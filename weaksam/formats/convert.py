@@ -19,6 +19,7 @@ from weaksam.formats.provenance import write_sidecar
 from weaksam.formats.roboflow import write_roboflow
 from weaksam.formats.voc_export import write_voc
 from weaksam.formats.yolo import write_yolo, write_yolo_segments
+from weaksam.mask_schemas import MIN_FIDELITY
 
 FormatName = Literal[
     "coco",
@@ -46,7 +47,9 @@ def parse_format(text: str) -> FormatName:
     return text
 
 
-def convert(folder: Path, to: FormatName, out: Path, min_fidelity: float = 0.98, image_url: str = "") -> dict[str, Any]:
+def convert(
+    folder: Path, to: FormatName, out: Path, min_fidelity: float = MIN_FIDELITY, image_url: str = ""
+) -> dict[str, Any]:
     """Write a labelling run in another format, with `conversion.json`, and return what that file says.
 
     Args:
@@ -71,7 +74,7 @@ def convert(folder: Path, to: FormatName, out: Path, min_fidelity: float = 0.98,
     return summary
 
 
-def convert_inside(folder: Path, to: FormatName, min_fidelity: float = 0.98) -> dict[str, Any]:
+def convert_inside(folder: Path, to: FormatName, min_fidelity: float = MIN_FIDELITY) -> dict[str, Any]:
     """Write a labelling run in another format into the folder of that name inside it, in place of an earlier one.
 
     Raises:

@@ -11,6 +11,7 @@ from rich.console import Console
 from weaksam.files.image_source import open_path
 from weaksam.formats.convert import FormatName
 from weaksam.formats.convert import convert as write_format
+from weaksam.mask_schemas import MIN_FIDELITY
 
 MinFidelityOption = Annotated[
     float, typer.Option(min=0, max=1, help="Minimum IoU of polygons with their mask; 1 loses no pixel.")
@@ -21,7 +22,7 @@ def convert(
     folder: Annotated[str, typer.Argument(help="Folder that `weaksam label` wrote, or its address.")],
     to: Annotated[FormatName, typer.Option(help="The format.")],
     out: Annotated[Path, typer.Option(help="New folder to write.")],
-    min_fidelity: MinFidelityOption = 0.98,
+    min_fidelity: MinFidelityOption = MIN_FIDELITY,
     image_url: Annotated[
         str, typer.Option(help="labelstudio: what stands before each image's path in its address.")
     ] = "",

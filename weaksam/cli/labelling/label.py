@@ -20,6 +20,7 @@ from weaksam.labelling.merge import merge_shards
 from weaksam.labelling.run import LabelJob, LabelSummary, label_folder
 from weaksam.labelling.shard import Shard, parse_shard, shard_worklist
 from weaksam.labelling.worklist import TagPlace, Worklist, worklist_from_names, worklist_from_table
+from weaksam.mask_schemas import MIN_FIDELITY
 from weaksam.retry import RetryPolicy
 
 # A batch can wait: a server that restarts or is busy with others costs time, not results.
@@ -100,7 +101,7 @@ def label(
             help="Another format of `weaksam convert`, in the folder of its name inside --out; may be repeated.",
         ),
     ] = None,
-    min_fidelity: MinFidelityOption = 0.98,
+    min_fidelity: MinFidelityOption = MIN_FIDELITY,
     max_error_rate: MaxErrorRateOption = 0.0,
 ) -> None:
     """Label a folder of tagged images through a server. A killed run goes on where it was: give the same command."""

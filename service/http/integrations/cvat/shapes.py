@@ -7,11 +7,9 @@ from typing import Any
 from models.masks import decode_rle
 from weaksam.formats.cvat import mask_points
 from weaksam.formats.polygons import Mask, join_rings, mask_to_polygons
-from weaksam.mask_schemas import AnyMask, RleMask
+from weaksam.mask_schemas import MIN_FIDELITY, AnyMask, RleMask
 from weaksam.schemas import Detection, DetectResult
 from weaksam.segment_schemas import SegmentResult
-
-MIN_FIDELITY = 0.98
 
 
 def detected(result: DetectResult) -> list[dict[str, Any]]:

@@ -10,13 +10,11 @@ from service.http.integrations.label_studio.label_config import RegionControl
 from service.http.integrations.label_studio.project_labels import ProjectLabels
 from weaksam.formats.label_studio_regions import model_version, region
 from weaksam.formats.labelled import LabelledObject, PolygonMaker
-from weaksam.mask_schemas import AnyMask, RleMask
+from weaksam.mask_schemas import MIN_FIDELITY, AnyMask, RleMask
 from weaksam.schemas import BundleInfo, Detection, DetectResult, ImageInfo
 from weaksam.segment_schemas import SegmentResult
 
 Entry = dict[str, Any]
-# Of polygons with their masks.
-MIN_FIDELITY = 0.98
 
 
 def detected(result: DetectResult, labels: ProjectLabels) -> Entry:
