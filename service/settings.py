@@ -15,12 +15,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.bundle import DEFAULT_BUNDLE
 from weaksam.errors import UserError
+from weaksam.variables import API_KEY_VARIABLE, WEIGHTS_URL_VARIABLE
 
 ENV_PREFIX = "WEAKSAM_"
-
-# Read by `weaksam label`, which may share an environment with the service.
-API_KEY_VARIABLE = "WEAKSAM_API_KEY"
-WEIGHTS_URL_VARIABLE = "WEAKSAM_WEIGHTS_URL"  # of `weaksam weights`, which may be set where a service runs too
 
 _ORIGIN = re.compile(r"https?://[^/*\s]+")
 _ADDRESS = re.compile(r"[^/:\s]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
@@ -221,7 +218,8 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def _check_names(environment: Iterable[str]) -> None:
-    # A misspelt variable would silently leave its setting at the default.
+    # A misspelt variable would silently leave its setting at the default. The last two are of commands that may share
+    # an environment with the service.
     known = [*(f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields), API_KEY_VARIABLE, WEIGHTS_URL_VARIABLE]
     unknown = sorted({name.upper() for name in environment if name.upper().startswith(ENV_PREFIX)} - set(known))
     if unknown:

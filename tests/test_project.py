@@ -13,6 +13,7 @@ import pytest
 
 from weaksam.cli.main import EXTRA_OF_PACKAGE
 from weaksam.mask_schemas import MIN_FIDELITY
+from weaksam.variables import API_KEY_VARIABLE, WEIGHTS_URL_VARIABLE
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,15 @@ def test_the_licence_is_whole(repository_dir: Path) -> None:
 
 def test_the_default_fidelity_of_polygons_is_written_once(repository_dir: Path) -> None:
     assert holding(repository_dir, MIN_FIDELITY) == ["weaksam/mask_schemas.py"]
+
+
+def test_names_of_variables_are_written_once(repository_dir: Path) -> None:
+    # What is pasted into nuclio imports nothing of ours.
+    assert holding(repository_dir, API_KEY_VARIABLE) == [
+        "weaksam/integrations/nuclio_function.py",
+        "weaksam/variables.py",
+    ]
+    assert holding(repository_dir, WEIGHTS_URL_VARIABLE) == ["weaksam/variables.py"]
 
 
 def holding(root: Path, constant: str | float) -> list[str]:

@@ -11,10 +11,10 @@ from models.bundle import DEFAULT_BUNDLE, MANIFEST, SAM_GRAPHS, Bundle, load_bun
 from models.nets.published_sam.open_published import PublishedSam, open_published
 from models.run_folder import Run, open_run
 from weaksam.errors import UserError
+from weaksam.variables import WEIGHTS_URL_VARIABLE
 
 SamSource = Run | Bundle | PublishedSam
 WEIGHTS_DIR = Path("weights")
-WEIGHTS_URL_VARIABLE = "WEAKSAM_WEIGHTS_URL"
 
 
 def sam_path(sam: Path | None) -> Path:

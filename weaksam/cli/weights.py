@@ -12,6 +12,7 @@ from rich.table import Table
 
 from deploy.weights.download import address_in, pull_weights
 from deploy.weights.published import WEIGHTS, find_weights
+from weaksam.variables import WEIGHTS_URL_VARIABLE
 
 weights_app = typer.Typer(help="List published weights, download them, measure them.", no_args_is_help=True)
 
@@ -40,7 +41,7 @@ def pull(
     url: Annotated[str | None, typer.Option(help="Another address of the same file, or a path.")] = None,
     mirror: Annotated[
         str | None,
-        typer.Option(envvar="WEAKSAM_WEIGHTS_URL", help="Folder of such files, on a server or on this machine."),
+        typer.Option(envvar=WEIGHTS_URL_VARIABLE, help="Folder of such files, on a server or on this machine."),
     ] = None,
 ) -> None:
     """Download published weights; a run that was cut off goes on where it was, and the file is checked."""

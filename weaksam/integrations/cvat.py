@@ -27,8 +27,8 @@ from weaksam.formats.labelled import decode_mask
 from weaksam.mask_schemas import MaskFormat, PolygonMask, RleMask
 from weaksam.retry import RetryPolicy
 from weaksam.schemas import Detection, DetectResult
+from weaksam.variables import API_KEY_VARIABLE
 
-API_KEY_VARIABLE = "WEAKSAM_API_KEY"
 # cvat-cli uploads after the last frame: a server that restarts must not cost the frames before.
 PATIENT = RetryPolicy(attempts=10)
 

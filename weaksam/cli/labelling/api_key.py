@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
-from service.settings import API_KEY_VARIABLE
 from weaksam.errors import UserError
+from weaksam.variables import API_KEY_VARIABLE
 
 ApiKeyFileOption = Annotated[
     Path | None,
-    typer.Option(help="File with the API key of the server, if it wants one; or in WEAKSAM_API_KEY."),
+    typer.Option(help=f"File with the API key of the server, if it wants one; or in {API_KEY_VARIABLE}."),
 ]
 _KEY = re.compile(r"[!-~]+")
 
