@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pycocotools import mask as coco_mask
 
 from weaksam.errors import UserError
 from weaksam.files.image_source import as_os_errors
+from weaksam.formats.labelled_document import LabelledDocument, parse_labelled
 from weaksam.formats.polygons import Mask, Ring, join_rings, mask_iou, mask_to_polygons, polygons_to_mask
 
 Shares = npt.NDArray[np.float64]
@@ -122,41 +122,42 @@ def read_labelled(folder: Path) -> LabelledSet:
     """Read what `weaksam label` wrote into a folder.
 
     Raises:
-        UserError: the folder holds no finished labelling run.
+        UserError: the folder holds no finished labelling run, or one with a member that cannot be, which is named.
     """
     path = folder / DATASET
     try:
         with as_os_errors():
-            document = json.loads(path.read_text(encoding="utf-8"))
-        return _from_coco(document)
+            data = path.read_bytes()
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist: name a folder that `weaksam label` wrote") from error
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path} is no data set that `weaksam label` wrote: {error!r}") from error
+    try:
+        return _from_document(parse_labelled(data))
+    except UserError as error:
+        raise UserError(f"{path} is no data set that `weaksam label` wrote: {error}") from error
 
 
-def _from_coco(document: dict[str, Any]) -> LabelledSet:
-    names = {row["id"]: row["name"] for row in document["categories"]}
+def _from_document(document: LabelledDocument) -> LabelledSet:
+    names = {row.id: row.name for row in document.categories}
     found: dict[int, list[LabelledObject]] = defaultdict(list)
-    for row in document["annotations"]:
-        x, y, width, height = row["bbox"]
-        box_xyxy = (x, y, x + width, y + height)
-        thing = LabelledObject(names[row["category_id"]], box_xyxy, row.get("score"), row.get("segmentation"))
-        found[row["image_id"]].append(thing)
+    for row in document.annotations:
+        x, y, width, height = row.bbox
+        rle = None if row.segmentation is None else row.segmentation.model_dump(mode="json")
+        thing = LabelledObject(names[row.category_id], (x, y, x + width, y + height), row.score, rle)
+        found[row.image_id].append(thing)
     images = tuple(
         LabelledImage(
-            row["id"],
-            row["file_name"],
-            (row["height"], row["width"]),
-            tuple(found[row["id"]]),
-            tuple(row.get("tags", ())),
-            row.get("review"),
-            row.get("review_reason", ""),
-            row.get("sha256"),
+            row.id,
+            row.file_name,
+            (row.height, row.width),
+            tuple(found[row.id]),
+            row.tags,
+            row.review,
+            row.review_reason,
+            row.sha256,
         )
-        for row in document["images"]
+        for row in document.images
     )
-    return LabelledSet(tuple(names.values()), images, document["info"])
+    return LabelledSet(tuple(names.values()), images, document.info)
 
 
 def one_file_for_each(labelled: LabelledSet, folder: Path, suffix: str) -> Iterator[tuple[LabelledImage, Path]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from weaksam.errors import UserError
 from weaksam.files.image_source import as_os_errors, is_address
@@ -55,15 +55,11 @@ def open_run(labelled_dir: Path, photos: Path) -> LabelledRun:
     """Read what `weaksam label` wrote into a folder.
 
     Raises:
-        UserError: there is no labelling run, no such folder of photographs, or a file name leads out of it.
+        UserError: there is no labelling run that can be used, or no such folder of photographs.
     """
     if not is_address(photos) and not photos.is_dir():
         raise UserError(f"--photos {photos} is no folder: give the folder that was labelled")
     found = read_labelled(labelled_dir)
-    for image in found.images:
-        name = PurePosixPath(image.file_name)
-        if name.is_absolute() or ".." in name.parts:
-            raise UserError(f"{labelled_dir / DATASET}: file_name {image.file_name!r} leads out of the photos' folder")
     ordered = sorted(found.images, key=lambda image: (-1.0 if image.review is None else image.review, -image.id))
     digest = hashlib.sha256((labelled_dir / DATASET).read_bytes()).hexdigest()
     return LabelledRun(found, digest, {image.id: image for image in reversed(ordered)}, photos)

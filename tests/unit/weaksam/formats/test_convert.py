@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -109,3 +109,62 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
     (run / "dataset.json").write_text('{"categories": []}')
     with pytest.raises(UserError, match="is no data set that `weaksam label` wrote"):
         convert(run, "coco", tmp_path / "out")
+
+
+Change = Callable[[dict[str, Any]], None]
+
+
+def renamed(name: str) -> Change:
+    return lambda document: document["images"][0].update(file_name=name)
+
+
+def another_image(**members: Any) -> Change:
+    return lambda document: document["images"].append(document["images"][0] | members)
+
+
+def disc(**members: Any) -> Change:
+    return lambda document: document["annotations"][0].update(members)
+
+
+def counts(text: str) -> Change:
+    return lambda document: document["annotations"][0]["segmentation"].update(counts=text)
+
+
+def huge(document: dict[str, Any]) -> None:
+    document["images"][0].update(width=10**6, height=10**6)
+    document["annotations"][0]["segmentation"]["size"] = [10**6, 10**6]
+
+
+BROKEN_RUNS: dict[str, tuple[Change, str]] = {
+    "a whole path": (renamed("/tmp/x.jpg"), r"images\[0\]\.file_name '/tmp/x\.jpg' leads out of the folder"),
+    "a path that climbs": (renamed("../../x.jpg"), r"file_name '\.\./\.\./x\.jpg' leads out of .*: write the path"),
+    "no name": (renamed("."), r"images\[0\]\.file_name '\.' is no path of a file"),
+    "a zero byte": (renamed("a\0.jpg"), r"file_name 'a\\x00\.jpg' is no path of a file"),
+    "a box of two numbers": (disc(bbox=[1, 2]), r"annotations\[0\]\.bbox\[2\] is missing"),
+    "a box that is no number": (disc(bbox=[1, 2, "3", 4]), r"annotations\[0\]\.bbox\[2\] '3': Input should be a valid"),
+    "no such image": (disc(image_id=7), r"annotations\[0\]\.image_id is 7: it must be the id of an image"),
+    "no such category": (disc(category_id=7), r"annotations\[0\]\.category_id is 7: it must be the id of a category"),
+    "polygons": (disc(segmentation=[[1, 2, 3, 4, 5, 6]]), r"annotations\[0\]\.segmentation \[\["),
+    "more pixels than there are": (huge, r"size is \[1000000, 1000000\], a mask has at most"),
+    "another size": (disc(segmentation={"size": [4, 6], "counts": "08"}), r"size is \[4, 6\], the image's is"),
+    "no ASCII": (counts("é"), r"annotations\[0\]\.segmentation: counts is 'é', which is no compressed run lengths"),
+    "signs of no number": (counts("zzzzz~~~"), "counts is 'zzzzz~~~', which is no compressed run lengths"),
+    "a number without an end": (counts("PPP"), "counts is 'PPP', which is no"),
+    "a number that is too long": (counts("PPPPPPPPPPPPP0"), "which is no compressed run lengths"),
+    "a run below zero": (counts("O"), "counts is 'O', which is no compressed run lengths"),
+    "nothing": (counts(""), "counts is '', which is no compressed run lengths"),
+    "runs beyond the image": (counts("oon0"), r"counts has runs of 31743 pixels, the image has 2400"),
+    "a name twice": (another_image(id=9), "images has 2 rows with the file_name 'a.jpg': each"),
+    "an id twice": (another_image(file_name="b.jpg"), "images has 2 rows with the id 1: each"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "message"), BROKEN_RUNS.values(), ids=BROKEN_RUNS)
+def test_a_broken_run_is_refused_with_its_member(tmp_path: Path, change: Change, message: str) -> None:
+    run = labelled_run(tmp_path / "labelled")
+    document = json.loads((run / "dataset.json").read_text())
+    change(document)
+    (run / "dataset.json").write_text(json.dumps(document))
+    with pytest.raises(UserError, match=message):
+        convert(run, "labelme", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

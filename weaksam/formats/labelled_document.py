@@ -1,0 +1,124 @@
+"""The file `dataset.json` of a labelling run as it must be, whoever wrote it: checked before anything uses it."""
+
+from __future__ import annotations
+
+import reprlib
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from weaksam.errors import UserError
+from weaksam.formats.run_lengths import check_mask
+from weaksam.mask_schemas import RleMask
+
+
+def _below_the_folder(name: str) -> str:
+    """Return a file's path below the folder of the images; raise UserError if it could be anywhere else."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise UserError("leads out of the folder of the images: write the path below it")
+    if not path.name or "\0" in name:
+        raise UserError("is no path of a file: write the path below the folder of the images")
+    return name
+
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Length = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Pixels = Annotated[int, Field(ge=1)]
+
+
+class _Row(BaseModel):
+    # COCO has members that are not needed here.
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+class CategoryRow(_Row):
+    """A label."""
+
+    id: int
+    name: Annotated[str, Field(min_length=1)]
+
+
+class ImageRow(_Row):
+    """An image; see `LabelledImage`."""
+
+    id: int
+    file_name: Annotated[str, AfterValidator(_below_the_folder)]
+    width: Pixels
+    height: Pixels
+    tags: tuple[str, ...] = ()
+    review: Number | None = None
+    review_reason: str = ""
+    sha256: str | None = None
+
+
+class AnnotationRow(_Row):
+    """An object; `bbox` is x, y, width and height in pixels of its image."""
+
+    image_id: int
+    category_id: int
+    bbox: tuple[Number, Number, Length, Length]
+    score: Number | None = None
+    segmentation: RleMask | None = None
+
+
+class LabelledDocument(_Row):
+    """The whole file."""
+
+    info: dict[str, Any]
+    categories: tuple[CategoryRow, ...]
+    images: tuple[ImageRow, ...]
+    annotations: tuple[AnnotationRow, ...]
+
+
+def parse_labelled(data: bytes) -> LabelledDocument:
+    """Read and check the bytes of a data set.
+
+    Raises:
+        UserError: with the member that is at fault, its value and what it must be.
+    """
+    try:
+        document = LabelledDocument.model_validate_json(data, strict=True)
+    except ValidationError as error:
+        raise UserError(_sentence(error.errors(include_url=False)[0])) from error
+    _check_once("categories", "id", (row.id for row in document.categories))
+    _check_once("categories", "name", (row.name for row in document.categories))
+    _check_once("images", "id", (row.id for row in document.images))
+    _check_once("images", "file_name", (str(PurePosixPath(row.file_name)) for row in document.images))
+    _check_annotations(document)
+    return document
+
+
+def _check_annotations(document: LabelledDocument) -> None:
+    categories = {row.id for row in document.categories}
+    sizes_hw = {row.id: (row.height, row.width) for row in document.images}
+    for number, row in enumerate(document.annotations):
+        place = f"annotations[{number}]"
+        if row.category_id not in categories:
+            raise UserError(f"{place}.category_id is {row.category_id}: it must be the id of a category")
+        if row.image_id not in sizes_hw:
+            raise UserError(f"{place}.image_id is {row.image_id}: it must be the id of an image")
+        if row.segmentation is not None:
+            try:
+                check_mask(row.segmentation.model_dump(), sizes_hw[row.image_id])
+            except UserError as error:
+                raise UserError(f"{place}.segmentation: {error}") from error
+
+
+def _check_once(table: str, member: str, values: Iterable[Hashable]) -> None:
+    [(value, times)] = Counter(values).most_common(1) or [(None, 0)]
+    if times > 1:
+        raise UserError(f"{table} has {times} rows with the {member} {value!r}: each must have its own")
+
+
+def _sentence(error: ErrorDetails) -> str:
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
+    if error["type"] == "missing":
+        return f"{place} is missing"
+    if error["type"] == "value_error":
+        return f"{place} {reprlib.repr(error['input'])} {error['ctx']['error']}"
+    return f"{place} {reprlib.repr(error['input'])}: {error['msg']}" if place else error["msg"]
