@@ -39,11 +39,13 @@ class ServedResults(NamedTuple):
         tagged: all candidates with its tags given, explained.
         predicted: all candidates without tags.
         returned: with its tags given, what a request without further options gets.
+        returned_untagged: the same without tags.
     """
 
     tagged: DetectResult
     predicted: DetectResult
     returned: DetectResult
+    returned_untagged: DetectResult
 
 
 def evaluate(
@@ -184,17 +186,21 @@ async def _detect(pipeline: Pipeline, image: TaggedImage) -> ServedResults:
         pixels, image.tags, served.model_copy(update={"explain": True, "mask_format": "none"})
     )
     tagged = tagged.model_copy(update={"explain": explained.explain})
-    returned = await pipeline.detect(pixels, image.tags, DetectOptions(mask_format="none", unknown_tags="skip"))
+    plain = served.model_copy(update={"min_score": None})
+    returned = await pipeline.detect(pixels, image.tags, plain)
     untagged = DetectOptions(min_score=0.0, mask_format="rle" if moves_boxes else "none")
     predicted = await pipeline.detect(pixels, (), untagged)
-    return ServedResults(tagged, predicted, returned)
+    returned_untagged = await pipeline.detect(pixels, (), untagged.model_copy(update={"min_score": None}))
+    return ServedResults(tagged, predicted, returned, returned_untagged)
 
 
 def _add_image(scorecard: Scorecard, image: TaggedImage, results: ServedResults, labels: LabelSet) -> None:
     tagged = results.tagged
     truth = [replace(thing, label=_served_name(thing.label, labels)) for thing in image.objects]
     # asked without tags the pipeline proposes some, but an image known to have none shows none of the classes
-    scorecard.add(truth, _found(tagged) if image.tags else NO_PREDICTIONS, _found(results.predicted), _proposed(tagged))
+    of_tags, returned = (_found(result) if image.tags else NO_PREDICTIONS for result in (tagged, results.returned))
+    scorecard.add(truth, of_tags, _found(results.predicted), _proposed(tagged))
+    scorecard.add_returned(truth, returned, _found(results.returned_untagged))
 
 
 def _served_name(label: str, labels: LabelSet) -> str:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,9 @@ from training.metrics.average_precision import Interpolation, average_precision,
 from training.metrics.hits import (
     HIT_IOU,
     Flags,
+    HitCount,
     Matches,
+    count_hits,
     difficult_flags,
     is_localised,
     match_as_coco,
@@ -182,8 +185,35 @@ class LocalisationTally:
         return _mean(chain(*self._hits.values()))
 
 
+class HitTally:
+    """Hits, misses and true objects by class among boxes that are returned, at IoU 0.5 by VOC's rule."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, HitCount] = defaultdict(lambda: HitCount(0, 0, 0))
+
+    def add(self, found: Predictions, truth: Sequence[TrueObject]) -> None:
+        for label in {*found.labels, *(thing.label for thing in truth)}:
+            mine = found.for_label(label)
+            more = count_hits(mine.boxes_xyxy, mine.scores, [thing for thing in truth if thing.label == label])
+            self._counts[label] = HitCount(*map(add, self._counts[label], more))
+
+    def precision(self, label: str | None = None) -> float | None:
+        """Return the share of hits among what is returned, of one class or all; None if nothing is."""
+        hits, misses, _ = self._sum(label)
+        return round(hits / (hits + misses), 4) if hits + misses else None
+
+    def recall(self, label: str | None = None) -> float | None:
+        """Return the share of true objects that are hit, of one class or all; None if there is none."""
+        hits, _, objects = self._sum(label)
+        return round(hits / objects, 4) if objects else None
+
+    def _sum(self, label: str | None) -> HitCount:
+        counts = self._counts.values() if label is None else [self._counts[label]]
+        return HitCount(*map(sum, zip(HitCount(0, 0, 0), *counts, strict=True)))
+
+
 class Scorecard:
-    """One evaluation: `add` each image once, then `report`."""
+    """One evaluation: `add` each image once, and `add_returned`, then `report`."""
 
     def __init__(self) -> None:
         self._precision = {
@@ -195,6 +225,7 @@ class Scorecard:
         self._coco = PrecisionTally(coco_box_overlaps, COCO_IOUS, match_as_coco, "101_point")
         self._coco_masks = PrecisionTally(coco_mask_overlaps, COCO_IOUS, match_as_coco, "101_point")
         self._localised = {"corloc": LocalisationTally(), "naive_corloc": LocalisationTally()}
+        self._returned = {"": HitTally(), "_tagged": HitTally()}
         self._best_ious: dict[str, list[float]] = defaultdict(list)
         self._proposal_counts: list[int] = []
 
@@ -226,12 +257,18 @@ class Scorecard:
                 best = pairwise_iou(true_boxes([thing]), proposed.boxes_xyxy).max(initial=0.0)
                 self._best_ious[thing.label].append(float(best))
 
+    def add_returned(self, truth: Sequence[TrueObject], tagged: Predictions, predicted: Predictions) -> None:
+        """Add what the service returns of an image at its own thresholds, with its tags given and without."""
+        self._returned["_tagged"].add(tagged, truth)
+        self._returned[""].add(predicted, truth)
+
     def report(self) -> Report:
         """Return overall figures and `per_class`.
 
-        Precision is averaged over classes, all else over objects, or over pairs of image and tag. `ap50` and
+        Average precision is averaged over classes, all else over objects, or over pairs of image and tag. `ap50` and
         `ap50_to_95` are of what is found without tags; `ap50_to_95` follows COCO's rule over its ten IoUs. Figures of
-        masks are with tags, and are there only if there are true masks.
+        masks are with tags, and are there only if there are true masks. `returned_precision` and `returned_recall`, and
+        the same `_tagged`, are of the boxes that the service returns at its own thresholds; None if nothing was.
 
         Raises:
             UserError: no image had a true object.
@@ -246,12 +283,18 @@ class Scorecard:
             "ap50_to_95": self._coco.mean(COCO_IOUS),
             **(self._at_other_ious() if "mask_ap50" in tallies else {}),
             **{name: tally.mean() for name, tally in self._localised.items()},
+            **self._of_returned(),
             "proposal_recall": recall_at(np.array(list(chain(*self._best_ious.values())))),
             "proposals_per_image": _mean(self._proposal_counts),
             "images": len(self._proposal_counts),
             "objects": sum(map(len, self._best_ious.values())),
             "per_class": self._per_class(tallies),
         }
+
+    def _of_returned(self, label: str | None = None) -> dict[str, float | None]:
+        rows = self._returned.items()
+        precision = {f"returned_precision{way}": tally.precision(label) for way, tally in rows}
+        return precision | {f"returned_recall{way}": tally.recall(label) for way, tally in rows}
 
     def _at_other_ious(self) -> dict[str, float]:
         at_one = {f"mask_ap{iou * 100:.0f}": self._masks.mean([iou]) for iou in MASK_IOUS}
@@ -263,6 +306,7 @@ class Scorecard:
             label: {
                 **{name: round(values[label], 4) for name, values in precision.items() if label in values},
                 **{name: tally.share(label) for name, tally in self._localised.items()},
+                **self._of_returned(label),
                 "proposal_recall": recall_at(np.array(ious)),
                 "objects": len(ious),
             }

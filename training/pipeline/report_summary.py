@@ -20,6 +20,11 @@ def reached(data: str, metrics: Metrics) -> Iterator[str]:
         f"{metrics['ap50']:.2f} without tags. 1 is perfect; the naive baseline has "
         f"{metrics['naive_ap50_tagged']:.2f} with tags."
     )
+    if metrics.get("returned_precision_tagged") is not None:
+        yield (
+            f"{data}: if the tags are given, {metrics['returned_precision_tagged']:.0%} of the boxes that the service "
+            f"returns are right, and {metrics['returned_recall_tagged']:.0%} of the objects are found."
+        )
 
 
 def next_steps(data: str, metrics: Metrics, images_of: Mapping[str, int]) -> Iterator[str]:

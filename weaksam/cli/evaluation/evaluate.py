@@ -13,7 +13,11 @@ from rich.table import Table
 from training.evaluation.evaluate import evaluate as evaluate_bundle
 from training.metrics.plain_names import plain_name
 
-_OVERALL = ("corloc", "naive_corloc", "ap50_tagged", "naive_ap50_tagged", "ap50", "mask_ap50", "proposals_per_image")
+_OVERALL = (
+    *("corloc", "naive_corloc", "ap50_tagged", "naive_ap50_tagged", "ap50", "mask_ap50"),
+    *("returned_precision_tagged", "returned_recall_tagged", "returned_precision", "returned_recall"),
+    "proposals_per_image",
+)
 
 
 def evaluate(
@@ -45,7 +49,7 @@ def evaluate(
 def _table(report: dict[str, Any]) -> Table:
     table = Table("measure", "value", title=f"{report['data']}: {report['images']} images, {report['objects']} objects")
     for name in _OVERALL:
-        if name in report:
+        if report.get(name) is not None:
             table.add_row(plain_name(name), f"{report[name]:g}")
     for threshold, share in report["proposal_recall"].items():
         table.add_row(plain_name(f"proposal_recall at {threshold}"), f"{share:g}")

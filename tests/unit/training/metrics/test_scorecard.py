@@ -51,6 +51,9 @@ def test_a_worked_example() -> None:
         proposed=_proposed((0.7, BOLT_XYXY), (0.6, NUT_XYXY), (0.1, NOWHERE_XYXY), (0.1, NOWHERE_XYXY)),
     )
 
+    card.add_returned([NUT, BOLT], _found(("Nut", 0.9, NUT_XYXY), ("Bolt", 0.8, BOLT_XYXY)), _found())
+    card.add_returned([NUT, BOLT], _found(("Nut", 0.95, NOWHERE_XYXY), ("Nut", 0.5, NUT_XYXY)), _found())
+
     report = card.report()
 
     # Nut: miss, hit, hit -> 2/3; Bolt: one hit of two -> 1/2
@@ -65,12 +68,19 @@ def test_a_worked_example() -> None:
     assert report["proposals_per_image"] == 3.0
     assert (report["images"], report["objects"]) == (2, 4)
     assert "mask_ap50" not in report
+    # of four returned boxes three are right, of four objects three are found; without tags nothing is returned
+    assert (report["returned_precision_tagged"], report["returned_recall_tagged"]) == (0.75, 0.75)
+    assert (report["returned_precision"], report["returned_recall"]) == (None, 0.0)
     assert report["per_class"]["Nut"] == {
         "ap50": 0.5,
         "ap50_tagged": pytest.approx(2 / 3, abs=1e-4),
         "naive_ap50_tagged": 0.5,
         "corloc": 0.5,
         "naive_corloc": 0.5,
+        "returned_precision": None,
+        "returned_precision_tagged": pytest.approx(2 / 3, abs=1e-4),
+        "returned_recall": 0.0,
+        "returned_recall_tagged": 1.0,
         "proposal_recall": {"0.5": 1.0, "0.75": 1.0, "0.9": 1.0},
         "objects": 2,
     }
