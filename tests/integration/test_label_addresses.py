@@ -156,6 +156,13 @@ def test_what_cannot_be_reached_is_one_sentence(label: Run, location: str, sente
     assert len(ended.stderr.splitlines()) == 1
 
 
+def test_a_web_server_that_does_not_respond_is_not_an_empty_folder(web: str) -> None:
+    with pytest.raises(UserError, match=r"nothing responds at http://127\.0\.0\.1:9/ \(.*\): check the address"):
+        open_images("http://127.0.0.1:9/")
+    with pytest.raises(UserError, match=r"/absent/ does not exist on its server: check the address"):
+        open_images(f"{web}absent/")
+
+
 def test_lists_of_several_hosts_are_refused(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("s3://a/1.jpg\ns3://b/2.jpg\n")
     with pytest.raises(UserError, match="several hosts: make a list for each"):

@@ -6,12 +6,13 @@ when it is needed and never copied to a disk.
 
 from __future__ import annotations
 
+import posixpath
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import cast
+from typing import Any, cast
 from urllib.parse import unquote
 
 from weaksam.errors import UserError
@@ -24,6 +25,7 @@ from weaksam.files.image_files import (
     ImageFiles,
     find_images,
 )
+from weaksam.files.text_files import decoded
 
 SCHEME_END = "://"
 LIST_SUFFIX = ".txt"
@@ -109,6 +111,8 @@ def _in_folder(location: str) -> ImageSource:
 def _found(folder: Path, location: str) -> ImageFiles:
     """List a folder behind an address in as few requests as its file system can."""
     file_system, root = folder.fs, folder.path.rstrip("/") + "/"  # type: ignore[attr-defined]
+    if location.startswith(WEB):
+        _check_responds(file_system, root, location)
     names = [name.removeprefix(root) for name in file_system.find(root) if name.startswith(root)]
     if location.startswith(WEB):
         names = [unquote(name) for name in names]
@@ -124,23 +128,48 @@ def _found(folder: Path, location: str) -> ImageFiles:
     return ImageFiles(images, tuple(problems))
 
 
+def _check_responds(file_system: Any, root: str, location: str) -> None:
+    """Raise UserError if a folder of a web server cannot be listed: `find` takes that for an empty one."""
+    try:
+        file_system.ls(root)
+    except FileNotFoundError as error:
+        raise UserError(f"{location} does not exist on its server: check the address") from error
+    except OSError as error:
+        cause = error.strerror or error
+        raise UserError(f"nothing responds at {location} ({cause}): check the address, or start its server") from error
+
+
 def _listed(location: str) -> ImageSource:
     """Read a list; images are named below its own folder, or below the folder that holds them all.
 
     The list's folder stays the same if lines are added, so images keep their names.
     """
     path = open_path(location)
-    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    written = [line for line in lines if line and not line.startswith("#")]
-    if not written:
-        raise UserError(f"{location} names no image: write the path or address of one a line")
+    written = _lines(path, location)
     beside = location[: len(location) - len(path.name)]
     if any(Path(line).is_absolute() or _climbs(line) for line in written):
         beside = _absolute(beside)
-    full = [line if _is_whole(line) else _joined(beside, line.removeprefix("./")) for line in written]
+    full = [_tidy(line if _is_whole(line) else beside + line) for line in written]
+    beside = _tidy(beside + "x")[:-1]  # a folder as it begins the paths of its images
     root = beside if all(_is_below(beside, address) for address in full) else _common_folder(full, location)
     names = sorted({address.removeprefix(root) for address in full})
     return ImageSource(open_path(root or "."), ImageFiles(tuple(names), ()))
+
+
+def _lines(path: Path, location: str) -> list[str]:
+    """Return the lines of a list that name an image."""
+    try:
+        text = decoded(path.read_bytes())
+    except UnicodeDecodeError as error:
+        raise UserError(f"{location} cannot be read as a list in UTF-8 ({error}): save it as UTF-8") from error
+    lines = enumerate((line.strip() for line in text.splitlines()), start=1)
+    written = [(number, line) for number, line in lines if line and not line.startswith("#")]
+    if not written:
+        raise UserError(f"{location} names no image: write the path or address of one a line")
+    torn = next(((number, line) for number, line in written if "\0" in line), None)
+    if torn is not None:
+        raise UserError(f"{location}, line {torn[0]}: {torn[1]!r} has a zero byte, which no path has: write it again")
+    return [line for _, line in written]
 
 
 def _is_whole(line: str) -> bool:
@@ -155,14 +184,30 @@ def _climbs(line: str) -> bool:
     return ".." in line.split("/")
 
 
-def _joined(folder: str, line: str) -> str:
-    address = folder + line
-    return str(Path(address).resolve()) if _climbs(line) and SCHEME_END not in folder else address
+def _tidy(address: str) -> str:
+    """Return the one way to write a path or an address, so that no image has two names and none leads upwards."""
+    if SCHEME_END in address:
+        return _without_dots(address)
+    if _climbs(address):
+        # As the system reads it: behind a link, `..` is not the folder that the link lies in.
+        return posixpath.normpath(Path(address).parent.resolve() / Path(address).name)
+    return str(PurePosixPath(address))
+
+
+def _without_dots(address: str) -> str:
+    # An empty part stays: a bucket may have photos//a.jpg.
+    host, *parts = address.rpartition(SCHEME_END)[2].split("/")
+    kept: list[str] = []
+    for part in parts:
+        if part == "..":
+            kept[-1:] = []
+        elif part != ".":
+            kept.append(part)
+    return "/".join([address.rpartition(SCHEME_END)[0] + SCHEME_END + host, *kept])
 
 
 def _is_below(folder: str, address: str) -> bool:
-    name = address.removeprefix(folder)
-    return address.startswith(folder) and not _is_whole(name) and not _climbs(name)
+    return address.startswith(folder) and not _is_whole(address.removeprefix(folder))
 
 
 def _common_folder(addresses: Iterable[str], location: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import json
@@ -13,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from weaksam.errors import UserError
+from weaksam.files.text_files import decoded
 from weaksam.tag_texts import whole_text
 
 TAG_COLUMNS = ("file", "tags")
@@ -48,7 +48,7 @@ def read_tag_table(path: Path) -> tuple[TagRow, ...]:
         TagFileError: the file is no CSV in UTF-8, lacks a column or has a row with more fields than columns.
     """
     try:
-        text = _decoded(path.read_bytes(), "strict")
+        text = decoded(path.read_bytes())
         lines = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=_delimiter(text))
         names = [name.strip().lower() for name in next(lines, [])]
         rows = list(enumerate((line for line in lines if line), start=2))
@@ -92,7 +92,7 @@ def read_sidecar(path: Path) -> tuple[str, ...]:
         TagFileError: the file cannot be read, or holds something else; `field` is `boxes` for boxes in YOLO format.
     """
     try:
-        text = _decoded(path.read_bytes(), "replace")
+        text = decoded(path.read_bytes(), "replace")
     except OSError as error:
         raise TagFileError("file", f"cannot be read ({error.strerror})") from error
     if path.suffix != ".txt":
@@ -105,12 +105,6 @@ def read_sidecar(path: Path) -> tuple[str, ...]:
 def split_tags(text: str) -> tuple[str, ...]:
     """Return the tags of a text, separated by commas, semicolons or line ends; doubles and empty ones dropped."""
     return _distinct(re.split(r"[,;\n]", text))
-
-
-def _decoded(data: bytes, errors: str) -> str:
-    """Decode UTF-8, or UTF-16 if the file begins with its mark, as Windows' editors write it."""
-    utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and len(data) > 2
-    return data.decode("utf-16" if utf_16 else "utf-8-sig", errors)
 
 
 def _delimiter(text: str) -> str:
