@@ -26,13 +26,14 @@ from training.detector.inference import (
     detect_with_masks,
     open_detector,
 )
+from training.metrics.predictions import Predictions
 from training.metrics.score_thresholds import (
     MAX_DETECTOR_THRESHOLD,
     MIN_DETECTOR_THRESHOLD,
     tag_recall_threshold,
     thresholds_by_class,
 )
-from training.metrics.scorecard import PrecisionTally, Predictions, all_have_masks, box_overlaps, mask_overlaps
+from training.metrics.scorecard import PrecisionTally, all_have_masks, box_overlaps, mask_overlaps
 from training.runs.ranks import track_first
 from training.runs.run_folder import write_json
 from weaksam.errors import UserError

@@ -22,7 +22,8 @@ from service.observability.metrics import Metrics
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage, with_known_objects
 from training.evaluation.stored_results import read_results, results_path, write_results
-from training.metrics.scorecard import NO_PREDICTIONS, ImageProposals, Predictions, Scorecard
+from training.metrics.predictions import NO_PREDICTIONS, Predictions
+from training.metrics.scorecard import ImageProposals, Scorecard
 from training.runs.ranks import local_rank, my_share, threads_of_rank, track_first, wait_for_ranks
 from weaksam.errors import UserError
 from weaksam.mask_schemas import RleMask

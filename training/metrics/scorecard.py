@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from operator import add
 from typing import Any
 
 import numpy as np
@@ -14,21 +13,19 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from models.boxes import pairwise_iou
-from models.masks import Rle
 from training.data.tagged import TrueObject
 from training.metrics.average_precision import Interpolation, average_precision, recall_at
 from training.metrics.hits import (
     HIT_IOU,
     Flags,
-    HitCount,
     Matches,
-    count_hits,
     difficult_flags,
     is_localised,
     match_as_coco,
     match_as_voc,
     true_boxes,
 )
+from training.metrics.predictions import NO_PREDICTIONS, HitTally, Predictions
 from weaksam.errors import UserError
 
 Float32 = npt.NDArray[np.float32]
@@ -39,25 +36,6 @@ Match = Callable[[Float32, Float32, Flags, float], Matches]
 COCO_IOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 # besides 0.5: those that papers on weakly supervised segmentation give
 MASK_IOUS = (0.25, 0.7, 0.75)
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What one run found in one image: label names, scores [D], boxes [D,4] and D masks if there are masks."""
-
-    labels: tuple[str, ...]
-    scores: Float32
-    boxes_xyxy: Float32
-    masks: tuple[Rle, ...] | None = None
-
-    def for_label(self, label: str) -> Predictions:
-        """Return the predictions of one label."""
-        picked = [index for index, name in enumerate(self.labels) if name == label]
-        masks = None if self.masks is None else tuple(self.masks[index] for index in picked)
-        return Predictions((label,) * len(picked), self.scores[picked], self.boxes_xyxy[picked], masks)
-
-
-NO_PREDICTIONS = Predictions((), np.zeros(0, np.float32), np.zeros((0, 4), np.float32))
 
 
 @dataclass(frozen=True)
@@ -183,33 +161,6 @@ class LocalisationTally:
     def mean(self) -> float:
         """Return the share of hits among all pairs of an image and a class in it."""
         return _mean(chain(*self._hits.values()))
-
-
-class HitTally:
-    """Hits, misses and true objects by class among boxes that are returned, at IoU 0.5 by VOC's rule."""
-
-    def __init__(self) -> None:
-        self._counts: dict[str, HitCount] = defaultdict(lambda: HitCount(0, 0, 0))
-
-    def add(self, found: Predictions, truth: Sequence[TrueObject]) -> None:
-        for label in {*found.labels, *(thing.label for thing in truth)}:
-            mine = found.for_label(label)
-            more = count_hits(mine.boxes_xyxy, mine.scores, [thing for thing in truth if thing.label == label])
-            self._counts[label] = HitCount(*map(add, self._counts[label], more))
-
-    def precision(self, label: str | None = None) -> float | None:
-        """Return the share of hits among what is returned, of one class or all; None if nothing is."""
-        hits, misses, _ = self._sum(label)
-        return round(hits / (hits + misses), 4) if hits + misses else None
-
-    def recall(self, label: str | None = None) -> float | None:
-        """Return the share of true objects that are hit, of one class or all; None if there is none."""
-        hits, _, objects = self._sum(label)
-        return round(hits / objects, 4) if objects else None
-
-    def _sum(self, label: str | None) -> HitCount:
-        counts = self._counts.values() if label is None else [self._counts[label]]
-        return HitCount(*map(sum, zip(HitCount(0, 0, 0), *counts, strict=True)))
 
 
 class Scorecard:

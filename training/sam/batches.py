@@ -68,7 +68,9 @@ class PromptedImages(Dataset[Batch]):
     def view(self, rng: np.random.Generator, side_px: int) -> View:
         """Return a generated image or one of a source's, by their weights."""
         source = int(rng.choice(len(self._shares), p=self._shares))
-        return crop_view(rng, self._sources[source - 1], side_px) if source else shapes_view(rng, side_px)
+        if source == 0:
+            return shapes_view(rng, side_px)
+        return crop_view(rng, self._sources[source - 1], side_px, self._config.pasted_shapes_share)
 
 
 def prompt_kind(rng: np.random.Generator, config: SamConfig) -> tuple[str, bool]:

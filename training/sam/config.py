@@ -36,6 +36,7 @@ class SamConfig:
         point_share: of the prompts of all other batches, and of the batches that are corrected: points, not boxes.
         prompt_map: the network also learns where to ask.
         shapes_weight: of generated images, beside the weights of the sources.
+        pasted_shapes_share: of the crops of photographs: generated shapes of several parts are pasted on them.
         loss_weights: win over those of `training.sam.train`, term by term.
     """
 
@@ -58,6 +59,7 @@ class SamConfig:
     correct_share: float = 0.0
     prompt_map: bool = False
     shapes_weight: float = 1.0
+    pasted_shapes_share: float = 0.0
     sources: tuple[SourceConfig, ...] = ()
     early_steps: int = 0
     early_side_px: int | None = None

@@ -17,6 +17,7 @@ from training.data.tagged import TaggedImage, TrueObject
 from training.sam.colour_changes import change_colours
 from training.sam.config import SourceConfig
 from training.sam.copy_paste import CutOut, cut_out, paste
+from training.sam.pasted_shapes import photographed_shape
 from training.sam.views import Image, Masks, View, padded_image, padded_masks
 from weaksam.errors import UserError
 
@@ -30,6 +31,7 @@ MIN_AREA_PX = 16
 MIN_VISIBLE_SHARE = 0.2
 PASTE_SHARE = 0.4
 MAX_PASTED = 3
+MAX_SHAPES = 8
 
 Domain = tuple[TaggedImage, ...]
 
@@ -58,14 +60,19 @@ def domain_of(image: TaggedImage) -> str:
     return image.id.partition("/")[0] if "/" in image.id else ""
 
 
-def crop_view(rng: np.random.Generator, domains: Sequence[Domain], side_px: int) -> View:
-    """Return a crop around an object drawn by domain, then image, then object; often with objects of others pasted."""
+def crop_view(
+    rng: np.random.Generator, domains: Sequence[Domain], side_px: int, pasted_shapes_share: float = 0.0
+) -> View:
+    """Return a crop around an object drawn by domain, then image, then object; often with objects of others pasted.
+
+    A share of the crops has generated shapes on it, too, with surfaces out of another photograph.
+    """
     while True:
         view = _flipped(rng, *_crop(rng, *_drawn(rng, domains), side_px))
         pasted = int(rng.integers(1, MAX_PASTED + 1)) if rng.random() < PASTE_SHARE else 0
         for _ in range(pasted):
             view = paste(rng, *view, _drawn_cut_out(rng, domains))
-        image_hwc_u8, masks = view
+        image_hwc_u8, masks = _with_shapes(rng, *view, domains) if rng.random() < pasted_shapes_share else view
         masks = masks[masks.sum((1, 2)) >= MIN_AREA_PX]
         if len(masks):
             changed = change_colours(rng, image_hwc_u8)
@@ -82,6 +89,18 @@ def _drawn(rng: np.random.Generator, domains: Sequence[Domain]) -> tuple[TaggedI
 def _drawn_cut_out(rng: np.random.Generator, domains: Sequence[Domain]) -> CutOut:
     image, thing = _drawn(rng, domains)
     return cut_out(read_image(image.path), _decode([thing])[0])
+
+
+def _with_shapes(
+    rng: np.random.Generator, image_hwc_u8: Image, masks: Masks, domains: Sequence[Domain]
+) -> tuple[Image, Masks]:
+    image, _ = _drawn(rng, domains)
+    photograph_hwc_u8 = read_image(image.path)
+    for _ in range(int(rng.integers(1, MAX_SHAPES + 1))):
+        longest_px = float(max(image_hwc_u8.shape[:2]))
+        thing = photographed_shape(rng, photograph_hwc_u8, longest_px)
+        image_hwc_u8, masks = paste(rng, image_hwc_u8, masks, thing)
+    return image_hwc_u8, masks
 
 
 def _crop(rng: np.random.Generator, image: TaggedImage, thing: TrueObject, side_px: int) -> tuple[Image, Masks]:

@@ -14,7 +14,8 @@ from models.nets.wsod import RoiHead
 from models.postprocess import select_detections
 from models.settings import PostSettings
 from training.data.tagged import TaggedImage
-from training.metrics.scorecard import LocalisationTally, PrecisionTally, Predictions, box_overlaps
+from training.metrics.predictions import Predictions
+from training.metrics.scorecard import LocalisationTally, PrecisionTally, box_overlaps
 from training.wsod.roi_store import RoiExample
 
 

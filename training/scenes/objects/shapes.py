@@ -14,7 +14,7 @@ from training.scenes.drawing.noise import Floats
 from training.scenes.drawing.object_image import ObjectImage
 from training.scenes.drawing.outline import Outline, Points, joint_bounds
 from training.scenes.drawing.random_outlines import bar, bracket, capsule, random_outline, strand
-from training.scenes.drawing.textures import emboss, paint_surface, random_colour
+from training.scenes.drawing.textures import Surface, emboss, paint_surface, random_colour
 
 MIN_SIZE_PX = 8.0
 Build = Callable[[np.random.Generator], list[Outline]]
@@ -32,6 +32,7 @@ def draw_shape(
     background_rgb: Floats,
     light_xy: tuple[float, float],
     build: Build | None = None,
+    surface: Surface = paint_surface,
 ) -> ObjectImage:
     """Return an object of one to four touching parts.
 
@@ -42,16 +43,17 @@ def draw_shape(
         background_rgb: float32 [3] below it: some objects take on most of that colour and can barely be seen.
         light_xy: unit vector towards the light.
         build: puts the parts together; None takes one of `BUILDS` at random.
+        surface: what each part is covered with.
     """
     build = build or BUILDS[int(rng.choice(len(BUILDS), p=BUILD_SHARES))]
     parts = _fitted(build(rng), rng.uniform(0, 2 * np.pi), sqrt_area_px, longest_px)
     _, high = joint_bounds(parts)
     size_hw = (int(np.ceil(high[1])) + 3, int(np.ceil(high[0])) + 3)
     contrast = float(rng.choice([rng.uniform(0.08, 0.3), rng.uniform(0.3, 1.0), 1.0], p=[0.12, 0.33, 0.55]))
-    rgb, alpha = _painted(rng, parts[0], size_hw, light_xy)
+    rgb, alpha = _painted(rng, parts[0], size_hw, light_xy, surface)
     for part in parts[1:]:
-        surface, coverage = _painted(rng, part, size_hw, light_xy)
-        rgb += coverage[..., None] * (surface - rgb)
+        covering, coverage = _painted(rng, part, size_hw, light_xy, surface)
+        rgb += coverage[..., None] * (covering - rgb)
         alpha = np.maximum(alpha, coverage)
     if contrast < 1.0:
         rgb = background_rgb + np.float32(contrast) * (rgb - background_rgb)
@@ -59,17 +61,17 @@ def draw_shape(
 
 
 def _painted(
-    rng: np.random.Generator, part: Outline, size_hw: tuple[int, int], light_xy: tuple[float, float]
+    rng: np.random.Generator, part: Outline, size_hw: tuple[int, int], light_xy: tuple[float, float], surface: Surface
 ) -> tuple[Floats, Floats]:
     """Return the part's surface and coverage.
 
     The surface goes on beyond the part's edges, so that half-covered pixels keep their full colour.
     """
     coverage = part.coverage(size_hw)
-    surface = paint_surface(rng, size_hw, random_colour(rng))
+    painted = surface(rng, size_hw, random_colour(rng))
     if rng.random() < 0.7:
-        emboss(surface, coverage, light_xy, rng.uniform(0.3, 1.6))
-    return surface, coverage
+        emboss(painted, coverage, light_xy, rng.uniform(0.3, 1.6))
+    return painted, coverage
 
 
 def compound(rng: np.random.Generator) -> list[Outline]:
@@ -118,6 +120,7 @@ def _nested(rng: np.random.Generator) -> list[Outline]:
 
 BUILDS = (compound, _strung, _spread, _nested)
 BUILD_SHARES = (0.45, 0.22, 0.18, 0.15)
+LONG_BUILDS = (_strung, _spread)
 LONG_OUTLINES = (bar, capsule, strand, strand, bracket)
 
 

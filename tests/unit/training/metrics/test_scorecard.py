@@ -13,7 +13,8 @@ from pycocotools.cocoeval import COCOeval
 
 from models.masks import encode_rle
 from training.data.tagged import TrueObject
-from training.metrics.scorecard import ImageProposals, Predictions, Scorecard
+from training.metrics.predictions import Predictions
+from training.metrics.scorecard import ImageProposals, Scorecard
 
 NUT_XYXY, BOLT_XYXY, NOWHERE_XYXY = (0.0, 0.0, 10.0, 10.0), (20.0, 20.0, 40.0, 30.0), (50.0, 50.0, 60.0, 60.0)
 NUT, BOLT = TrueObject("Nut", NUT_XYXY), TrueObject("Bolt", BOLT_XYXY)
