@@ -101,3 +101,15 @@ def test_a_view_is_letterboxed_and_its_masks_lie_on_its_objects(root: Path, monk
         assert view.masks.shape[1:] == (SIDE, SIDE)
         for mask in view.masks:
             assert view.image_hwc_u8[mask].mean() > 180, "objects are the bright squares"
+
+
+def test_shapes_are_pasted_on_the_share_of_crops_that_was_asked_for(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.sam.photographs.PASTE_SHARE", 0.0)
+    domains = read_domains(SourceConfig(root, 1.0, exclude_domains=("many",)))
+    counts = {
+        share: np.mean([len(crop_view(np.random.default_rng(i), domains, SIDE, share).masks) for i in range(40)])
+        for share in (0.0, 0.5, 1.0)
+    }
+    assert counts[0.0] + 0.5 < counts[0.5] < counts[1.0] - 0.5
