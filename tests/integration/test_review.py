@@ -159,6 +159,29 @@ def test_what_cannot_be_a_decision_is_refused(folder: Path) -> None:
         assert httpx.get(f"{server.url}/review").json()["open"] == 4
 
 
+IMPOSSIBLE: dict[str, tuple[dict[str, Any], str]] = {
+    "no label": ({"label": ""}, "objects[0].label is '': give a name"),
+    "a label of blanks": ({"label": " "}, "objects[0].label is ' ': give a name"),
+    "a label of two lines": ({"label": "Nut\nBolt"}, r"objects[0].label is 'Nut\nBolt': give a name"),
+    "a box beyond the image": ({"box_xyxy": [-500, -500, 99999, 99999]}, "objects[0].box_xyxy is [-500.0, -500.0, "),
+    "a mask that is no text of run lengths": ({"mask": {"counts": "é"}}, "objects[0].mask: counts is 'é', which is no"),
+    "a mask of other signs": ({"mask": {"counts": "zzzzz~~~"}}, "objects[0].mask: counts is 'zzzzz~~~', which is no"),
+    "a mask of more pixels": ({"mask": {"counts": "oon0"}}, "objects[0].mask: counts has runs of 31743 pixels, the "),
+}
+
+
+def test_objects_that_cannot_be_are_refused_with_their_member(folder: Path) -> None:
+    with review_server(folder) as server:
+        for name, (members, sentence) in IMPOSSIBLE.items():
+            thing = {"label": "Nut", "box_xyxy": BOX, **members}
+            if "mask" in thing:
+                thing["mask"] = {"size": [HEIGHT_PX, WIDTH_PX], **thing["mask"]}
+            refused = decide(server.url, {"id": 1, "version": 0}, "ann", "corrected", [thing])
+            assert (refused.status_code, refused.json()["code"]) == (422, "invalid_decision"), name
+            assert refused.json()["detail"].startswith(sentence), name
+        assert httpx.get(f"{server.url}/review").json()["corrected"] == 0
+
+
 def test_pages_of_other_sites_get_nothing(folder: Path) -> None:
     with review_server(folder) as server:
         foreign = httpx.get(f"{server.url}/review", headers={"Sec-Fetch-Site": "cross-site"})

@@ -17,7 +17,8 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from weaksam.review.errors import InvalidDecision, NotAllowed, ReviewError, problem_response
+from weaksam.review.decision_checks import check_decision
+from weaksam.review.errors import NotAllowed, ReviewError, problem_response
 from weaksam.review.forward import Forwarder
 from weaksam.review.journal import Decided, ReviewJournal
 from weaksam.review.labelled_run import LabelledRun
@@ -92,15 +93,8 @@ class Review:
         return [ReviewEntry(**self.entry(image_id)) for image_id in mine]
 
     def decide(self, image_id: int, decision: Decision) -> ReviewEntry:
-        """Store a decision; raise ConflictingDecision if someone was faster."""
-        image = self.run.image(image_id)
-        if (decision.objects is not None) != (decision.state == "corrected"):
-            raise InvalidDecision("objects belong to `corrected`, and to nothing else")
-        for number, thing in enumerate(decision.objects or ()):
-            if thing.mask is not None and tuple(thing.mask.size) != image.size_hw:
-                raise InvalidDecision(
-                    f"objects[{number}].mask: its size is {list(thing.mask.size)}, the image's {list(image.size_hw)}"
-                )
+        """Store a decision; raise ConflictingDecision if someone was faster, InvalidDecision if it cannot be meant."""
+        check_decision(self.run.image(image_id), decision)
         with self._deciding:
             self.latest[image_id] = self.journal.decide(image_id, decision)
         self._unwritten = True

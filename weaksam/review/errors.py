@@ -4,7 +4,7 @@ ReviewError
 ├── ImageUnknown        404: no such image in the run, or its file is gone
 ├── NotAllowed          403: another site's page asks
 ├── ConflictingDecision 409: someone else has decided meanwhile
-├── InvalidDecision     422: the decision contradicts itself
+├── InvalidDecision     422: the decision contradicts itself or the image
 ├── BodyTooLarge        413: more than the service would take
 ├── NotStored           507: the disk does not take the decision
 └── ServiceUnreachable  502: the service behind --server does not respond
@@ -58,7 +58,10 @@ class InvalidDecision(ReviewError):
     """The decision cannot be stored."""
 
     status, code, title = HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_decision", "This decision cannot be stored"
-    remedy = "Send all objects with `corrected`, and none with another state. Masks have the size of the image."
+    remedy = (
+        "Send all objects with `corrected`, and none with another state. Labels are names, boxes lie in the image, and "
+        "masks have its size."
+    )
 
 
 class NotStored(ReviewError):

@@ -79,11 +79,11 @@ def test_lists_as_editors_save_them(tmp_path: Path, encoding: str) -> None:
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        pytest.param("grün.jpg".encode("latin-1"), r"list\.txt cannot be read as a list in UTF-8 .*: save it as", id="Latin-1"),
+        pytest.param("grün.jpg".encode("latin-1"), r"list\.txt cannot be read as a list in UTF-8", id="Latin-1"),
         pytest.param(b"a.jpg\nb\0.jpg\n", r"list\.txt, line 2: 'b\\x00\.jpg' has a zero byte", id="a zero byte"),
         pytest.param(b"# none\n", r"list\.txt names no image", id="nothing"),
     ],
-)  # fmt: skip
+)
 def test_a_list_that_cannot_be_used_is_one_sentence(tmp_path: Path, data: bytes, sentence: str) -> None:
     (tmp_path / "list.txt").write_bytes(data)
     with pytest.raises(UserError, match=sentence):
