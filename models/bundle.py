@@ -185,7 +185,7 @@ def load_bundle(folder: Path, required: Sequence[str] = SERVED_GRAPHS) -> Bundle
         values = json.loads(text)
     except FileNotFoundError as error:
         raise BundleError(f"{manifest} does not exist: give the folder of an exported bundle") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{manifest} cannot be read as JSON ({error}): export the bundle again") from error
     if not isinstance(values, dict) or values.get("schema_version") != SCHEMA_VERSION:
         found = values.get("schema_version") if isinstance(values, dict) else None

@@ -35,7 +35,7 @@ def _from_json_text(value: object) -> object:
         return value
     try:
         return json.loads(value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the second is of lists in lists in lists
         raise ValueError(f"is not JSON ({error})") from error
 
 

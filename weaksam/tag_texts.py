@@ -16,7 +16,7 @@ def split_tags(text: str) -> list[str]:
         return text.split(",")
     try:
         tags = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # the second is of lists in lists in lists
         tags = None
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise ValueError('is no JSON list of strings: send ["wire", "fuel cap"], or names between commas')

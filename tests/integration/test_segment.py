@@ -135,6 +135,8 @@ def test_null_in_json_means_that_a_member_was_not_sent(tiny_service: httpx.Clien
         pytest.param({}, "give a box, or at least one point with label 1", id="no prompt"),
         pytest.param({"points": [[1, 2, 0]]}, "at least one point with label 1", id="negative points alone"),
         pytest.param({"points": "48,48"}, "is not JSON", id="no JSON"),
+        pytest.param({"points": "[" * 50_000}, "points: ", id="points too deep"),
+        pytest.param({"box": "[" * 50_000}, "box: ", id="a box too deep"),
         pytest.param({"points": [[1, 2, 3]]}, "0 or 1", id="label"),
         pytest.param({"points": [[1, 2, True]]}, "must be 0 or 1", id="a label that is true"),
         pytest.param({"points": [[4e188, 2, 1]]}, "less than or equal to 1000000", id="no pixel of any image"),

@@ -95,8 +95,9 @@ def test_a_folder_without_manifest_is_refused(tmp_path: Path) -> None:
         load_bundle(tmp_path)
 
 
-def test_a_manifest_that_is_no_json_is_refused(bundle_dir: Path) -> None:
-    (bundle_dir / "bundle.json").write_text("{")
+@pytest.mark.parametrize("text", ["{", "[" * 50_000], ids=["half", "too deep"])
+def test_a_manifest_that_is_no_json_is_refused(bundle_dir: Path, text: str) -> None:
+    (bundle_dir / "bundle.json").write_text(text)
     with pytest.raises(BundleError, match="cannot be read as JSON"):
         load_bundle(bundle_dir)
 

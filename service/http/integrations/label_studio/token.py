@@ -57,7 +57,7 @@ class LabelStudioToken:
         response = await self._http.request("POST", self._base_url + REFRESH_PATH, headers, body)
         try:
             access = str(json.loads(response.body)["access"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, RecursionError, KeyError, TypeError) as error:
             raise ImageUnreachable(
                 f"Label Studio responded {response.status} to the token in WEAKSAM_LABEL_STUDIO_TOKEN_FILE: make a new "
                 "one"

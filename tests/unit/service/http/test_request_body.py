@@ -81,6 +81,21 @@ BAD: dict[str, tuple[Sent, str, str]] = {
         "invalid_request",
         "is no JSON list of strings: send",
     ),
+    "a json list that is too deep in a form": (
+        {"files": {"image": DATA}, "data": {"tags": "[" * 3000}},
+        "invalid_request",
+        "is no JSON list of strings: send",
+    ),
+    "a json list that is too deep in a query": (
+        {"files": {"image": DATA}, "params": {"tags": "[" * 3000}},
+        "invalid_request",
+        "is no JSON list of strings: send",
+    ),
+    "a json list that is too deep in a text of json": (
+        {"json": {"image": TEXT, "tags": "[" * 3000}},
+        "invalid_request",
+        "is no JSON list of strings: send",
+    ),
     "json without an image but null": ({"json": {"image": None}}, "invalid_request", "image is None"),
     "a form in no charset": (
         {"content": b"--x\r\n\r\n--x--"}
