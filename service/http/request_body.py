@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Coroutine, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 import pydantic_core
 from pydantic import BaseModel, ValidationError
-from starlette.exceptions import HTTPException
+from starlette.datastructures import FormData
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from service.errors import ClientGone, InvalidRequest, UnsupportedMediaType, UploadTimeout
@@ -105,23 +107,52 @@ async def _arrived(body: Coroutine[Any, Any, Body], upload_s: float) -> Body:
         ) from error
 
 
+class _FormParser(MultiPartParser):
+    """Starlette's parser, which takes a form that is cut off for a whole one and loses its last part."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request.headers, self._until_end(request.stream()), max_files=1)
+        self._ended = False
+
+    def on_end(self) -> None:
+        self._ended = True
+
+    async def _until_end(self, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+        if not self._ended:
+            raise InvalidRequest("the form has no end: its last line, --BOUNDARY--, is missing: send the whole form")
+
+
 async def _read_form(request: Request) -> dict[str, Any]:
+    form = await _parsed_form(request)
     try:
-        async with request.form(max_files=1) as form:
-            fields: dict[str, Any] = {name: form.getlist(name) for name in form}
-            image = fields.pop("image", [None])[-1]
-            # An option that is sent twice stays a list, which its schema refuses.
-            values = {
-                name: texts if name in TAG_FIELDS or len(texts) > 1 else texts[0] for name, texts in fields.items()
-            }
-            if image is None:
-                return values
-            if isinstance(image, str):
-                raise InvalidRequest("image was sent as text: send it as a file, with curl as -F image=@FILE")
-            return values | {"image": await image.read()}
-    except (HTTPException, UnicodeError) as error:  # UnicodeError: the form names an unknown charset
-        detail = error.detail if isinstance(error, HTTPException) else error
-        raise InvalidRequest(f"the form cannot be read: {detail}") from error
+        fields: dict[str, Any] = {name: form.getlist(name) for name in form}
+        images = fields.pop("image", [])
+        # An option that is sent twice stays a list, which its schema refuses.
+        values = {name: texts if name in TAG_FIELDS or len(texts) > 1 else texts[0] for name, texts in fields.items()}
+        if not images:
+            return values
+        if len(images) > 1:
+            raise InvalidRequest(f"image is sent {len(images)} times: send it once, as a file")
+        if isinstance(images[0], str):
+            raise InvalidRequest("image was sent as text: send it as a file, with curl as -F image=@FILE")
+        return values | {"image": await images[0].read()}
+    finally:
+        await form.close()
+
+
+async def _parsed_form(request: Request) -> FormData:
+    parser = _FormParser(request)
+    try:
+        async with aclosing(parser.stream):
+            return await parser.parse()
+    except (MultiPartException, UnicodeError) as error:  # UnicodeError: the form names an unknown charset
+        raise InvalidRequest(
+            f"the form cannot be read: {str(error).rstrip('.')}: send multipart/form-data with one file, `image`, and "
+            "each option in a field"
+        ) from error
 
 
 def _read_json(schema: type[Schema], body: bytes) -> Schema:

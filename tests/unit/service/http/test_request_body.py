@@ -20,6 +20,9 @@ from weaksam.schemas import DetectFields
 DATA = bytes(range(256))
 TEXT = base64.b64encode(DATA).decode()
 Sent = dict[str, Any]
+FORM = {"content-type": "multipart/form-data; boundary=x"}
+PART = b'--x\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n'
+FILE_PART = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n%b'
 
 GOOD: dict[str, tuple[Sent, tuple[str, ...]]] = {
     "form": ({"files": {"image": DATA}, "data": {"tags": ["a", "b,c"]}}, ("a", "b", "c")),
@@ -119,6 +122,26 @@ BAD: dict[str, tuple[Sent, str, str]] = {
         {"files": [("image", DATA), ("image", DATA)]},
         "invalid_request",
         "the form cannot be read: Too many files",
+    ),
+    "an image as text and one as a file": (
+        {"content": PART % (b"image", b"abc") + FILE_PART % DATA + b"\r\n--x--\r\n", "headers": FORM},
+        "invalid_request",
+        "image is sent 2 times: send it once, as a file",
+    ),
+    "a form that ends in its last field": (
+        {"content": FILE_PART % DATA + b"\r\n" + (PART % (b"tags", b"nut"))[:-2], "headers": FORM},
+        "invalid_request",
+        "the form has no end",
+    ),
+    "a form that ends in the image": (
+        {"content": FILE_PART % DATA, "headers": FORM},
+        "invalid_request",
+        "the form has no end",
+    ),
+    "a form that ends in a large image": (
+        {"content": FILE_PART % bytes(2**21), "headers": FORM},
+        "invalid_request",
+        "the form has no end",
     ),
     "form without boundary": (
         {"content": DATA, "headers": {"content-type": "multipart/form-data"}},
