@@ -12,6 +12,7 @@ from pydantic import (
     FailFast,
     Field,
     WithJsonSchema,
+    model_validator,
 )
 
 from weaksam.mask_schemas import BASE64_SCHEMA, AnyMask, Document, MaskOptions, flag, from_base64, or_empty
@@ -22,6 +23,8 @@ TagStatus = Literal["found", "not_found", "unknown"]
 PromptFate = Literal["kept", "dropped", "poor"]
 LossStage = Literal["classifier", "proposals", "score", "limit"]
 MAX_TAG_CHARACTERS = 200
+# PHP and some form libraries mark a list by brackets.
+TAG_FIELDS = ("tags", "tags[]")
 TagText = Annotated[str, Field(max_length=MAX_TAG_CHARACTERS)]
 Score = Annotated[float, Field(ge=0, le=1)]
 
@@ -69,10 +72,20 @@ class DetectFields(DetectParameters):
 
     tags: Annotated[tuple[TagText, ...], FailFast(), BeforeValidator(tidy_tags), BeforeValidator(split_each)] = Field(
         (),
-        validation_alias=AliasChoices("tags", "tags[]"),
+        validation_alias=AliasChoices(*TAG_FIELDS),
         description="What is in the image: repeated, between commas, or a JSON list. None: the models propose tags.",
         json_schema_extra=or_empty,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _join_tags(cls, values: object) -> object:
+        # Both names in one request: an alias alone would take the first, and refuse the other as unknown.
+        if not isinstance(values, dict) or not values.keys() >= set(TAG_FIELDS):
+            return values
+        texts = [values[name] for name in TAG_FIELDS]
+        joined = [text for part in texts for text in (part if isinstance(part, list | tuple) else [part])]
+        return {name: value for name, value in values.items() if name not in TAG_FIELDS} | {"tags": joined}
 
 
 class DetectRequest(DetectFields):

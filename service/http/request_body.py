@@ -10,17 +10,16 @@ from typing import Any, TypeVar
 
 import pydantic_core
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, QueryParams
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from service.errors import ClientGone, InvalidRequest, UnsupportedMediaType, UploadTimeout
 from service.http.validation import MAX_FINDINGS, invalid_request
-from weaksam.schemas import AnyRequest, DetectFields, DetectRequest, JsonDetectRequest
+from weaksam.mask_schemas import MaskOptions
+from weaksam.schemas import TAG_FIELDS, AnyRequest, DetectFields, DetectRequest, JsonDetectRequest
 from weaksam.segment_schemas import AnySegmentRequest, JsonSegmentRequest, SegmentRequest
 
-# PHP and some form libraries mark a list by brackets.
-TAG_FIELDS = ("tags", "tags[]")
 GONE = "the client closed the connection while it was sending the body"
 
 Body = TypeVar("Body")
@@ -39,9 +38,8 @@ async def read_request(request: Request, query: DetectFields, upload_s: float) -
         Busy: there is no memory for the body.
         ClientGone: the client closed the connection.
     """
-    body = await _read_body(request, upload_s)
-    missing = query.model_fields_set - body.model_fields_set
-    return body.model_copy(update={name: getattr(query, name) for name in missing})
+    _refuse_repeats(request.query_params)
+    return _with_query(await _read_body(request, upload_s), query)
 
 
 async def read_json(request: Request, schema: type[Schema], upload_s: float) -> Schema:
@@ -56,8 +54,13 @@ async def read_json(request: Request, schema: type[Schema], upload_s: float) -> 
     return await asyncio.to_thread(_read_json, schema, body)
 
 
-async def read_segment_request(request: Request, upload_s: float) -> AnySegmentRequest:
-    """Read the form or the JSON of `POST /segment`; errors as `read_request`."""
+async def read_segment_request(request: Request, query: MaskOptions, upload_s: float) -> AnySegmentRequest:
+    """Read the form or the JSON of `POST /segment`; the query and errors as `read_request`."""
+    _refuse_repeats(request.query_params)
+    return _with_query(await _read_segment_body(request, upload_s), query)
+
+
+async def _read_segment_body(request: Request, upload_s: float) -> AnySegmentRequest:
     media_type = _media_type(request)
     try:
         if media_type == "multipart/form-data":
@@ -71,6 +74,23 @@ async def read_segment_request(request: Request, upload_s: float) -> AnySegmentR
         f"Content-Type is {media_type!r}: send multipart/form-data with a file `image`, or application/json with "
         "`image` in base64"
     )
+
+
+def _refuse_repeats(query: QueryParams) -> None:
+    """Refuse an option that is sent twice, as a form's schema does: FastAPI takes the last one in silence."""
+    texts_of = {name: query.getlist(name) for name in query if name not in TAG_FIELDS}
+    repeated = [
+        {"loc": (name,), "type": "repeated", "msg": "send it once, not several times", "input": texts}
+        for name, texts in texts_of.items()
+        if len(texts) > 1
+    ]
+    if repeated:
+        raise invalid_request(repeated)
+
+
+def _with_query(body: Schema, query: BaseModel) -> Schema:
+    missing = query.model_fields_set - body.model_fields_set
+    return body.model_copy(update={name: getattr(query, name) for name in missing})
 
 
 def _media_type(request: Request) -> str:

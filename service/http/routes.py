@@ -16,6 +16,7 @@ from service.observability.metrics import MEDIA_TYPE as METRICS_MEDIA_TYPE
 from service.runtime.admission import while_connected
 from service.runtime.lifecycle import Lifecycle
 from service.runtime.request_handler import RequestHandler
+from weaksam.mask_schemas import MaskOptions
 from weaksam.schemas import (
     DetectFields,
     DetectRequest,
@@ -109,13 +110,13 @@ async def detect(request: Request, query: Annotated[DetectFields, Query()]) -> R
     ),
     openapi_extra={"requestBody": SEGMENT_BODY},
 )
-async def segment(request: Request) -> Response:
+async def segment(request: Request, query: Annotated[MaskOptions, Query()]) -> Response:
     """Send an image with points or a box of one object. The masks that they may mean come back, the surest first.
 
     The image is encoded once: send `image.sha256` of the response with the next points, and not the image again.
     """
     handler = _handler(request)
-    segment_request = await read_segment_request(request, handler.upload_s)
+    segment_request = await read_segment_request(request, query, handler.upload_s)
     result = await while_connected(request.receive, handler.segment(segment_request))
     return Response(result.model_dump_json(), media_type=JSON)
 

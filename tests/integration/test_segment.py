@@ -117,6 +117,29 @@ def test_json_with_the_image_in_base64(tiny_service: httpx.Client) -> None:
     assert response.json()["masks"][0]["mask"]["fidelity_iou"] >= 0.98
 
 
+def test_options_in_the_query_count_unless_the_body_says_otherwise(tiny_service: httpx.Client) -> None:
+    files, data = {"image": ("a.png", encoded(IMAGE), "image/png")}, {"box": json.dumps(RED_BOX)}
+    polygon = tiny_service.post("/segment?mask_format=polygon", files=files, data=data)
+    assert "polygons" in polygon.json()["masks"][0]["mask"]
+    none = tiny_service.post("/segment?mask_format=polygon", files=files, data=data | {"mask_format": "none"})
+    assert none.json()["masks"][0]["mask"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        pytest.param("foo=1", "foo is '1'", id="unknown option"),
+        pytest.param("mask_format=polygons", "mask_format is 'polygons'", id="unknown format"),
+        pytest.param("zoom=true&zoom=false", "zoom is ['true', 'false']: send it once", id="twice"),
+    ],
+)
+def test_a_wrong_query_is_refused(tiny_service: httpx.Client, query: str, sentence: str) -> None:
+    files, data = {"image": ("a.png", encoded(IMAGE), "image/png")}, {"box": json.dumps(RED_BOX)}
+    response = tiny_service.post(f"/segment?{query}", files=files, data=data)
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
+    assert sentence in response.json()["detail"]
+
+
 def test_null_in_json_means_that_a_member_was_not_sent(tiny_service: httpx.Client) -> None:
     nothing = dict.fromkeys(name for name in JsonSegmentRequest.model_fields if name != "box")
     sent = {"image": base64.b64encode(encoded(IMAGE)).decode(), "box": RED_BOX}

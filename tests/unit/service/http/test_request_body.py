@@ -47,6 +47,15 @@ GOOD: dict[str, tuple[Sent, tuple[str, ...]]] = {
     ),
     "query with a json list": ({"files": {"image": DATA}, "params": {"tags": '["nut, hex"]'}}, ("nut, hex",)),
     "query with brackets": ({"files": {"image": DATA}, "params": {"tags[]": ["a", "b"]}}, ("a", "b")),
+    "query with both names of tags": (
+        {"files": {"image": DATA}, "params": {"tags": "a,b", "tags[]": "c"}},
+        tuple("abc"),
+    ),
+    "query with both names of tags, several times": (
+        {"files": {"image": DATA}, "params": {"tags[]": ["a", "b"], "tags": ["c", "d"]}},
+        tuple("cdab"),
+    ),
+    "form with both names of tags": ({"files": {"image": DATA}, "data": {"tags": ["a"], "tags[]": ["b"]}}, tuple("ab")),
     "json list, whose items stay whole": ({"json": {"image": TEXT, "tags": ["nut, hex", " a "]}}, ("nut, hex", "a")),
     "json with nulls": (
         {"json": {"image": TEXT, "tags": None, "min_score": None, "mask_format": None, "explain": None}},
@@ -73,6 +82,11 @@ BAD: dict[str, tuple[Sent, str, str]] = {
         {"files": {"image": DATA}, "data": {"mask_format": ["rle", "png"]}},
         "invalid_request",
         "mask_format is ['rle', 'png']: Input should be",
+    ),
+    "an option sent twice in the query": (
+        {"files": {"image": DATA}, "params": {"min_score": ["0.1", "0.9"]}},
+        "invalid_request",
+        "min_score is ['0.1', '0.9']: send it once",
     ),
     "half a json list in a form": (
         {"files": {"image": DATA}, "data": {"tags": '["wire'}},
