@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperGroup
 
+from weaksam.cli.os_errors import os_error_sentence
 from weaksam.errors import UserError
 
 USAGE_STATUS = 2
@@ -111,9 +112,11 @@ def main() -> None:
         app()
     except ModuleNotFoundError as error:
         _stop(_missing_extra(error), error)
-    except (UserError, OSError) as error:
+    except UserError as error:
         # A ValueError that is no UserError is a fault of ours: it shows where it arose.
         _stop(str(error), error)
+    except OSError as error:
+        _stop(os_error_sentence(error, sys.argv[1:]), error)
 
 
 def _load(name: str) -> Any:
