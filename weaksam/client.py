@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -19,8 +20,8 @@ import httpx
 from pydantic import BaseModel
 
 from weaksam.client_limit import AdaptiveLimit
-from weaksam.connection import code_and_cause, problem_of, proxy_for, tls_context
-from weaksam.errors import UserError
+from weaksam.connection import code_and_cause, problem_of, proxy_for, service_url, tls_context
+from weaksam.image_bytes import named_image
 from weaksam.mask_schemas import MaskFormat
 from weaksam.retry import RetryPolicy, retry_after_s
 from weaksam.schemas import DetectResult, Effort, LabelsResponse
@@ -90,9 +91,8 @@ class AsyncClient:
         api_key: str | None = None,
         ca_file: Path | None = None,
     ) -> None:
-        if not base_url.startswith(("http://", "https://")):
-            raise UserError(f"server must be a URL such as http://127.0.0.1:8000, got {base_url!r}")
-        self.base_url = base_url.rstrip("/")
+        url = service_url(base_url)
+        self.base_url = str(url)
         self._limit = AdaptiveLimit(max_concurrent)
         self._retry = retry or RetryPolicy()
         self._http = httpx.AsyncClient(
@@ -100,7 +100,7 @@ class AsyncClient:
             headers={} if api_key is None else {"Authorization": f"Bearer {api_key}"},
             timeout=timeout_s,
             verify=tls_context(ca_file),
-            proxy=proxy_for(httpx.URL(self.base_url)),
+            proxy=proxy_for(url),
             trust_env=False,  # it was read above: httpx raises errors of its own for a NO_PROXY that it cannot parse
             # One more than there are requests, so that `alive` never waits for one of them.
             limits=httpx.Limits(max_connections=max_concurrent + 1),
@@ -156,7 +156,7 @@ class AsyncClient:
             ServerFailed: the service failed, or is still busy after the last attempt.
             ServerUnreachable: no response after the last attempt.
         """
-        name, data = await _content(image)
+        name, data = await named_image(image)
         options = {
             "mask_format": mask_format,
             "min_fidelity": min_fidelity,
@@ -200,7 +200,7 @@ class AsyncClient:
             # As a form with no file in it would be sent as another media type.
             sent = await self._send("POST", "/segment", json={"image_sha256": image, **prompt})
         else:
-            name, data = await _content(image)
+            name, data = await named_image(image)
             sent = await self._send("POST", "/segment", data=_form(prompt), files={"image": (name, data)})
         return _document(sent, SegmentResult)
 
@@ -226,7 +226,10 @@ class AsyncClient:
         Raises:
             ClientError: it does not; the message says what stands in between.
         """
-        self._accepted(await self._attempt("GET", "/livez", {}))
+        outcome = await self._attempt("GET", "/livez", {})
+        if isinstance(outcome, httpx.Response) and outcome.status_code == HTTPStatus.NOT_FOUND:
+            raise ServerFailed("not_the_service", f"{outcome.url} is not there: give the service's address alone")
+        self._accepted(outcome)
 
     async def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
         for attempt in range(1, self._retry.attempts + 1):
@@ -282,13 +285,6 @@ def _sendable(tags: Sequence[str]) -> list[str] | str:
         return form_tags(tags)
     except ValueError as error:
         raise RequestRefused("invalid_request", f"tags: {error}") from error
-
-
-async def _content(image: Path | bytes) -> tuple[str, bytes]:
-    if isinstance(image, bytes):
-        return "image", image
-    # The name of a file need not be text.
-    return image.name.encode(errors="replace").decode(), await asyncio.to_thread(image.read_bytes)
 
 
 def _document(response: httpx.Response, kind: type[Document]) -> Document:

@@ -12,7 +12,26 @@ import httpx
 
 from weaksam.errors import UserError
 
+EXAMPLE_URL = "http://127.0.0.1:8000"
+MAX_PORT = 65535
 CERTIFICATE_REMEDY = "name its authority's PEM file in SSL_CERT_FILE (weaksam label: --ca-file)"
+
+
+def service_url(text: str) -> httpx.URL:
+    """Return the address of a service, without a slash at its end.
+
+    Raises:
+        UserError: it is no URL with http or https, a host and a port that there can be.
+    """
+    try:
+        url = httpx.URL(text.rstrip("/"))
+    except (httpx.InvalidURL, ValueError) as error:
+        raise UserError(f"server must be a URL such as {EXAMPLE_URL}, got {text!r} ({error})") from error
+    if url.scheme not in ("http", "https") or not url.host:
+        raise UserError(f"server must be a URL such as {EXAMPLE_URL}, got {text!r}")
+    if url.port is not None and not 0 < url.port <= MAX_PORT:
+        raise UserError(f"server is {text!r}, whose port is {url.port}: give one from 1 to {MAX_PORT}")
+    return url
 
 
 def proxy_for(url: httpx.URL, variables: Mapping[str, str] | None = None) -> httpx.Proxy | None:

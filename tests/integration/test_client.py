@@ -14,7 +14,9 @@ import pytest
 from tests.support.fake_service import BUSY, CUT, FakeService, Reply
 from tests.support.live_server import live_server
 from weaksam.client import AsyncClient, ClientError, RequestRefused, ServerFailed, ServerUnreachable
+from weaksam.errors import UserError
 from weaksam.retry import RetryPolicy
+from weaksam.review.forward import Forwarder
 
 FAST = RetryPolicy(attempts=3, first_wait_s=0.01)
 
@@ -167,6 +169,31 @@ async def test_another_server_is_recognised() -> None:
 def test_an_address_without_a_scheme_is_refused() -> None:
     with pytest.raises(ValueError, match="server must be a URL such as http://127.0.0.1:8000, got 'localhost:8000'"):
         AsyncClient("localhost:8000")
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        pytest.param(
+            "http://[::1", r"server must be a URL such as .*, got 'http://\[::1' \(Invalid port", id="bracket"
+        ),
+        pytest.param("http://localhost:808000", "whose port is 808000: give one from 1 to 65535", id="port"),
+        pytest.param("http://", "server must be a URL such as .*, got 'http://'", id="no host"),
+        pytest.param("ftp://host", "server must be a URL such as .*, got 'ftp://host'", id="scheme"),
+    ],
+)
+def test_an_address_that_cannot_be_is_refused(address: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        AsyncClient(address)
+    with pytest.raises(UserError, match=sentence):
+        Forwarder(address, None)
+
+
+async def test_the_address_of_a_page_of_the_service_is_told(url: str) -> None:
+    async with AsyncClient(f"{url}/detect", retry=FAST) as client:
+        with pytest.raises(ServerFailed, match=r"/detect/livez is not there: give the service's address alone") as told:
+            await client.reach()
+    assert told.value.code == "not_the_service"
 
 
 def test_waits_double_up_to_the_longest() -> None:

@@ -63,6 +63,7 @@ HEAD_BYTES = 32
 
 FOLDER_UNREADABLE = "folder_unreadable"
 NAME_NOT_UTF8 = "name_not_utf8"
+UNREADABLE = "unreadable"
 UNSUPPORTED_FORMAT = "unsupported_format"
 
 
@@ -129,7 +130,11 @@ class _Walk:
             if entry.is_dir():
                 yield from self.images(entry, path, (*inside, real))
             elif suffix in IMAGE_SUFFIXES:
-                yield str(path)
+                # A link to nothing is left to whoever reads it.
+                if entry.is_file() or not entry.exists():
+                    yield str(path)
+                else:
+                    self._add(path, UNREADABLE, "it is no regular file: move it away, or copy the image into one")
             elif suffix in UNSUPPORTED_SUFFIXES:
                 self._add(path, UNSUPPORTED_FORMAT, f"{UNSUPPORTED_SUFFIXES[suffix]} is not supported: {CONVERT}")
 

@@ -11,7 +11,7 @@ from typing import Any
 from weaksam.client import AsyncClient, ClientError, ServerUnreachable, UnknownTags
 from weaksam.errors import UserError
 from weaksam.files.full_disk import writing_into
-from weaksam.files.image_files import JOURNAL
+from weaksam.files.image_files import JOURNAL, UNREADABLE
 from weaksam.files.image_source import as_os_errors, is_address
 from weaksam.labelling.journal import Journal, JournalError, RunIdentity, open_journal, stamp_of
 from weaksam.labelling.outputs import Outcome, remove_drafts, write_files
@@ -187,7 +187,7 @@ class _Run:
         except ClientError as error:
             return Failure(image, error.code, str(error))
         except OSError as error:
-            return Failure(image, "unreadable", f"the file cannot be read: {error.strerror or error}")
+            return Failure(image, UNREADABLE, f"the file cannot be read: {error.strerror or error}")
         self.journal.add(image, stamp, result)
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 from fastapi import Request, Response
 
-from weaksam.connection import code_and_cause, proxy_for, tls_context
+from weaksam.connection import code_and_cause, proxy_for, service_url, tls_context
 from weaksam.review.errors import BodyTooLarge, ServiceUnreachable
 
 MAX_BODY_BYTES = 64 * 2**20
@@ -24,12 +24,13 @@ class Forwarder:
     """
 
     def __init__(self, server: str, api_key: str | None, timeout_s: float = 60.0) -> None:
-        self._server = server.rstrip("/")
+        url = service_url(server)
+        self._server = str(url)
         self._client = httpx.AsyncClient(
             headers={} if api_key is None else {"Authorization": f"Bearer {api_key}"},
             timeout=timeout_s,
             verify=tls_context(None),
-            proxy=proxy_for(httpx.URL(self._server)),
+            proxy=proxy_for(url),
             trust_env=False,
         )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from weaksam.errors import UserError
 from weaksam.files.image_source import as_os_errors, is_address
 from weaksam.formats.labelled import DATASET, LabelledImage, LabelledObject, LabelledSet, read_labelled
+from weaksam.image_bytes import read_image
 from weaksam.mask_schemas import RleMask
 from weaksam.review.errors import ImageUnknown
 from weaksam.review.schemas import ReviewObject
@@ -46,7 +47,7 @@ class LabelledRun:
         path = self.photos / self.image(image_id).file_name
         try:
             with as_os_errors():
-                return path.read_bytes()
+                return read_image(path)
         except OSError as error:
             raise ImageUnknown(f"{path} cannot be read: {error.strerror or error}") from error
 

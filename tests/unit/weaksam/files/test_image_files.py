@@ -100,3 +100,17 @@ def test_a_folder_of_nothing_but_other_formats_says_so(tmp_path: Path) -> None:
     folder = make_files(tmp_path, "a.heic")
     with pytest.raises(ValueError, match=r"holds no image.*; a\.heic: HEIC is not supported: convert it"):
         find_images(folder)
+
+
+def test_pipes_and_devices_are_reported_and_not_read(tmp_path: Path) -> None:
+    folder = make_files(tmp_path, "a.jpg")
+    os.mkfifo(folder / "p.jpg")
+    (folder / "z.jpg").symlink_to("/dev/zero")
+    (folder / "gone.jpg").symlink_to(folder / "nowhere")
+    files = find_images(folder)
+    assert files.paths == ("a.jpg", "gone.jpg"), "a link to nothing fails when it is read"
+    assert [(problem.path, problem.code) for problem in files.problems] == [
+        ("p.jpg", "unreadable"),
+        ("z.jpg", "unreadable"),
+    ]
+    assert files.problems[0].message.startswith("it is no regular file: move it away")
