@@ -65,7 +65,7 @@ class CapacityError(ServiceError):
 class InvalidRequest(RequestError):
     code, status = "invalid_request", 422
     title = "The request is not valid"
-    remedy = "Correct the fields that `errors` names."
+    remedy = "Correct what `detail` names."
 
 
 class UnknownTag(RequestError):
@@ -113,7 +113,7 @@ class ImageUnreachable(RequestError):
 class UnsupportedMediaType(RequestError):
     code, status = "unsupported_media_type", 415
     title = "The Content-Type is not supported"
-    remedy = "Send multipart/form-data, image/* or application/json."
+    remedy = "Send a Content-Type that `detail` names."
 
 
 class ImageTooLarge(RequestError):

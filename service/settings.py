@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Literal
@@ -210,11 +210,12 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        messages = [
-            f"{ENV_PREFIX}{'.'.join(map(str, row['loc'])).upper()} is {row['input']!r}: {row['msg']}"
-            for row in error.errors()
-        ]
-        raise UserError("; ".join(messages)) from error
+        raise UserError("; ".join(map(_sentence, error.errors()))) from error
+
+
+def _sentence(finding: Mapping[str, Any]) -> str:
+    name = ENV_PREFIX + ".".join(map(str, finding["loc"])).upper()
+    return f"{name} is {finding['input']!r}: {finding['msg'].removeprefix('Value error, ')}"
 
 
 def _check_names(environment: Iterable[str]) -> None:

@@ -13,9 +13,10 @@ MIN_FIDELITY = 0.98  # minimum IoU of polygons with their mask, where no other i
 # The texts that pydantic reads as true or false, in capitals or not.
 FLAG = "^(?:0|1|[oO][nN]|[oO][fF][fF]|[tT]([rR][uU][eE])?|[fF]([aA][lL][sS][eE])?|[yY]([eE][sS])?|[nN][oO]?)$"
 DESCRIBING = ("title", "description", "default")
-# Groups of four signs, the last one filled with =; white space anywhere.
+# A data URI's head, if there is one; groups of four signs, the last one filled with =; white space anywhere.
+DATA_SCHEME, DATA_MARK = "data:", ";base64"
 _SIGN = r"(\s*[A-Za-z0-9+/])"
-BASE64 = rf"^({_SIGN}{{4}})*({_SIGN}{{2}}\s*=\s*=|{_SIGN}{{3}}\s*=)?\s*$"
+BASE64 = rf"^({DATA_SCHEME}[^,]*{DATA_MARK},)?({_SIGN}{{4}})*({_SIGN}{{2}}\s*=\s*=|{_SIGN}{{3}}\s*=)?\s*$"
 BASE64_SCHEMA = {"type": "string", "contentEncoding": "base64", "pattern": BASE64}
 
 
@@ -101,11 +102,16 @@ AnyMask = RleMask | PolygonMask | PngMask
 
 
 def from_base64(value: object) -> object:
-    """Return the bytes that a text in base64 stands for; raise ValueError if it is none."""
+    """Return the bytes that base64 or a data URI in base64 stands for; raise ValueError if it is neither."""
     if not isinstance(value, str):
         raise ValueError("must be a string in base64")
+    text = value
+    if value.startswith(DATA_SCHEME):
+        head, _, text = value.partition(",")
+        if not head.endswith(DATA_MARK):
+            raise ValueError("is a data URI without base64: write data:image/png;base64,...")
     try:
         # Line breaks are what the `base64` command writes.
-        return base64.b64decode("".join(value.split()), validate=True)
+        return base64.b64decode("".join(text.split()), validate=True)
     except binascii.Error as error:
         raise ValueError(f"is not base64 ({error})") from error

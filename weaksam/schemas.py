@@ -98,7 +98,7 @@ class JsonDetectRequest(DetectParameters):
     """A whole request, as JSON."""
 
     image: Annotated[bytes, BeforeValidator(from_base64), WithJsonSchema(BASE64_SCHEMA)] = Field(
-        description="The file's bytes in base64."
+        description="The file's bytes in base64, alone or in a data URI."
     )
 
 
@@ -284,5 +284,5 @@ class Problem(BaseModel):
     code: str = Field(description="Stable; what a program should look at.")
     remedy: str
     request_id: str
-    errors: tuple[FieldError, ...] | None = Field(None, description="With `invalid_request`.")
+    errors: tuple[FieldError, ...] | None = Field(None, description="With `invalid_request`, if fields are at fault.")
     unknown: tuple[UnknownTagRow, ...] | None = Field(None, description="With `unknown_tag`.")

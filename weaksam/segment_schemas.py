@@ -71,7 +71,7 @@ class JsonSegmentRequest(SegmentParameters):
     """A whole request, as JSON."""
 
     image: Annotated[bytes, BeforeValidator(from_base64), WithJsonSchema(BASE64_SCHEMA)] | None = Field(
-        None, description="The file's bytes in base64."
+        None, description="The file's bytes in base64, alone or in a data URI."
     )
 
 

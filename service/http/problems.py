@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from service.errors import (
@@ -74,4 +75,10 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return problem(request, invalid_request(error.errors()))
+    return problem(request, invalid_request(error.errors(), _query_fields(request.scope["route"])))
+
+
+def _query_fields(route: APIRoute) -> list[str]:
+    """Return what the query of a route may hold, by the schemas that its handler declares."""
+    schemas = (field.field_info.annotation for field in route.dependant.query_params)
+    return [name for schema in schemas for name in getattr(schema, "model_fields", ())]

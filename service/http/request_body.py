@@ -179,7 +179,7 @@ def _read_json(schema: type[Schema], body: bytes) -> Schema:
     try:
         document = pydantic_core.from_json(body)
     except ValueError as error:
-        raise InvalidRequest(f"the body is not JSON: {error}") from error
+        raise InvalidRequest(f"the body is not JSON: {error}: send one JSON object") from error
     if not isinstance(document, dict):
         raise InvalidRequest("the body must be a JSON object with `image` in base64")
     known = schema.model_fields.keys()
@@ -193,4 +193,4 @@ def _validated(schema: type[Schema], values: Mapping[str, Any]) -> Schema:
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        raise invalid_request(error.errors()) from error
+        raise invalid_request(error.errors(), schema.model_fields.keys()) from error

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from service.errors import InvalidRequest
 
 MAX_VALUE_CHARACTERS = 60
 MAX_FINDINGS = 20
+PREFIX_OF_OURS = "Value error, "  # what pydantic puts before a sentence of our own
 
 
-def invalid_request(findings: Iterable[Mapping[str, Any]]) -> InvalidRequest:
+def invalid_request(findings: Iterable[Mapping[str, Any]], known: Collection[str] = ()) -> InvalidRequest:
     """Return one error that names the field and value of each of the first findings.
 
     Args:
         findings: rows as `ValidationError.errors()` returns them.
+        known: the fields that an unknown one may have meant.
     """
     findings = list(itertools.islice(findings, MAX_FINDINGS))
-    rows = [{"field": _field(row), "message": row["msg"]} for row in findings]
-    sentences = [f"{_subject(row)}: {row['msg']}" for row in findings]
+    rows = [{"field": _field(row), "message": _message(row, known)} for row in findings]
+    sentences = [f"{_subject(row)}: {_message(row, known)}" for row in findings]
     return InvalidRequest("; ".join(sentences), errors=rows)
+
+
+def _message(row: Mapping[str, Any], known: Collection[str]) -> str:
+    if row["type"] == "extra_forbidden" and known:
+        return f"is not known here: choose from {', '.join(known)}"
+    return str(row["msg"]).removeprefix(PREFIX_OF_OURS)
 
 
 def _field(row: Mapping[str, Any]) -> str:

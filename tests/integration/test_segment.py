@@ -140,6 +140,14 @@ def test_a_wrong_query_is_refused(tiny_service: httpx.Client, query: str, senten
     assert sentence in response.json()["detail"]
 
 
+def test_an_image_without_a_prompt_is_told_what_is_read_here(tiny_service: httpx.Client) -> None:
+    response = tiny_service.post("/segment", content=encoded(IMAGE), headers={"content-type": "image/png"})
+    problem = response.json()
+    assert (response.status_code, problem["code"]) == (415, "unsupported_media_type")
+    assert "send multipart/form-data with a file `image`, or application/json" in problem["detail"]
+    assert "image/" not in problem["remedy"]
+
+
 def test_null_in_json_means_that_a_member_was_not_sent(tiny_service: httpx.Client) -> None:
     nothing = dict.fromkeys(name for name in JsonSegmentRequest.model_fields if name != "box")
     sent = {"image": base64.b64encode(encoded(IMAGE)).decode(), "box": RED_BOX}

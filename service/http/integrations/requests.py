@@ -11,8 +11,6 @@ from weaksam.mask_schemas import from_base64
 from weaksam.schemas import JsonDetectRequest
 from weaksam.segment_schemas import Box, JsonSegmentRequest
 
-SCHEME, MARK = "data:", ";base64,"
-
 Ours = TypeVar("Ours", JsonDetectRequest, JsonSegmentRequest)
 
 
@@ -22,16 +20,7 @@ class Body(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-def image_from_text(value: object) -> object:
-    """Return the bytes that base64 or a data URI in base64 stands for; raise ValueError if it is neither."""
-    if isinstance(value, str) and value.startswith(SCHEME):
-        _, found, value = value.partition(MARK)
-        if not found:
-            raise ValueError("is a data URI without base64: write data:image/png;base64,...")
-    return from_base64(value)
-
-
-ImageText = Annotated[bytes, BeforeValidator(image_from_text)]
+ImageText = Annotated[bytes, BeforeValidator(from_base64)]
 
 
 def our_request(schema: type[Ours], image: bytes, **fields: Any) -> Ours:

@@ -191,7 +191,7 @@ async def check_device(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
 
 
 async def check_backend_and_urls(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="WEAKSAM_TRITON_URLS is '': Value error, backend is triton: name at least"):
+    with pytest.raises(ValueError, match="WEAKSAM_TRITON_URLS is '': backend is triton: name at least"):
         tiny_settings(bundle.folder, backend="triton")
     with pytest.raises(ValueError, match="'http://triton:8001' is no address: write each as host:port"):
         tiny_settings(bundle.folder, backend="triton", triton_urls="http://triton:8001")
@@ -289,7 +289,7 @@ async def check_cors_origins(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
 
 
 async def check_otlp_endpoint(bundle: Bundle, _: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="WEAKSAM_OTLP_ENDPOINT is 'collector:4318': .* give the URL of a collector"):
+    with pytest.raises(ValueError, match="WEAKSAM_OTLP_ENDPOINT is 'collector:4318': give the URL of a collector"):
         tiny_settings(bundle.folder, otlp_endpoint="collector:4318")
     for endpoint in (None, "http://127.0.0.1:9"):
         app = create_app(tiny_settings(bundle.folder, otlp_endpoint=endpoint))

@@ -74,6 +74,7 @@ GOOD: dict[str, tuple[Sent, tuple[str, ...]]] = {
     "json": ({"json": {"image": TEXT, "tags": ["a", "b"]}}, ("a", "b")),
     "json with one string of tags": ({"json": {"image": TEXT, "tags": "a, b"}}, ("a", "b")),
     "json in lines of 76 characters": ({"json": {"image": base64.encodebytes(DATA).decode()}}, ()),
+    "json with a data uri": ({"json": {"image": f"data:image/png;base64,{TEXT}"}}, ()),
     "json over query": ({"json": {"image": TEXT, "tags": "a"}, "params": {"tags": "b"}}, ("a",)),
     "query beside a form": ({"files": {"image": DATA}, "params": {"tags": "b"}}, ("b",)),
 }
@@ -177,12 +178,17 @@ BAD: dict[str, tuple[Sent, str, str]] = {
     "json with broken base64": (
         {"json": {"image": "a*b"}},
         "invalid_request",
-        "image is 'a*b': Value error, is not base64",
+        "image is 'a*b': is not base64",
+    ),
+    "json with a data uri that is not base64": (
+        {"json": {"image": "data:image/png,AAAA"}},
+        "invalid_request",
+        "is a data URI without base64: write data:image/png;base64,...",
     ),
     "json with a number as image": (
         {"json": {"image": 5}},
         "invalid_request",
-        "image is 5: Value error, must be a string",
+        "image is 5: must be a string",
     ),
     "json with a number as tags": ({"json": {"image": TEXT, "tags": 5}}, "invalid_request", "tags is 5"),
     "json with a long tag": (
@@ -193,7 +199,7 @@ BAD: dict[str, tuple[Sent, str, str]] = {
     "unknown option": (
         {"files": {"image": DATA}, "data": {"min_scores": "1"}},
         "invalid_request",
-        "min_scores is '1': Extra inputs are not permitted",
+        "min_scores is '1': is not known here: choose from mask_format, ",
     ),
     "option out of range": (
         {"files": {"image": DATA}, "data": {"min_score": "1.5"}},
@@ -237,6 +243,18 @@ async def test_what_is_wrong_is_named(app: FastAPI, sent: Sent, code: str, sente
     problem = (await send(app, sent)).json()
     assert problem["code"] == code
     assert sentence in problem["detail"]
+    assert "Value error" not in problem["detail"]
+    assert "errors" in problem or "`errors`" not in problem["remedy"]
+
+
+async def test_an_unknown_option_is_told_which_there_are(app: FastAPI) -> None:
+    in_query = (await send(app, {"files": {"image": DATA}, "params": {"min_scores": "1"}})).json()
+    assert in_query["errors"] == [
+        {"field": "min_scores", "message": f"is not known here: choose from {', '.join(DetectFields.model_fields)}"}
+    ]
+    in_body = (await send(app, {"json": {"image": TEXT, "min_scores": 1}})).json()
+    assert in_body["detail"].startswith("min_scores is 1: is not known here: choose from ")
+    assert {"image", "tags"} <= set(in_body["detail"].partition("from ")[2].split(", "))
 
 
 async def test_unknown_members_without_end_are_answered_with_twenty(
