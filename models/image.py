@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError, features
+from PIL import Image, PngImagePlugin, UnidentifiedImageError, features
 
-from models.decoding.jpeg import complete_jpeg, is_tolerable, lost_rows, reduce_jpeg
+from models.decoding.jpeg import complete_jpeg, is_reducible, is_tolerable, lost_rows, reduce_jpeg
 from models.decoding.pixels import Pixels, opencv_pixels, upright_rgb
 from weaksam.errors import UserError
 from weaksam.files.image_files import HEAD_BYTES, foreign_format
@@ -27,6 +27,9 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP", *(("AVIF",) if features.
 
 # Our own limit, which is looked at before any pixel is decoded, replaces Pillow's warning and its doubled threshold.
 Image.MAX_IMAGE_PIXELS = None
+# Of one text or colour profile, unpacked. Pillow's 1 MB refuses images with a long editing history; its limit on all
+# texts of a file together, 64 MB, still holds.
+PngImagePlugin.MAX_TEXT_CHUNK = 16 * 2**20
 
 
 class ImageError(UserError):
@@ -153,20 +156,31 @@ def _open(data: bytes, max_pixels: int, max_declared_pixels: int) -> tuple[Image
     try:
         opened = Image.open(io.BytesIO(data), formats=FORMATS)
     except (UnidentifiedImageError, *BROKEN) as error:
-        found = foreign_format(data[:HEAD_BYTES])
-        known = "no image in a known format" if found is None else f"{found}, which is not supported"
-        raise ImageError("not_an_image", f"the bytes are {known}: send JPEG, PNG or WebP") from error
+        raise _unopened(data[:HEAD_BYTES], error) from error
     width, height = opened.size
-    if width * height <= max_declared_pixels:
+    reducible, declared = is_reducible(opened), width * height <= max_declared_pixels
+    if declared:
         reduce_jpeg(opened, max_pixels)
     if opened.width * opened.height > max_pixels:
-        limit = max_declared_pixels if width * height > max_declared_pixels else max_pixels
-        hint = ", or save it as a JPEG that is not progressive" if limit < max_declared_pixels else ""
+        limit = max_declared_pixels if reducible and not declared else max_pixels
+        hint = ", or save it as a JPEG that is not progressive" if declared and limit < max_declared_pixels else ""
         raise ImageError(
             "image_too_large",
             f"image is {width} x {height} = {width * height} pixels, the limit is {limit}: send a smaller one{hint}",
         )
     return opened, (width, height)
+
+
+def _unopened(head: bytes, error: Exception) -> ImageError:
+    """Return what is wrong with a file that begins with `head` and that Pillow cannot open."""
+    if not head:
+        return ImageError("not_an_image", "the file is empty: send JPEG, PNG or WebP")
+    if found := foreign_format(head):
+        return ImageError("not_an_image", f"the bytes are {found}, which is not supported: send JPEG, PNG or WebP")
+    if not any(accepts is not None and accepts(head) for _, accepts in (Image.OPEN[name] for name in FORMATS)):
+        return ImageError("not_an_image", "the bytes are no image in a known format: send JPEG, PNG or WebP")
+    reason = "its header cannot be read" if isinstance(error, UnidentifiedImageError) else error
+    return ImageError("image_broken", f"image is damaged or cut short ({reason}): send the whole file")
 
 
 def _load(opened: Image.Image, data: bytes, max_pixels: int) -> tuple[Pixels, tuple[str, ...]]:

@@ -19,12 +19,17 @@ STRIP_ROWS = 256
 LAST_ROWS = 17
 
 
+def is_reducible(image: Image.Image) -> bool:
+    """Return whether an opened image can be decoded at a reduced scale."""
+    return image.format == "JPEG" and not image.info.get("progressive")
+
+
 def reduce_jpeg(image: Image.Image, max_pixels: int) -> None:
     """Let an opened JPEG be decoded at the largest scale of 1/1 to 1/8 that has at most ``max_pixels``.
 
     A progressive file stays as it is: its decoder holds all coefficients, whatever the scale.
     """
-    if image.format != "JPEG" or image.info.get("progressive"):
+    if not is_reducible(image):
         return
     width, height = image.size
     for reduction in REDUCTIONS:

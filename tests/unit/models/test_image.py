@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageFilter, ImageOps, PngImagePlugin
 
 from models import image as image_module
 from models.decoding.pixels import STORED_VIEWS
@@ -307,6 +307,61 @@ def test_a_damaged_file_is_named_even_by_another_process(tmp_path: Path, read: C
         read(path)
     sent = pickle.loads(pickle.dumps(caught.value))  # as a data loader's process sends it
     assert (sent.code, str(sent)) == (caught.value.code, str(caught.value))
+
+
+def with_text(characters: int) -> bytes:
+    texts = PngImagePlugin.PngInfo()
+    texts.add_itxt("XML:com.adobe.xmp", "x" * characters, zip=True)
+    buffer = io.BytesIO()
+    NOISE.save(buffer, "PNG", pnginfo=texts)
+    return buffer.getvalue()
+
+
+def test_a_long_text_in_a_png_is_no_damage_and_a_bomb_is_not_unpacked() -> None:
+    assert np.array_equal(decode_image(with_text(2_000_000)).image_hwc_u8, np.asarray(NOISE))
+    with pytest.raises(ImageError, match=r"image is damaged.*too large.*send the whole file") as caught:
+        decode_image(with_text(100_000_000))
+    assert caught.value.code == "image_broken"
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])
+@pytest.mark.parametrize("kept", [16, 20])
+def test_the_first_bytes_of_an_image_are_a_damaged_one(file_format: str, kept: int) -> None:
+    with pytest.raises(ImageError, match="image is damaged or cut short .*: send the whole file") as caught:
+        decode_image(saved(NOISE, file_format)[:kept])
+    assert caught.value.code == "image_broken"
+    assert "0x" not in str(caught.value)
+
+
+def test_a_png_with_a_damaged_header_is_damaged() -> None:
+    data = bytearray(saved(NOISE, "PNG"))
+    data[20] ^= 0xFF
+    with pytest.raises(ImageError, match="its header cannot be read") as caught:
+        decode_image(bytes(data))
+    assert caught.value.code == "image_broken"
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_a_wrong_byte_in_the_pixels_of_a_png_is_noticed(share: float) -> None:
+    data = bytearray(saved(NOISE, "PNG"))
+    data[int(share * len(data))] ^= 0x10
+    with pytest.raises(ImageError, match="image is damaged") as caught:
+        decode_image(bytes(data))
+    assert caught.value.code == "image_broken"
+
+
+def test_an_empty_file_is_said_to_be_empty() -> None:
+    with pytest.raises(ImageError, match="the file is empty: send"):
+        decode_image(b"")
+
+
+@pytest.mark.parametrize("max_declared_pixels", [400, 2_000])
+def test_the_limit_that_is_told_is_that_of_the_format(max_declared_pixels: int) -> None:
+    with pytest.raises(ImageError, match="30 x 20 = 600 pixels, the limit is 300: send"):
+        decode_image(saved(NOISE, "PNG"), max_pixels=300, max_declared_pixels=max_declared_pixels)
+    with pytest.raises(ImageError, match="the limit is 400: send"):
+        decode_image(saved(NOISE, "JPEG"), max_pixels=300, max_declared_pixels=400)
 
 
 @pytest.mark.parametrize(
