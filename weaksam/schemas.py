@@ -33,7 +33,9 @@ class DetectOptions(MaskOptions):
     """What to return; the same options for every kind of body."""
 
     min_score: Score | None = Field(
-        None, description="Minimum score of a detection; default: calibrated per class.", json_schema_extra=or_empty
+        None,
+        description="Minimum score of a detection; default: calibrated per class and `source`.",
+        json_schema_extra=or_empty,
     )
     max_detections: int | None = Field(
         None,
@@ -144,7 +146,9 @@ class TagRow(Document):
     predicted: bool = Field(description="True if the models proposed it because no tags were sent.")
     count: int = Field(description="Number of detections in the result.")
     stage: LossStage | None = Field(description="The first stage that lost it; null unless `not_found`.")
-    best_score: float | None = Field(description="Best score of any candidate; null if there was none.")
+    best_score: float | None = Field(
+        description="Best score of any candidate box, returned or not; null if there was none."
+    )
     nearest: tuple[str, ...] = Field(description="Labels spelled most like it; empty unless `unknown`.")
 
 
@@ -234,7 +238,14 @@ class LabelRow(Document):
     name: str
     aliases: tuple[str, ...]
     classifier_threshold: float
-    min_score: float = Field(description="Minimum score of a detection if the request gives none.")
+    min_score: float = Field(
+        description="Minimum score of a detection with source `detector` if the request gives none; in a bundle "
+        "without a detector, `wsod_min_score`."
+    )
+    wsod_min_score: float = Field(
+        description="Minimum score of a detection with source `wsod` if the request gives none, and of a detector's "
+        "box that a proposal confirms."
+    )
 
 
 class LabelsResponse(Document):

@@ -126,11 +126,18 @@ async def labels(request: Request) -> LabelsResponse:
     """Return names, aliases and calibrated thresholds of the bundle's labels."""
     pipeline = _handler(request).pipeline
     thresholds = pipeline.bundle.thresholds
-    rows = zip(pipeline.bundle.labels, thresholds.classifier, thresholds.detector or thresholds.score, strict=True)
+    detector = thresholds.detector or thresholds.score
+    rows = zip(pipeline.bundle.labels, thresholds.classifier, detector, thresholds.score, strict=True)
     return LabelsResponse(
         labels=tuple(
-            LabelRow(name=label.name, aliases=label.aliases, classifier_threshold=classifier, min_score=score)
-            for label, classifier, score in rows
+            LabelRow(
+                name=label.name,
+                aliases=label.aliases,
+                classifier_threshold=classifier,
+                min_score=min_score,
+                wsod_min_score=wsod_min_score,
+            )
+            for label, classifier, min_score, wsod_min_score in rows
         ),
         bundle=pipeline.info,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,7 +22,7 @@ from tests.support.service_parts import (
     detect_once,
     tiny_settings,
 )
-from tests.support.tiny_bundle import encoded
+from tests.support.tiny_bundle import encoded, write_tiny_bundle
 from weaksam.schemas import DetectResult, LabelsResponse
 
 PICTURE = encoded(TWO_BOLTS_AND_A_NUT)
@@ -83,6 +84,14 @@ def test_labels_are_listed_with_what_is_applied_to_them(tiny_service: httpx.Clie
         ("blue-wrench", (), 0.3, 0.8),
     ]
     assert answer.bundle.digest == tiny_bundle.digest
+
+
+@pytest.mark.parametrize(("detector", "least"), [(True, (0.7, 0.8)), (False, (0.8, 0.8))])
+def test_labels_have_the_least_score_of_each_source(tmp_path: Path, detector: bool, least: tuple[float, float]) -> None:
+    bundle = write_tiny_bundle(tmp_path, detector=detector)
+    with live_server(create_app(tiny_settings(bundle.folder))) as url:
+        rows = LabelsResponse.model_validate_json(httpx.get(f"{url}/labels").content).labels
+    assert {(row.min_score, row.wsod_min_score) for row in rows} == {least}
 
 
 def test_the_openapi_document_is_exact(tiny_service: httpx.Client) -> None:

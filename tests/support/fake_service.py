@@ -108,7 +108,8 @@ def fake_app(fake: FakeService) -> FastAPI:
 
     @app.get("/labels")
     async def labels() -> dict[str, Any]:
-        rows = [{"name": name, "aliases": [], "classifier_threshold": 0.5, "min_score": 0.5} for name in LABELS]
+        thresholds = {"classifier_threshold": 0.5, "min_score": 0.5, "wsod_min_score": 0.5}
+        rows = [{"name": name, "aliases": [], **thresholds} for name in LABELS]
         return {"labels": rows, "bundle": fake.bundle()}
 
     @app.post("/detect")
