@@ -136,7 +136,7 @@ class AsyncClient:
 
         Args:
             image: path of an image file, or its bytes.
-            tags: what is in the image. Without tags the classifier proposes them.
+            tags: what is in the image. Without tags the models propose them.
             mask_format: `rle` (COCO run lengths), `polygon`, `png`, or `none`.
             min_fidelity: minimum IoU of polygons with their mask; None: the service's default.
             min_score: minimum score of a detection; None: the threshold calibrated for its class.

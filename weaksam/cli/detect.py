@@ -20,7 +20,7 @@ from weaksam.schemas import DetectOptions, DetectResult, TagRow
 
 def detect(
     image: Annotated[Path, typer.Argument(help="The image: JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF.")],
-    tags: Annotated[str, typer.Option(help="What is in it, a,b,c. None: the classifier proposes tags.")] = "",
+    tags: Annotated[str, typer.Option(help="What is in it, a,b,c. None: the models propose tags.")] = "",
     overlay: Annotated[Path | None, typer.Option(help="Where to write the image with what was found, PNG.")] = None,
     json_out: Annotated[
         Path | None, typer.Option("--json", help="Where to write the result, as POST /detect returns it.")

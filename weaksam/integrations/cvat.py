@@ -44,7 +44,7 @@ def create(
 
     Args:
         server: address of the service.
-        tags: CSV with the columns file (name of the frame) and tags. Without it, the classifier proposes tags.
+        tags: CSV with the columns file (name of the frame) and tags. Without it, the models propose tags.
         shape: `mask`, or `rectangle` for boxes.
         api_key_file: file with the API key, if the service wants one; or in WEAKSAM_API_KEY.
 
@@ -67,7 +67,7 @@ class CvatFunction:
 
     Attributes:
         spec: the labels of the service; an id is the place of a label.
-        tags: tags by name of the frame; None if the classifier proposes them.
+        tags: tags by name of the frame; None if the models propose them.
     """
 
     spec: cvataa.DetectionFunctionSpec

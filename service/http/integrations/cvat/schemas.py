@@ -27,7 +27,7 @@ class DetectorBody(Body):
 
     Attributes:
         threshold: minimum score; absent or 0 for the calibrated one of each class.
-        tags: not sent by CVAT; a function that knows them may add them. Without any, the classifier proposes tags.
+        tags: not sent by CVAT; a function that knows them may add them. Without any, the models propose tags.
     """
 
     image: ImageText

@@ -9,7 +9,7 @@ from weaksam.schemas import BundleInfo
 
 MODEL = "weaksam"
 TAGGED_WIDGETS: dict[str, dict[str, str]] = {
-    "button_run": {"tooltip": "Find the classes that are picked; without any, the classifier proposes some"},
+    "button_run": {"tooltip": "Find the classes that are picked; without any, the models propose some"},
     "button_classes_filter": {"tooltip": "Pick what is in the image: nothing else comes back"},
     "input_conf": {},
     "edit_conf": {"tooltip": "Minimum score; 0 stands for the calibrated one of each class"},
