@@ -40,12 +40,13 @@ class TagRow:
 
 
 def read_tag_table(path: Path) -> tuple[TagRow, ...]:
-    """Return the rows of a CSV with the columns `file` and `tags`; further columns are ignored.
+    """Return the rows of a CSV with the columns `file` and `tags`; several of `tags` are joined, others ignored.
 
     Fields are separated by commas, or by semicolons or tabs if the first line is.
 
     Raises:
-        TagFileError: the file is no CSV in UTF-8, lacks a column or has a row with more fields than columns.
+        TagFileError: the file is no CSV in UTF-8, lacks a column or has two of `file`, or has a row with more fields
+            than columns or with tags and no file.
     """
     try:
         text = decoded(path.read_bytes())
@@ -59,6 +60,8 @@ def read_tag_table(path: Path) -> tuple[TagRow, ...]:
         raise TagFileError(
             absent[0], f"{path} lacks the column {absent[0]!r}: its first line must name the columns file and tags"
         )
+    if names.count("file") > 1:
+        raise TagFileError("file", f"{path} names the column 'file' twice: keep the one with the images' paths")
     spilled = next((number for number, line in rows if len(line) > len(names)), None)
     if spilled is not None:
         raise TagFileError(
@@ -66,7 +69,13 @@ def read_tag_table(path: Path) -> tuple[TagRow, ...]:
             f"{path}, row {spilled}: has more fields than the first line names: put tags that are separated by "
             "commas in quotes, or separate them by ;",
         )
-    return tuple(_tag_row(number, dict(zip(names, line, strict=False))) for number, line in rows)
+    found = [_tag_row(number, names, line) for number, line in rows]
+    nameless = next((row for row in found if not row.file and row.tags), None)
+    if nameless is not None:
+        raise TagFileError(
+            "file", f"{path}, row {nameless.number}: has tags and no file: write the image's path, or remove the row"
+        )
+    return tuple(row for row in found if row.file)  # spreadsheets leave rows of separators alone
 
 
 def joined_rows(rows: Iterable[TagRow]) -> dict[str, tuple[str, ...]]:
@@ -113,9 +122,11 @@ def _delimiter(text: str) -> str:
     return next(named, ",")
 
 
-def _tag_row(number: int, fields: dict[str, str]) -> TagRow:
-    written = fields.get("file", "").strip()
-    return TagRow(number, str(PurePosixPath(written)), split_tags(fields.get("tags", "")))
+def _tag_row(number: int, names: list[str], line: list[str]) -> TagRow:
+    fields = list(zip(names, line, strict=False))  # a short line has none of the last columns
+    written = "".join(field.strip() for name, field in fields if name == "file")
+    tags = split_tags("\n".join(field for name, field in fields if name == "tags"))
+    return TagRow(number, str(PurePosixPath(written)) if written else "", tags)
 
 
 def _holds_yolo_boxes(text: str) -> bool:

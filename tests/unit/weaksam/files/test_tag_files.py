@@ -34,6 +34,8 @@ def test_rows_have_the_numbers_a_spreadsheet_shows(tmp_path: Path) -> None:
     [
         pytest.param(b"file\na.jpg\n", "tags", "lacks the column 'tags'", id="column"),
         pytest.param(b"file,tags\na.jpg,bolt\nb.jpg,bolt,nut\n", "tags", "row 3: has more fields", id="no quotes"),
+        pytest.param(b"file,tags,FILE\na.jpg,bolt,b.jpg\n", "file", "names the column 'file' twice", id="two files"),
+        pytest.param(b"file,tags\na.jpg,bolt\n ,nut\n", "file", "row 3: has tags and no file: write", id="no file"),
         pytest.param(b"file,tags\na.jpg,\xff\n", "csv", "cannot be read as a CSV in UTF-8", id="encoding"),
     ],
 )
@@ -113,6 +115,9 @@ def test_tags_may_hold_numbers(tmp_path: Path, text: str) -> None:
         pytest.param(b'File ,TAGS\na.jpg,"bolt, nut"\n', id="names of columns"),
         pytest.param("file\ttags\na.jpg\tbolt, nut\n".encode("utf-16"), id="Excel's Unicode text"),
         pytest.param(b'file,tags\r\na.jpg,"bolt, nut"\r\n\r\n', id="Windows' line ends"),
+        pytest.param(b"file,tags,note,Tags\na.jpg,bolt,x,nut\n", id="two columns of tags"),
+        pytest.param(b"file,tags,tags\na.jpg,bolt;nut\n", id="a short row"),
+        pytest.param(b"file,tags\na.jpg,bolt;nut\n,\n , \n", id="rows of separators"),
     ],
 )
 def test_tables_as_spreadsheets_write_them(tmp_path: Path, content: bytes) -> None:
