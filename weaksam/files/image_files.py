@@ -78,10 +78,15 @@ class FileProblem:
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Paths of images below a folder, with `/`, sorted; and what could not be used."""
+    """Paths of images below a folder, with `/`, sorted; and what could not be used.
+
+    Attributes:
+        chosen: whether a list names them, so that the folder may hold others.
+    """
 
     paths: tuple[str, ...]
     problems: tuple[FileProblem, ...]
+    chosen: bool = False
 
 
 def find_images(folder: Path, *, empty_ok: bool = False) -> ImageFiles:

@@ -153,7 +153,7 @@ def _listed(location: str) -> ImageSource:
     beside = _tidy(beside + "x")[:-1]  # a folder as it begins the paths of its images
     root = beside if all(_is_below(beside, address) for address in full) else _common_folder(full, location)
     names = sorted({address.removeprefix(root) for address in full})
-    return ImageSource(open_path(root or "."), ImageFiles(tuple(names), ()))
+    return ImageSource(open_path(root or "."), ImageFiles(tuple(names), (), chosen=True))
 
 
 def _lines(path: Path, location: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -55,7 +55,8 @@ class Worklist:
 def worklist_from_table(folder: Path, path: Path, files: ImageFiles | None = None) -> Worklist:
     """Read tags from a CSV with the columns `file` (path below `folder`) and `tags`, or from a Label Studio export.
 
-    Rows of one image are joined. Names that `match_names` can put right count as paths.
+    Rows of one image are joined. Names that `match_names` can put right count as paths. Images that a list leaves out
+    are no failures.
 
     Args:
         folder: of the images.
@@ -71,12 +72,14 @@ def worklist_from_table(folder: Path, path: Path, files: ImageFiles | None = Non
     without = dict.fromkeys(files.paths, f"{path} has no tags for it")
     worklist = _worklist(files, matched.tags_by_path(listed), without)
     named = {problem.path for problem in files.problems}
+    # A list is a choice: an image of it that a misspelt name should mean is reported as one without tags.
+    left_out = [name for name, found in matched.candidates_of.items() if files.chosen and not found]
     missing = (
         Failure(name, IMAGE_MISSING, f"{path} names it, {_why_missing(folder, candidates)}")
         for name, candidates in sorted(matched.candidates_of.items())
-        if name not in named
+        if name not in named and (candidates or not files.chosen)
     )
-    notes = () if matched.note is None else (f"{path}: {matched.note}",)
+    notes = tuple(f"{path}: {note}" for note in (matched.note, _left_out_note(left_out)) if note is not None)
     return replace(worklist, failures=(*worklist.failures, *missing), notes=notes)
 
 
@@ -109,6 +112,10 @@ def _table_rows(path: Path, files: ImageFiles) -> tuple[TagRow, ...]:
     if path.suffix.lower() == ".json":
         return read_label_studio_tags(path, frozenset(files.paths))
     return read_tag_table(path)
+
+
+def _left_out_note(names: Sequence[str]) -> str | None:
+    return f"{len(names)} names are not in the list, such as {names[0]!r}: they are left out" if names else None
 
 
 def _why_missing(folder: Path, candidates: tuple[str, ...]) -> str:

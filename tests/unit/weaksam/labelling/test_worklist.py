@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from weaksam.files.image_source import open_images
 from weaksam.labelling.report import write_failures
 from weaksam.labelling.shard import Shard, shard_worklist
 from weaksam.labelling.worklist import Failure, worklist_from_names, worklist_from_table
@@ -162,3 +163,16 @@ def test_a_sidecar_that_holds_no_tags_says_what_it_is(tmp_path: Path) -> None:
     assert worklist.tags == {"b.jpg": ("nut", "bolt")}
     (failure,) = worklist.failures
     assert failure.message.startswith("a.txt: holds boxes in YOLO format, not tags")
+
+
+def test_a_list_is_a_choice_of_the_images_of_a_csv(tmp_path: Path) -> None:
+    folder = make_files(tmp_path, "a.jpg", "b.jpg", "c.jpg", "x/s.jpg", "y/s.jpg")
+    (folder / "list.txt").write_text("a.jpg\nb.jpg\nx/s.jpg\ny/s.jpg\n")
+    table = make_csv(tmp_path, "file,tags\na.jpg,bolt\nbb.jpg,nut\nc.jpg,nut\ns.jpg,pin\n")
+    source = open_images(str(folder / "list.txt"))
+    worklist = worklist_from_table(source.folder, table, source.files)
+    assert worklist.tags == {"a.jpg": ("bolt",)}
+    codes = [(failure.image, failure.code) for failure in worklist.failures]
+    untagged = [(image, "no_tags") for image in ("b.jpg", "x/s.jpg", "y/s.jpg")]
+    assert codes == [*untagged, ("s.jpg", "image_missing")], "b.jpg was misspelt, s.jpg may mean two"
+    assert worklist.notes == (f"{table}: 2 names are not in the list, such as 'bb.jpg': they are left out",)
