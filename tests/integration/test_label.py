@@ -301,9 +301,14 @@ async def test_a_bundle_that_changes_during_the_run_stops_it(
     def change_bundle(failure: Failure | None) -> None:
         fake.digest = "e" * 64
 
-    with pytest.raises(JournalError, match="the server has changed its bundle during the run"):
+    with pytest.raises(
+        JournalError, match="the server has changed its bundle from d* to e* during the run: serve the "
+    ):
         await label_impatiently(folder, tmp_path / "out", url, change_bundle)
     assert len(journaled(tmp_path / "out")) == 1
+    fake.digest = "d" * 64
+    summary = await label_impatiently(folder, tmp_path / "out", url)
+    assert (summary.resumed, summary.labelled) == (1, 60), "as the sentence says"
 
 
 def test_shrunk_images_get_results_in_their_own_pixels(tiny_service: httpx.Client, tmp_path: Path) -> None:

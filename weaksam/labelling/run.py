@@ -202,7 +202,10 @@ class _Run:
                 self.server_gone = str(error)
             raise
         if result.bundle.digest != self.digest:
-            raise JournalError("the server has changed its bundle during the run: start again with another --out")
+            raise JournalError(
+                f"the server has changed its bundle from {self.digest[:12]} to {result.bundle.digest[:12]} during the "
+                "run: serve the first one again and give the same command, or start anew with another --out"
+            )
         return result
 
 
