@@ -36,6 +36,8 @@ BUSY_FOR_ALL = frozenset({429, 503})
 # A slow line, a restart behind a proxy, a deadline: trouble of this request, the others go on.
 WORTH_ANOTHER_ATTEMPT = BUSY_FOR_ALL | {408, 502, 504}
 
+MAX_TAG_FIELDS = 100
+
 
 class ClientError(Exception):
     """The service gave no usable response.
@@ -282,9 +284,11 @@ def _form(options: Mapping[str, Any]) -> dict[str, str]:
 
 def _sendable(tags: Sequence[str]) -> list[str] | str:
     try:
-        return form_tags(tags)
+        sendable = form_tags(tags)
     except ValueError as error:
         raise RequestRefused("invalid_request", f"tags: {error}") from error
+    # Servers bound the fields of a form: it is for the service to say that there are too many tags.
+    return json.dumps(sendable) if len(sendable) > MAX_TAG_FIELDS and not isinstance(sendable, str) else sendable
 
 
 def _document(response: httpx.Response, kind: type[Document]) -> Document:

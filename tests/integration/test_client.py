@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.fake_service import BUSY, CUT, FakeService, Reply
 from tests.support.live_server import live_server
+from tests.support.tiny_bundle import encoded, picture
 from weaksam.client import AsyncClient, ClientError, RequestRefused, ServerFailed, ServerUnreachable
 from weaksam.errors import UserError
 from weaksam.retry import RetryPolicy
@@ -204,3 +205,10 @@ def test_waits_double_up_to_the_longest() -> None:
     # a service that says one second for minutes, while what is behind it restarts
     assert policy.wait_s(4, retry_after_s=1.0) >= 4.0
     assert policy.wait_s(1, retry_after_s=3600.0) == 5.0
+
+
+async def test_too_many_tags_are_told_by_the_service(tiny_service: httpx.Client) -> None:
+    async with AsyncClient(str(tiny_service.base_url), retry=FAST) as client:
+        with pytest.raises(RequestRefused, match="1001 different tags") as refused:
+            await client.detect(encoded(picture()), [f"tag {number}" for number in range(1001)])
+    assert refused.value.code == "too_many_tags"
