@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from weaksam.files.csv_cells import path_cell, text_cell
 from weaksam.formats.labelled import LabelledSet
 
 INDEX = "masks.csv"
@@ -27,7 +28,8 @@ def write_png(labelled: LabelledSet, out: Path) -> None:
                 name = "" if mask_hw is None else str(PurePosixPath("masks") / f"{image.file_name}.{number}.png")
                 if mask_hw is not None:
                     _write_mask(out / name, mask_hw.astype(np.uint8) * 255)
-                table.writerow((name, image.file_name, thing.label, thing.score, *thing.box_xyxy))
+                cells = (name, path_cell(image.file_name), text_cell(thing.label))
+                table.writerow((*cells, thing.score, *thing.box_xyxy))
 
 
 def _write_mask(path: Path, mask_hw_u8: npt.NDArray[np.uint8]) -> None:

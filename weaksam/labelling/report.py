@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from weaksam.files.atomic import replacing
+from weaksam.files.csv_cells import path_cell, path_of, text_cell, text_of
 from weaksam.labelling.review import Review
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import DetectResult
@@ -19,20 +20,21 @@ WriteRows = Callable[[Iterable[tuple[Any, ...]]], None]
 # Excel takes a CSV for UTF-8 only if it begins with this.
 ENCODING = "utf-8-sig"
 BYTE_ORDER_MARK = "\ufeff"
+IMAGE = "image"  # the first column of both
 LEDGER_COLUMNS = ("tag", "label", "status", "count", "stage", "best_score")
 REVIEW_COLUMNS = ("review", "review_reason")
 
 
 def write_failures(failures: Iterable[Failure], path: Path) -> None:
     """Write a CSV with one row for each image without a result: image, code, message."""
-    with _csv_file(path, ("image", "code", "message")) as write_rows:
+    with _csv_file(path, (IMAGE, "code", "message")) as write_rows:
         write_rows(sorted((failure.image, failure.code, failure.message) for failure in failures))
 
 
 @contextmanager
 def ledger_file(path: Path) -> Iterator[Callable[[str, DetectResult, Review], None]]:
     """Open a CSV with one row for each image and tag: what became of it, the stage that lost it, the image's review."""
-    with _csv_file(path, ("image", *LEDGER_COLUMNS, *REVIEW_COLUMNS)) as write_rows:
+    with _csv_file(path, (IMAGE, *LEDGER_COLUMNS, *REVIEW_COLUMNS)) as write_rows:
 
         def add(image: str, result: DetectResult, review: Review) -> None:
             write_rows(
@@ -46,7 +48,10 @@ def ledger_file(path: Path) -> Iterator[Callable[[str, DetectResult, Review], No
 def read_rows(path: Path) -> list[dict[str, str]]:
     """Return the rows of one of these files by their columns."""
     with path.open(encoding=ENCODING, newline="") as file:
-        return list(csv.DictReader(file))
+        return [
+            {name: path_of(cell) if name == IMAGE else text_of(cell) for name, cell in row.items()}
+            for row in csv.DictReader(file)
+        ]
 
 
 @contextmanager
@@ -55,4 +60,8 @@ def _csv_file(path: Path, header: tuple[str, ...]) -> Iterator[WriteRows]:
         file.write(BYTE_ORDER_MARK)
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
-        yield writer.writerows
+        yield lambda rows: writer.writerows((path_cell(image), *map(_cell, others)) for image, *others in rows)
+
+
+def _cell(value: object) -> object:
+    return text_cell(value) if isinstance(value, str) else value

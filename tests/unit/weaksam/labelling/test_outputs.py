@@ -11,7 +11,7 @@ from tests.support.answers import detect_result
 from tests.support.fake_service import LABELS
 from weaksam.labelling import review
 from weaksam.labelling.outputs import FAILURES, LEDGER, Outcome, write_files
-from weaksam.labelling.report import read_rows
+from weaksam.labelling.report import read_rows, write_failures
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import BundleInfo, DetectResult
 
@@ -60,3 +60,12 @@ def test_lists_of_earlier_releases_are_read_too(tmp_path: Path) -> None:
     with (tmp_path / LEDGER).open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("image", "tag"), ("grün.jpg", "Bolt")])
     assert read_rows(tmp_path / LEDGER) == [{"image": "grün.jpg", "tag": "Bolt"}]
+
+
+def test_no_cell_is_a_formula_and_rows_are_read_back(tmp_path: Path) -> None:
+    failures = [Failure("=cmd|calc.jpg", "unreadable", "@x cannot be read")]
+    write_failures(failures, tmp_path / FAILURES)
+    assert (tmp_path / FAILURES).read_text(encoding="utf-8-sig").splitlines()[1:] == [
+        "./=cmd|calc.jpg,unreadable, @x cannot be read"
+    ]
+    assert [Failure(**row) for row in read_rows(tmp_path / FAILURES)] == failures
