@@ -126,6 +126,20 @@ def test_each_task_has_an_entry_and_a_failed_one_says_why(
     assert [getattr(record, "fields", {}).get("code") for record in caplog.records].count("image_url_refused") == 3
 
 
+def test_odd_types_are_refused_and_leave_no_trace_in_the_log(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    choice = {"type": "choices", "from_name": ["tags"], "value": {"choices": ["rivet"]}}
+    odd_task = task("/data/upload/image.png", annotations=[{"result": [choice]}])
+    click = {"type": "keypointlabels", "value": {"x": 1, "y": 1, "keypointlabels": ["rivet"]}, "original_height": 64}
+    huge = [click | {"original_width": 10**400}]
+    entries = [*predict(client, odd_task), *predict(client, task("/data/upload/image.png"), context={"result": huge})]
+    assert [entry["model_version"].partition(" failed: ")[2] for entry in entries] == ["invalid_request"] * 2
+    assert "from_name" in entries[0]["error"]
+    assert "original_width" in entries[1]["error"]
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
 def test_regions_carry_the_projects_spelling_and_the_tagged_things_alone(client: httpx.Client) -> None:
     [entry] = predict(client, task("/data/upload/image.png"))
     assert [region["value"]["rectanglelabels"] for region in entry["result"]] == [["rivet"], ["rivet"]]

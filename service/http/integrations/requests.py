@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from service.errors import InvalidRequest
 from service.http.validation import invalid_request
 from weaksam.mask_schemas import from_base64
 from weaksam.schemas import JsonDetectRequest
@@ -18,6 +19,9 @@ class Body(BaseModel):
     """A part of a tool's request. Members that are not known are ignored: the next release of the tool may add some."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+Part = TypeVar("Part", bound=Body)
 
 
 ImageText = Annotated[bytes, BeforeValidator(from_base64)]
@@ -33,6 +37,19 @@ def our_request(schema: type[Ours], image: bytes, **fields: Any) -> Ours:
         return schema.model_validate(fields | {"image": ""}).model_copy(update={"image": image})
     except ValidationError as error:
         raise invalid_request(error.errors()) from error
+
+
+def checked_part(schema: type[Part], value: object, place: str) -> Part:
+    """Return a part of a tool's request as its schema has it.
+
+    Raises:
+        InvalidRequest: it names ``place`` and the fields at fault, but no value: what tools send may be secret.
+    """
+    try:
+        return schema.model_validate(value)
+    except ValidationError as error:
+        findings = (f"{'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors(include_input=False))
+        raise InvalidRequest(f"{place}: {'; '.join(findings)}") from error
 
 
 def between(corners_xyxy: Box | None) -> Box | None:

@@ -3,16 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, FiniteFloat
 
 from service.errors import InvalidRequest
 from service.http.integrations.label_studio.label_config import RegionControl
 from service.http.integrations.label_studio.project_labels import ProjectLabels
+from service.http.integrations.requests import Body, checked_part
+from weaksam.segment_schemas import MAX_PIXEL
 
 POINT_KINDS = frozenset({"keypointlabels", "keypoint"})
 BOX_KINDS = frozenset({"rectanglelabels", "rectangle"})
+PLACE = "context.result"
 # What a click becomes, if the project has several kinds of regions.
 PREFERENCE = ("brushlabels", "polygonlabels", "rectanglelabels")
+
+
+Size = Annotated[float, Field(gt=0, le=MAX_PIXEL)]
+Percent = FiniteFloat
+
+
+class PointValue(Body):
+    """A place, in percent of the image as the user saw it."""
+
+    x: Percent
+    y: Percent
+
+
+class BoxValue(PointValue):
+    """A rectangle, in percent of the image as the user saw it."""
+
+    width: Percent
+    height: Percent
+
+
+class Drawn(Body):
+    """What was drawn on an image of so many pixels."""
+
+    original_width: Size
+    original_height: Size
+
+    def pixels(self, x: float, y: float) -> list[float]:
+        """Return percents in pixels of the image as the user saw it."""
+        return [x * self.original_width / 100, y * self.original_height / 100]
+
+
+class DrawnPoint(Drawn):
+    """A key point, on the object or off it."""
+
+    value: PointValue
+    is_positive: bool = True
+
+
+class DrawnBox(Drawn):
+    """A rectangle."""
+
+    value: BoxValue
 
 
 def drawn_regions(params: object) -> list[dict[str, Any]]:
@@ -26,15 +73,12 @@ def prompt_fields(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return `points` and `box` of a request of ours, in pixels of the image as the user saw it.
 
     Raises:
-        InvalidRequest: nothing is a point or a rectangle, or a number is missing.
+        InvalidRequest: nothing is a point or a rectangle, or one lacks a number.
     """
-    try:
-        points = [_point(row) for row in rows if row.get("type") in POINT_KINDS]
-        boxes = [_box(row) for row in rows if row.get("type") in BOX_KINDS]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InvalidRequest(f"context.result: a region lacks {error}") from error
+    points = [_point(checked_part(DrawnPoint, row, PLACE)) for row in rows if str(row.get("type")) in POINT_KINDS]
+    boxes = [_box(checked_part(DrawnBox, row, PLACE)) for row in rows if str(row.get("type")) in BOX_KINDS]
     if not points and not boxes:
-        raise InvalidRequest("context.result: no region is a key point or a rectangle: use one of these smart tools")
+        raise InvalidRequest(f"{PLACE}: no region is a key point or a rectangle: use one of these smart tools")
     return {"points": points} | ({"box": boxes[-1]} if boxes else {})
 
 
@@ -60,21 +104,14 @@ def _labels(rows: list[dict[str, Any]]) -> Iterator[str]:
     for row in reversed(rows):
         value = row.get("value")
         texts = value.get(str(row.get("type"))) if isinstance(value, dict) else None
-        yield from (text for text in texts or () if isinstance(text, str))
+        if isinstance(texts, list):
+            yield from (text for text in texts if isinstance(text, str))
 
 
-def _point(row: dict[str, Any]) -> list[float]:
-    return [*_pixels(row, "x", "y"), int(bool(int(row.get("is_positive", 1))))]
+def _point(drawn: DrawnPoint) -> list[float]:
+    return [*drawn.pixels(drawn.value.x, drawn.value.y), int(drawn.is_positive)]
 
 
-def _box(row: dict[str, Any]) -> list[float]:
-    x, y, width, height = *_pixels(row, "x", "y"), *_pixels(row, "width", "height")
-    return [x, y, x + width, y + height]
-
-
-def _pixels(row: dict[str, Any], across: str, down: str) -> list[float]:
-    value = row["value"]
-    return [
-        float(value[across]) * row["original_width"] / 100,
-        float(value[down]) * row["original_height"] / 100,
-    ]
+def _box(drawn: DrawnBox) -> list[float]:
+    value = drawn.value
+    return [*drawn.pixels(value.x, value.y), *drawn.pixels(value.x + value.width, value.y + value.height)]

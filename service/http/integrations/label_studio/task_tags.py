@@ -7,8 +7,20 @@ from typing import Any
 
 from service.http.integrations.label_studio.label_config import ChoicesControl
 from service.http.integrations.label_studio.project_labels import ProjectLabels
+from service.http.integrations.requests import Body, checked_part
 
 TAGS_FIELD = "tags"
+
+
+class Choice(Body):
+    """What was chosen with one `Choices` tag.
+
+    Attributes:
+        from_name: of the tag.
+    """
+
+    from_name: str | None = None
+    value: Any = None
 
 
 def tags_of_task(task: Mapping[str, Any], labels: ProjectLabels) -> tuple[str, ...]:
@@ -21,6 +33,9 @@ def tags_of_task(task: Mapping[str, Any], labels: ProjectLabels) -> tuple[str, .
     Args:
         task: as Label Studio sends it.
         labels: of the task's project.
+
+    Raises:
+        InvalidRequest: a choice does not say by a text which tag it was made with.
     """
     controls = [control for control in labels.config.choices if _says_what_is_shown(control, labels)]
     names = {control.name for control in controls}
@@ -41,9 +56,10 @@ def _says_what_is_shown(control: ChoicesControl, labels: ProjectLabels) -> bool:
 
 
 def _chosen(results: Iterable[Mapping[str, Any]], names: set[str]) -> Iterator[str]:
-    for row in (row for one in results if not one.get("was_cancelled") for row in _dicts(one.get("result"))):
-        if row.get("type") == "choices" and row.get("from_name") in names:
-            yield from _texts(row.get("value"))
+    rows = (row for one in results if not one.get("was_cancelled") for row in _dicts(one.get("result")))
+    for row in (checked_part(Choice, row, "a choice of the task") for row in rows if row.get("type") == "choices"):
+        if row.from_name in names:
+            yield from _texts(row.value)
 
 
 def _named(data: Mapping[str, Any], fields: Iterable[str]) -> Iterator[str]:

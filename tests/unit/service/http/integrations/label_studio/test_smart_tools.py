@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+import re
 from typing import Any
 
 import pytest
@@ -40,6 +42,31 @@ def test_percents_become_pixels() -> None:
 def test_what_is_no_prompt_is_refused(row: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest, match=r"context\.result"):
         prompt_fields([row])
+
+
+ODD = {
+    "a sign that is infinite": (POINT | {"is_positive": math.inf}, "is_positive: "),
+    "a sign that is a list": (POINT | {"is_positive": []}, "is_positive: "),
+    "a width beyond all numbers": (POINT | {"original_width": 10**400}, "original_width: "),
+    "a height of nothing": (BOX | {"original_height": 0}, "original_height: "),
+    "a width that is a list": (BOX | {"original_width": []}, "original_width: "),
+    "a place that is no number": (POINT | {"value": {"x": math.nan, "y": 1}}, "value.x: "),
+    "a place beyond all numbers": (POINT | {"value": {"x": 10**400, "y": 1}}, "value.x: "),
+    "a kind that is a list": (POINT | {"type": []}, "no region is a key point"),
+}
+
+
+@pytest.mark.parametrize(("row", "sentence"), ODD.values(), ids=list(ODD))
+def test_odd_types_are_named_without_their_value(row: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidRequest, match=re.escape(f"context.result: {sentence}")) as caught:
+        prompt_fields([row])
+    assert "00000" not in caught.value.detail
+
+
+@pytest.mark.parametrize("labels", [7, {"nut": 1}, "nut", [[]]])
+def test_labels_that_are_no_list_of_texts_are_none(labels: object) -> None:
+    with pytest.raises(InvalidRequest, match="the label of the smart tool is none"):
+        label_and_control([{"type": "keypointlabels", "value": {"keypointlabels": labels}}], project())
 
 
 @pytest.mark.parametrize("params", [None, {}, {"context": None}, {"context": {"result": []}}, "x"])

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from models.labels import Label, LabelSet
+from service.errors import InvalidRequest
 from service.http.integrations.label_studio.label_config import ChoicesControl, LabelConfig, ProjectLabel
 from service.http.integrations.label_studio.project_labels import ProjectLabels
 from service.http.integrations.label_studio.task_tags import tags_of_task
@@ -58,6 +59,12 @@ def chosen(*texts: str, name: str = "tags", **more: Any) -> dict[str, Any]:
 )
 def test_tags_come_from_the_first_place_that_has_some(task: dict[str, Any], tags: tuple[str, ...]) -> None:
     assert tags_of_task(task, PROJECT) == tags
+
+
+@pytest.mark.parametrize("name", [["tags"], {"tags": 1}, 7])
+def test_a_choice_of_a_tag_that_is_no_text_is_refused(name: Any) -> None:
+    with pytest.raises(InvalidRequest, match="a choice of the task: from_name: Input should be a valid string"):
+        tags_of_task({"annotations": [chosen("bolt", name=name)]}, PROJECT)
 
 
 def test_choices_of_the_task_itself_count_too() -> None:
