@@ -36,7 +36,9 @@ def _from_json_text(value: object) -> object:
     try:
         return json.loads(value)
     except (ValueError, RecursionError) as error:  # the second is of lists in lists in lists
-        raise ValueError(f"is not JSON ({error})") from error
+        raise ValueError(
+            f"is not JSON ({error}): write points like [[290, 430, 1]], a box like [190, 385, 365, 480]"
+        ) from error
 
 
 class SegmentParameters(MaskOptions):

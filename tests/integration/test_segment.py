@@ -165,7 +165,7 @@ def test_null_in_json_means_that_a_member_was_not_sent(tiny_service: httpx.Clien
     [
         pytest.param({}, "give a box, or at least one point with label 1", id="no prompt"),
         pytest.param({"points": [[1, 2, 0]]}, "at least one point with label 1", id="negative points alone"),
-        pytest.param({"points": "48,48"}, "is not JSON", id="no JSON"),
+        pytest.param({"points": "48,48"}, "is not JSON (Extra data: line 1 column 3 (char 2)): write", id="no JSON"),
         pytest.param({"points": "[" * 50_000}, "points: ", id="points too deep"),
         pytest.param({"box": "[" * 50_000}, "box: ", id="a box too deep"),
         pytest.param({"points": [[1, 2, 3]]}, "0 or 1", id="label"),
