@@ -115,7 +115,7 @@ def _table_rows(path: Path, files: ImageFiles) -> tuple[TagRow, ...]:
 
 
 def _left_out_note(names: Sequence[str]) -> str | None:
-    return f"{len(names)} names are not in the list, such as {names[0]!r}: they are left out" if names else None
+    return f"names that are not in the list are left out: {len(names)}, such as {names[0]!r}" if names else None
 
 
 def _why_missing(folder: Path, candidates: tuple[str, ...]) -> str:

@@ -175,4 +175,4 @@ def test_a_list_is_a_choice_of_the_images_of_a_csv(tmp_path: Path) -> None:
     codes = [(failure.image, failure.code) for failure in worklist.failures]
     untagged = [(image, "no_tags") for image in ("b.jpg", "x/s.jpg", "y/s.jpg")]
     assert codes == [*untagged, ("s.jpg", "image_missing")], "b.jpg was misspelt, s.jpg may mean two"
-    assert worklist.notes == (f"{table}: 2 names are not in the list, such as 'bb.jpg': they are left out",)
+    assert worklist.notes == (f"{table}: names that are not in the list are left out: 2, such as 'bb.jpg'",)
