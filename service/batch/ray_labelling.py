@@ -22,6 +22,7 @@ from service.inference.open_pipeline import create_pipeline
 from service.settings import Settings
 from weaksam.files.full_disk import writing_into
 from weaksam.files.image_files import JOURNAL
+from weaksam.image_bytes import read_image
 from weaksam.labelling.journal import Journal, Stamp, open_journal, stamp_of
 from weaksam.labelling.run import LabelJob, LabelSummary, OnDone, finish
 from weaksam.labelling.worklist import Failure
@@ -78,7 +79,7 @@ class LabelWorker:
 
     async def _label(self, image: str, tags: list[str]) -> tuple[str, str]:
         try:
-            decoded = decode((self._folder / image).read_bytes(), *self._bounds)
+            decoded = decode(read_image(self._folder / image), *self._bounds)
             result = await self._pipeline.detect(decoded, tags, self._options)
             return result.model_dump_json(), ""
         except OSError as error:

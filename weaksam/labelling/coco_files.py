@@ -18,7 +18,7 @@ from weaksam.formats.coco import (
     dataset_file,
     image_row,
 )
-from weaksam.labelling.review import Review
+from weaksam.labelling.doubt import Review
 from weaksam.mask_schemas import RleMask
 from weaksam.schemas import BundleInfo, DetectResult
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from weaksam.files.atomic import write_text
 from weaksam.files.html_page import figure, html_page, section, sentence_list, table
-from weaksam.labelling.review import Review
+from weaksam.labelling.doubt import Review
 from weaksam.labelling.thumbnails import draw_thumbnail
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import DetectResult

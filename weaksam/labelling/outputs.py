@@ -9,8 +9,8 @@ from typing import Any
 
 from weaksam.labelling.coco_files import coco_files
 from weaksam.labelling.contact_sheet import ContactSheet
+from weaksam.labelling.doubt import review_result
 from weaksam.labelling.report import ledger_file, write_failures
-from weaksam.labelling.review import review_result
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import BundleInfo, DetectResult
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from weaksam.files.atomic import replacing
 from weaksam.files.csv_cells import path_cell, path_of, text_cell, text_of
-from weaksam.labelling.review import Review
+from weaksam.labelling.doubt import Review
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import DetectResult
 

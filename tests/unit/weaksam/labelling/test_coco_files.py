@@ -13,7 +13,7 @@ from models.masks import decode_rle
 from tests.support.answers import detect_result
 from tests.support.fake_service import HEIGHT_PX, LABELS, WIDTH_PX
 from weaksam.labelling.coco_files import coco_files
-from weaksam.labelling.review import NO_DOUBT, review_result
+from weaksam.labelling.doubt import NO_DOUBT, review_result
 from weaksam.schemas import BundleInfo
 
 TAGS = {"a/x.jpg": ["Bolt", "Nut"], "b/x.jpg": [], "b/y.jpg": ["Wrench"]}

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.support.answers import detect_result
 from weaksam.labelling.contact_sheet import SHOWN_DOUBTFUL, ContactSheet
-from weaksam.labelling.review import review_result
+from weaksam.labelling.doubt import review_result
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import DetectResult
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.answers import detect_result
 from tests.support.fake_service import LABELS
-from weaksam.labelling import review
+from weaksam.labelling import doubt
 from weaksam.labelling.outputs import FAILURES, LEDGER, Outcome, write_files
 from weaksam.labelling.report import read_rows, write_failures
 from weaksam.labelling.worklist import Failure
@@ -35,13 +35,13 @@ def test_each_result_is_read_once(tmp_path: Path) -> None:
 
 
 def test_each_result_is_judged_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    judged, doubts = Counter[str](), review._doubts
+    judged, doubts = Counter[str](), doubt._doubts
 
-    def counted(result: DetectResult) -> Iterator[review.Doubt]:
+    def counted(result: DetectResult) -> Iterator[doubt.Doubt]:
         judged[result.image.sha256] += 1
         return doubts(result)
 
-    monkeypatch.setattr(review, "_doubts", counted)
+    monkeypatch.setattr(doubt, "_doubts", counted)
     write_files(outcome(Counter()), tmp_path)
     assert list(judged.values()) == [1, 1]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from weaksam.labelling.review import NO_DOUBT, review_result
+from weaksam.labelling.doubt import NO_DOUBT, review_result
 from weaksam.schemas import DetectResult
 
 IMAGE = {"width": 100, "height": 100, "sha256": "0" * 64}
