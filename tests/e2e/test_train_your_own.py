@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -174,9 +174,9 @@ def test_the_next_bundle_is_swapped_in_without_a_stop(
     process, url = server
     assert _served_version(url, "1") == {"name": "mine", "version": "1"}
     link = [line for line in lines if line.startswith("ln ")][-1]
-    subprocess.run(shlex.split(link), cwd=workplace, check=True)
-    assert any(line.startswith("pkill -HUP ") for line in lines)
-    process.send_signal(signal.SIGHUP)
+    subprocess.run(["bash", "-ec", link], cwd=workplace, check=True)
+    hang_up = next(line for line in lines if "-HUP" in line)
+    subprocess.run(["bash", "-ec", hang_up], env={**os.environ, "PID": str(process.pid)}, check=True)
     assert _served_version(url, "2") == {"name": "mine", "version": "2"}
     assert process.poll() is None
 
