@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,13 +11,23 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from models.bundle import DETECTOR, Bundle
 from models.image import DecodedImage
 from models.letterbox import Letterbox, Part
 from service.errors import ImageNotCached
 from service.inference.cache import Key, ResultCache, Value
-from service.inference.stage_results import ClassMaps, GraphInputs, SegmenterFeatures
+from service.inference.stage_results import (
+    Classes,
+    ClassMaps,
+    DetectorOutput,
+    GraphInputs,
+    ScoredProposals,
+    SegmenterFeatures,
+)
 from service.inference.stages import Stages
 from service.observability.timings import Timings
+
+Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -35,7 +47,7 @@ class ImageFeatures:
     Args:
         stages: runs the graphs.
         cache: shared by all requests.
-        bundle_digest: of the bundle that `stages` runs.
+        bundle: the one that `stages` runs.
         source: the image, upright RGB, or one whose inputs are still cached.
         letterbox: of the segmenter's input.
         timings: the request's clock.
@@ -45,14 +57,14 @@ class ImageFeatures:
         self,
         stages: Stages,
         cache: ResultCache,
-        bundle_digest: str,
+        bundle: Bundle,
         source: DecodedImage | CachedImage,
         letterbox: Letterbox,
         timings: Timings,
     ) -> None:
         self._stages = stages
         self._cache = cache
-        self._bundle_digest = bundle_digest
+        self._bundle = bundle
         self._source = source
         self._letterbox = letterbox
         self._timings = timings
@@ -97,6 +109,42 @@ class ImageFeatures:
         """
         return await self._shared("zoomable", self._shrink)
 
+    async def detected(self, classes: Classes) -> DetectorOutput:
+        """Return what the retrained detector finds of some classes; nothing in a bundle without one."""
+        if DETECTOR not in self._bundle.graphs or not classes:
+            return DetectorOutput.empty()
+
+        async def work() -> DetectorOutput:
+            return await self._stages.detect(await self.inputs(), classes, self._letterbox, self._timings)
+
+        return await self._cache.get(self._key(DETECTOR, classes), work)
+
+    async def scored(self, classes: Classes, boxes_xyxy: Float32 | None) -> ScoredProposals:
+        """Return proposals for some classes, scored by the weak detector.
+
+        Args:
+            classes: whose peaks become prompts.
+            boxes_xyxy: [B,4] in pixels of the segmenter's input, to be asked about too; None for none.
+        """
+        if not classes:
+            return ScoredProposals.empty(len(self._bundle.labels))
+
+        # Proposals depend on the set of classes, on boxes to ask about, and on nothing else of the request.
+        asked = "" if boxes_xyxy is None else hashlib.sha256(boxes_xyxy.tobytes()).hexdigest()
+        key = self._key("proposals", classes, asked)
+        if self._cache.peek(key) is None:
+            # By the request itself: it may need them again for masks, and equal requests then share these runs.
+            await asyncio.gather(self.class_maps(), self.segmenter())
+
+        async def work() -> ScoredProposals:
+            inputs, class_maps = await self.inputs(), await self.class_maps()
+            segmenter = await self.segmenter()
+            return await self._stages.propose_and_score(
+                inputs, class_maps, segmenter, classes, self._letterbox, self._timings, boxes_xyxy
+            )
+
+        return await self._cache.get(key, work)
+
     async def _run_cam(self) -> ClassMaps:
         return await self._stages.class_maps(await self.inputs(), self._timings)
 
@@ -114,7 +162,10 @@ class ImageFeatures:
         return await self._stages.shrink(self._source, self._timings)
 
     async def _shared(self, kind: str, work: Callable[[], Coroutine[None, None, Value]], detail: str = "") -> Value:
-        return await self._cache.get(Key(kind, self._source.sha256, self._bundle_digest, detail=detail), work)
+        return await self._cache.get(self._key(kind, detail=detail), work)
+
+    def _key(self, kind: str, classes: Classes | None = None, detail: str = "") -> Key:
+        return Key(kind, self._source.sha256, self._bundle.digest, classes, detail)
 
 
 def not_cached(sha256: str) -> ImageNotCached:

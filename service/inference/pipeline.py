@@ -26,7 +26,7 @@ from service.inference.ledger import Evidence, collect_evidence, tag_row
 from service.inference.mask_rendering import MaskRenderer, RenderedMask
 from service.inference.segment import Segmenting, render_levels
 from service.inference.selection import missed_by_detector, select
-from service.inference.stage_results import Classes, DetectorOutput, GraphInputs, ScoredProposals
+from service.inference.stage_results import Classes, DetectorOutput, GraphInputs
 from service.inference.stages import Stages
 from service.inference.tags import Tag, known_classes, predict_tags, resolve_tags
 from service.observability.metrics import Metrics
@@ -119,15 +119,14 @@ class Pipeline:
         options, timings = options or DetectOptions(), timings or Timings(self.metrics)
         self.metrics.image()
         letterbox = Letterbox(image.size_hw, self.bundle.side_px)
-        features = ImageFeatures(self._stages, self._cache, self.bundle.digest, image, letterbox, timings)
+        features = ImageFeatures(self._stages, self._cache, self.bundle, image, letterbox, timings)
         sent = await asyncio.to_thread(self._resolve, tags, options)
-        requested = sent or await self._predicted(image, features, letterbox, timings)
+        requested = sent or await self._predicted(features)
         classes = known_classes(requested)
-        detector = await self._detector_output(image, features, classes, letterbox, timings)
+        detector = await features.detected(classes)
         full = options.explain or (options.effort or self.bundle.post.effort) == "full"
         needed = classes if full else missed_by_detector(self.bundle, detector, classes)
-        boxes_xyxy = self._boxes_to_ask(detector, needed)
-        scored = await self._scored(image, features, needed, letterbox, timings, boxes_xyxy)
+        scored = await features.scored(needed, self._boxes_to_ask(detector, needed))
         limit = min(options.max_detections or self._limits.max_detections, self._limits.max_detections)
         with timings.stage("select"):
             selection = await asyncio.to_thread(
@@ -175,7 +174,7 @@ class Pipeline:
         source = image or self._cached_image(request.image_sha256 or "")
         image_hw = source.size_hw if isinstance(source, DecodedImage) else source.inputs.image_hw
         letterbox = Letterbox(image_hw, self.bundle.side_px)
-        features = ImageFeatures(self._stages, self._cache, self.bundle.digest, source, letterbox, timings)
+        features = ImageFeatures(self._stages, self._cache, self.bundle, source, letterbox, timings)
         await features.inputs()  # kept, so that the next click need not send the image again
         segmenting = Segmenting(self._stages, features, letterbox, request, timings)
         levels = await segmenting.levels(zoom=self._zoom(request))
@@ -202,25 +201,10 @@ class Pipeline:
         skip_unknown = options.unknown_tags == "skip"
         return resolve_tags(tags, self.bundle.labels, max_tags=self._limits.max_tags, skip_unknown=skip_unknown)
 
-    async def _predicted(
-        self, image: DecodedImage, features: ImageFeatures, letterbox: Letterbox, timings: Timings
-    ) -> list[Tag]:
+    async def _predicted(self, features: ImageFeatures) -> list[Tag]:
         every_class = tuple(range(len(self.bundle.labels)))
-        class_maps, detector = await asyncio.gather(
-            features.class_maps(), self._detector_output(image, features, every_class, letterbox, timings)
-        )
+        class_maps, detector = await asyncio.gather(features.class_maps(), features.detected(every_class))
         return predict_tags(class_maps.tag_scores, detector.found, self.bundle)
-
-    async def _detector_output(
-        self, image: DecodedImage, features: ImageFeatures, classes: Classes, letterbox: Letterbox, timings: Timings
-    ) -> DetectorOutput:
-        if DETECTOR not in self.bundle.graphs or not classes:
-            return DetectorOutput.empty()
-
-        async def work() -> DetectorOutput:
-            return await self._stages.detect(await features.inputs(), classes, letterbox, timings)
-
-        return await self._cache.get(Key(DETECTOR, image.sha256, self.bundle.digest, classes), work)
 
     def _boxes_to_ask(self, detector: DetectorOutput, needed: Classes) -> Float32 | None:
         """Return the detector's boxes [B,4] of classes that need proposals, best first; None without a time budget.
@@ -232,34 +216,6 @@ class Pipeline:
         found = detector.found[np.isin(detector.found.labels, needed)]
         boxes_xyxy: Float32 = found.boxes_xyxy[np.argsort(-found.scores, kind="stable")[:MAX_ASKED_BOXES]]
         return boxes_xyxy
-
-    async def _scored(
-        self,
-        image: DecodedImage,
-        features: ImageFeatures,
-        classes: Classes,
-        letterbox: Letterbox,
-        timings: Timings,
-        boxes_xyxy: Float32 | None,
-    ) -> ScoredProposals:
-        if not classes:
-            return ScoredProposals.empty(len(self.bundle.labels))
-
-        asked = "" if boxes_xyxy is None else hashlib.sha256(boxes_xyxy.tobytes()).hexdigest()
-        key = Key("proposals", image.sha256, self.bundle.digest, classes, detail=asked)
-        if self._cache.peek(key) is None:
-            # By the request itself: it may need them again for masks, and equal requests then share these runs.
-            await asyncio.gather(features.class_maps(), features.segmenter())
-
-        async def work() -> ScoredProposals:
-            inputs, class_maps = await features.inputs(), await features.class_maps()
-            segmenter = await features.segmenter()
-            return await self._stages.propose_and_score(
-                inputs, class_maps, segmenter, classes, letterbox, timings, boxes_xyxy
-            )
-
-        # Proposals depend on the set of classes, on boxes to ask about, and on nothing else of the request.
-        return await self._cache.get(key, work)
 
     def _detections(
         self, image: DecodedImage, found: Detections, letterbox: Letterbox, masks: list[RenderedMask]

@@ -19,7 +19,7 @@ from models.prompting.cam_boxes import cam_boxes
 from models.prompting.peaks import find_peaks
 from models.prompting.prompt_map import prompt_map_points
 from models.prompting.prompts import DecodedBatch, PromptBatch
-from models.prompting.proposals import ProposalSet, propose, run_proposing
+from models.prompting.proposals import Proposals, ProposalSet, propose, run_proposing
 from models.settings import PromptSettings
 from training.data.tagged import TaggedImage
 from training.runs.console import console
@@ -110,6 +110,16 @@ class GraphRunner:
         points_xy = prompt_map_points(self._encoded(image).get(PROMPT_MAP), letterbox, settings)
         proposing = propose(peaks, letterbox.valid_hw, settings, points_xy, boxes_xyxy)
         return run_proposing(proposing, decode, settings.buckets_of("onnxruntime")), tag_scores[0]
+
+    def score(
+        self, image: TaggedImage, proposals: Proposals
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return the weak detector's scores [P,C] and deltas [P,K,4] of at least one proposal of `propose`."""
+        seen, square = self.letterboxed(image, "wsod")
+        boxes_xyxy = Letterbox(image.size_hw, self.bundle.side_px).boxes_for(seen, proposals.boxes_xyxy)
+        inputs: Arrays = {"image": square, "boxes": boxes_xyxy[None], "valid": np.ones((1, len(proposals)), np.float32)}
+        scores, deltas = self.run("wsod", inputs, ("scores", "deltas"))
+        return scores[0], deltas[0]
 
 
 class _OpenedImage:

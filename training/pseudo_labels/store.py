@@ -95,18 +95,12 @@ def _detect_weakly(runner: GraphRunner, image: TaggedImage, tagged: Sequence[int
     proposals = runner.propose(image, tagged)[0].proposals
     if not len(proposals):
         return _drawn(np.zeros((0, 4), np.float32), Detections.concat([]))
+    scores, deltas = runner.score(image, proposals)
     letterbox = Letterbox(image.size_hw, bundle.side_px)
-    seen, square = runner.letterboxed(image, "wsod")
-    inputs: dict[str, npt.NDArray[np.generic]] = {
-        "image": square,
-        "boxes": letterbox.boxes_for(seen, proposals.boxes_xyxy)[None],
-        "valid": np.ones((1, len(proposals)), np.float32),
-    }
-    scores, deltas = runner.run("wsod", inputs, ("scores", "deltas"))
     found = select_detections(
         proposals.boxes_xyxy,
-        scores[0],
-        deltas[0],
+        scores,
+        deltas,
         proposals.predicted_iou,
         tagged,
         letterbox.valid_hw,

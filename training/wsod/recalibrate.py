@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from models.bundle import Bundle, Thresholds
-from models.letterbox import Letterbox
 from models.postprocess import weighted_scores
 from training.data.tagged import TaggedImage
 from training.data.tiles import tag_vector
@@ -20,7 +19,7 @@ from training.metrics.score_thresholds import (
     tag_recall_threshold,
     thresholds_by_class,
 )
-from training.proposals.graph_runner import Arrays, GraphRunner
+from training.proposals.graph_runner import GraphRunner
 from training.runs.ranks import track_first
 
 Float32 = npt.NDArray[np.float32]
@@ -51,9 +50,6 @@ def _best_scores(runner: GraphRunner, image: TaggedImage) -> Float32:
     proposals = runner.propose(image, indices)[0].proposals
     if not len(proposals):
         return np.zeros(len(bundle.labels), np.float32)
-    letterbox, square = runner.letterboxed(image)
-    boxes_xyxy = Letterbox(image.size_hw, bundle.side_px).boxes_for(letterbox, proposals.boxes_xyxy)
-    inputs: Arrays = {"image": square, "boxes": boxes_xyxy[None], "valid": np.ones((1, len(proposals)), np.float32)}
-    [scores] = runner.run("wsod", inputs, ("scores",))  # [1,P,C]
-    best: Float32 = weighted_scores(scores[0], proposals.predicted_iou, bundle.post.quality_power).max(axis=0)
+    scores, _ = runner.score(image, proposals)
+    best: Float32 = weighted_scores(scores, proposals.predicted_iou, bundle.post.quality_power).max(axis=0)
     return best
