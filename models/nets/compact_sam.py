@@ -15,9 +15,10 @@ from models.nets.backbone import (
     create_backbone,
     normalise_image,
 )
+from models.nets.many_prompts import MASK_LEVELS, decode_many
+from models.nets.mask_quality import MaskQuality
 from models.nets.prompt_geometry import PromptGeometry
 
-MASK_LEVELS = 3
 RARE_LOGIT = -3.0
 
 
@@ -30,6 +31,7 @@ class CompactSam(nn.Module):
         feature_names: names of what `encode` returns.
         image_encoder: images float [B,3,S,S] to embeddings [B,4D,e,e] with fine maps packed in, e = S / 8.
         geometry: maps of the prompts for the decoder.
+        quality: corrects the predicted IoU by what was drawn.
         prompt_map: embeddings [B,D,e,e] to logits [B,1,e,e] of where a point gives a good mask of a thing; None in a
             network that has not learnt where to ask.
     """
@@ -57,6 +59,7 @@ class CompactSam(nn.Module):
             iou_head_hidden_dim=channels,
         )
         self.geometry = PromptGeometry(channels)
+        self.quality = MaskQuality(channels)
         self.prompt_map = prompt_map_head(channels) if prompt_map else None
 
     def set_side(self, side_px: int) -> None:
@@ -69,6 +72,20 @@ class CompactSam(nn.Module):
         """Return embeddings [B,4D,e,e] of images uint8 [B,S,S,3]."""
         embedding: torch.Tensor = self.image_encoder(normalise_image(image_bhwc_u8))
         return embedding
+
+    def decode(
+        self, embedding: torch.Tensor, coords: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return mask logits [P,3,S/2,S/2] and predicted IoU [P,3] of prompts on one image, see `decode_many`."""
+        return decode_many(
+            self.prompt_encoder,
+            self.mask_decoder,
+            embedding,
+            coords,
+            labels,
+            geometry=self.geometry,
+            quality=self.quality,
+        )
 
     def prompt_logits(self, embedding: torch.Tensor) -> torch.Tensor:
         """Embeddings [B,4D,e,e] to the prompt map's logits [B,1,e,e]."""
@@ -92,17 +109,3 @@ def build_compact_sam(backbone: str, side_px: int, weights: str = "none", *, pro
 def has_prompt_map(weights: Mapping[str, torch.Tensor]) -> bool:
     """Return whether a checkpoint is of a network that has learnt where to ask."""
     return any(name.startswith("prompt_map.") for name in weights)
-
-
-def embed_points(prompt_encoder: PromptEncoder, coords: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return tokens [P,N,D] of points and box corners [P,N,2] with labels [P,N], as `PromptEncoder` embeds them.
-
-    Written without boolean indexing, so that one traced graph serves every mixture of labels.
-    """
-    side_hw = prompt_encoder.input_image_size
-    position = prompt_encoder.pe_layer.forward_with_coords(coords + 0.5, side_hw)
-    kinds = torch.stack([embedding.weight[0] for embedding in prompt_encoder.point_embeddings])  # [4,D]
-    padding = prompt_encoder.not_a_point_embed.weight[0]
-    is_point = (labels >= 0)[..., None]
-    kind = kinds[labels.clamp(min=0).long()]
-    return torch.where(is_point, position + kind, padding.expand_as(position))

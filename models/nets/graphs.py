@@ -14,6 +14,7 @@ from models.nets.compact_sam import CompactSam
 from models.nets.detectors.detector import Detector
 from models.nets.many_prompts import decode_many
 from models.nets.mask_extent import profile_extent
+from models.nets.mask_quality import MaskQuality
 from models.nets.prompt_geometry import PromptGeometry
 from models.nets.published_sam.open_published import PublishedNet
 from models.nets.wsod import Wsod
@@ -72,18 +73,26 @@ class SamDecoderGraph(nn.Module):
         mask_decoder: MaskDecoder,
         side_px: int,
         geometry: PromptGeometry | None = None,
+        quality: MaskQuality | None = None,
     ) -> None:
         super().__init__()
         self.prompt_encoder = prompt_encoder
         self.mask_decoder = mask_decoder
         self.geometry = geometry
+        self.quality = quality
         self.side_px = side_px
 
     def forward(
         self, embedding: torch.Tensor, coords: torch.Tensor, labels: torch.Tensor, valid_hw: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
         logits, iou = decode_many(
-            self.prompt_encoder, self.mask_decoder, embedding, coords, labels, geometry=self.geometry
+            self.prompt_encoder,
+            self.mask_decoder,
+            embedding,
+            coords,
+            labels,
+            geometry=self.geometry,
+            quality=self.quality,
         )
         boxes, stability = extents(logits, self.side_px / logits.shape[-1], valid_hw)
         return boxes, iou, stability, logits.half()
@@ -99,7 +108,14 @@ class SamBoxesGraph(SamDecoderGraph):
         self, embedding: torch.Tensor, coords: torch.Tensor, labels: torch.Tensor, valid_hw: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
         logits, iou = decode_many(
-            self.prompt_encoder, self.mask_decoder, embedding, coords, labels, geometry=self.geometry, half=True
+            self.prompt_encoder,
+            self.mask_decoder,
+            embedding,
+            coords,
+            labels,
+            geometry=self.geometry,
+            quality=self.quality,
+            half=True,
         )
         boxes, stability = extents(logits, self.side_px / logits.shape[-1], valid_hw, centre=0.25)
         return boxes, iou, stability

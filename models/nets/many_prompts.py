@@ -22,9 +22,10 @@ from torch import nn
 from torch.nn import functional
 
 from models.nets.backbone import Fine, split_embedding
-from models.nets.compact_sam import MASK_LEVELS, embed_points
+from models.nets.mask_quality import MaskQuality
 from models.nets.prompt_geometry import PromptGeometry
 
+MASK_LEVELS = 3
 # Token 0 gives the IoU, token 1 is the single mask that several prompts share; 2.. are the three levels.
 OUTPUT_TOKENS = (0, 2, 3, 4)
 # onnxruntime adds a bias run by run of the last axis; runs of 16 channels would take longer than the products.
@@ -41,11 +42,12 @@ def decode_many(
     labels: torch.Tensor,
     *,
     geometry: PromptGeometry | None = None,
+    quality: MaskQuality | None = None,
     half: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Decode many prompts on one image.
 
-    Without fine maps and without ``geometry`` this equals `MaskDecoder.forward(multimask_output=True)`.
+    Without fine maps, ``geometry`` and ``quality`` this equals `MaskDecoder.forward(multimask_output=True)`.
 
     Args:
         prompt_encoder, mask_decoder: Segment Anything's own modules.
@@ -53,6 +55,7 @@ def decode_many(
         coords: [P,N,2] x, y in pixels of the square input.
         labels: [P,N] 1 foreground, 0 background, 2 and 3 box corners, -1 padding.
         geometry: adds maps of the prompts, if the network has learnt with them.
+        quality: corrects the predicted IoU, if the network has it.
         half: draw every second row and column alone, which is enough for boxes.
 
     Returns:
@@ -81,7 +84,24 @@ def decode_many(
     logits = draw(mask_decoder.output_upscaling, pixels, torch.stack(weights, dim=1), fine, embedding.shape[-1])
     if geometry is not None:
         logits = logits + geometry.logits(coords, labels, states[:, 1:], embedding.shape[-1], half=half)
-    return logits, mask_decoder.iou_prediction_head(states[:, 0])[:, 1:]
+    predicted_iou: torch.Tensor = mask_decoder.iou_prediction_head(states[:, 0])[:, 1:]
+    if quality is not None:
+        predicted_iou = quality(states, logits if half else logits[..., ::2, ::2], predicted_iou)
+    return logits, predicted_iou
+
+
+def embed_points(prompt_encoder: PromptEncoder, coords: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return tokens [P,N,D] of points and box corners [P,N,2] with labels [P,N], as `PromptEncoder` embeds them.
+
+    Written without boolean indexing, so that one traced graph serves every mixture of labels.
+    """
+    side_hw = prompt_encoder.input_image_size
+    position = prompt_encoder.pe_layer.forward_with_coords(coords + 0.5, side_hw)
+    kinds = torch.stack([embedding.weight[0] for embedding in prompt_encoder.point_embeddings])  # [4,D]
+    padding = prompt_encoder.not_a_point_embed.weight[0]
+    is_point = (labels >= 0)[..., None]
+    kind = kinds[labels.clamp(min=0).long()]
+    return torch.where(is_point, position + kind, padding.expand_as(position))
 
 
 def _output_tokens(mask_decoder: MaskDecoder) -> torch.Tensor:

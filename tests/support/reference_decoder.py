@@ -7,7 +7,7 @@ from segment_anything.modeling import MaskDecoder, PromptEncoder
 from torch import nn
 
 from models.nets.backbone import Fine, split_embedding
-from models.nets.compact_sam import MASK_LEVELS, embed_points
+from models.nets.many_prompts import MASK_LEVELS, embed_points
 
 
 def decode_prompts(

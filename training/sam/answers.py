@@ -11,7 +11,6 @@ import torch
 from models.letterbox import Letterbox, Part
 from models.nets.backbone import MEAN_RGB
 from models.nets.compact_sam import CompactSam
-from models.nets.many_prompts import decode_many
 from models.prompting.prompts import PromptBatch, box_prompts, point_prompts
 from models.zoom import Level, best_level, better_levels, levels_of, zoom_part
 
@@ -63,14 +62,7 @@ class Picture:
         coords, labels = torch.from_numpy(prompt.coords), torch.from_numpy(prompt.labels)
         with torch.inference_mode():
             embedding = self._embedding(letterbox)
-            logits, predicted_iou = decode_many(
-                self._net.prompt_encoder,
-                self._net.mask_decoder,
-                embedding,
-                coords,
-                labels,
-                geometry=self._net.geometry,
-            )
+            logits, predicted_iou = self._net.decode(embedding, coords, labels)
         return levels_of(logits[0].numpy(), predicted_iou[0].numpy(), letterbox)
 
     def _embedding(self, letterbox: Letterbox) -> torch.Tensor:

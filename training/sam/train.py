@@ -11,7 +11,6 @@ from torch import nn
 from torch.nn import functional
 
 from models.nets.compact_sam import CompactSam, build_compact_sam
-from models.nets.many_prompts import decode_many
 from training.runs.checkpoints import save_weights
 from training.runs.devices import start_fabric
 from training.runs.fit import StepOutput, Task, fit
@@ -32,6 +31,8 @@ FOCAL_GAMMA = 2.0
 AREA_OFFSET = 128.0
 # Of a single point's loss, the share that all levels have, not the best alone.
 SHARED_LOSS = 0.1
+# Predicted IoUs that differ by this much are hardly mistaken for each other when a level is drawn by them.
+RANK_TEMPERATURE = 0.05
 # Which level is ranked first decides as much as how good the levels are.
 LOSS_WEIGHTS = {"loss_iou": 4.0}
 PROMPT_MAP_LOSS = "loss_prompt_map"
@@ -73,15 +74,33 @@ def sam_losses(
         "loss_focal": (weights * focal).sum(dim=1).mean(),
         "loss_dice": (weights * dice).sum(dim=1).mean(),
         "loss_iou": functional.mse_loss(predicted_iou, true_iou),
+        "loss_rank": rank_loss(predicted_iou, true_iou),
     }
+
+
+def rank_loss(predicted_iou: torch.Tensor, true_iou: torch.Tensor) -> torch.Tensor:
+    """Return how much IoU is lost if the level is drawn by its prediction [P,3], and not the best one taken."""
+    chosen = (predicted_iou / RANK_TEMPERATURE).softmax(dim=1)
+    return (true_iou.amax(dim=1) - (chosen * true_iou).sum(dim=1)).mean()
 
 
 class SamLosses(nn.Module):
     """The network with its loss in one forward pass, which is what gradients are averaged over ranks around."""
 
-    def __init__(self, net: CompactSam) -> None:
+    def __init__(self, net: CompactSam, *, quality_alone: bool = False) -> None:
         super().__init__()
         self.net = net
+        self._quality_alone = quality_alone
+        if quality_alone:
+            net.requires_grad_(False)
+            net.quality.requires_grad_(True)
+
+    def train(self, mode: bool = True) -> SamLosses:
+        """Set the mode. Of a network that does not learn, batch normalisation must not, either."""
+        super().train(mode)
+        if self._quality_alone:
+            self.net.eval()
+        return self
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Losses of a batch as `PromptedImages` makes it."""
@@ -102,16 +121,14 @@ class SamLosses(nn.Module):
 
     def _answer(self, embedding: torch.Tensor, image: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Answers to one image's prompts; where they are to be corrected, to the same with a click more."""
-        net, coords, labels = self.net, image["coords"], image["labels"]
+        coords, labels = image["coords"], image["labels"]
         if image["corrected"].any():
             with torch.no_grad():
-                logits, iou = decode_many(
-                    net.prompt_encoder, net.mask_decoder, embedding, coords, labels, geometry=net.geometry
-                )
+                logits, iou = self.net.decode(embedding, coords, labels)
                 first = logits[torch.arange(len(logits)), iou.argmax(dim=1)]
                 clicks = correcting_clicks(first, image["masks"], image["draws"], MASK_STRIDE_PX)
             coords, labels = with_clicks(coords, labels, clicks)
-        return decode_many(net.prompt_encoder, net.mask_decoder, embedding, coords, labels, geometry=net.geometry)
+        return self.net.decode(embedding, coords, labels)
 
 
 def train_sam(config: SamConfig, out_dir: Path) -> Path:
@@ -126,11 +143,13 @@ def train_sam(config: SamConfig, out_dir: Path) -> Path:
     if config.initial is not None:
         load_initial_weights(net, config.initial)
     net.image_encoder.to(memory_format=torch.channels_last)
+    module = SamLosses(net, quality_alone=config.learns == "quality")
+    learnt = [values for values in net.parameters() if values.requires_grad]
     task = Task(
         name="compact SAM",
         net=net,
-        module=SamLosses(net),
-        optimizer=torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay),
+        module=module,
+        optimizer=torch.optim.AdamW(learnt, lr=config.lr, weight_decay=config.weight_decay),
         steps=config.steps,
         batches=lambda done: fabric.setup_dataloaders(sam_loader(config, sources, done)),
         compute=_compute,

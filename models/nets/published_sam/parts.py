@@ -6,7 +6,7 @@ import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
 from torch import nn
 
-from models.nets.compact_sam import MASK_LEVELS
+from models.nets.many_prompts import MASK_LEVELS
 
 # https://github.com/facebookresearch/segment-anything/blob/dca509fe/segment_anything/build_sam.py#L103
 PIXEL_MEAN = (123.675, 116.28, 103.53)

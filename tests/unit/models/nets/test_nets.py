@@ -14,9 +14,9 @@ from torch import nn
 from models.letterbox import Letterbox
 from models.masks import mask_box
 from models.nets.backbone import MEAN_RGB, ChannelNorm, create_backbone, normalise_image, pack_embedding
-from models.nets.compact_sam import CompactSam, build_compact_sam, embed_points
+from models.nets.compact_sam import CompactSam, build_compact_sam
 from models.nets.graphs import SamDecoderGraph, extents
-from models.nets.many_prompts import decode_many
+from models.nets.many_prompts import decode_many, embed_points
 from models.nets.mask_extent import profile_extent
 from models.nets.wsod import RoiHead, build_wsod, pool_rois
 from tests.bench.reference import sam_predictor
