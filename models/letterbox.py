@@ -1,4 +1,4 @@
-"""The one geometry between a picture, or a part of it, and a graph's square input."""
+"""The one geometry between a image, or a part of it, and a graph's square input."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Part = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Letterbox:
-    """Fits a picture of ``image_hw`` pixels into a square of ``side_px``, padding at the bottom and right.
+    """Fits a image of ``image_hw`` pixels into a square of ``side_px``, padding at the bottom and right.
 
     Both axes are scaled to whole pixels, so each has its own exact factor: coordinates mapped there and back agree to
     float precision.
 
     Attributes:
-        image_hw: size of the whole picture in pixels.
+        image_hw: size of the whole image in pixels.
         side_px: side of the square.
-        part_xyxy: only this part of the picture, half-open in whole pixels, is fitted into the square; None for all of
-            it. All coordinates and masks stay those of the whole picture.
+        part_xyxy: only this part of the image, half-open in whole pixels, is fitted into the square; None for all of
+            it. All coordinates and masks stay those of the whole image.
     """
 
     image_hw: tuple[int, int]
@@ -34,13 +34,13 @@ class Letterbox:
 
     @cached_property
     def part_hw(self) -> tuple[int, int]:
-        """Height and width of what is fitted into the square, in pixels of the picture."""
+        """Height and width of what is fitted into the square, in pixels of the image."""
         x0, y0, x1, y1 = self._part
         return y1 - y0, x1 - x0
 
     @cached_property
     def valid_hw(self) -> tuple[int, int]:
-        """Height and width of the picture, or its part, inside the square, at least one pixel each."""
+        """Height and width of the image, or its part, inside the square, at least one pixel each."""
         scale = self.side_px / max(self.part_hw)
         height, width = (max(1, round(length * scale)) for length in self.part_hw)
         return height, width
@@ -51,9 +51,9 @@ class Letterbox:
         return self.valid_hw[1] / self.part_hw[1], self.valid_hw[0] / self.part_hw[0]
 
     def apply(self, image_hwc_u8: npt.NDArray[np.uint8], fill_rgb: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
-        """Cut, resize and pad a picture [h,w,3] to [S,S,3]; ``fill_rgb`` is the mean colour that normalises to zero.
+        """Cut, resize and pad a image [h,w,3] to [S,S,3]; ``fill_rgb`` is the mean colour that normalises to zero.
 
-        The pixels may be those of the picture at another scale.
+        The pixels may be those of the image at another scale.
         """
         height, width = self.valid_hw
         padded = np.empty((self.side_px, self.side_px, 3), np.uint8)
@@ -62,7 +62,7 @@ class Letterbox:
         return padded
 
     def mask_to_input(self, mask_hw: Mask) -> Mask:
-        """Mask [H,W] of the picture to the pixels [S,S] of the graph's input that it covers by half or more."""
+        """Mask [H,W] of the image to the pixels [S,S] of the graph's input that it covers by half or more."""
         height, width = self.valid_hw
         padded = np.zeros((self.side_px, self.side_px), np.bool_)
         padded[:height, :width] = self._resized(mask_hw.view(np.uint8) * np.uint8(255)) >= 128
@@ -81,20 +81,20 @@ class Letterbox:
         return self.points_to_input(boxes_xyxy.reshape(-1, 2, 2)).reshape(-1, 4)
 
     def boxes_to_image(self, boxes_xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Boxes [N,4] from pixels of the graph's input to image pixels, cut to the picture or its part."""
+        """Boxes [N,4] from pixels of the graph's input to image pixels, cut to the image or its part."""
         points_xy = self.points_to_image(boxes_xyxy.reshape(-1, 2, 2))
         part = np.array(self._part, np.float32)
         return np.clip(points_xy, part[:2], part[2:]).astype(np.float32).reshape(-1, 4)
 
     def boxes_for(self, other: Letterbox, boxes_xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Boxes [N,4] from pixels of this input to pixels of ``other``, which holds the same picture."""
+        """Boxes [N,4] from pixels of this input to pixels of ``other``, which holds the same image."""
         factor_xy = np.array(other.scale_xy) / np.array(self.scale_xy)
         shift_xy = (self._origin_xy - other._origin_xy) * np.array(other.scale_xy)
         corners_xy: npt.NDArray[np.float64] = boxes_xyxy.reshape(-1, 2, 2) * factor_xy + shift_xy
         return corners_xy.reshape(-1, 4).astype(np.float32)
 
     def mask_to_image(self, logits_hw: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
-        """Mask logits [h,h] over the whole square, at any stride, to a mask [H,W] of the picture (logit above 0).
+        """Mask logits [h,h] over the whole square, at any stride, to a mask [H,W] of the image (logit above 0).
 
         The mask is column-major in memory, as run lengths are. Nothing outside the part is in it.
         """
@@ -133,7 +133,7 @@ class Letterbox:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """First x, y and the ones past the last of the image pixels within a cell's width of a cell above 0.
 
-        Only these can be in the mask; most objects take a small part of the picture.
+        Only these can be in the mask; most objects take a small part of the image.
         """
         columns, rows = (np.flatnonzero((logits_hw > 0).any(axis=axis)) for axis in (0, 1))
         if not len(rows):

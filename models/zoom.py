@@ -1,4 +1,4 @@
-"""Zoom: a second look at the part of a picture that holds a small object, enlarged to the segmenter's whole input.
+"""Zoom: a second look at the part of a image that holds a small object, enlarged to the segmenter's whole input.
 
 A compact SAM's masks of small objects are coarse, for their outlines are a few cells long. Of the two looks, the one is
 taken that the network itself thinks better of, level by level. Parts come in two sizes and in steps of an eighth, so
@@ -41,11 +41,11 @@ class Level:
     letterbox: Letterbox
 
     def draw(self) -> Mask:
-        """Return the mask [H,W] of the whole picture."""
+        """Return the mask [H,W] of the whole image."""
         return self.letterbox.mask_to_image(self.logits_hw)
 
     def box_xyxy_px(self) -> Float32:
-        """Return the mask's box [4] in pixels of the picture, to a cell of the logits; zeros if it is empty."""
+        """Return the mask's box [4] in pixels of the image, to a cell of the logits; zeros if it is empty."""
         cells_xyxy = mask_box(self.logits_hw > 0)
         stride_px = self.letterbox.side_px / len(self.logits_hw)
         boxes_xyxy_px = self.letterbox.boxes_to_image((cells_xyxy[None] * stride_px).astype(np.float32))
@@ -65,7 +65,7 @@ def best_level(levels: Sequence[Level]) -> Level:
 
 
 def better_levels(first_look: Sequence[Level], second_look: Sequence[Level]) -> list[Level]:
-    """Return each level of one prompt from the look at the picture or at its part, by the predicted IoU.
+    """Return each level of one prompt from the look at the image or at its part, by the predicted IoU.
 
     A level that may reach out of the part, such as the group that the object is one of, stays as it was.
     """
@@ -90,14 +90,14 @@ def zoom_parts(boxes_xyxy_px: Float32, image_hw: tuple[int, int]) -> list[Part |
 
 
 def zoom_part(box_xyxy_px: Float32, image_hw: tuple[int, int]) -> Part | None:
-    """Return the part of a picture to look at for the object in a box, or None if the object is too large for one.
+    """Return the part of a image to look at for the object in a box, or None if the object is too large for one.
 
     Args:
-        box_xyxy_px: [4] in pixels of the picture.
-        image_hw: of the picture.
+        box_xyxy_px: [4] in pixels of the image.
+        image_hw: of the image.
 
     Returns:
-        x0, y0, x1, y1 in whole pixels: half or a quarter of the picture's longer side, cut where the picture is
+        x0, y0, x1, y1 in whole pixels: half or a quarter of the image's longer side, cut where the image is
         narrower, and at least `ROOM` times as long as the box. The box lies near its middle.
     """
     longest_px = float(max(box_xyxy_px[2:] - box_xyxy_px[:2]))
@@ -115,7 +115,7 @@ def zoom_part(box_xyxy_px: Float32, image_hw: tuple[int, int]) -> Part | None:
 
 
 def shrink_for_zoom(image_hwc_u8: npt.NDArray[np.uint8], side_px: int) -> npt.NDArray[np.uint8]:
-    """Return a picture [H,W,3] no larger than a segmenter with an input of ``side_px`` can make use of.
+    """Return a image [H,W,3] no larger than a segmenter with an input of ``side_px`` can make use of.
 
     The smallest part, enlarged, has then as many pixels as its input.
     """
@@ -135,7 +135,7 @@ def _fits(level: Level, letterbox: Letterbox) -> bool:
 
 
 def _lies_well_inside(box_xyxy_px: Float32, part_xyxy: Part, image_hw: tuple[int, int]) -> bool:
-    """Say whether half the longer side of a box [4] is left on all sides, or the picture ends there."""
+    """Say whether half the longer side of a box [4] is left on all sides, or the image ends there."""
     room_px = float(max(box_xyxy_px[2:] - box_xyxy_px[:2])) / 2
     height, width = image_hw
     x0, y0, x1, y1 = part_xyxy
@@ -144,7 +144,7 @@ def _lies_well_inside(box_xyxy_px: Float32, part_xyxy: Part, image_hw: tuple[int
 
 
 def _extent(centre_px: float, side_px: float, length_px: int) -> tuple[int, int]:
-    """Return where the part begins and ends along one axis of the picture."""
+    """Return where the part begins and ends along one axis of the image."""
     extent_px = min(side_px, length_px)
     step_px = side_px / STEPS
     start_px = min(max(round((centre_px - extent_px / 2) / step_px) * step_px, 0.0), length_px - extent_px)

@@ -208,8 +208,8 @@ def _draw(
     if fine is None:
         rows = _add_bias(rows, bias).reshape(2, 2, -1, 4 * side * side, narrow)
     else:
-        of_picture = fine[1].reshape(2, 2, 1, -1, narrow)
-        rows = rows.reshape(2, 2, -1, 4 * side * side, narrow) + (of_picture + bias)
+        of_image = fine[1].reshape(2, 2, 1, -1, narrow)
+        rows = rows.reshape(2, 2, -1, 4 * side * side, narrow) + (of_image + bias)
     rows = functional.gelu(rows)
     logits = (weights @ rows.transpose(3, 4)).reshape(2, 2, -1, MASK_LEVELS, side, 4 * side)
     return logits.permute(2, 3, 4, 1, 0, 5).reshape(-1, MASK_LEVELS, 4 * side, 4 * side)

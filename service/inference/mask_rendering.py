@@ -31,7 +31,7 @@ Float32 = npt.NDArray[np.float32]
 
 
 class RenderedMask(NamedTuple):
-    """A detection's mask as the request asks for it, its score, and its tight box [4] in pixels of the picture."""
+    """A detection's mask as the request asks for it, its score, and its tight box [4] in pixels of the image."""
 
     mask: AnyMask | None = None
     score: float | None = None

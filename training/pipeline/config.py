@@ -29,7 +29,7 @@ class ScenesConfig:
 
 @dataclass(frozen=True)
 class MosaicsConfig:
-    """2x2 mosaics in place of the pictures of ``folders``, as `weaksam data mosaics` makes them of each split."""
+    """2x2 mosaics in place of the images of ``folders``, as `weaksam data mosaics` makes them of each split."""
 
     fit: int
     val: int
@@ -45,7 +45,7 @@ class DataConfig:
         fit: split that is learnt from.
         val: split that thresholds are chosen on, from its tags.
         test: split that is measured on, which needs boxes; `NO_TEST` where nothing has any.
-        val_limit: calibrate on so many pictures of ``val`` at most, evenly spread.
+        val_limit: calibrate on so many images of ``val`` at most, evenly spread.
         scenes: generate scenes and take them as one more data set.
         mosaics: make mosaics of the first folder and take them in its place.
         background: labels that mean "none of the classes", such as "no crack": their images are negatives.
@@ -66,7 +66,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """The report's pictures: ``best`` and ``worst`` so many of the test pictures, and those with the ids ``chosen``."""
+    """The report's images: ``best`` and ``worst`` so many of the test images, and those with the ids ``chosen``."""
 
     best: int = 4
     worst: int = 4
@@ -96,7 +96,7 @@ class PipelineConfig:
         sam_side_px: side of a published segmenter's input, if its weights allow others.
         sam_prompts: "fitted" scales ``bundle.prompts`` from the default bundle's segmenter to a published one, with
             grids and thresholds as suit that one; "as_written" takes them as they are.
-        test_limit: measure on the first so many test pictures of each data set.
+        test_limit: measure on the first so many test images of each data set.
         report: what the report shows.
     """
 
@@ -153,7 +153,7 @@ def _check(config: PipelineConfig, path: Path) -> None:
 
 
 def _check_sides(config: PipelineConfig, path: Path) -> None:
-    """Boxes are in pixels of the classifier's input, and one picture feeds all graphs of classes."""
+    """Boxes are in pixels of the classifier's input, and one image feeds all graphs of classes."""
     for name in ("features", "wsod", "detector", "segmenter"):
         section = getattr(config, name)
         if section is not None and section.side_px != config.cam.side_px:

@@ -1,4 +1,4 @@
-"""The pictures of a run: data sets as they are given, and those that the run generates."""
+"""The images of a run: data sets as they are given, and those that the run generates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from weaksam.errors import UserError
 
 
 class TestSplit(NamedTuple):
-    """A data set to measure on: the name that it has in reports, its folder, split and pictures."""
+    """A data set to measure on: the name that it has in reports, its folder, split and images."""
 
     name: str
     folder: Path
@@ -47,7 +47,7 @@ def open_data(
 ) -> RunData:
     """Open the data sets of a run, generating first what is to be generated; ``test_limit`` is of each test set.
 
-    Raises UserError where something is missing, test pictures included: a run of hours must not end with that.
+    Raises UserError where something is missing, test images included: a run of hours must not end with that.
     """
     split_of = {"fit": config.fit, "val": config.val, "test": config.test}
     if config.test == NO_TEST:

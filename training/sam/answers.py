@@ -1,4 +1,4 @@
-"""A compact SAM's answers about one picture, with and without zoom, as the service gives them."""
+"""A compact SAM's answers about one image, with and without zoom, as the service gives them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Float32 = npt.NDArray[np.float32]
 PromptOf = Callable[[Letterbox], PromptBatch]
 
 
-class Picture:
-    """One picture, of which every part is encoded once.
+class AskedImage:
+    """One image, of which every part is encoded once.
 
     Args:
         net: answers.

@@ -16,7 +16,7 @@ from models.nets.compact_sam import CompactSam
 from models.zoom import best_level
 from training.data.tagged import TaggedImage
 from training.runs.run_folder import write_json
-from training.sam.answers import Picture
+from training.sam.answers import AskedImage
 from training.sam.baselines import filled_box, grabcut_mask
 from training.sam.photographs import domain_of
 from training.sam.prompt_map import innermost_point
@@ -24,7 +24,7 @@ from training.sam.prompts import interior_points
 from training.sam.trained import load_segmenter
 
 REPORT_SEED = 11
-# COCO's bounds of small, medium and large, in square pixels of the picture.
+# COCO's bounds of small, medium and large, in square pixels of the image.
 SIZES = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, float("inf"))}
 # Prompts, of each the mask ranked first and the best of the levels, and the baselines.
 MEASURES = ("box", "box_best_level", "point", "point_best_level", "innermost", "innermost_best_level")
@@ -70,14 +70,14 @@ def measure_image(
     masks = [mask for _, mask in chosen]
     points_xy = np.concatenate([interior_points(rng, mask, 1) for mask in masks])
     pixels = read_image(image.path)
-    picture = Picture(net, pixels, zoom=zoom)
+    asked = AskedImage(net, pixels, zoom=zoom)
     rows = []
     for (number, mask), point_xy in zip(chosen, points_xy, strict=True):
         box_xyxy = mask_box(mask)
         answers = {
-            "box": picture.from_box(box_xyxy),
-            "point": picture.from_point(point_xy),
-            "innermost": picture.from_point(np.array(innermost_point(mask), np.float32)),
+            "box": asked.from_box(box_xyxy),
+            "point": asked.from_point(point_xy),
+            "innermost": asked.from_point(np.array(innermost_point(mask), np.float32)),
         }
         ious = {"filled_box": mask_iou(filled_box(image.size_hw, box_xyxy), mask)}
         ious["grabcut"] = mask_iou(grabcut_mask(pixels, box_xyxy), mask)

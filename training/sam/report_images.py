@@ -15,7 +15,7 @@ from models.masks import decode_rle, mask_box
 from models.nets.backbone import MEAN_RGB
 from models.nets.compact_sam import CompactSam
 from models.zoom import best_level
-from training.sam.answers import Picture
+from training.sam.answers import AskedImage
 from training.sam.prompt_map import innermost_point
 from training.sam.report import ObjectRow
 
@@ -50,8 +50,8 @@ def _tiles(net: CompactSam, row: ObjectRow, *, zoom: bool) -> Image:
     assert rle is not None, "only objects with masks have rows"
     true_hw, pixels = decode_rle(rle), read_image(row.image.path)
     box_xyxy = mask_box(true_hw)
-    picture = Picture(net, pixels, zoom=zoom)
-    answers = (picture.from_box(box_xyxy), picture.from_point(np.array(innermost_point(true_hw), np.float32)))
+    asked = AskedImage(net, pixels, zoom=zoom)
+    answers = (asked.from_box(box_xyxy), asked.from_point(np.array(innermost_point(true_hw), np.float32)))
     found = [best_level(answer).draw() for answer in answers]
     return np.concatenate([_tile(pixels, box_xyxy, true_hw, mask) for mask in found])
 

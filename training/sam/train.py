@@ -47,7 +47,7 @@ def sam_losses(
 
     A single point may mean a part or the whole, so that the best of the three levels learns; a box or several points
     mean one thing, so that all do. Unlike there the focal loss is divided by the object's area instead of the
-    picture's: things of a few pixels count as much as large ones.
+    image's: things of a few pixels count as much as large ones.
 
     Args:
         logits: [P,3,h,w] mask logits.
