@@ -16,6 +16,7 @@ MIN_AREA_SHARE = 1e-4
 # Each level beside the two others, in the same order of succession.
 TURNS = ((0, 1, 2), (1, 2, 0), (2, 0, 1))
 STATISTICS = 5
+DROP_SHARE = 0.3
 
 
 class MaskQuality(nn.Module):
@@ -29,6 +30,7 @@ class MaskQuality(nn.Module):
         self.layers = nn.Sequential(
             nn.Linear(2 * channels + len(TURNS) * STATISTICS, channels),
             nn.GELU(),
+            nn.Dropout(DROP_SHARE),
             nn.Linear(channels, channels // 2),
             nn.GELU(),
             last,
@@ -42,13 +44,16 @@ class MaskQuality(nn.Module):
             logits: [P,3,h,h] of the masks; every second row and column is enough.
             predicted_iou: [P,3] of the decoder.
         """
-        states, prompts = states.detach(), len(states)
-        drawn = mask_statistics(logits.detach(), predicted_iou.detach())  # [P,3,5]
+        seen = self.inputs(states.detach(), logits.detach(), predicted_iou.detach())
+        corrections: torch.Tensor = self.layers(seen.reshape(-1, seen.shape[2]))
+        return predicted_iou + corrections.reshape(-1, len(TURNS))
+
+    def inputs(self, states: torch.Tensor, logits: torch.Tensor, predicted_iou: torch.Tensor) -> torch.Tensor:
+        """Return what `layers` see of each level, [P,3,F]."""
+        drawn = mask_statistics(logits, predicted_iou)  # [P,3,5]
         beside = torch.cat([drawn[:, list(turn)] for turn in zip(*TURNS, strict=True)], dim=2)  # [P,3,15]
         of_prompt = states[:, :1].expand(-1, len(TURNS), -1)
-        seen = torch.cat([of_prompt, states[:, 1:], beside], dim=2)
-        corrections: torch.Tensor = self.layers(seen.reshape(prompts * len(TURNS), -1))
-        return predicted_iou + corrections.reshape(prompts, len(TURNS))
+        return torch.cat([of_prompt, states[:, 1:], beside], dim=2)
 
 
 def mask_statistics(logits: torch.Tensor, predicted_iou: torch.Tensor) -> torch.Tensor:

@@ -19,11 +19,16 @@ from models.config import load_config
 from models.run_folder import open_run
 from models.settings import BundleConfig
 from tests.support.masked_images import write_masked_images
-from tests.support.tiny_runs import run_sam
+from tests.support.tiny_runs import CONFIGS, SAM, run_sam
 from training.data.open_dataset import open_dataset
 from training.proposals.graph_runner import GraphRunner
+from training.sam.batches import sam_loader
+from training.sam.config import SamConfig
+from training.sam.photographs import read_domains
+from training.sam.quality import JudgedMasks, judge, learn_quality
 from training.sam.report import report_sam
 from training.sam.train import sam_losses
+from training.sam.trained import load_segmenter
 
 BUNDLE_CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "configs" / "default.toml"
 
@@ -95,3 +100,29 @@ def test_a_report_measures_so_many_objects_of_an_image_and_no_more(root: Path, u
     rows = report_sam(unbroken.parent, open_dataset(root, "train").images, tmp_path / "report.json", per_image=5)
     assert len(rows) == 3 * 1 + 3 * 5
     assert (tmp_path / "report.json").is_file()
+
+
+def test_it_learns_to_rank_its_masks_and_nothing_else_of_it_changes(
+    root: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.sam.quality.FIT_STEPS", 150)
+    sources = [f'sources=[{{data="{root}", weight=3.0}}]', "prompt_map=true", "steps=12", "group_share=0.2"]
+    config = load_config(SamConfig, CONFIGS / "sam.toml", [*SAM, *sources])
+    before, after = load_file(unbroken), load_file(learn_quality(config, unbroken.parent, tmp_path / "judging"))
+    for name, weights in before.items():
+        assert torch.equal(weights, after[name]) != name.startswith("quality."), name
+    judged = judge(
+        load_segmenter(tmp_path / "judging"), sam_loader(config, [read_domains(source) for source in config.sources], 0)
+    )
+    old_error, new_error = (
+        (predicted - judged.true_iou).abs().mean()
+        for predicted in (judged.predicted_iou, judged.predicted_iou + _corrections(tmp_path / "judging", judged))
+    )
+    assert new_error < 0.5 * old_error
+    assert open_run(tmp_path / "judging", "sam").config["quality"]["config"]["steps"] == 12
+
+
+def _corrections(run_dir: Path, judged: JudgedMasks) -> torch.Tensor:
+    with torch.inference_mode():
+        corrections: torch.Tensor = load_segmenter(run_dir).quality.layers(judged.seen)[..., 0]
+    return corrections

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from training.runs.devices import Precision
 from weaksam.errors import UserError
@@ -32,8 +31,6 @@ class SamConfig:
 
     Attributes:
         initial: checkpoint, bundle or run to go on from, at any ``side_px``: no weight depends on the size.
-        learns: the whole network; or ``quality``, how good its masks are, and nothing else. An average of two networks
-            predicts that worse than either.
         early_steps, early_side_px: the first steps may be of smaller images, which cost less.
         group_share, correct_share: of batches: ask with several points, or with a click where a first answer was wrong.
         point_share: of the prompts of all other batches, and of the batches that are corrected: points, not boxes.
@@ -59,7 +56,6 @@ class SamConfig:
     loader_workers: int
     checkpoint_steps: int
     initial: Path | None = None
-    learns: Literal["all", "quality"] = "all"
     correct_share: float = 0.0
     prompt_map: bool = False
     shapes_weight: float = 1.0

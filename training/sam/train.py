@@ -66,16 +66,20 @@ def sam_losses(
     best = functional.one_hot((focal + dice).argmin(dim=1), levels)
     even = torch.full_like(focal, 1 / levels)
     weights = torch.where(ambiguous[:, None], best + SHARED_LOSS * (even - best), even)
-    with torch.no_grad():
-        inside, wanted = logits > 0, target > 0.5
-        intersection = (inside & wanted).sum((2, 3)).float()
-        true_iou = intersection / (inside | wanted).sum((2, 3)).clamp(min=1)
+    true_iou = true_ious(logits, masks)
     return {
         "loss_focal": (weights * focal).sum(dim=1).mean(),
         "loss_dice": (weights * dice).sum(dim=1).mean(),
         "loss_iou": functional.mse_loss(predicted_iou, true_iou),
         "loss_rank": rank_loss(predicted_iou, true_iou),
     }
+
+
+def true_ious(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Return the IoU [P,3] of masks, from logits [P,3,h,w], with the cells that true masks [P,h,w] cover by half."""
+    inside, wanted = logits > 0, masks[:, None] > 0.5
+    shared = (inside & wanted).sum((2, 3)).float()
+    return shared / (inside | wanted).sum((2, 3)).clamp(min=1)
 
 
 def rank_loss(predicted_iou: torch.Tensor, true_iou: torch.Tensor) -> torch.Tensor:
@@ -87,20 +91,9 @@ def rank_loss(predicted_iou: torch.Tensor, true_iou: torch.Tensor) -> torch.Tens
 class SamLosses(nn.Module):
     """The network with its loss in one forward pass, which is what gradients are averaged over ranks around."""
 
-    def __init__(self, net: CompactSam, *, quality_alone: bool = False) -> None:
+    def __init__(self, net: CompactSam) -> None:
         super().__init__()
         self.net = net
-        self._quality_alone = quality_alone
-        if quality_alone:
-            net.requires_grad_(False)
-            net.quality.requires_grad_(True)
-
-    def train(self, mode: bool = True) -> SamLosses:
-        """Set the mode. Of a network that does not learn, batch normalisation must not, either."""
-        super().train(mode)
-        if self._quality_alone:
-            self.net.eval()
-        return self
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Losses of a batch as `PromptedImages` makes it."""
@@ -143,13 +136,11 @@ def train_sam(config: SamConfig, out_dir: Path) -> Path:
     if config.initial is not None:
         load_initial_weights(net, config.initial)
     net.image_encoder.to(memory_format=torch.channels_last)
-    module = SamLosses(net, quality_alone=config.learns == "quality")
-    learnt = [values for values in net.parameters() if values.requires_grad]
     task = Task(
         name="compact SAM",
         net=net,
-        module=module,
-        optimizer=torch.optim.AdamW(learnt, lr=config.lr, weight_decay=config.weight_decay),
+        module=SamLosses(net),
+        optimizer=torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay),
         steps=config.steps,
         batches=lambda done: fabric.setup_dataloaders(sam_loader(config, sources, done)),
         compute=_compute,

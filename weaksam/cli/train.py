@@ -93,6 +93,23 @@ def sam_average_command(
     console.print(f"wrote {checkpoint}")
 
 
+@train_app.command("sam-quality")
+def sam_quality_command(
+    run: Annotated[Path, typer.Option(help="Folder of a finished `weaksam train sam` or `sam-average`.")],
+    config: ConfigOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the run to write.")],
+    override: SetOption = None,
+) -> None:
+    """Let a finished compact SAM learn to rank its masks, from `steps` batches; nothing else of it changes."""
+    from training.sam.config import SamConfig
+    from training.sam.quality import learn_quality
+
+    settings = load_config(SamConfig, config, override or ())
+    with writing_into(out):
+        checkpoint = learn_quality(settings, run, out)
+    console.print(f"wrote {checkpoint}")
+
+
 @train_app.command("sam-report")
 def sam_report_command(
     run: Annotated[Path, typer.Option(help="Folder of a finished `weaksam train sam`, or of a bundle.")],
