@@ -1,7 +1,7 @@
 """How good a compact SAM's masks are, learnt on its own: the network stays as it is.
 
-An average of two networks predicts the IoU of its masks worse than either, and a network in training judges masks that
-change under it. So the last step asks the finished network about many images once, and fits the correction to that.
+A network in training judges masks that change under it, and an average of two was never trained as it is. So the last
+step asks the finished network about many images once, and fits the correction to that.
 """
 
 from __future__ import annotations
