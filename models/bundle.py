@@ -22,7 +22,8 @@ SCHEMA_VERSION = 1
 MANIFEST = "bundle.json"
 DEFAULT_BUNDLE = Path(__file__).parent / "default_bundle"
 PROPOSAL_GRAPHS = ("cam", "sam_encoder", "sam_decoder")
-SERVED_GRAPHS = (*PROPOSAL_GRAPHS, "wsod")
+WSOD = "wsod"
+SERVED_GRAPHS = (*PROPOSAL_GRAPHS, WSOD)
 SAM_GRAPHS = ("sam_encoder", "sam_decoder")
 DETECTOR = "detector"
 # Mask logits of `detector`, and the rectangles that they lie over if these are not the boxes.
@@ -34,7 +35,7 @@ SAM_DECODER = "sam_decoder"
 # `sam_decoder` without masks, from logits at half the side; where a bundle's settings ask for it.
 SAM_BOXES = "sam_boxes"
 DECODERS = (SAM_DECODER, SAM_BOXES)
-CLASS_GRAPHS = ("cam", "wsod", DETECTOR)
+CLASS_GRAPHS = ("cam", WSOD, DETECTOR)
 # What `sam_decoder` takes besides outputs of `sam_encoder`.
 PROMPT_INPUTS = ("coords", "labels", "valid_hw")
 # Settings of the step to detections that change neither proposals nor scores.

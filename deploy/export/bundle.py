@@ -25,6 +25,7 @@ from models.bundle import (
     CLASS_GRAPHS,
     DETECTOR,
     MANIFEST,
+    WSOD,
     Bundle,
     GraphSpec,
     Thresholds,
@@ -73,7 +74,7 @@ def export_bundle(
 
     Without ``wsod`` it can make proposals only: that is what `weaksam train wsod` learns from. With ``detector`` that
     one is asked, and ``wsod`` looks for what it missed. If ``cam`` is a bundle, its classifier, detectors and
-    thresholds are taken as they are, but for a ``detector`` that is given.
+    thresholds are taken as they are, but for a ``wsod`` or ``detector`` that is given.
 
     Raises:
         ExportError: runs that do not fit together.
@@ -81,7 +82,7 @@ def export_bundle(
     rng = np.random.default_rng(CHECK_SEED)
     with replacing_files(out_dir, MANIFEST) as draft:
         if isinstance(cam, Bundle):
-            classes = _classes_of_bundle(cam, wsod, detector, draft)
+            classes = _classes_of_bundle(cam, wsod, detector, draft, rng)
         else:
             classes = _classes_of_runs(cam, wsod, detector, config, draft, rng)
         bundle = Bundle(
@@ -100,19 +101,22 @@ def export_bundle(
         write_manifest(bundle)
 
 
-def _classes_of_bundle(bundle: Bundle, wsod: Run | None, detector: Run | None, out_dir: Path) -> _Classes:
+def _classes_of_bundle(
+    bundle: Bundle, wsod: Run | None, detector: Run | None, out_dir: Path, rng: np.random.Generator
+) -> _Classes:
+    given = {name: run for name, run in ((WSOD, wsod), (DETECTOR, detector)) if run is not None}
+    graphs = _copied_graphs(bundle, [name for name in CLASS_GRAPHS if name in bundle.graphs.keys() - given], out_dir)
+    thresholds, side_px = bundle.thresholds, bundle.graphs["cam"].side_px
+    _require_shared_side({run.folder.name: int(run.config["side_px"]) for run in given.values()} | {"cam": side_px})
+    for run in given.values():
+        _require_labels(run, bundle.labels)
     if wsod is not None:
-        raise ExportError(f"wsod: {bundle.folder} brings its own, give the run of its classifier as cam instead")
-    kept = [name for name in CLASS_GRAPHS if name in bundle.graphs and not (name == DETECTOR and detector)]
-    graphs = _copied_graphs(bundle, kept, out_dir)
-    thresholds, records = bundle.thresholds, dict(bundle.provenance.get("runs", {}))
+        graphs[WSOD] = export_graph(_wsod_plan(wsod, len(bundle.labels), side_px, rng), out_dir, side_px)
+        thresholds = replace(thresholds, score=tuple(wsod.thresholds["score"]))
     if detector is not None:
-        side_px = bundle.graphs["cam"].side_px
-        _require_shared_side({bundle.folder.name: side_px, detector.folder.name: int(detector.config["side_px"])})
-        _require_labels(detector, bundle.labels)
         graphs[DETECTOR] = export_graph(_detector_plan(detector, bundle.labels), out_dir, side_px)
         thresholds = replace(thresholds, detector=tuple(detector.thresholds["score"]))
-        records[DETECTOR] = _run_record(detector)
+    records = bundle.provenance.get("runs", {}) | {name: _run_record(run) for name, run in given.items()}
     return _Classes(bundle.labels, graphs, bundle.map_kinds, thresholds, records)
 
 
@@ -148,10 +152,14 @@ def _class_plans(
             averaged = AveragedCam(cam_net, side_px, config.map_scales, config.map_flip)
             plans.append(cam_plan(averaged, side_px, rng, AVERAGED_CAM))
         return plans
+    return [cam_plan(cam_net, side_px, rng), _wsod_plan(wsod, classes, side_px, rng)]
+
+
+def _wsod_plan(run: Run, classes: int, side_px: int, rng: np.random.Generator) -> GraphPlan:
     # runs of the first release have no method in their settings: it was OICR
-    wsod_net = build_wsod(wsod.config["backbone"], classes, method=wsod.config.get("method", "oicr"))
-    _load(wsod_net, wsod)
-    return [cam_plan(cam_net, side_px, rng), wsod_plan(wsod_net, side_px, rng)]
+    net = build_wsod(run.config["backbone"], classes, method=run.config.get("method", "oicr"))
+    _load(net, run)
+    return wsod_plan(net, side_px, rng)
 
 
 def _require_labels(run: Run, labels: LabelSet) -> None:

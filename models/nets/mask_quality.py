@@ -16,7 +16,6 @@ MIN_AREA_SHARE = 1e-4
 # Each level beside the two others, in the same order of succession.
 TURNS = ((0, 1, 2), (1, 2, 0), (2, 0, 1))
 STATISTICS = 5
-DROP_SHARE = 0.3
 
 
 class MaskQuality(nn.Module):
@@ -30,7 +29,6 @@ class MaskQuality(nn.Module):
         self.layers = nn.Sequential(
             nn.Linear(2 * channels + len(TURNS) * STATISTICS, channels),
             nn.GELU(),
-            nn.Dropout(DROP_SHARE),
             nn.Linear(channels, channels // 2),
             nn.GELU(),
             last,

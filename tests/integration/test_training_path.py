@@ -207,11 +207,18 @@ def test_the_classes_of_a_bundle_are_served_with_another_sam(runs: Path, tmp_pat
     assert found.provenance["runs"]["wsod"] == source.provenance["runs"]["wsod"]
 
 
-def test_a_bundle_brings_its_own_weak_detector(runs: Path, tmp_path: Path) -> None:
-    config = load_config(BundleConfig, BUNDLE_CONFIG)
-    sam, wsod = open_run(runs / "sam", "sam"), open_run(runs / "wsod", "wsod")
-    with pytest.raises(ExportError, match="brings its own"):
-        export_bundle(sam, open_classes(runs / "bundle"), wsod, config, tmp_path / "bundle")
+def test_a_bundle_gets_another_weak_detector(data: Path, runs: Path, tmp_path: Path) -> None:
+    """What `weaksam train wsod --cam BUNDLE` trains must be of use to that bundle."""
+    source = load_bundle(runs / "bundle")
+    run_wsod(data, runs / "bundle", runs / "bundle", runs / "store", tmp_path / "wsod", "seed=9")
+    config, wsod = load_config(BundleConfig, BUNDLE_CONFIG), open_run(tmp_path / "wsod", "wsod")
+    export_bundle(source, source, wsod, config, tmp_path / "bundle")
+    found = load_bundle(tmp_path / "bundle")
+    assert found.thresholds.score == tuple(wsod.thresholds["score"])
+    assert found.thresholds.classifier == source.thresholds.classifier
+    assert found.path("cam").read_bytes() == source.path("cam").read_bytes()
+    assert found.path("wsod").read_bytes() != source.path("wsod").read_bytes()
+    assert found.provenance["runs"]["wsod"]["config"]["seed"] == 9
 
 
 def test_a_compact_sam_goes_on_from_a_bundle(runs: Path) -> None:

@@ -92,7 +92,6 @@ def fit_quality(quality: MaskQuality, judged: JudgedMasks, seed: int, out_dir: P
     optimizer = torch.optim.AdamW(quality.parameters(), lr=FIT_LR, weight_decay=WEIGHT_DECAY)
     generator = torch.Generator().manual_seed(seed)
     log = JsonlLog(out_dir / LOG, 0)
-    quality.train()
     for step in track_first(range(FIT_STEPS), "quality"):
         set_lr(optimizer, scheduled_lr(FIT_LR, step, FIT_STEPS, FIT_WARMUP_STEPS))
         rows = torch.randint(len(judged.seen), (FIT_PROMPTS,), generator=generator)
@@ -104,7 +103,6 @@ def fit_quality(quality: MaskQuality, judged: JudgedMasks, seed: int, out_dir: P
         optimizer.step()
         if step % LOG_STEPS == 0:
             log.write(step, loss_iou=iou.item(), loss_rank=rank.item())
-    quality.eval()
 
 
 def _answers(net: CompactSam, batch: Batch) -> Sequence[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:

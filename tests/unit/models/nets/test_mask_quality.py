@@ -65,7 +65,7 @@ def test_an_untrained_correction_has_no_say_and_a_trained_one_has(sam: CompactSa
 
 def test_levels_are_judged_alike_in_any_order() -> None:
     """Turning the levels turns the answers: the network knows a level by its token and its neighbours alone."""
-    quality = MaskQuality(8).eval()
+    quality = MaskQuality(8)
     for weights in quality.parameters():
         nn.init.normal_(weights)
     states, logits, iou = torch.randn(2, 4, 8), torch.randn(2, 3, 6, 6), torch.rand(2, 3)
