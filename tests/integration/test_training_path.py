@@ -29,6 +29,7 @@ from tests.support.cut_off import cut_off_between_checkpoints
 from tests.support.tiny_runs import make_scenes, run_cam, run_sam, run_wsod
 from training.classifier.compare import open_cam
 from training.evaluation.evaluate import evaluate
+from training.runs.cam_weights import cam_file
 from training.sam.average import average_sam
 from training.sam.initial_weights import NOT_SERVED, load_initial_weights
 from training.scenes.objects.catalogue import CATEGORY_NAMES
@@ -210,7 +211,7 @@ def test_the_classes_of_a_bundle_are_served_with_another_sam(runs: Path, tmp_pat
 def test_a_bundle_gets_another_weak_detector(data: Path, runs: Path, tmp_path: Path) -> None:
     """What `weaksam train wsod --cam BUNDLE` trains must be of use to that bundle."""
     source = load_bundle(runs / "bundle")
-    run_wsod(data, runs / "bundle", runs / "bundle", runs / "store", tmp_path / "wsod", "seed=9")
+    run_wsod(data, cam_file(runs / "bundle"), runs / "bundle", runs / "store", tmp_path / "wsod", "seed=9")
     config, wsod = load_config(BundleConfig, BUNDLE_CONFIG), open_run(tmp_path / "wsod", "wsod")
     export_bundle(source, source, wsod, config, tmp_path / "bundle")
     found = load_bundle(tmp_path / "bundle")
