@@ -41,14 +41,14 @@ def cam_boxes(
     rows, columns = valid_cells_hw(valid_hw, stride)
     whole = [kind for kind, name in enumerate(map_kinds) if not name.startswith(CROSS)]
     maps = [normalise(maps_kchw[kind, label, :rows, :columns]) for label in class_indices for kind in whole]
-    cells = {box for map_hw in maps for value in settings.cam_box_values for box in part_boxes(map_hw >= value)}
+    cells = {box for map_hw in maps for value in settings.cam_box_values for box in _part_boxes(map_hw >= value)}
     ordered = sorted(cells, key=lambda box: ((box[0] - box[2]) * (box[3] - box[1]), box))
     height, width = valid_hw
     boxes_xyxy: Float32 = (np.array(ordered).reshape(-1, 4) * stride).clip(max=(width, height) * 2).astype(np.float32)
     return boxes_xyxy
 
 
-def part_boxes(mask_hw: npt.NDArray[np.bool_]) -> list[tuple[int, int, int, int]]:
+def _part_boxes(mask_hw: npt.NDArray[np.bool_]) -> list[tuple[int, int, int, int]]:
     """Return the boxes, in cells, of what hangs together in a mask, corners included."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask_hw.astype(np.uint8), connectivity=8)
     return [(x, y, x + width, y + height) for x, y, width, height, area in stats[1:].tolist() if area >= MIN_CELLS]

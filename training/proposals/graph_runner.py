@@ -15,8 +15,8 @@ import torch
 from models.bundle import AVERAGED_CAM, PROMPT_MAP, SAM_DECODER, Bundle
 from models.image import read_image
 from models.letterbox import Letterbox
-from models.prompting.cam_boxes import cam_boxes, part_boxes
-from models.prompting.peaks import CROSS, find_peaks, normalise, valid_cells_hw
+from models.prompting.cam_boxes import cam_boxes
+from models.prompting.peaks import find_peaks
 from models.prompting.prompt_map import prompt_map_points
 from models.prompting.prompts import DecodedBatch, PromptBatch
 from models.prompting.proposals import Proposals, ProposalSet, propose, run_proposing
@@ -110,23 +110,6 @@ class GraphRunner:
         points_xy = prompt_map_points(self._encoded(image).get(PROMPT_MAP), letterbox, settings)
         proposing = propose(peaks, letterbox.valid_hw, settings, points_xy, boxes_xyxy)
         return run_proposing(proposing, decode, settings.buckets_of("onnxruntime")), tag_scores[0]
-
-    def map_parts(self, image: TaggedImage, class_indices: Sequence[int], value: float) -> npt.NDArray[np.float32]:
-        """Return the parts of the classes' maps that reach a value of 0 to 1: [K,5] class index and box in pixels."""
-        letterbox, square = self.letterboxed(image)
-        [maps] = self.run("cam", {"image": square}, ("maps",))
-        stride = letterbox.side_px / maps.shape[-1]
-        rows, columns = valid_cells_hw(letterbox.valid_hw, stride)
-        whole = [kind for kind, name in enumerate(self.bundle.map_kinds) if not name.startswith(CROSS)]
-        found = [
-            (label, *(stride * side for side in box))
-            for label in class_indices
-            for kind in whole
-            for box in part_boxes(normalise(maps[0, kind, label, :rows, :columns]) >= value)
-        ]
-        parts = np.array(found, np.float32).reshape(-1, 5)
-        parts[:, 1:] = letterbox.boxes_to_image(parts[:, 1:])
-        return parts
 
     def score(
         self, image: TaggedImage, proposals: Proposals

@@ -11,7 +11,6 @@ Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 MIN_RANGE = 1e-8
-MIN_COVERED, MIN_WITHIN = 0.5, 0.7
 
 
 def top1_rule(scores: Float32) -> Int64:
@@ -48,32 +47,6 @@ def adaptive_rule(
     kept = np.flatnonzero(enough)
     dropped = _is_contained(boxes_xyxy[kept], scores[kept], contained_share) & ~best[kept]
     return kept[~dropped]
-
-
-def map_parts_rule(
-    boxes_xyxy: Float32, scores: Float32, high_xyxy: Float32, low_xyxy: Float32, min_further_score: float = 0.0
-) -> Int64:
-    """Return the indices of the best box, and of the best one for each part of the tag's map, in the order given.
-
-    After the dual thresholds of DTH-CP. A high value of the map separates neighbours of a class, a low one shows how
-    far things reach. So a box belongs to a part at the high value if it covers half of it, and if most of it lies in
-    one part at the low value.
-
-    Args:
-        boxes_xyxy: [N,4] of one tag in one image.
-        scores: [N].
-        high_xyxy, low_xyxy: [K,4] and [L,4] boxes of the map's parts at both values.
-        min_further_score: lowest score of boxes besides the best.
-    """
-    kept = _is_best(scores)
-    covered = pairwise_intersection(high_xyxy, boxes_xyxy) / np.maximum(box_areas(high_xyxy), 1e-9)[:, None]
-    within = pairwise_intersection(low_xyxy, boxes_xyxy) / np.maximum(box_areas(boxes_xyxy), 1e-9)
-    fits = (within >= MIN_WITHIN).any(axis=0) & (scores >= min_further_score)
-    for shares in covered:
-        rows = np.flatnonzero((shares >= MIN_COVERED) & fits)
-        if len(rows):
-            kept[rows[scores[rows].argmax()]] = True
-    return np.flatnonzero(kept)
 
 
 def _is_best(scores: Float32) -> Flags:

@@ -18,7 +18,7 @@ from models.run_folder import CONFIG, REPORT
 from training.data.tagged import TaggedImage
 from training.pseudo_labels.dataset import PseudoLabelledImage, PseudoObject
 from training.pseudo_labels.masks import PseudoMask
-from training.pseudo_labels.rules import adaptive_rule, map_parts_rule, threshold_rule, top1_rule
+from training.pseudo_labels.rules import adaptive_rule, threshold_rule, top1_rule
 from training.pseudo_labels.store import Detected, Teacher
 from weaksam.errors import UserError
 
@@ -30,8 +30,7 @@ class PseudoLabelConfig:
     Attributes:
         mode: ``adaptive`` keeps the best box of each tag, and those whose score, divided by the range of the tag's
             scores in the image, reaches ``keep_share``, without boxes inside another. ``top1`` keeps the best box
-            alone. ``map_parts`` keeps the best box, and that of each part of the tag's map, after DTH-CP. ``threshold``
-            keeps all boxes that reach ``min_score``; a tag may have none.
+            alone. ``threshold`` keeps all boxes that reach ``min_score``; a tag may have none.
         keep_share: of ``adaptive``; 0.3 for VOC and 0.5 for COCO in the paper.
         contained_share: of ``adaptive``: a box goes if at least this share of it lies inside another of its tag.
         further_quantile: of ``adaptive``: boxes besides the best must also reach this quantile of the best boxes'
@@ -51,7 +50,7 @@ class PseudoLabelConfig:
             trainer that knows COCO's 80 classes by their ids up to 90 needs them. None counts from 1.
     """
 
-    mode: Literal["adaptive", "top1", "threshold", "map_parts"] = "adaptive"
+    mode: Literal["adaptive", "top1", "threshold"] = "adaptive"
     keep_share: float = 0.3
     contained_share: float = 0.85
     further_quantile: float = 0.0
@@ -74,12 +73,7 @@ class PseudoLabelConfig:
 def with_min_score(config: PseudoLabelConfig, detected: Sequence[Detected]) -> PseudoLabelConfig:
     """Return the settings with ``min_score`` set from ``further_quantile`` and the detections of all images."""
     best = best_scores(detected, config.teacher)
-    if (
-        config.mode not in ("adaptive", "map_parts")
-        or config.further_quantile == 0
-        or config.min_score is not None
-        or not best
-    ):
+    if config.mode != "adaptive" or config.further_quantile == 0 or config.min_score is not None or not best:
         return config
     return replace(config, min_score=round(float(np.quantile(best, config.further_quantile)), 6))
 
@@ -118,12 +112,7 @@ def label_image(
         # The boxes of one tag are all of one detector.
         by_detector = bool(detected.by_detector[rows].any())
         thresholds = bundle.thresholds.detector if by_detector else bundle.thresholds.score
-        if config.mode == "map_parts":
-            high, low = (p[p[:, 0] == class_index, 1:] for p in (detected.high_parts, detected.low_parts))
-            chosen = map_parts_rule(boxes_xyxy, scores, high, low, config.min_score or 0.0)
-        else:
-            chosen = _select(config, boxes_xyxy, scores, thresholds[class_index])
-        for row in chosen:
+        for row in _select(config, boxes_xyxy, scores, thresholds[class_index]):
             x0, y0, x1, y1 = boxes_xyxy[row].tolist()
             objects.append(PseudoObject(label, (x0, y0, x1, y1), float(scores[row])))
     return PseudoLabelledImage(image, tuple(objects))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -32,7 +32,6 @@ from weaksam.files.atomic import replacing_bytes, write_text
 Float32 = npt.NDArray[np.float32]
 Teacher = Literal["wsod", "detector"]
 MIN_SIDE_PX = 1.0
-MAP_VALUES = (0.8, 0.4)
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,6 @@ class Detected:
         boxes_xyxy: [N,4] in pixels of the image, sides of at least one pixel.
         scores: [N].
         labels: [N] class indices of the bundle.
-        high_parts, low_parts: [K,5] class index and box of the parts of the tags' maps, at `MAP_VALUES`.
         by_detector: [N] whether the retrained detector found it, and not the weak one: their scores differ in scale.
     """
 
@@ -51,8 +49,6 @@ class Detected:
     scores: Float32
     labels: npt.NDArray[np.int64]
     by_detector: npt.NDArray[np.bool_]
-    high_parts: Float32 = field(default_factory=lambda: np.zeros((0, 5), np.float32))
-    low_parts: Float32 = field(default_factory=lambda: np.zeros((0, 5), np.float32))
 
 
 def detect_tagged(runner: GraphRunner, image: TaggedImage, teacher: Teacher = "wsod") -> Detected:
@@ -63,8 +59,7 @@ def detect_tagged(runner: GraphRunner, image: TaggedImage, teacher: Teacher = "w
     labels = runner.bundle.labels
     tagged = sorted({index for tag in image.tags if (index := labels.index(tag)) is not None})
     if teacher == "wsod":
-        high, low = (runner.map_parts(image, tagged, value) for value in MAP_VALUES)
-        return replace(_detect_weakly(runner, image, tagged), high_parts=high, low_parts=low)
+        return _detect_weakly(runner, image, tagged)
     found = _detect_retrained(runner, image, tagged)
     missed = [label for label in tagged if label not in found.labels]
     if not missed:

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from training.pseudo_labels.rules import adaptive_rule, map_parts_rule, threshold_rule, top1_rule
+from training.pseudo_labels.rules import adaptive_rule, threshold_rule, top1_rule
 
 Float32 = npt.NDArray[np.float32]
 
@@ -69,15 +69,3 @@ def test_top1_and_threshold() -> None:
     assert top1_rule(scores[:0]).tolist() == []
     assert threshold_rule(scores, 0.2).tolist() == [0, 1, 2]
     assert threshold_rule(scores, 0.8).tolist() == []
-
-
-def test_a_box_for_each_part_of_the_map() -> None:
-    """Two neighbours of a class share a low part, and have a high part each."""
-    first, second = (0.0, 0.0, 40.0, 40.0), (50.0, 0.0, 90.0, 40.0)
-    boxes_xyxy, scores = columns((first, 0.9), (second, 0.5), ((0, 0, 300, 300), 0.8), (FAR, 0.7))
-    low = np.array([(0, 0, 100, 50)], np.float32)
-    high = np.array([(10, 10, 20, 20), (60, 10, 70, 20)], np.float32)
-    # the largest box covers both high parts, and reaches far out of the low one; nothing is high about the far one
-    assert map_parts_rule(boxes_xyxy, scores, high, low).tolist() == [0, 1]
-    assert map_parts_rule(boxes_xyxy, scores, high, low, min_further_score=0.6).tolist() == [0]
-    assert map_parts_rule(boxes_xyxy, scores, high[:0], low[:0]).tolist() == [0]
