@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -17,6 +17,8 @@ import numpy.typing as npt
 
 from models.letterbox import Letterbox, Part
 from models.masks import Mask, mask_box
+from models.prompting.prompts import BACKGROUND, FOREGROUND, PromptBatch
+from models.specks import NO_CLICKS, without_specks
 
 Float32 = npt.NDArray[np.float32]
 
@@ -34,15 +36,19 @@ class Level:
         logits_hw: [h,h] over the segmenter's input, at any stride.
         predicted_iou: the mask decoder's own estimate.
         letterbox: of that input.
+        on_xy, off_xy: [N,2] points of the prompt, on the object and beside it, in pixels of that input.
     """
 
     logits_hw: npt.NDArray[np.floating]
     predicted_iou: float
     letterbox: Letterbox
+    on_xy: Float32 = field(default_factory=lambda: NO_CLICKS)
+    off_xy: Float32 = field(default_factory=lambda: NO_CLICKS)
 
     def draw(self) -> Mask:
-        """Return the mask [H,W] of the whole image."""
-        return self.letterbox.mask_to_image(self.logits_hw)
+        """Return the mask [H,W] of the whole image, without specks and small holes that nobody clicked."""
+        cells = np.float32(len(self.logits_hw) / self.letterbox.side_px)
+        return self.letterbox.mask_to_image(without_specks(self.logits_hw, cells * self.on_xy, cells * self.off_xy))
 
     def box_xyxy_px(self) -> Float32:
         """Return the mask's box [4] in pixels of the image, to a cell of the logits; zeros if it is empty."""
@@ -53,10 +59,11 @@ class Level:
 
 
 def levels_of(
-    logits: npt.NDArray[np.floating], predicted_iou: npt.NDArray[np.floating], letterbox: Letterbox
+    logits: npt.NDArray[np.floating], predicted_iou: npt.NDArray[np.floating], letterbox: Letterbox, prompt: PromptBatch
 ) -> list[Level]:
-    """Return the levels of one prompt from what the mask decoder gives, [M,h,h] and [M]."""
-    return [Level(*level, letterbox) for level in zip(logits, predicted_iou.tolist(), strict=True)]
+    """Return the levels of one prompt from what the mask decoder gives for it, [M,h,h] and [M]."""
+    clicks = [prompt.coords[0][prompt.labels[0] == kind] for kind in (FOREGROUND, BACKGROUND)]
+    return [Level(*level, letterbox, *clicks) for level in zip(logits, predicted_iou.tolist(), strict=True)]
 
 
 def best_level(levels: Sequence[Level]) -> Level:

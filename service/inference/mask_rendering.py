@@ -89,8 +89,9 @@ class MaskRenderer:
         """Return the levels of each detection, as the segmenter sees it in the whole image or in a part of it."""
         letterbox = replace(self._letterbox, part_xyxy=part_xyxy)
         segmenter = await self._features.segmenter(part_xyxy)
-        decoded = await self._stages.decode_masks(segmenter, [self._prompt(row, letterbox) for row in rows], letterbox)
-        return [levels_of(logits, predicted_iou, letterbox) for logits, predicted_iou in decoded]
+        prompts = [self._prompt(row, letterbox) for row in rows]
+        decoded = await self._stages.decode_masks(segmenter, prompts, letterbox)
+        return [levels_of(*answer, letterbox, prompt) for answer, prompt in zip(decoded, prompts, strict=True)]
 
     def _parts(self, rows: Sequence[Detections]) -> dict[Part, list[int]]:
         """Return the parts to look at again, each with the detections in it."""

@@ -66,7 +66,7 @@ class Segmenting:
         with self._timings.stage("sam_decoder"):
             prompt = segment_prompt(self._request, letterbox)
             [(logits, predicted_iou)] = await self._stages.decode_masks(segmenter, [prompt], letterbox)
-        return levels_of(logits, predicted_iou, letterbox)
+        return levels_of(logits, predicted_iou, letterbox, prompt)
 
     def _part(self, first_look: Sequence[Level]) -> Part | None:
         """Return the part that holds the object and all points on it."""

@@ -12,6 +12,7 @@ from models.boxes import enlarge_boxes
 from models.letterbox import Letterbox
 from models.masks import Mask, Rle, encode_rle
 from models.prompting.prompts import box_prompts, split_prompts
+from models.specks import without_specks
 from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner
 
@@ -46,7 +47,7 @@ def draw_masks(runner: GraphRunner, image: TaggedImage, boxes_xyxy: Float32, mar
         logits, iou = runner.decode(image, run, ("logits", "iou"))
         # one mask at a time: all masks of a large photograph at full size would take gigabytes
         masks += [
-            _mask_of(letterbox.mask_to_image(levels[best]), float(estimates[best]), box_xyxy)
+            _mask_of(letterbox.mask_to_image(without_specks(levels[best])), float(estimates[best]), box_xyxy)
             for levels, estimates, box_xyxy in zip(logits, iou, boxes_xyxy[len(masks) :], strict=False)
             for best in [int(estimates.argmax())]
         ]

@@ -63,7 +63,7 @@ class AskedImage:
         with torch.inference_mode():
             embedding = self._embedding(letterbox)
             logits, predicted_iou = self._net.decode(embedding, coords, labels)
-        return levels_of(logits[0].numpy(), predicted_iou[0].numpy(), letterbox)
+        return levels_of(logits[0].numpy(), predicted_iou[0].numpy(), letterbox, prompt)
 
     def _embedding(self, letterbox: Letterbox) -> torch.Tensor:
         part_xyxy = letterbox.part_xyxy
