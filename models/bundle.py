@@ -22,10 +22,9 @@ SCHEMA_VERSION = 1
 MANIFEST = "bundle.json"
 DEFAULT_BUNDLE = Path(__file__).parent / "default_bundle"
 PROPOSAL_GRAPHS = ("cam", "sam_encoder", "sam_decoder")
-WSOD = "wsod"
-SERVED_GRAPHS = (*PROPOSAL_GRAPHS, WSOD)
 SAM_GRAPHS = ("sam_encoder", "sam_decoder")
-DETECTOR = "detector"
+WSOD, DETECTOR = "wsod", "detector"
+SERVED_GRAPHS = (*PROPOSAL_GRAPHS, WSOD)
 # Mask logits of `detector`, and the rectangles that they lie over if these are not the boxes.
 MASK_OUTPUTS = ("masks", "mask_frames")
 # `cam` averaged over scales and flips, for training's proposals; if a bundle's settings ask for it.

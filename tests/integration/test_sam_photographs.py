@@ -24,7 +24,7 @@ from training.data.open_dataset import open_dataset
 from training.proposals.graph_runner import GraphRunner
 from training.sam.batches import sam_loader
 from training.sam.config import SamConfig
-from training.sam.photographs import read_domains
+from training.sam.images.photographs import read_domains
 from training.sam.quality import JudgedMasks, judge, learn_quality
 from training.sam.report import report_sam
 from training.sam.train import sam_losses

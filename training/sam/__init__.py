@@ -1,1 +1,1 @@
-"""The compact SAM: training and reports."""
+"""The compact SAM: training, ranking, averages and reports. `images` has what it is shown."""

@@ -12,10 +12,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from training.runs.ranks import share_of_batch
 from training.sam.config import SamConfig
-from training.sam.photographs import Domain, crop_view
+from training.sam.images.photographs import Domain, crop_view
+from training.sam.images.views import View, shapes_view
 from training.sam.prompt_map import prompt_map_targets
 from training.sam.prompts import Prompt, box_prompt, group_prompt, point_prompt
-from training.sam.views import View, shapes_view
 
 MASK_STRIDE_PX = 2
 

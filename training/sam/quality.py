@@ -26,7 +26,7 @@ from training.runs.run_folder import write_json
 from training.runs.schedule import scheduled_lr, set_lr
 from training.sam.batches import Batch, sam_loader
 from training.sam.config import SamConfig
-from training.sam.photographs import read_domains
+from training.sam.images.photographs import read_domains
 from training.sam.train import rank_loss, true_ious
 from training.sam.trained import load_compact_sam
 

@@ -18,7 +18,7 @@ from training.data.tagged import TaggedImage
 from training.runs.run_folder import write_json
 from training.sam.answers import AskedImage
 from training.sam.baselines import filled_box, grabcut_mask
-from training.sam.photographs import domain_of
+from training.sam.images.photographs import domain_of
 from training.sam.prompt_map import innermost_point
 from training.sam.prompts import interior_points
 from training.sam.trained import load_segmenter

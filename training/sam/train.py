@@ -19,8 +19,8 @@ from training.runs.ranks import wait_for_ranks
 from training.runs.run_folder import prepare_run
 from training.sam.batches import MASK_STRIDE_PX, Batch, sam_loader
 from training.sam.config import SamConfig
+from training.sam.images.photographs import Domain, read_domains
 from training.sam.initial_weights import load_initial_weights
-from training.sam.photographs import Domain, read_domains
 from training.sam.prompt_map import prompt_map_loss
 from training.sam.prompts import correcting_clicks, with_clicks
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.sam.copy_paste import CutOut, cut_out, paste
+from training.sam.images.copy_paste import CutOut, cut_out, paste
 
 RED = (200, 0, 0)
 
@@ -26,7 +26,7 @@ def test_what_is_cut_out_is_the_box_of_the_object() -> None:
 def test_the_pasted_mask_is_where_its_pixels_are_and_is_taken_out_of_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("training.sam.copy_paste.GAINS", (1.0, 1.0))
+    monkeypatch.setattr("training.sam.images.copy_paste.GAINS", (1.0, 1.0))
     ground = np.ones((1, 60, 80), np.bool_)
     for seed in range(30):
         pasted, masks = paste(np.random.default_rng(seed), np.zeros((60, 80, 3), np.uint8), ground, red_square(20))

@@ -7,8 +7,8 @@ import math
 import cv2
 import numpy as np
 
-from training.sam.copy_paste import CutOut
-from training.sam.views import Image
+from training.sam.images.copy_paste import CutOut
+from training.sam.images.views import Image
 from training.scenes.drawing.noise import Floats
 from training.scenes.drawing.textures import Surface, metallic, paint_surface
 from training.scenes.light import random_light

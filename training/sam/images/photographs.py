@@ -14,11 +14,11 @@ from models.image import read_image
 from models.letterbox import Letterbox
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage, TrueObject
-from training.sam.colour_changes import change_colours
 from training.sam.config import SourceConfig
-from training.sam.copy_paste import CutOut, cut_out, paste
-from training.sam.pasted_shapes import photographed_shape
-from training.sam.views import Image, Masks, View, padded_image, padded_masks
+from training.sam.images.colour_changes import change_colours
+from training.sam.images.copy_paste import CutOut, cut_out, paste
+from training.sam.images.pasted_shapes import photographed_shape
+from training.sam.images.views import Image, Masks, View, padded_image, padded_masks
 from weaksam.errors import UserError
 
 WHOLE_SHARE = 0.25  # of views that are not cropped

@@ -15,8 +15,8 @@ from tests.support.masked_images import MANY, write_masked_images
 from tests.support.tiny_runs import CONFIGS, SAM
 from training.sam.batches import PromptedImages
 from training.sam.config import SamConfig, SourceConfig
-from training.sam.photographs import MAX_ENLARGEMENT, crop_view, crop_window, read_domains
-from training.sam.views import View
+from training.sam.images.photographs import MAX_ENLARGEMENT, crop_view, crop_window, read_domains
+from training.sam.images.views import View
 
 SIDE = 64
 
@@ -46,8 +46,8 @@ def test_domains_are_drawn_alike_however_many_masks_they_have(root: Path, monkey
         drawn["few" if box_xyxy[2] - box_xyxy[0] > 20 else "many"] += 1
         return 0, 0, 100, 80
 
-    monkeypatch.setattr("training.sam.photographs.crop_window", remember)
-    monkeypatch.setattr("training.sam.photographs.PASTE_SHARE", 0.0)
+    monkeypatch.setattr("training.sam.images.photographs.crop_window", remember)
+    monkeypatch.setattr("training.sam.images.photographs.PASTE_SHARE", 0.0)
     rng, domains = np.random.default_rng(0), read_domains(SourceConfig(root, 1.0))
     for _ in range(100):
         crop_view(rng, domains, SIDE)
@@ -92,8 +92,8 @@ def test_crops_show_an_object_at_all_sizes_and_stay_in_the_image() -> None:
 
 
 def test_a_view_is_letterboxed_and_its_masks_lie_on_its_objects(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.sam.photographs.PASTE_SHARE", 0.0)
-    monkeypatch.setattr("training.sam.photographs.change_colours", lambda rng, image: image)
+    monkeypatch.setattr("training.sam.images.photographs.PASTE_SHARE", 0.0)
+    monkeypatch.setattr("training.sam.images.photographs.change_colours", lambda rng, image: image)
     rng, domains = np.random.default_rng(2), read_domains(SourceConfig(root, 1.0))
     for _ in range(20):
         view = crop_view(rng, domains, SIDE)
@@ -106,7 +106,7 @@ def test_a_view_is_letterboxed_and_its_masks_lie_on_its_objects(root: Path, monk
 def test_shapes_are_pasted_on_the_share_of_crops_that_was_asked_for(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.sam.photographs.PASTE_SHARE", 0.0)
+    monkeypatch.setattr("training.sam.images.photographs.PASTE_SHARE", 0.0)
     domains = read_domains(SourceConfig(root, 1.0, exclude_domains=("many",)))
     counts = {
         share: np.mean([len(crop_view(np.random.default_rng(i), domains, SIDE, share).masks) for i in range(40)])

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pytest
 
 from models.masks import mask_box
-from training.sam.copy_paste import CutOut
-from training.sam.pasted_shapes import photographed_shape
+from training.sam.images.copy_paste import CutOut
+from training.sam.images.pasted_shapes import photographed_shape
 
 LONGEST_PX = 300.0
 # A colour that no generated surface has in this mixture: red and blue in one, hardly any green.

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.masks import mask_box
-from training.sam.views import Image, Masks
+from training.sam.images.views import Image, Masks
 
 # Side of a pasted object in the image's longer one, both as square roots of areas.
 PASTED_SHARES = (0.06, 0.5)
