@@ -77,7 +77,8 @@ def test_levels_are_judged_alike_in_any_order() -> None:
 
 def test_it_does_not_lead_the_masks_astray() -> None:
     quality = MaskQuality(8)
-    nn.init.normal_(quality.layers[-1].weight)
+    for weights in quality.parameters():
+        nn.init.normal_(weights)
     states = torch.randn(2, 4, 8, requires_grad=True)
     logits, iou = torch.randn(2, 3, 6, 6, requires_grad=True), torch.rand(2, 3, requires_grad=True)
     quality(states, logits, iou).sum().backward()
