@@ -44,7 +44,6 @@ def detector_plan(net: Detector, images_bhwc_u8: npt.NDArray[np.uint8], classes:
         pair=pair_detections,
         # Rounding may move a detection over a threshold: it then counts with all of its score.
         tolerances={"labels": 0.0, "scores": 0.5},
-        flipping=("scores",),
     )
 
 

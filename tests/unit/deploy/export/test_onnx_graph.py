@@ -117,18 +117,6 @@ def test_few_values_of_an_output_that_steps_do_not_count(tmp_path: Path, odd_row
         assert export_graph(plan, tmp_path, SIDE).max_abs_difference == {"output": 0.0}
 
 
-@pytest.mark.parametrize(("odd_rows", "refused"), [(1, False), (2, True)])
-def test_one_row_in_ten_may_flip(tmp_path: Path, odd_rows: int, refused: bool) -> None:
-    up, some_down = ({"image": np.full((12, 3), 4.0, np.float32)} for _ in range(2))
-    some_down["image"][:odd_rows] = -4.0
-    plan = GraphPlan("net", FrozenRows(), ("output",), up, [some_down], {}, flipping=("output",))
-    if refused:
-        with pytest.raises(ExportError, match="output of the exported graph differs from torch by 8"):
-            export_graph(plan, tmp_path, SIDE)
-    else:
-        assert export_graph(plan, tmp_path, SIDE).max_abs_difference == {"output": 8.0}
-
-
 def test_both_branches_still_find_the_value_around_them(tmp_path: Path) -> None:
     exported(1, tmp_path / "net")
     session = onnxruntime.InferenceSession(tmp_path / "net" / "net.onnx", providers=["CPUExecutionProvider"])
