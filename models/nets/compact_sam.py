@@ -77,15 +77,8 @@ class CompactSam(nn.Module):
         self, embedding: torch.Tensor, coords: torch.Tensor, labels: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return mask logits [P,3,S/2,S/2] and predicted IoU [P,3] of prompts on one image, see `decode_many`."""
-        return decode_many(
-            self.prompt_encoder,
-            self.mask_decoder,
-            embedding,
-            coords,
-            labels,
-            geometry=self.geometry,
-            quality=self.quality,
-        )
+        parts = (self.prompt_encoder, self.mask_decoder, embedding, coords, labels)
+        return decode_many(*parts, geometry=self.geometry, quality=self.quality)
 
     def prompt_logits(self, embedding: torch.Tensor) -> torch.Tensor:
         """Embeddings [B,4D,e,e] to the prompt map's logits [B,1,e,e]."""

@@ -85,17 +85,15 @@ class SamDecoderGraph(nn.Module):
     def forward(
         self, embedding: torch.Tensor, coords: torch.Tensor, labels: torch.Tensor, valid_hw: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
-        logits, iou = decode_many(
-            self.prompt_encoder,
-            self.mask_decoder,
-            embedding,
-            coords,
-            labels,
-            geometry=self.geometry,
-            quality=self.quality,
-        )
+        logits, iou = self._decode(embedding, coords, labels)
         boxes, stability = extents(logits, self.side_px / logits.shape[-1], valid_hw)
         return boxes, iou, stability, logits.half()
+
+    def _decode(
+        self, embedding: torch.Tensor, coords: torch.Tensor, labels: torch.Tensor, *, half: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        parts = (self.prompt_encoder, self.mask_decoder, embedding, coords, labels)
+        return decode_many(*parts, geometry=self.geometry, quality=self.quality, half=half)
 
 
 class SamBoxesGraph(SamDecoderGraph):
@@ -107,16 +105,7 @@ class SamBoxesGraph(SamDecoderGraph):
     def forward(
         self, embedding: torch.Tensor, coords: torch.Tensor, labels: torch.Tensor, valid_hw: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
-        logits, iou = decode_many(
-            self.prompt_encoder,
-            self.mask_decoder,
-            embedding,
-            coords,
-            labels,
-            geometry=self.geometry,
-            quality=self.quality,
-            half=True,
-        )
+        logits, iou = self._decode(embedding, coords, labels, half=True)
         boxes, stability = extents(logits, self.side_px / logits.shape[-1], valid_hw, centre=0.25)
         return boxes, iou, stability
 
