@@ -122,8 +122,8 @@ def test_the_graph_agrees_with_torch_at_other_sizes(exported: tuple[GraphSpec, P
     }
     assert spec.max_abs_difference["labels"] == 0
     # A detection that only one side has would count with all of its score.
-    assert spec.max_abs_difference["scores"] < 0.5
-    assert spec.max_abs_difference["boxes"] < 1.5
+    assert spec.max_abs_difference["scores"] < 0.001
+    assert spec.max_abs_difference["boxes"] < 0.1
 
 
 def test_the_graph_finds_in_new_sizes_what_torch_finds(
@@ -142,13 +142,13 @@ def test_the_graph_finds_in_new_sizes_what_torch_finds(
                 for side in pair_detections(expected, session.run(None, inputs))
             )
             paired = (left[2] > 0) & (right[2] > 0)
-            np.testing.assert_allclose(left[2][paired], right[2][paired], atol=0.05)
-            np.testing.assert_allclose(left[0][paired], right[0][paired], atol=1.0)
+            np.testing.assert_allclose(left[2][paired], right[2][paired], atol=0.001)
+            np.testing.assert_allclose(left[0][paired], right[0][paired], atol=0.1)
             both += int(paired.sum())
             one += int((np.maximum(left[2], right[2])[~paired] > 0.1).sum())
-    # Weights in half precision move a few detections over the threshold of suppression.
     assert both >= len(images)
-    assert one <= 0.1 * both
+    # The order of sums may still move a detection over the threshold of suppression.
+    assert one <= 0.02 * both
 
 
 def test_a_graph_of_another_network_is_refused(exported: tuple[GraphSpec, Path], run: Path, net: Detector) -> None:
