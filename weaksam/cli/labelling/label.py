@@ -122,13 +122,7 @@ def label(
     )
     console = Console(markup=False)
     print_notes(console, worklist)
-    try:
-        summary = asyncio.run(_run(job, client, concurrency))
-    except ClientError as error:
-        raise UserError(str(error)) from error
-    except KeyboardInterrupt:
-        console.print("Stopped. The same command goes on from here.")
-        raise typer.Exit(INTERRUPTED_STATUS) from None
+    summary = _labelled(job, client, concurrency, console)
     print_summary(console, summary, out)
     for to in dict.fromkeys(further):
         print_conversion(console, convert_inside(out, to, min_fidelity), out / to)
@@ -144,6 +138,16 @@ def read_worklist(source: ImageSource, tags: Path | None, tags_from: TagPlace | 
     else:
         raise UserError("give either --tags FILE or --tags-from folder|sidecar")
     return worklist if shard is None else shard_worklist(worklist, shard)
+
+
+def _labelled(job: LabelJob, client: AsyncClient, concurrency: int, console: Console) -> LabelSummary:
+    try:
+        return asyncio.run(_run(job, client, concurrency))
+    except ClientError as error:
+        raise UserError(str(error)) from error
+    except KeyboardInterrupt:
+        console.print("Stopped. The same command goes on from here.")
+        raise typer.Exit(INTERRUPTED_STATUS) from None
 
 
 async def _run(job: LabelJob, client: AsyncClient, concurrency: int) -> LabelSummary:
