@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Literal
 
 from weaksam.errors import UserError
@@ -12,6 +13,7 @@ Effort = Literal["fast", "full"]
 PeakGrid = Literal["map", "input"]
 # For bundles that name no sizes of their own for Triton: few for the masks of a response, many for a grid on a GPU.
 TRITON_BUCKETS = (4, 16, 64)
+DECODER_LEVELS = (0, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -77,16 +79,35 @@ class PromptSettings:
     box_margin: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.budget_ms < 0:
+        _check_counts(
+            self, 1, "peak_window_px", "cross_peak_window_px", "max_prompts", "proposal_bucket", "max_proposals"
+        )
+        _check_counts(self, 0, "peak_max_count", "focus_side", "map_max_count")
+        _check_shares(self, "box_margin", "cover_max_area_share", "duplicate_iou")
+        _check_finite(
+            self,
+            "peak_min_value",
+            "grid_min_iou",
+            "grid_min_stability",
+            "cover_min_iou",
+            "focus_min_iou",
+            "map_min_value",
+        )
+        if not 0 <= self.budget_ms < float("inf"):
             raise UserError(f"budget_ms: is {self.budget_ms}, take milliseconds such as 2000, or 0 for no limit")
         if not all(0 < value < 1 for value in self.cam_box_values):
             raise UserError(
                 f"cam_box_values: are {list(self.cam_box_values)}, take values between 0 and 1, such as 0.5"
             )
-        if not 0 <= self.box_margin <= 1:
-            raise UserError(f"box_margin: is {self.box_margin}, take a share from 0 to 1, such as 0.1")
         if not 0 < self.cross_clusters_share <= 1:
             raise UserError(f"cross_clusters_share: is {self.cross_clusters_share}, take a share above 0, at most 1")
+        if not all(side > 0 for side in self.grid_sides):
+            raise UserError(f"grid_sides: are {list(self.grid_sides)}, take numbers of points such as [8, 16]")
+        if not self.mask_levels or not set(self.mask_levels) <= set(DECODER_LEVELS):
+            raise UserError(f"mask_levels: are {list(self.mask_levels)}, take some of {list(DECODER_LEVELS)}")
+        for backend, sizes in self.prompt_buckets.items():
+            if not sizes or min(sizes) < 1:
+                raise UserError(f"prompt_buckets: has {list(sizes)} for {backend}, take sizes of runs such as [4, 16]")
 
     def buckets_of(self, backend: str) -> tuple[int, ...]:
         """Return the sizes of runs for a kind of backend.
@@ -127,8 +148,9 @@ class PostSettings:
     effort: Effort = "fast"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.box_mask_share <= 1:
-            raise UserError(f"box_mask_share: is {self.box_mask_share}, take a share from 0 to 1, such as 0.5")
+        _check_shares(self, "nms_iou", "one_tag_iou", "box_mask_share")
+        if not 0 <= self.quality_power < float("inf"):
+            raise UserError(f"quality_power: is {self.quality_power}, take a power from 0, such as 3")
 
 
 @dataclass(frozen=True)
@@ -163,3 +185,22 @@ class BundleConfig:
     def averages_maps(self) -> bool:
         """Whether training's proposals start from other maps than the served ones."""
         return self.map_scales != (1.0,) or self.map_flip
+
+
+def _check_counts(settings: object, least: int, *names: str) -> None:
+    for name in names:
+        if getattr(settings, name) < least:
+            raise UserError(f"{name}: is {getattr(settings, name)}, take a whole number from {least}")
+
+
+def _check_shares(settings: object, *names: str) -> None:
+    for name in names:
+        if not 0 <= getattr(settings, name) <= 1:
+            raise UserError(f"{name}: is {getattr(settings, name)}, take a share from 0 to 1, such as 0.5")
+
+
+def _check_finite(settings: object, *names: str) -> None:
+    """Any number does: one that no value reaches, or that all do, turns a threshold off."""
+    for name in names:
+        if not isfinite(getattr(settings, name)):
+            raise UserError(f"{name}: is {getattr(settings, name)}, take a number such as 0.5")

@@ -12,6 +12,7 @@ from pycocotools import mask as coco_mask
 
 from models.masks import Rle
 from weaksam.errors import UserError
+from weaksam.formats.run_lengths import run_lengths
 
 # A polygon may reach over the image by this many of its sides; what is farther away is a mistake, and would take
 # pycocotools minutes and gigabytes.
@@ -48,7 +49,7 @@ def run_lengths_rle(counts: Any, size: Any) -> Rle:
         raise MaskError(f"size {size!r} must be height and width")
     height, width = (int(side) for side in size)
     runs = _runs_of_text(counts) if isinstance(counts, str | bytes) else _runs_of_list(counts)
-    if runs.sum() != height * width or (runs < 0).any():
+    if runs.sum() != height * width:
         raise MaskError(f"its run lengths add up to {runs.sum()}, not to {height} x {width} pixels")
     if isinstance(counts, str | bytes):
         return {"size": [height, width], "counts": counts if isinstance(counts, str) else counts.decode("ascii")}
@@ -62,24 +63,10 @@ def _runs_of_list(counts: Any) -> npt.NDArray[np.int64]:
 
 
 def _runs_of_text(counts: str | bytes) -> npt.NDArray[np.int64]:
-    """Return the run lengths behind COCO's text: numbers of five bits a letter, from the third on as differences."""
     try:
-        text = counts.encode("ascii") if isinstance(counts, str) else counts
-    except UnicodeEncodeError as error:
-        raise MaskError("counts hold letters that no run lengths have") from error
-    letters = np.frombuffer(text, np.uint8).astype(np.int64) - 48
-    if len(letters) == 0 or letters.min() < 0 or letters.max() > 63 or letters[-1] & 32:
-        raise MaskError("counts are cut short or hold letters that no run lengths have")
-    ends = np.flatnonzero(letters & 32 == 0)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    place = np.arange(len(letters)) - np.repeat(starts, ends - starts + 1)
-    if place.max() > 6:  # more than any image holds
-        raise MaskError("counts hold a number beyond any image")
-    values = np.add.reduceat((letters & 31) << (5 * place), starts)
-    values -= np.where(letters[ends] & 16, 1 << (5 * (ends - starts + 1)), 0)
-    for first in (1, 2):
-        values[first::2] = np.cumsum(values[first::2])
-    return values
+        return run_lengths(counts if isinstance(counts, str) else counts.decode("ascii", "replace"))
+    except UserError as error:
+        raise MaskError(str(error)) from error
 
 
 def _is_count(value: Any) -> bool:

@@ -28,16 +28,19 @@ def check_mask(rle: Mapping[str, Any], size_hw: tuple[int, int]) -> None:
     height, width = size_hw
     if height * width > MAX_PIXELS:
         raise UserError(f"size is {[height, width]}, a mask has at most {MAX_PIXELS} pixels: label a smaller image")
-    pixels = int(_run_lengths(rle["counts"]).sum())
+    pixels = int(run_lengths(rle["counts"]).sum())
     if pixels != height * width:
         raise UserError(f"counts has runs of {pixels} pixels, the image has {height * width}: encode the mask again")
 
 
-def _run_lengths(counts: str) -> npt.NDArray[np.int64]:
+def run_lengths(counts: str) -> npt.NDArray[np.int64]:
     """Return the lengths of the runs, background first.
 
     From https://github.com/cocodataset/cocoapi/blob/8c9bcc3cf640524c4c20a9c40e89cb6a2f2fa0e9/common/maskApi.c#L218
     (`rleFrString`), with checks.
+
+    Raises:
+        UserError: the text cannot be read.
     """
     unreadable = UserError(f"counts is {counts[:40]!r}, which is no compressed run lengths: encode the mask again")
     if not counts or not counts.isascii():

@@ -115,7 +115,8 @@ class Endpoint:
             if not self.serving:
                 logger.info("Triton at %s serves the bundle as version %s", self.url, self._version)
             self.serving, self._problem = True, ""
-        self.probed.set()
+        finally:
+            self.probed.set()
 
     def abandon_calls(self) -> None:
         """End the calls on their way as lost, so that they are repeated elsewhere."""

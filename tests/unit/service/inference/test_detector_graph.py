@@ -151,7 +151,7 @@ def test_a_box_is_enlarged_before_it_prompts_and_stays_in_the_answer(tmp_path: P
 
 
 def test_a_margin_cannot_be_negative() -> None:
-    with pytest.raises(UserError, match=r"box_margin: is -0.1, take a share from 0 to 1, such as 0.1"):
+    with pytest.raises(UserError, match=r"box_margin: is -0.1, take a share from 0 to 1, such as 0.5"):
         PromptSettings(box_margin=-0.1)
 
 

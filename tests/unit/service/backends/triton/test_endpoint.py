@@ -45,3 +45,20 @@ async def test_a_late_call_counts_only_if_it_had_a_fair_time(tiny_bundle: Bundle
             assert breaker.allows() == allowed, f"{timeout_s} s"
     finally:
         await endpoint.aclose()
+
+
+async def test_nobody_waits_for_a_probe_that_failed(
+    tiny_bundle: Bundle, slow_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def odd_answer(_: Endpoint) -> None:
+        raise KeyError("models")
+
+    monkeypatch.setattr(Endpoint, "_check_models", odd_answer)
+    endpoint = Endpoint(slow_url, tiny_bundle, Breaker(1, 60), None, FAIR_CALL_S)
+    try:
+        with pytest.raises(KeyError):
+            await endpoint.probe(1)
+        assert endpoint.probed.is_set()
+        assert not endpoint.usable
+    finally:
+        await endpoint.aclose()
