@@ -27,6 +27,7 @@ MAX_TAG_CHARACTERS = 200
 TAG_FIELDS = ("tags", "tags[]")
 TagText = Annotated[str, Field(max_length=MAX_TAG_CHARACTERS)]
 Score = Annotated[float, Field(ge=0, le=1)]
+Box = tuple[float, float, float, float]
 
 
 class DetectOptions(MaskOptions):
@@ -124,9 +125,7 @@ class Detection(Document):
     )
     label: str
     score: Score
-    box_xyxy: tuple[float, float, float, float] = Field(
-        description="x0, y0, x1, y1, half-open, in pixels of the upright image."
-    )
+    box_xyxy: Box = Field(description="x0, y0, x1, y1, half-open, in pixels of the upright image.")
     mask: AnyMask | None = Field(description="null with mask_format=none.")
     mask_score: float | None = Field(
         description="The mask decoder's own estimate of the mask's IoU; of a detector's own mask, the mean probability "
@@ -162,20 +161,21 @@ class PeakRow(Document):
 class ProposalRow(Document):
     """A box that the segmenter proposed."""
 
-    box_xyxy: tuple[float, float, float, float] = Field(
-        description="x0, y0, x1, y1, half-open, in pixels of the upright image."
-    )
+    box_xyxy: Box = Field(description="x0, y0, x1, y1, half-open, in pixels of the upright image.")
     predicted_iou: float
     stability: float
-    from_peak: bool = Field(description="True if a peak prompted it, false if the grid did.")
+    from_peak: bool = Field(description="True if peaks prompted it, false if a box, the prompt map or the grid did.")
     prompt: int = Field(description="Index in `prompts` of the prompt that it came from.")
 
 
 class PromptRow(Document):
     """A prompt that the segmenter's decoder was asked, and what became of its masks."""
 
-    points_xy: tuple[tuple[float, float], ...] = Field(description="x, y in pixels of the upright image.")
-    from_peak: bool = Field(description="True if peaks asked for it, false if the grid or the prompt map did.")
+    points_xy: tuple[tuple[float, float], ...] = Field(
+        description="x, y in pixels of the upright image; none if a box was asked about."
+    )
+    box_xyxy: Box | None = Field(description="As that of a proposal; null if points were asked about.")
+    from_peak: bool = Field(description="True if peaks asked for it, false if a box, the prompt map or the grid did.")
     fate: PromptFate = Field(
         description="`kept`: a mask of it is among `proposals`. `dropped`: its masks are near-duplicates of better "
         "ones, or beyond the limit. `poor`: the decoder trusts none of its masks."

@@ -42,7 +42,7 @@ class Proposals:
         stability: [N] IoU of the mask cut at logits +1 and -1.
         prompts: [N] index of the prompt in the order of the decoder's runs.
         levels: [N] mask level of that prompt.
-        from_peak: [N] whether a peak (and not the grid) asked for it.
+        from_peak: [N] whether peaks asked for it, not a box, the prompt map or the grid.
     """
 
     boxes_xyxy: Float32

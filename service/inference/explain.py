@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 
+import numpy as np
+
 from models.bundle import Bundle
 from models.letterbox import Letterbox
-from models.prompting.prompts import PADDING, PromptBatch
+from models.prompting.prompts import BACKGROUND, BOTTOM_RIGHT, FOREGROUND, TOP_LEFT, PromptBatch
 from models.prompting.proposals import Proposals, ProposalSet
 from service.inference.heat_map import heat_map_png
 from service.inference.stage_results import ClassMaps, ScoredProposals, Selection
-from weaksam.schemas import Explanation, PeakRow, PromptRow, ProposalRow, TagExplanation
+from weaksam.schemas import Box, Explanation, PeakRow, PromptRow, ProposalRow, TagExplanation
 
 
 def explain(
@@ -49,7 +51,8 @@ def _prompt_rows(letterbox: Letterbox, proposal_set: ProposalSet) -> tuple[Promp
     kept, dropped = (set(masks.prompts.tolist()) for masks in (proposal_set.proposals, proposal_set.dropped))
     return tuple(
         PromptRow(
-            points_xy=_points_xy(letterbox, prompt),
+            points_xy=_points_xy(letterbox, prompt, FOREGROUND, BACKGROUND),
+            box_xyxy=_box_xyxy(letterbox, prompt),
             from_peak=index < proposal_set.peak_prompts,
             fate="kept" if index in kept else "dropped" if index in dropped else "poor",
         )
@@ -57,9 +60,14 @@ def _prompt_rows(letterbox: Letterbox, proposal_set: ProposalSet) -> tuple[Promp
     )
 
 
-def _points_xy(letterbox: Letterbox, prompt: PromptBatch) -> tuple[tuple[float, float], ...]:
-    points_xy = letterbox.points_to_image(prompt.coords[prompt.labels != PADDING])
+def _points_xy(letterbox: Letterbox, prompt: PromptBatch, *labels: float) -> tuple[tuple[float, float], ...]:
+    points_xy = letterbox.points_to_image(prompt.coords[np.isin(prompt.labels, labels)])
     return tuple((x, y) for x, y in points_xy.round(2).tolist())
+
+
+def _box_xyxy(letterbox: Letterbox, prompt: PromptBatch) -> Box | None:
+    corners = _points_xy(letterbox, prompt, TOP_LEFT, BOTTOM_RIGHT)
+    return (*corners[0], *corners[1]) if corners else None
 
 
 def _proposal_rows(letterbox: Letterbox, proposals: Proposals) -> tuple[ProposalRow, ...]:

@@ -182,8 +182,8 @@ def _images(inputs: ReportInputs, data: str) -> str:
         title = f"{image.id}: {', '.join(image.tags)}" + (f" (F1 {score:.2f})" if final.metrics else "")
         parts.append(f"<h3>{html.escape(title)}</h3>{''.join(shown)}")
     legend = (
-        "<p>Proposals: orange from peaks, blue from the grid. Boxes: green true, red found. The PGT rule is shown on "
-        "the weak detector's result for this image, from which nothing was learnt."
+        "<p>Proposals: orange from peaks, blue from boxes, the prompt map or the grid. Boxes: green true, red found. "
+        "The PGT rule is shown on the weak detector's result for this image, from which nothing was learnt."
         f"{' Ordered by F1 at IoU 0.5, best first.' if final.metrics else ''}</p>"
     )
     return legend + "".join(parts)

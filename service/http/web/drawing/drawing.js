@@ -121,7 +121,8 @@ function drawStroke(context, { stroke, brushRadius }) {
   context.stroke();
 }
 
-function drawAsked(context, { points_xy: points, fate }, one) {
+function drawAsked(context, { points_xy: points, box_xyxy: box, fate }, one) {
+  if (box) strokeBox(context, box, FATE_COLOURS[fate], one, [one, 3 * one]);
   points.forEach((point) => dot(context, point, 2.5 * one, FATE_COLOURS[fate], one));
 }
 

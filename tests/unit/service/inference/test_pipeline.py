@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from models.bundle import Bundle
+from models.boxes import points_in_boxes
+from models.bundle import Bundle, write_manifest
 from models.masks import Mask, decode_rle, mask_box
 from models.settings import PostSettings
 from service.errors import BackendMismatch, TooManyTags, UnknownTag
@@ -182,6 +184,20 @@ def test_explain_gives_each_tag_a_heat_map_over_the_whole_image(tiny_bundle: Bun
     assert 160 <= 2 * x < 240
     assert 40 <= 2 * y < 80
     assert not blue.any(), "a flat map is black"
+
+
+def test_explain_tells_boxes_from_points(tmp_path: Path) -> None:
+    made = write_tiny_bundle(tmp_path)
+    write_manifest(replace(made, prompts=replace(made.prompts, cam_box_values=(0.5,))))
+    image = picture(((160, 40, 240, 80), RED), size_hw=(160, 320))
+    explained = detect_once(tmp_path, image, ["red-bolt"], explain=True).explain
+    assert explained is not None
+    boxes_xyxy = np.array([prompt.box_xyxy for prompt in explained.prompts if prompt.box_xyxy])
+    assert len(boxes_xyxy)
+    assert points_in_boxes(np.array([[200, 60]]), boxes_xyxy).all(), "the map is high where the patch is"
+    for prompt in explained.prompts:
+        assert (prompt.box_xyxy is None) == bool(prompt.points_xy)
+        assert prompt.box_xyxy is None or not prompt.from_peak
 
 
 def test_explain_says_what_became_of_each_prompt(tiny_bundle: Bundle) -> None:
