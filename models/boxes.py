@@ -60,7 +60,7 @@ def nms(boxes_xyxy: Float32, scores: Float32, iou_threshold: float) -> Int64:
 
 
 def enlarge_boxes(boxes_xyxy: Float32, margin: float, size_hw: tuple[int, int]) -> Float32:
-    """Return boxes [N,4] enlarged at each side by a share of their own, within a image of ``size_hw``."""
+    """Return boxes [N,4] enlarged at each side by a share of their own, within an image of ``size_hw``."""
     grown_wh = np.float32(margin) * (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2])
     return clip_boxes(boxes_xyxy + np.concatenate([-grown_wh, grown_wh], axis=1), size_hw)
 

@@ -25,7 +25,7 @@ Config = TypeVar("Config")
 LEFT_OUT = "none"
 EXTENDS = "extends"
 
-# Keys that had another name before 0.2. The old name is read for one release, with a warning.
+# Keys that had another name. The old name is still read, with a warning.
 RENAMED_KEYS = {
     "batch_pictures": "batch_images",
     "every": "subsample",

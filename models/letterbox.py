@@ -1,4 +1,4 @@
-"""The one geometry between a image, or a part of it, and a graph's square input."""
+"""The one geometry between an image, or a part of it, and a graph's square input."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Part = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Letterbox:
-    """Fits a image of ``image_hw`` pixels into a square of ``side_px``, padding at the bottom and right.
+    """Fits an image of ``image_hw`` pixels into a square of ``side_px``, padding at the bottom and right.
 
     Both axes are scaled to whole pixels, so each has its own exact factor: coordinates mapped there and back agree to
     float precision.
@@ -51,7 +51,7 @@ class Letterbox:
         return self.valid_hw[1] / self.part_hw[1], self.valid_hw[0] / self.part_hw[0]
 
     def apply(self, image_hwc_u8: npt.NDArray[np.uint8], fill_rgb: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
-        """Cut, resize and pad a image [h,w,3] to [S,S,3]; ``fill_rgb`` is the mean colour that normalises to zero.
+        """Cut, resize and pad an image [h,w,3] to [S,S,3]; ``fill_rgb`` is the mean colour that normalises to zero.
 
         The pixels may be those of the image at another scale.
         """

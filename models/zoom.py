@@ -1,4 +1,4 @@
-"""Zoom: a second look at the part of a image that holds a small object, enlarged to the segmenter's whole input.
+"""Zoom: a second look at the part of an image that holds a small object, enlarged to the segmenter's whole input.
 
 A compact SAM's masks of small objects are coarse, for their outlines are a few cells long. Of the two looks, the one is
 taken that the network itself thinks better of, level by level. Parts come in two sizes and in steps of an eighth, so
@@ -97,7 +97,7 @@ def zoom_parts(boxes_xyxy_px: Float32, image_hw: tuple[int, int]) -> list[Part |
 
 
 def zoom_part(box_xyxy_px: Float32, image_hw: tuple[int, int]) -> Part | None:
-    """Return the part of a image to look at for the object in a box, or None if the object is too large for one.
+    """Return the part of an image to look at for the object in a box, or None if the object is too large for one.
 
     Args:
         box_xyxy_px: [4] in pixels of the image.
@@ -122,7 +122,7 @@ def zoom_part(box_xyxy_px: Float32, image_hw: tuple[int, int]) -> Part | None:
 
 
 def shrink_for_zoom(image_hwc_u8: npt.NDArray[np.uint8], side_px: int) -> npt.NDArray[np.uint8]:
-    """Return a image [H,W,3] no larger than a segmenter with an input of ``side_px`` can make use of.
+    """Return an image [H,W,3] no larger than a segmenter with an input of ``side_px`` can make use of.
 
     The smallest part, enlarged, has then as many pixels as its input.
     """

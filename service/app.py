@@ -46,14 +46,16 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
     """Return the service as an ASGI application. It closes the backend when it ends.
 
     Raises:
+        UserError: the file of keys or the address for traces cannot be used.
         BundleError, BackendMismatch: as `create_pipeline` does.
     """
     metrics = Metrics()
+    # Before the backend is opened: what is wrong with these would leave it open.
+    keys, tracer = _key_ring(settings), _tracer(settings)
     cache = ResultCache(settings.cache_bytes, metrics)
     read, open_ = partial(configured_bundle, settings), partial(open_pipeline, settings, metrics, cache)
     active = ActiveBundle(open_(read(), backend), read, open_)
-    lifecycle = Lifecycle(active, _key_ring(settings), metrics)
-    tracer = _tracer(settings)
+    lifecycle = Lifecycle(active, keys, metrics)
     app = FastAPI(
         title="weaksam",
         summary="Image-level tags in, labelled boxes and masks out.",

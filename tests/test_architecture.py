@@ -52,7 +52,14 @@ ARROWS: dict[str, set[str]] = {
         "service.observability",
     },
     "service.runtime": {"models", "weaksam", "service", "service.auth", "service.inference", "service.observability"},
-    "service.batch": {"models", *DATA_TYPES, "weaksam.labelling", "service", "service.inference"},
+    "service.batch": {
+        "models",
+        *DATA_TYPES,
+        "weaksam.labelling",
+        "service",
+        "service.inference",
+        "service.observability",
+    },
     "service.http": {"weaksam", "service", "service.auth", "service.observability", "service.runtime"},
     # Tools call these; what they need of formats is theirs alone.
     "service.http.integrations": {

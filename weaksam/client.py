@@ -80,7 +80,7 @@ class AsyncClient:
         ca_file: PEM file of the authorities to trust for https, in place of the usual ones.
 
     Raises:
-        ValueError: `base_url` is no URL, `max_concurrent` is below 1, or the proxy or certificates cannot be used.
+        UserError: `base_url` is no URL, `max_concurrent` is below 1, or the proxy or certificates cannot be used.
     """
 
     def __init__(

@@ -92,7 +92,9 @@ class SegmentResult(Document):
     """The masks that a prompt may mean."""
 
     image: ImageInfo
-    masks: tuple[SegmentMask, ...] = Field(description="By falling predicted IoU: a part, the whole, a group.")
+    masks: tuple[SegmentMask, ...] = Field(
+        description="By falling predicted IoU; they may be a part, the whole and a group."
+    )
     timing_ms: dict[str, float] = Field(description="Wall time by stage.")
     bundle: BundleInfo
     warnings: tuple[str, ...] = Field((), description="What is wrong with the file, such as a missing end.")

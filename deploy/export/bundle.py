@@ -156,7 +156,7 @@ def _class_plans(
 
 
 def _wsod_plan(run: Run, classes: int, side_px: int, rng: np.random.Generator) -> GraphPlan:
-    # runs of the first release have no method in their settings: it was OICR
+    # runs of the first version have no method in their settings: it was OICR
     net = build_wsod(run.config["backbone"], classes, method=run.config.get("method", "oicr"))
     _load(net, run)
     return wsod_plan(net, side_px, rng)
@@ -172,7 +172,7 @@ def _require_labels(run: Run, labels: LabelSet) -> None:
 
 
 def _detector_plan(run: Run, labels: LabelSet) -> GraphPlan:
-    # runs of earlier releases name no architecture
+    # runs of earlier versions name no architecture
     config = of_this_release(run.config)
     known = {field.name: config[field.name] for field in fields(DetectorSettings) if field.name in config}
     net = build_detector(config_from_values(DetectorSettings, known, str(run.folder / CONFIG)), len(labels))
@@ -197,7 +197,7 @@ def _copied_graphs(bundle: Bundle, names: Sequence[str], out_dir: Path) -> dict[
 
 
 def _compact_sam(run: Run) -> CompactSam:
-    asks = run.config.get("prompt_map", False)  # runs of earlier releases do not say
+    asks = run.config.get("prompt_map", False)  # runs of earlier versions do not say
     net = build_compact_sam(run.config["backbone"], run.config["side_px"], prompt_map=asks)
     _load(net, run)
     return net

@@ -32,8 +32,7 @@ GRID_PROMPTS = 80
 # Thresholds are the defaults of each family's own SamAutomaticMaskGenerator, in automatic_mask_generator.py of
 # facebookresearch/segment-anything@dca509fe, facebookresearch/sam2@2b90b9f5, facebookresearch/EdgeTAM@9cc44bfe and
 # ChaoningZhang/MobileSAM@34bbbfdf. The published grids have 32 points per side, which takes a CPU minutes: coarse to
-# fine, points inside good masks are spared. Networks for CPUs get
-# fewer.
+# fine, points inside good masks are spared. Networks for CPUs get fewer.
 VIT = Family("Segment Anything", 0.88, 0.95, (8, 16))
 FAMILIES = {
     "edgetam": Family("EdgeTAM", 0.8, 0.95, (4, 8)),

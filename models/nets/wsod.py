@@ -72,7 +72,10 @@ class RoiHead(nn.Module):
         return vectors
 
     def embed_pooled(self, pooled: torch.Tensor) -> torch.Tensor:
-        """Do as `embed` for RoIs pooled beforehand [R,D,7,7]: pooling and the 1x1 reduction are linear and commute."""
+        """Do as `embed` for RoIs pooled beforehand [R,D,7,7], through the drop block if there is one.
+
+        Pooling and the 1x1 reduction are linear and commute.
+        """
         reduced = self.reduce(pooled)
         if self.drop_block is not None:
             reduced = self.drop_block(reduced)

@@ -282,7 +282,7 @@ def _thinned(points_xy: Float32, max_count: int) -> Float32:
     """Return at most so many of the points, evenly over their order."""
     if len(points_xy) <= max_count:
         return points_xy
-    spread = np.linspace(0, len(points_xy) - 1, max(0, max_count)).round().astype(np.int64)
+    spread = np.linspace(0, len(points_xy) - 1, max_count).round().astype(np.int64)
     thinned: Float32 = points_xy[spread]
     return thinned
 

@@ -15,21 +15,22 @@ import numpy.typing as npt
 import ray
 import ray.data
 
-from models.bundle import load_bundle
 from service.errors import InternalError, ServiceError
 from service.inference.decoding import decode
-from service.inference.open_pipeline import create_pipeline
+from service.inference.open_pipeline import configured_bundle, create_pipeline
+from service.observability.logs import LOGGER_NAME
 from service.settings import Settings
+from weaksam.errors import UserError
 from weaksam.files.full_disk import writing_into
 from weaksam.files.image_files import JOURNAL
 from weaksam.image_bytes import read_image
 from weaksam.labelling.journal import Journal, Stamp, open_journal, stamp_of
-from weaksam.labelling.run import LabelJob, LabelSummary, OnDone, finish
-from weaksam.labelling.worklist import Failure
+from weaksam.labelling.run import LabelJob, LabelSummary, OnDone, finish, request_options
+from weaksam.labelling.worklist import Failure, unreadable
 from weaksam.schemas import BundleInfo, DetectOptions, DetectResult
 
 Batch = dict[str, npt.NDArray[Any]]
-logger = logging.getLogger("weaksam")
+logger = logging.getLogger(LOGGER_NAME)
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ class LabelWorker:
             result = await self._pipeline.detect(decoded, tags, self._options)
             return result.model_dump_json(), ""
         except OSError as error:
-            return "", json.dumps(["unreadable", f"the file cannot be read: {error.strerror}"])
+            failure = unreadable(image, error)
+            return "", json.dumps([failure.code, failure.message])
         except ServiceError as error:
             return "", json.dumps([error.code, error.detail])
         except Exception as error:
@@ -96,10 +98,13 @@ def label_with_ray(job: LabelJob, settings: Settings, plan: RayPlan, on_done: On
     """Label every tagged image that has no result yet. Outputs and resuming are those of `label_folder`.
 
     Raises:
+        UserError: `job.max_side` is set. Images are shrunk only to be sent, and here none is.
         BundleError: the bundle cannot be used.
         JournalError: `job.out` holds a run of another bundle, with other options, or one in progress.
     """
-    bundle = load_bundle(settings.bundle.resolve())
+    if job.max_side is not None:
+        raise UserError(f"max_side: is {job.max_side}, and images are shrunk only to be sent: leave it out")
+    bundle = configured_bundle(settings)
     info = BundleInfo(name=bundle.name, version=bundle.version, digest=bundle.digest)
     identity = job.identity(info, bundle.labels.names)
     with writing_into(job.out), open_journal(job.out / JOURNAL, identity) as journal:
@@ -125,7 +130,7 @@ def _plan(job: LabelJob, journal: Journal) -> tuple[dict[str, Stamp], set[str], 
         try:
             stamp = stamp_of(job.folder / image, tags)
         except OSError as error:
-            failures.append(Failure(image, "unreadable", f"the file cannot be read: {error.strerror}"))
+            failures.append(unreadable(image, error))
             continue
         if journal.holds(image, stamp):
             finished.add(image)
@@ -139,8 +144,7 @@ def _run(job: LabelJob, settings: Settings, plan: RayPlan, todo: Iterable[str]) 
     items = [{"image": image, "tags": json.dumps(job.worklist.tags[image])} for image in todo]
     if not items:
         return
-    # As over HTTP, a job that does not ask for zoom leaves it to the settings.
-    options = DetectOptions(min_score=job.min_score, unknown_tags=job.unknown_tags, zoom=job.zoom or None)
+    options = DetectOptions(**request_options(job.options))
     blocks = max(1, min(len(items) // plan.batch_size, 64 * plan.workers))
     labelled = ray.data.from_items(items, override_num_blocks=blocks).map_batches(
         LabelWorker,

@@ -120,8 +120,8 @@ class Stages:
             proposal_set = await self._propose(segmenter, peaks, letterbox, asked_xyxy)
         with timings.stage("wsod"):
             seen = Letterbox(letterbox.image_hw, self._bundle.graphs["wsod"].side_px)
-            boxes_xyxy = letterbox.boxes_for(seen, proposal_set.proposals.boxes_xyxy)
-            scores, deltas = await self._score(inputs.classes_bhwc_u8, boxes_xyxy)
+            seen_xyxy = letterbox.boxes_for(seen, proposal_set.proposals.boxes_xyxy)
+            scores, deltas = await self._score(inputs.classes_bhwc_u8, seen_xyxy)
         return ScoredProposals(peaks, proposal_set, scores, deltas)
 
     async def decode_masks(

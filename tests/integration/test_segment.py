@@ -50,7 +50,9 @@ def test_a_click_gives_the_thing_under_it(tiny_service: httpx.Client) -> None:
 def test_a_box_and_points_together(tiny_service: httpx.Client) -> None:
     response = post(tiny_service, points=[[48, 48, 1], [70, 70, 0]], box=RED_BOX, mask_format="none")
     assert response.status_code == 200, response.text
-    assert all(mask["mask"] is None for mask in response.json()["masks"])
+    masks = response.json()["masks"]
+    assert [mask["mask"] for mask in masks] == [None] * 3
+    assert masks[0]["box_xyxy"] == pytest.approx(RED_BOX, abs=2)
 
 
 def test_the_next_click_names_the_image_and_encodes_nothing(tiny_service: httpx.Client) -> None:

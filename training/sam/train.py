@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from models.nets.compact_sam import CompactSam, build_compact_sam
+from models.prompting.prompts import PADDING
 from training.runs.checkpoints import save_weights
 from training.runs.devices import start_fabric
 from training.runs.fit import StepOutput, Task, fit
@@ -105,7 +106,7 @@ class SamLosses(nn.Module):
         logits = torch.cat([logits for logits, _ in answers]).float()
         predicted_iou = torch.cat([iou for _, iou in answers]).float()
         # A point and a row of padding; the other prompts are two corners, or several points.
-        ambiguous = (batch["labels"] == -1).any(dim=2).flatten() & ~batch["corrected"].flatten()
+        ambiguous = (batch["labels"] == PADDING).any(dim=2).flatten() & ~batch["corrected"].flatten()
         losses = sam_losses(logits, predicted_iou, batch["masks"].flatten(0, 1), ambiguous)
         if net.prompt_map is None:
             return losses

@@ -54,8 +54,8 @@ class LabelledImage:
         file_name: its path below the folder, with `/`.
         tags: labels that it was tagged with.
         review: how urgently a person should look at it, 0..1, with `review_reason` in words. None in runs of
-            earlier releases.
-        sha256: digest of size and upright pixels, as the service states it; None in runs of earlier releases.
+            earlier versions.
+        sha256: digest of size and upright pixels, as the service states it; None in runs of earlier versions.
     """
 
     id: int

@@ -18,7 +18,7 @@ from weaksam.errors import UserError
 from weaksam.schemas import BundleInfo, DetectResult
 
 JOURNAL_VERSION = 2
-RESULT_KEY = "answer"  # as in the journals of earlier releases, which can go on
+RESULT_KEY = "answer"  # as in the journals of earlier versions, which can go on
 SYNC_EVERY_ENTRIES = 32
 SYNC_EVERY_S = 1.0
 # S3, Google Cloud Storage and HTTP; the last one is for HTTP servers without an ETag.

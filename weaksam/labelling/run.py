@@ -11,13 +11,13 @@ from typing import Any
 from weaksam.client import AsyncClient, ClientError, ServerUnreachable, UnknownTags
 from weaksam.errors import UserError
 from weaksam.files.full_disk import writing_into
-from weaksam.files.image_files import JOURNAL, UNREADABLE
+from weaksam.files.image_files import JOURNAL
 from weaksam.files.image_source import as_os_errors, is_address
 from weaksam.labelling.journal import Journal, JournalError, RunIdentity, open_journal, stamp_of
 from weaksam.labelling.outputs import Outcome, remove_drafts, write_files
 from weaksam.labelling.shard import Shard
 from weaksam.labelling.shrink import restore, shrink
-from weaksam.labelling.worklist import Failure, Worklist
+from weaksam.labelling.worklist import Failure, Worklist, unreadable
 from weaksam.schemas import BundleInfo, DetectResult
 
 OnDone = Callable[[Failure | None], None]
@@ -49,7 +49,7 @@ class LabelJob:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Return what changes the results; options of later releases are absent while they have their default."""
+        """Return what changes the results; options of later versions are absent while they have their default."""
         options: dict[str, Any] = {"min_score": self.min_score, "unknown_tags": self.unknown_tags}
         if self.max_side is not None:
             options["max_side"] = self.max_side
@@ -187,7 +187,7 @@ class _Run:
         except ClientError as error:
             return Failure(image, error.code, str(error))
         except OSError as error:
-            return Failure(image, UNREADABLE, f"the file cannot be read: {error.strerror or error}")
+            return unreadable(image, error)
         self.journal.add(image, stamp, result)
         return None
 
@@ -211,13 +211,14 @@ class _Run:
 
 async def detect_file(client: AsyncClient, path: Path, tags: Sequence[str], options: Mapping[str, Any]) -> DetectResult:
     """Send one image with its tags; `options` are those of a job."""
-    given: dict[str, Any] = {name: options[name] for name in ("min_score", "unknown_tags")}
-    if options.get("masks") == "none":
-        given["mask_format"] = "none"
-    if "zoom" in options:
-        given["zoom"] = options["zoom"]
-    side = options.get("max_side")
+    given, side = request_options(options), options.get("max_side")
     shrunk = None if side is None else await asyncio.to_thread(shrink, path, side)
     if shrunk is None:
         return await client.detect(path, tags, **given)
     return restore(await client.detect(shrunk.data, tags, **given), shrunk.size_hw)
+
+
+def request_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a request says of a job's options: all but ``max_side``, which changes the image."""
+    given = {name: options[name] for name in ("min_score", "unknown_tags", "zoom") if name in options}
+    return given | ({"mask_format": "none"} if options.get("masks") == "none" else {})

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from weaksam.files.file_names import ambiguous, match_names
-from weaksam.files.image_files import ImageFiles, find_images
+from weaksam.files.image_files import UNREADABLE, ImageFiles, find_images
 from weaksam.files.label_studio_export import read_label_studio_tags
 from weaksam.files.tag_files import (
     TagFileError,
@@ -33,6 +33,11 @@ class Failure:
     image: str
     code: str
     message: str
+
+
+def unreadable(image: str, error: OSError) -> Failure:
+    """Return the failure of an image whose file cannot be read."""
+    return Failure(image, UNREADABLE, f"the file cannot be read: {error.strerror or error}")
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ class DetectorSettings:
 
     Attributes:
         net: what every network has.
-        architecture: ``faster_rcnn`` with a mask head, as settings of earlier releases have it, is a ``mask_rcnn``.
+        architecture: ``faster_rcnn`` with a mask head, as settings of earlier versions have it, is a ``mask_rcnn``.
         rcnn: of ``faster_rcnn`` and ``mask_rcnn``, which need it.
         dfine, mask2former: of the architectures of these names.
 
@@ -147,7 +147,7 @@ class DetectorSettings:
 
 
 def of_this_release(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's settings with the sizes of its R-CNN in ``rcnn``: earlier releases had them in ``net``."""
+    """Return a run's settings with the sizes of its R-CNN in ``rcnn``: earlier versions had them in ``net``."""
     net = dict(values["net"])
     sizes = {field.name: net.pop(field.name) for field in fields(RcnnSettings) if field.name in net}
     return {**values, "net": net, "rcnn": sizes or values.get("rcnn")}

@@ -247,8 +247,6 @@ def _mask(segmentation: Any) -> tuple[Rle | None, tuple[list[float], ...]]:
 
 
 def _written_image(row: Json, path: Path, source: Path, objects: tuple[WrittenObject, ...]) -> WrittenImage:
-    sides = (row.get("height"), row.get("width"))
-    size_hw = sides if all(isinstance(side, int) and side > 0 for side in sides) else None
     confirmed = row.get("confirmed") if isinstance(row.get("confirmed"), bool) else None
     return WrittenImage(
         _image_id(row),
@@ -259,5 +257,13 @@ def _written_image(row: Json, path: Path, source: Path, objects: tuple[WrittenOb
         tags=tuple(map(str, row.get("tags", ()))) if confirmed is False else (),
         objects=objects,
         confirmed=confirmed,
-        size_hw=size_hw,  # type: ignore[arg-type]
+        size_hw=_size_hw(row),
     )
+
+
+def _size_hw(row: Json) -> tuple[int, int] | None:
+    """Return the height and width that a row of `images` names, or None if they are no sides of an image."""
+    height, width = row.get("height"), row.get("width")
+    if type(height) is int and type(width) is int and height > 0 and width > 0:
+        return height, width
+    return None

@@ -29,7 +29,7 @@ def read_cvat(root: Path, split: str) -> TaggedDataset:
     """Read the images of one split; see `read_split` for `val` and `fit`.
 
     Raises:
-        ValueError: there is no such split.
+        UserError: there is no such split.
     """
     found = _document(root)
     assert found is not None, "is_cvat has seen to it"

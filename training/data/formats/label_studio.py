@@ -37,7 +37,7 @@ def read_label_studio(root: Path, split: str) -> TaggedDataset:
     """Read the images of the export, which are one training split.
 
     Raises:
-        ValueError: there is no such split.
+        UserError: there is no such split.
     """
     return read_split(root.name, split, ("train",), lambda _: _read(root))
 

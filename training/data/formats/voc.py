@@ -72,7 +72,7 @@ def read_voc(root: Path, split: str) -> TaggedDataset:
     """Read the images of one split; see `read_split` for `val` and `fit`.
 
     Raises:
-        ValueError: there is no such split. What is wrong with single images is in `problems`.
+        UserError: there is no such split. What is wrong with single images is in `problems`.
     """
     return read_split(root.name, split, _split_names(root, split), lambda name: _read(root, name))
 

@@ -8,7 +8,7 @@ const LAYERS = [
   [
     "prompts",
     "Prompts",
-    "points and boxes that the mask decoder was asked about: green led to a proposal, yellow to a duplicate, red to a poor mask",
+    "points and boxes that the mask decoder was given: green became a proposal, yellow a duplicate, red a poor mask",
   ],
   ["kept", "Proposals kept", "boxes of masks that were scored"],
   ["dropped", "Proposals dropped", "near-duplicates, and those beyond the limit"],

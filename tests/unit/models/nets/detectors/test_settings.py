@@ -1,4 +1,4 @@
-"""Which sections of a detector's settings its network needs, and settings of earlier releases."""
+"""Which sections of a detector's settings its network needs, and settings of earlier versions."""
 
 from __future__ import annotations
 
