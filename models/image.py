@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, PngImagePlugin, UnidentifiedImageError, features
 
-from models.decoding.jpeg import complete_jpeg, is_reducible, is_tolerable, lost_rows, reduce_jpeg
+from models.decoding.jpeg import JPEG_FORMATS, complete_jpeg, is_reducible, is_tolerable, lost_rows, reduce_jpeg
 from models.decoding.pixels import Pixels, opencv_pixels, upright_rgb
 from weaksam.errors import UserError
 from weaksam.files.image_files import HEAD_BYTES, foreign_format
@@ -22,6 +22,7 @@ from weaksam.files.opened_image import BROKEN, orientation_to_apply
 
 ImageErrorCode = Literal["not_an_image", "image_too_large", "image_broken"]
 DEFAULT_MAX_PIXELS = 100_000_000
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Others would be decoded by outside programs (EPS), or before their size can be looked at (ICO, ICNS).
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP", *(("AVIF",) if features.check("avif") else ()))
 
@@ -180,7 +181,9 @@ def _unopened(head: bytes, error: Exception) -> ImageError:
     if not any(accepts is not None and accepts(head) for _, accepts in (Image.OPEN[name] for name in FORMATS)):
         return ImageError("not_an_image", "the bytes are no image in a known format: send JPEG, PNG or WebP")
     reason = "its header cannot be read" if isinstance(error, UnidentifiedImageError) else error
-    return ImageError("image_broken", f"image is damaged or cut short ({reason}): send the whole file")
+    # Pillow does not tell a damaged TIFF from one of floating-point colours, say.
+    hint = ", or save it with 8 or 16 bits a channel" if head.startswith(TIFF_STARTS) else ""
+    return ImageError("image_broken", f"image is damaged or cut short ({reason}): send the whole file{hint}")
 
 
 def _load(opened: Image.Image, data: bytes, max_pixels: int) -> tuple[Pixels, tuple[str, ...]]:
@@ -192,7 +195,7 @@ def _load(opened: Image.Image, data: bytes, max_pixels: int) -> tuple[Pixels, tu
         opened.load()
         return opened, ()
     except OSError:
-        completed = complete_jpeg(data) if opened.format == "JPEG" else None
+        completed = complete_jpeg(data) if opened.format in JPEG_FORMATS else None
         if completed is None:
             raise
         quiet, noisy = (Image.open(io.BytesIO(file), formats=["JPEG"]) for file in (completed.quiet, completed.noisy))

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+# An MPO is a JPEG with further images behind the first; cameras write a preview there.
+JPEG_FORMATS = ("JPEG", "MPO")
 # Scales at which libjpeg decodes without ever holding all pixels.
 REDUCTIONS = (1, 2, 4, 8)
 END_MARKER = b"\xff\xd9"
 # Stands for the missing part of a file. Where a decoder still reads data, it changes what is decoded.
 NOISE = bytes(np.random.default_rng(0).integers(0, 255, 4096, np.uint8))
 START_OF_PROGRESSIVE, START_OF_SCAN = b"\xff\xc2", b"\xff\xda"
+# Of a frame, up to and with its number of components.
+HEADER_BYTES = 10
 COEFFICIENTS = 64
 STRIP_ROWS = 256
 # Blocks are 8 or 16 rows high, and chroma reaches one row further.
@@ -21,7 +25,7 @@ LAST_ROWS = 17
 
 def is_reducible(image: Image.Image) -> bool:
     """Return whether an opened image can be decoded at a reduced scale."""
-    return image.format == "JPEG" and not image.info.get("progressive")
+    return image.format in JPEG_FORMATS and not image.info.get("progressive")
 
 
 def reduce_jpeg(image: Image.Image, max_pixels: int) -> None:
@@ -72,10 +76,12 @@ def is_tolerable(rows: int, height: int) -> bool:
 
 def _has_all_scans(frame: bytes) -> bool:
     """Return whether the scans of a progressive frame bring every coefficient to its last bit (ITU-T T.81, G.1)."""
-    components = frame[9]
-    finished = {frame[10 + 3 * i]: set[int]() for i in range(components)}
+    if len(frame) < HEADER_BYTES:
+        return False
+    components = frame[HEADER_BYTES - 1]
+    finished = {component: set[int]() for component in frame[HEADER_BYTES : HEADER_BYTES + 3 * components : 3]}
     at = frame.find(START_OF_SCAN)
-    while at >= 0 and at + 5 + 2 * frame[at + 4] + 3 <= len(frame):
+    while 0 <= at < len(frame) - 4 and at + 5 + 2 * frame[at + 4] + 3 <= len(frame):
         count = frame[at + 4]
         first, last, approximation = frame[at + 5 + 2 * count : at + 8 + 2 * count]
         for component in frame[at + 5 : at + 5 + 2 * count : 2]:

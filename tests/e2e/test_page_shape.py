@@ -93,6 +93,22 @@ def violations(tab: LabellingPage) -> list[str]:
     return [f"{row['id']}: {row['nodes'][0]['html']}" for row in found if row["impact"] in SERIOUS]
 
 
+def test_images_that_differ_in_their_suffixes_alone_are_not_saved_as_yolo(
+    browser: Browser, url: str, sample: Path, tmp_path: Path
+) -> None:
+    copies = [tmp_path / "same.jpg", tmp_path / "same.png"]
+    Image.open(sample).save(copies[1])
+    copies[0].write_bytes(sample.read_bytes())
+    with labelling_page(browser, url) as tab:
+        tab.add(*copies)
+        tab.tag("tape")
+        tab.page.get_by_role("button", name="Use these tags on all 2 images").click()
+        expect(tab.page.locator(".image-entry.ready")).to_have_count(2)
+        tab.page.click("#save")
+        tab.page.locator("[data-format=yolo]").click()
+        expect(tab.page.locator("#problem")).to_contain_text("same.jpg and same.png would both become same.txt")
+
+
 def test_yolo_and_png_hold_the_masks_of_coco(browser: Browser, url: str, sample: Path, tmp_path: Path) -> None:
     with labelling_page(browser, url) as tab:
         tab.add(sample)

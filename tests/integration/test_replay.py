@@ -47,6 +47,17 @@ def test_the_same_again(replayed: Callable[..., Result]) -> None:
     assert (ended.exit_code, ended.output) == (0, "2 of 2 images are as they were stored.\n")
 
 
+def test_an_image_whose_tags_are_no_labels_is_not_asked_about(tiny_service: httpx.Client, tmp_path: Path) -> None:
+    server, out = str(tiny_service.base_url), str(tmp_path / "out")
+    (tmp_path / "in" / "zebra").mkdir(parents=True)
+    (tmp_path / "in" / "zebra" / "a.png").write_bytes(encoded(picture(((8, 8, 24, 24), RED))))
+    start = ["label", str(tmp_path / "in"), "--tags-from", "folder", "--out", out, "--server", server]
+    assert CliRunner().invoke(command_line.app, [*start, "--unknown-tags", "skip"]).exit_code == 0
+    command = ["replay", out, "--images", str(tmp_path / "in"), "--server", server]
+    ended = CliRunner().invoke(command_line.app, command)
+    assert (ended.exit_code, ended.output) == (0, "1 of 1 images are as they were stored.\n")
+
+
 def raise_score(document: dict[str, Any]) -> None:
     document["annotations"][0]["score"] -= 0.1
 

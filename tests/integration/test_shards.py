@@ -91,8 +91,9 @@ def test_a_shard_that_is_resumed_merges_as_well(folder: Path, url: str, fake: Fa
         assert (tmp_path / "merged" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
-def test_a_name_that_is_not_text_takes_no_id(folder: Path, url: str, tmp_path: Path) -> None:
+def test_what_is_no_image_takes_no_id(folder: Path, url: str, tmp_path: Path) -> None:
     (folder / "day1" / os.fsdecode(b"gr\xfcn.jpg")).write_bytes((folder / "day1" / "05.jpg").read_bytes())
+    os.mkfifo(folder / "day1" / "000.jpg")
     run(folder, tmp_path / "whole", url)
     merge_shards(run_shards(folder, tmp_path / "shards", url), tmp_path / "merged")
     for name in FILES:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from weaksam.errors import UserError
 from weaksam.tag_texts import is_text
@@ -63,6 +64,7 @@ HEAD_BYTES = 32
 
 FOLDER_UNREADABLE = "folder_unreadable"
 NAME_NOT_UTF8 = "name_not_utf8"
+NO_REGULAR_FILE = "no_regular_file"
 UNREADABLE = "unreadable"
 UNSUPPORTED_FORMAT = "unsupported_format"
 
@@ -132,14 +134,18 @@ class _Walk:
             if entry.name.startswith("."):
                 continue
             path, suffix = below / entry.name, entry.suffix.lower()
-            if entry.is_dir():
+            try:
+                kind = _kind_of(entry)
+            except OSError as error:
+                # A folder may be listed by those who may not enter it.
+                self._add_folder(below, error)
+                return
+            if kind == "folder":
                 yield from self.images(entry, path, (*inside, real))
+            elif suffix in IMAGE_SUFFIXES and kind == "file":
+                yield str(path)
             elif suffix in IMAGE_SUFFIXES:
-                # A link to nothing is left to whoever reads it.
-                if entry.is_file() or not entry.exists():
-                    yield str(path)
-                else:
-                    self._add(path, UNREADABLE, "it is no regular file: move it away, or copy the image into one")
+                self._add(path, NO_REGULAR_FILE, "it is no regular file: move it away, or copy the image into one")
             elif suffix in UNSUPPORTED_SUFFIXES:
                 self._add(path, UNSUPPORTED_FORMAT, f"{UNSUPPORTED_SUFFIXES[suffix]} is not supported: {CONVERT}")
 
@@ -147,13 +153,21 @@ class _Walk:
         try:
             return sorted(folder.iterdir())
         except OSError as error:
-            self._add(
-                below, FOLDER_UNREADABLE, f"the folder cannot be read ({error.strerror}): allow it, or move it away"
-            )
+            self._add_folder(below, error)
             return []
+
+    def _add_folder(self, path: PurePosixPath, error: OSError) -> None:
+        self._add(path, FOLDER_UNREADABLE, f"the folder cannot be read ({error.strerror}): allow it, or move it away")
 
     def _add(self, path: PurePosixPath, code: str, message: str) -> None:
         self.problems.append(FileProblem(_as_text(str(path)), code, message))
+
+
+def _kind_of(entry: Path) -> Literal["folder", "file", "other"]:
+    if entry.is_dir():
+        return "folder"
+    # A link to nothing is left to whoever reads it.
+    return "file" if entry.is_file() or not entry.exists() else "other"
 
 
 def _as_text(path: str) -> str:

@@ -7,7 +7,7 @@ import struct
 from PIL import Image
 
 EXIF_ORIENTATION = 0x0112
-# What Pillow raises for damaged files, its parsers of TIFF and EXIF included.
+# What Pillow raises for damaged files: its parsers of TIFF and EXIF, and the decoder of AVIF with its RuntimeError.
 BROKEN = (
     OSError,
     SyntaxError,
@@ -18,6 +18,8 @@ BROKEN = (
     OverflowError,
     AttributeError,
     KeyError,
+    IndexError,
+    RuntimeError,
     struct.error,
 )
 QUARTER_TURNS = (5, 6, 7, 8)

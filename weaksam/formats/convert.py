@@ -12,7 +12,7 @@ from weaksam.errors import UserError
 from weaksam.formats.coco_export import write_coco, write_coco_polygons, write_coco_results
 from weaksam.formats.cvat import write_cvat
 from weaksam.formats.label_studio import write_label_studio
-from weaksam.formats.labelled import LabelledSet, PolygonMaker, read_labelled
+from weaksam.formats.labelled import SUMMARY, LabelledSet, PolygonMaker, read_labelled
 from weaksam.formats.labelme import write_labelme
 from weaksam.formats.png import write_png
 from weaksam.formats.provenance import write_sidecar
@@ -34,7 +34,6 @@ FormatName = Literal[
     "roboflow",
     "png",
 ]
-SUMMARY = "conversion.json"
 # Formats that have no place for where labels come from.
 WITHOUT_PLACE: tuple[FormatName, ...] = ("coco-results", "yolo", "yolo-seg", "png")
 
@@ -66,11 +65,15 @@ def convert(
         raise UserError(f"{out} is not empty: name a new folder")
     out.mkdir(parents=True, exist_ok=True)
     polygons = PolygonMaker(min_fidelity)
-    _write(labelled, to, out, polygons, image_url)
-    if to in WITHOUT_PLACE:
-        write_sidecar(labelled, out)
-    summary = _summary(labelled, to, polygons)
-    (out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    try:
+        _write(labelled, to, out, polygons, image_url)
+        if to in WITHOUT_PLACE:
+            write_sidecar(labelled, out)
+        summary = _summary(labelled, to, polygons)
+        (out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    except BaseException:
+        _empty(out)  # or the same command would be refused after the remedy
+        raise
     return summary
 
 
@@ -90,6 +93,14 @@ def convert_inside(folder: Path, to: FormatName, min_fidelity: float = MIN_FIDEL
         shutil.rmtree(out, ignore_errors=True)
         (Path(draft) / to).rename(out)
     return summary
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _write(labelled: LabelledSet, to: FormatName, out: Path, polygons: PolygonMaker, image_url: str) -> None:

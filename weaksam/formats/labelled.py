@@ -19,6 +19,7 @@ from weaksam.formats.polygons import Mask, Ring, join_rings, mask_iou, mask_to_p
 
 Shares = npt.NDArray[np.float64]
 DATASET = "dataset.json"
+SUMMARY = "conversion.json"  # of an export
 
 
 def decode_mask(rle: dict[str, Any]) -> Mask:
@@ -164,11 +165,13 @@ def one_file_for_each(labelled: LabelledSet, folder: Path, suffix: str) -> Itera
     """Yield each image and the path of its file in `folder`, named after it, whose parent it makes.
 
     Raises:
-        UserError: two images differ in their suffixes alone.
+        UserError: two images differ in their suffixes alone, or one has the name of the summary.
     """
     taken: dict[PurePosixPath, str] = {}
     for image in labelled.images:
         name = PurePosixPath(image.file_name).with_suffix(suffix)
+        if name == PurePosixPath(SUMMARY):
+            raise UserError(f"{image.file_name} would become {name}, which describes the conversion: rename the image")
         if name in taken:
             raise UserError(f"{taken[name]} and {image.file_name} would both become {name}: rename one of them")
         taken[name] = image.file_name

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weaksam.files.full_disk import writing_into
-from weaksam.files.image_files import FOLDER_UNREADABLE, JOURNAL, NAME_NOT_UTF8, UNSUPPORTED_FORMAT
+from weaksam.files.image_files import (
+    FOLDER_UNREADABLE,
+    JOURNAL,
+    NAME_NOT_UTF8,
+    NO_REGULAR_FILE,
+    UNSUPPORTED_FORMAT,
+)
 from weaksam.labelling.journal import Journal, JournalError, RunIdentity, reopen_journal
 from weaksam.labelling.outputs import FAILURES, LEDGER, Outcome, write_files
 from weaksam.labelling.report import read_rows
@@ -17,7 +23,7 @@ from weaksam.labelling.worklist import IMAGE_MISSING, Failure
 from weaksam.schemas import DetectResult
 
 # Failures of what is no usable image of the folder, and so has no place among the ids.
-WITHOUT_ID = (IMAGE_MISSING, NAME_NOT_UTF8, FOLDER_UNREADABLE, UNSUPPORTED_FORMAT)
+WITHOUT_ID = (IMAGE_MISSING, NAME_NOT_UTF8, FOLDER_UNREADABLE, NO_REGULAR_FILE, UNSUPPORTED_FORMAT)
 
 
 @dataclass(frozen=True)

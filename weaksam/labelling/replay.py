@@ -105,6 +105,8 @@ def compare(stored: LabelledImage, result: DetectResult, tolerance: Tolerance) -
 async def _differences(
     image: LabelledImage, folder: Path, client: AsyncClient, options: dict[str, Any], tolerance: Tolerance
 ) -> tuple[str, ...]:
+    if not image.tags and not image.objects:
+        return ()  # none of its tags was a label; without tags, the models would propose some
     try:
         with as_os_errors():
             result = await detect_file(client, folder / image.file_name, image.tags, options)

@@ -55,13 +55,16 @@ class ReviewJournal:
         now: seconds since 1970.
 
     Raises:
-        UserError: the file belongs to another labelling run, is no journal, or is in use.
+        UserError: the file belongs to another labelling run, is no journal, is in use, or cannot be opened.
     """
 
     def __init__(self, path: Path, dataset_sha256: str, now: Callable[[], float] = time.time) -> None:
         self._lock = threading.Lock()
         self._now = now
-        self._database = sqlite3.connect(path, timeout=1, check_same_thread=False)
+        try:
+            self._database = sqlite3.connect(path, timeout=1, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise UserError(f"{path} cannot be opened ({error}): allow it, or give another --out") from error
         try:
             self._open(path, dataset_sha256)
         except sqlite3.Error as error:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from weaksam.errors import UserError
+from weaksam.files.text_files import decoded
 from weaksam.variables import API_KEY_VARIABLE
 
 ApiKeyFileOption = Annotated[
@@ -23,7 +24,7 @@ def read_api_key(file: Path | None) -> str | None:
     """Return the key of the file or of WEAKSAM_API_KEY; None if neither is given."""
     # Not an option: a command line can be read by everyone on the machine.
     if file is not None:
-        key, place = file.read_text(encoding="utf-8").strip(), str(file)
+        key, place = decoded(file.read_bytes(), "replace").strip(), str(file)
     elif API_KEY_VARIABLE in os.environ:
         key, place = os.environ[API_KEY_VARIABLE], API_KEY_VARIABLE
     else:

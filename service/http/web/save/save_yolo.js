@@ -1,18 +1,37 @@
 // YOLO's segmentation files: one for each image, one line for each object, one outline for all its parts.
 
+import { Problem } from "../api.js";
 import { stemOf } from "./labelled.js";
 import { shapeOf } from "../masks/mask_shapes.js";
 import { joinedRing } from "../masks/outline.js";
 import { zip } from "./zip.js";
 
-/** Return the files by name. The outlines follow the edges of the pixels, so no pixel is lost. */
+/**
+ * Return the files by name. The outlines follow the edges of the pixels, so no pixel is lost.
+ * @throws {Problem} two images differ in their suffixes alone
+ */
 export function yoloFiles({ labels, images }) {
+  checkNames(images);
   const files = images.map(({ fileName, objects, ...size }) => [
     `labels/${stemOf(fileName)}.txt`,
     objects.map((object) => line(object, size, labels)).join(""),
   ]);
   const names = labels.map((name, index) => `  ${index}: ${JSON.stringify(name)}\n`).join("");
   return [...files, ["data.yaml", `path: .\ntrain: images\nval: images\nnames:\n${names}`]];
+}
+
+function checkNames(images) {
+  const taken = new Map();
+  for (const { fileName } of images) {
+    const stem = stemOf(fileName);
+    if (taken.has(stem))
+      throw new Problem({
+        title: "Two images would have one file of labels",
+        detail: `${taken.get(stem)} and ${fileName} would both become ${stem}.txt: rename one, or save as COCO.`,
+        code: "same_label_file",
+      });
+    taken.set(stem, fileName);
+  }
 }
 
 function line(object, { width, height }, labels) {

@@ -66,9 +66,10 @@ def test_links_that_lead_to_each_other_end(tmp_path: Path) -> None:
     assert find_images(folder).paths == ("a/to_b/y.jpg", "a/x.jpg", "b/to_a/x.jpg", "b/y.jpg")
 
 
-def test_a_folder_that_cannot_be_entered_is_reported(open_folder: Path) -> None:
+@pytest.mark.parametrize("mode", [0, 0o444], ids=["closed", "listed alone"])
+def test_a_folder_that_cannot_be_entered_is_reported(open_folder: Path, mode: int) -> None:
     make_files(open_folder, "a.jpg", "lost+found/b.jpg")
-    (open_folder / "lost+found").chmod(0)
+    (open_folder / "lost+found").chmod(mode)
     with without_rights():
         files = find_images(open_folder)
     (open_folder / "lost+found").chmod(0o755)
@@ -110,7 +111,7 @@ def test_pipes_and_devices_are_reported_and_not_read(tmp_path: Path) -> None:
     files = find_images(folder)
     assert files.paths == ("a.jpg", "gone.jpg"), "a link to nothing fails when it is read"
     assert [(problem.path, problem.code) for problem in files.problems] == [
-        ("p.jpg", "unreadable"),
-        ("z.jpg", "unreadable"),
+        ("p.jpg", "no_regular_file"),
+        ("z.jpg", "no_regular_file"),
     ]
     assert files.problems[0].message.startswith("it is no regular file: move it away")

@@ -89,6 +89,9 @@ def test_images_without_objects_have_files_too(tmp_path: Path) -> None:
     ("files", "labels", "to", "message"),
     [
         pytest.param(("a.jpg", "a.png"), ("x",), "yolo", r"a\.jpg and a\.png would both become a\.txt", id="same stem"),
+        pytest.param(
+            ("conversion.jpg",), ["x"], "labelme", "which describes the conversion: rename", id="its own name"
+        ),
         pytest.param(("a.jpg",), [str(n) for n in range(255)], "voc", "255 labels do not fit", id="labels of VOC"),
     ],
 )
@@ -98,6 +101,7 @@ def test_what_does_not_fit_is_refused(
     run = labelled_run(tmp_path / "labelled", files, labels)
     with pytest.raises(UserError, match=message):
         convert(run, to, tmp_path / "out")
+    assert not any((tmp_path / "out").iterdir()), "the same command works once the remedy is taken"
 
 
 def test_folders_that_cannot_be_used(tmp_path: Path) -> None:

@@ -58,6 +58,12 @@ def test_another_file_is_refused_in_words(tmp_path: Path) -> None:
         ReviewJournal(path, "d")
 
 
+def test_a_journal_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
+    (tmp_path / "review.sqlite").mkdir()
+    with pytest.raises(UserError, match=r"review\.sqlite cannot be opened .*: allow it, or give another --out"):
+        ReviewJournal(tmp_path / "review.sqlite", "d")
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     yield from small_disk(tmp_path / "disk", "128k")
