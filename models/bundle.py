@@ -16,7 +16,7 @@ from models.config import config_from_values
 from models.labels import Label, LabelSet
 from models.settings import PostSettings, PromptSettings
 from weaksam.errors import UserError
-from weaksam.files.atomic import write_text
+from weaksam.files.atomic import write_json
 
 SCHEMA_VERSION = 1
 MANIFEST = "bundle.json"
@@ -212,7 +212,7 @@ def write_manifest(bundle: Bundle) -> None:
         "post": asdict(bundle.post),
         "provenance": dict(bundle.provenance),
     }
-    write_text(bundle.folder / MANIFEST, json.dumps(values, indent=1) + "\n")
+    write_json(bundle.folder / MANIFEST, values)
 
 
 def file_sha256(path: Path) -> str:

@@ -7,10 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from models.labels import Label, LabelSet
+from weaksam.files.atomic import write_json
 
 
 def write_labels(labels: LabelSet, path: Path) -> None:
-    path.write_text(json.dumps([asdict(label) for label in labels], indent=1) + "\n", encoding="utf-8")
+    write_json(path, [asdict(label) for label in labels])
 
 
 def read_labels(path: Path) -> LabelSet:

@@ -24,7 +24,7 @@ from training.data.tiles import tag_vector
 from training.metrics.average_precision import average_precision
 from training.metrics.hits import HIT, MISS
 from training.runs.ranks import track_first
-from training.runs.run_folder import write_json
+from weaksam.files.atomic import write_json
 
 PEAKS = PromptSettings(peak_grid="input")  # as in the paper
 

@@ -35,8 +35,8 @@ from training.metrics.score_thresholds import (
 )
 from training.metrics.scorecard import PrecisionTally, all_have_masks, box_overlaps, mask_overlaps
 from training.runs.ranks import track_first
-from training.runs.run_folder import write_json
 from weaksam.errors import UserError
+from weaksam.files.atomic import write_json
 
 MEASURED_IOUS = (0.5, 0.75)
 

@@ -39,10 +39,11 @@ from training.runs.devices import start_fabric
 from training.runs.image_digests import ImageDigests
 from training.runs.inputs import segmenter_digest
 from training.runs.ranks import is_first_rank, wait_for_ranks
-from training.runs.run_folder import prepare_run, write_json
+from training.runs.run_folder import prepare_run
 from training.runs.stage import DONE, Done, digest_of, run_stage
 from training.wsod.train import train_wsod
 from weaksam.errors import UserError
+from weaksam.files.atomic import write_json
 
 WEAK = "wsod"
 SEGMENTER = "segmenter"

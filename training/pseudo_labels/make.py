@@ -19,8 +19,9 @@ from training.pseudo_labels.quality import report_quality
 from training.pseudo_labels.selection import PseudoLabelConfig, confirmed_objects, label_image, with_min_score
 from training.pseudo_labels.store import Detected, DetectionStore
 from training.runs.ranks import is_first_rank, my_share, rank_count, track_first, wait_for_ranks
-from training.runs.run_folder import prepare_run, write_json
+from training.runs.run_folder import prepare_run
 from weaksam.errors import UserError
+from weaksam.files.atomic import write_json
 
 
 def make_pseudo_labels(

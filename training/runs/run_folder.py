@@ -15,7 +15,7 @@ from training.runs.environment import environment
 from training.runs.ranks import is_first_rank
 from training.runs.stage import WITHOUT_EFFECT, digest_of, settings_values
 from weaksam.errors import UserError
-from weaksam.files.atomic import remove_drafts, write_text
+from weaksam.files.atomic import remove_drafts, write_json
 
 START_ANEW = f"give another --out, or remove its {RESUME} to start anew"
 SETTINGS = "settings"
@@ -49,11 +49,6 @@ def prepare_run(
     write_json(out_dir / ENVIRONMENT, environment())
     if labels is not None:
         write_labels(labels, out_dir / LABELS)
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Write plain values as an indented JSON file, whole or not at all."""
-    write_text(path, json.dumps(values, indent=1) + "\n")
 
 
 def _require_same_run(settings: dict[str, Any], digests: dict[str, str], out_dir: Path) -> None:

@@ -14,7 +14,7 @@ from models.bundle import file_sha256
 from models.config import config_values
 from training.runs.console import console
 from training.runs.ranks import is_first_rank, wait_for_ranks
-from weaksam.files.atomic import write_text
+from weaksam.files.atomic import write_json
 
 DONE = "done.json"
 KEY_CHARACTERS = 12
@@ -100,8 +100,7 @@ def _write_done(folder: Path, record: dict[str, Any], products: Sequence[str], e
     if not is_first_rank():
         return
     digests = {name: file_sha256(folder / name) for name in products}
-    text = json.dumps(record | {"products": digests, "elapsed_s": round(elapsed_s, 1)}, indent=1) + "\n"
-    write_text(folder / DONE, text)
+    write_json(folder / DONE, record | {"products": digests, "elapsed_s": round(elapsed_s, 1)})
 
 
 def _say(text: str) -> None:

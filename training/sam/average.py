@@ -10,10 +10,10 @@ import torch
 from models.run_folder import CONFIG, ENVIRONMENT, open_run
 from training.runs.checkpoints import save_weights
 from training.runs.environment import environment
-from training.runs.run_folder import write_json
 from training.sam.initial_weights import load_initial_weights
 from training.sam.trained import load_compact_sam
 from weaksam.errors import UserError
+from weaksam.files.atomic import write_json
 
 
 def average_sam(run_dir: Path, other: Path, share: float, out_dir: Path) -> Path:

@@ -22,13 +22,13 @@ from training.runs.checkpoints import save_weights
 from training.runs.environment import environment
 from training.runs.log import JsonlLog
 from training.runs.ranks import track_first
-from training.runs.run_folder import write_json
 from training.runs.schedule import scheduled_lr, set_lr
 from training.sam.batches import Batch, sam_loader
 from training.sam.config import SamConfig
 from training.sam.images.photographs import read_domains
 from training.sam.train import rank_loss, true_ious
 from training.sam.trained import load_compact_sam
+from weaksam.files.atomic import write_json
 
 # Chosen by the ranking of masks on the photographs of `val`.
 FIT_STEPS = 3000

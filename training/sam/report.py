@@ -15,13 +15,13 @@ from models.masks import Mask, decode_rle, mask_box, mask_iou
 from models.nets.compact_sam import CompactSam
 from models.zoom import best_level
 from training.data.tagged import TaggedImage
-from training.runs.run_folder import write_json
 from training.sam.answers import AskedImage
 from training.sam.baselines import filled_box, grabcut_mask
 from training.sam.images.photographs import domain_of
 from training.sam.prompt_map import innermost_point
 from training.sam.prompts import interior_points
 from training.sam.trained import load_segmenter
+from weaksam.files.atomic import write_json
 
 REPORT_SEED = 11
 # COCO's bounds of small, medium and large, in square pixels of the image.

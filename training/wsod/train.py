@@ -23,7 +23,7 @@ from training.runs.devices import start_fabric
 from training.runs.fit import StepOutput, Task, fit
 from training.runs.inputs import files_digest, images_digest
 from training.runs.ranks import is_first_rank, my_share, share_of_batch, wait_for_ranks
-from training.runs.run_folder import prepare_run, write_json
+from training.runs.run_folder import prepare_run
 from training.runs.stage import digest_of
 from training.wsod.config import WsodConfig
 from training.wsod.losses import RoiBatch, WsodLosses, loss_weights
@@ -31,6 +31,7 @@ from training.wsod.report import report_wsod
 from training.wsod.roi_store import ExampleFile, pool_images, pool_quarters
 from training.wsod.thresholds import choose_thresholds
 from weaksam.errors import UserError
+from weaksam.files.atomic import write_json
 
 FEATURES = "roi_features"  # in a run's folder, until it is finished
 VIEWS = 2  # examples of an image: as it is served, and as a quarter of a mosaic

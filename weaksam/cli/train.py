@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from models.config import load_config
 from training.data.open_dataset import open_dataset
 from training.data.open_together import OpenedData, open_together, with_learnt_labels
 from training.runs.console import console
+from weaksam.files.atomic import write_json
 from weaksam.files.full_disk import writing_into
 
 WHOLE_PATH = "run"
@@ -158,7 +158,7 @@ def cam_compare_command(
     from training.classifier.compare import compare_cams
 
     report = compare_cams(run, _open(data, split).images, scale or [1.0], flip)
-    json_out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json(json_out, report)
     console.print_json(data=report)
 
 
@@ -256,8 +256,7 @@ def detector_report_command(
     from training.detector.report import measure_detector
 
     report = measure_detector(run, _open(data, split).images)
-    json_out.parent.mkdir(parents=True, exist_ok=True)
-    json_out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json(json_out, report)
     console.print_json(data=report)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 DRAFT_NAME = re.compile(r"\..+\.\d+")  # the name of a file between a dot and a process's number
 
@@ -53,6 +54,12 @@ def write_text(path: Path, text: str) -> None:
     """Write all of a text file at once."""
     with replacing(path) as file:
         file.write(text)
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write plain values as an indented JSON file, whole or not at all; makes its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(values, indent=1) + "\n")
 
 
 @contextmanager

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, get_args
 
 from weaksam.errors import UserError
+from weaksam.files.atomic import write_json
 from weaksam.formats.coco_export import write_coco, write_coco_polygons, write_coco_results
 from weaksam.formats.cvat import write_cvat
 from weaksam.formats.label_studio import write_label_studio
@@ -70,7 +70,7 @@ def convert(
         if to in WITHOUT_PLACE:
             write_sidecar(labelled, out)
         summary = _summary(labelled, to, polygons)
-        (out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        write_json(out / SUMMARY, summary)
     except BaseException:
         _empty(out)  # or the same command would be refused after the remedy
         raise

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from weaksam.files.atomic import write_json
 from weaksam.formats.labelled import LabelledImage, LabelledSet
 
 # The member of a format's own documents that holds it, where the format has none for it.
@@ -27,7 +27,7 @@ def write_sidecar(labelled: LabelledSet, out: Path) -> None:
     """Write `provenance.json`, for formats that have no place of their own for it."""
     images = {image.file_name: _of_image(image) for image in labelled.images}
     document = {**run_provenance(labelled), "images": images}
-    (out / SIDECAR).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    write_json(out / SIDECAR, document)
 
 
 def _of_image(image: LabelledImage) -> dict[str, Any]:

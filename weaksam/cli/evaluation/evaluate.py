@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +11,7 @@ from rich.table import Table
 
 from training.evaluation.evaluate import evaluate as evaluate_bundle
 from training.metrics.plain_names import plain_name
+from weaksam.files.atomic import write_json
 
 _OVERALL = (
     *("corloc", "naive_corloc", "ap50_tagged", "naive_ap50_tagged", "ap50", "mask_ap50"),
@@ -41,8 +41,7 @@ def evaluate(
     """Measure a bundle on annotated images, through the pipeline that serves it."""
     report = evaluate_bundle(bundle, data, split, limit, threads, answers, device, zoom=zoom)
     if json_out is not None:
-        json_out.parent.mkdir(parents=True, exist_ok=True)
-        json_out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_json(json_out, report)
     Console(markup=False).print(_table(report))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
@@ -12,6 +11,7 @@ from rich.console import Console
 
 from training.evaluation.evaluate_losses import evaluate_losses as measure
 from training.evaluation.loss_sentences import loss_sentences
+from weaksam.files.atomic import write_json
 
 
 def evaluate_losses(
@@ -38,8 +38,7 @@ def evaluate_losses(
     with TemporaryDirectory() as passing:
         report = measure(bundle, data, split, answers or Path(passing), pgt, limit, threads, device)
     if json_out is not None:
-        json_out.parent.mkdir(parents=True, exist_ok=True)
-        json_out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_json(json_out, report)
     unit = "objects" if "objects" in report else "tags"
     console = Console(markup=False, highlight=False, soft_wrap=True)
     console.print(f"{report['data']} {split}: {report['images']} images, {report[unit]} {unit}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from rich.table import Table
 from models.bundle import DEFAULT_BUNDLE
 from training.evaluation.proposal_recall import SearchMode
 from training.evaluation.proposal_recall import evaluate_proposals as measure
+from weaksam.files.atomic import write_json
 
 
 def evaluate_proposals(
@@ -33,8 +33,7 @@ def evaluate_proposals(
     """Measure how many true boxes the proposals find: prompts from tags, prompt map or grid, and both."""
     report = measure(bundle, data, split, limit, threads, selective_search, search_mode)
     if json_out is not None:
-        json_out.parent.mkdir(parents=True, exist_ok=True)
-        json_out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_json(json_out, report)
     title = f"{report['data']} {split}: {report['images']} images, {report['objects']} objects"
     ious = list(report["ways"]["both"]["recall"])
     table = Table("prompts", "per image", *(f"recall at {iou}" for iou in ious), title=title)

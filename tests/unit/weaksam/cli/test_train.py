@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,3 +54,17 @@ def test_a_class_of_the_validation_images_alone_is_left_out_before_anything_is_t
     assert answer.exit_code == 0, answer.output
     assert given == [[("Bolt",), ("Nut",)], [("Bolt",), ()], ("Bolt", "Nut")]
     assert "class 'Pin' is not learnt" in answer.output.replace("\n", " ")
+
+
+def test_figures_that_took_long_to_measure_are_written_into_a_new_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = {"cnn": {"tag_map": 0.5}}
+    monkeypatch.setattr("training.classifier.compare.compare_cams", lambda *_: figures)
+    write_coco(tmp_path / "data", "test", {"a": "Bolt"})
+    out = tmp_path / "new" / "figures.json"
+    answer = CliRunner().invoke(
+        train_app, ["cam-compare", "--run", "cnn", "--data", str(tmp_path / "data"), "--json", str(out)]
+    )
+    assert answer.exit_code == 0, answer.output
+    assert json.loads(out.read_text()) == figures

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from weaksam.files.atomic import remove_drafts, replacing, replacing_bytes, replacing_files, write_text
+from weaksam.files.atomic import remove_drafts, replacing, replacing_bytes, replacing_files, write_json, write_text
 
 OTHER_WRITER = (
     "import sys, pathlib; from weaksam.files.atomic import write_text; write_text(pathlib.Path(sys.argv[1]), 'other')"
@@ -21,6 +22,17 @@ def test_a_file_takes_the_place_of_the_one_before_as_it_was_written(tmp_path: Pa
         write_text(path, text)
         assert path.read_bytes() == text.encode("utf-8")
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_is_indented_takes_the_place_of_the_one_before_and_makes_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "report.json"
+    for values in ({"before": 0}, {"images": 2, "names": ["grün"]}):
+        write_json(path, values)
+    assert path.read_bytes() == b'{\n "images": 2,\n "names": [\n  "gr\\u00fcn"\n ]\n}\n'
+    with pytest.raises(TypeError):
+        write_json(path, {"path": tmp_path})
+    assert json.loads(path.read_text())["images"] == 2
+    assert list(path.parent.iterdir()) == [path]
 
 
 def write_half_a_text(path: Path) -> None:
