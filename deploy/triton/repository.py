@@ -14,6 +14,7 @@ from deploy.triton.engines import SCRIPT_NAME, engine_script
 from models.bundle import MANIFEST, Bundle
 from models.triton import sequence_number
 from weaksam.errors import UserError
+from weaksam.files.atomic import write_text
 
 PYTHON_MODEL = Path(__file__).with_name("model.py")
 
@@ -37,9 +38,9 @@ def write_repository(bundle: Bundle, out: Path, options: TritonOptions) -> int:
     for graph in bundle.graphs:
         _write_version(bundle, graph, out / graph, version, with_python=options.platform == "python")
     if options.platform == "tensorrt":
-        _replace_text(out / SCRIPT_NAME, engine_script(bundle, version, options.max_batch))
+        write_text(out / SCRIPT_NAME, engine_script(bundle, version, options.max_batch))
     for graph, text in configs.items():
-        _replace_text(out / graph / "config.pbtxt", text)
+        write_text(out / graph / "config.pbtxt", text)
     return version
 
 
@@ -95,9 +96,3 @@ def _write_version(bundle: Bundle, graph: str, folder: Path, version: int, *, wi
             draft.rename(target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-
-
-def _replace_text(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)

@@ -20,7 +20,8 @@ import pytest
 from tests.support.fake_service import BUSY, CUT, LABELS, FakeService, Reply
 from tests.support.small_disk import small_disk
 from weaksam.files.image_files import JOURNAL
-from weaksam.labelling.outputs import CONTACT_SHEET, DATASET, FAILURES, LEDGER, RESULTS
+from weaksam.formats.coco import DATASET, RESULTS
+from weaksam.labelling.outputs import CONTACT_SHEET, FAILURES, LEDGER
 
 WRITTEN = (DATASET, FAILURES, LEDGER, RESULTS)
 LOG = logging.getLogger(__name__)

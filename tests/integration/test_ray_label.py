@@ -15,7 +15,8 @@ from tests.support.service_parts import BLUE, GREEN, RED, tiny_settings
 from tests.support.tiny_bundle import encoded, picture
 from tests.support.triton_server import TritonServer
 from weaksam.client import AsyncClient
-from weaksam.labelling.outputs import DATASET, FAILURES, LEDGER, RESULTS
+from weaksam.formats.coco import DATASET, RESULTS
+from weaksam.labelling.outputs import FAILURES, LEDGER
 from weaksam.labelling.report import read_rows
 from weaksam.labelling.run import LabelJob, label_folder
 from weaksam.labelling.worklist import worklist_from_names

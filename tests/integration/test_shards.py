@@ -14,9 +14,10 @@ import typer
 from tests.support.fake_service import LABELS, FakeService, Reply
 from weaksam.cli.labelling.label import label, label_merge
 from weaksam.client import AsyncClient
+from weaksam.formats.coco import DATASET, RESULTS
 from weaksam.labelling.journal import JournalError
 from weaksam.labelling.merge import merge_shards
-from weaksam.labelling.outputs import CONTACT_SHEET, DATASET, FAILURES, LEDGER, RESULTS
+from weaksam.labelling.outputs import CONTACT_SHEET, FAILURES, LEDGER
 from weaksam.labelling.run import LabelJob, label_folder
 from weaksam.labelling.shard import Shard, shard_worklist
 from weaksam.labelling.worklist import worklist_from_table

@@ -7,12 +7,12 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-DRAFT_NAME = re.compile(r"\..+\.\d+")  # the name of a file between a dot and a process's number
+DRAFT_NAME = re.compile(r"\.(.+)\.\d+")  # the name of a file between a dot and a process's number
 
 
 @contextmanager
@@ -32,10 +32,14 @@ def replacing_bytes(path: Path) -> Iterator[BinaryIO]:
         draft.unlink(missing_ok=True)
 
 
-def remove_drafts(folder: Path) -> None:
-    """Remove what killed processes were writing into a folder; nobody may be writing there now."""
+def remove_drafts(folder: Path, names: Container[str] | None = None) -> None:
+    """Remove what killed processes were writing into a folder, if given of these files alone.
+
+    Nobody may be writing them now.
+    """
     for path in folder.iterdir():
-        if DRAFT_NAME.fullmatch(path.name):
+        draft = DRAFT_NAME.fullmatch(path.name)
+        if draft is not None and (names is None or draft[1] in names):
             path.unlink()
 
 

@@ -16,6 +16,8 @@ from pycocotools import mask as coco_mask
 from weaksam.files.atomic import replacing
 
 Row = dict[str, Any]
+DATASET, RESULTS = "dataset.json", "results.json"  # of a labelling run, and of its conversions
+RESULT_FIELDS = ("image_id", "category_id", "bbox", "score", "segmentation")
 
 
 def category_rows(names: Sequence[str], ids: Sequence[int] | None = None) -> list[Row]:
@@ -49,6 +51,11 @@ def annotation_row(
     if rle is None:
         return row | {"area": (x1 - x0) * (y1 - y0)} | more
     return row | {"area": int(coco_mask.area(dict(rle))), "segmentation": dict(rle)} | more
+
+
+def result_row(annotation: Row) -> Row:
+    """Return what `COCO.loadRes` takes of an annotation."""
+    return {field: annotation[field] for field in RESULT_FIELDS if field in annotation}
 
 
 class RowArray:

@@ -6,10 +6,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from weaksam.formats.coco import Row, annotation_row, array_file, category_rows, image_row, write_dataset
+from weaksam.formats.coco import (
+    DATASET,
+    RESULTS,
+    Row,
+    annotation_row,
+    array_file,
+    category_rows,
+    image_row,
+    result_row,
+    write_dataset,
+)
 from weaksam.formats.labelled import LabelledObject, LabelledSet, PolygonMaker
-
-RESULT_FIELDS = ("image_id", "category_id", "bbox", "score", "segmentation")
 
 Segmentation = Callable[[LabelledObject], dict[str, Any]]
 
@@ -31,9 +39,9 @@ def write_coco_polygons(labelled: LabelledSet, out: Path, polygons: PolygonMaker
 
 def write_coco_results(labelled: LabelledSet, out: Path) -> None:
     """Write `results.json`, what `COCO.loadRes` takes; its ids are those of `dataset.json` in the labelled folder."""
-    with array_file(out / "results.json") as results:
+    with array_file(out / RESULTS) as results:
         for row in _annotations(labelled, lambda _: {}):
-            results.add({name: row[name] for name in RESULT_FIELDS if name in row})
+            results.add(result_row(row))
 
 
 def _write(labelled: LabelledSet, out: Path, segmentation: Segmentation) -> None:
@@ -42,7 +50,7 @@ def _write(labelled: LabelledSet, out: Path, segmentation: Segmentation) -> None
         for image in labelled.images
     )
     categories = category_rows(labelled.labels)
-    write_dataset(out / "dataset.json", labelled.info, categories, images, _annotations(labelled, segmentation))
+    write_dataset(out / DATASET, labelled.info, categories, images, _annotations(labelled, segmentation))
 
 
 def _annotations(labelled: LabelledSet, segmentation: Segmentation) -> Iterator[Row]:

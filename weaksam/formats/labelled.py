@@ -14,11 +14,11 @@ from pycocotools import mask as coco_mask
 
 from weaksam.errors import UserError
 from weaksam.files.image_source import as_os_errors
+from weaksam.formats.coco import DATASET
 from weaksam.formats.labelled_document import LabelledDocument, parse_labelled
 from weaksam.formats.polygons import Mask, Ring, join_rings, mask_iou, mask_to_polygons, polygons_to_mask
 
 Shares = npt.NDArray[np.float64]
-DATASET = "dataset.json"
 SUMMARY = "conversion.json"  # of an export
 
 

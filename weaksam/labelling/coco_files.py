@@ -17,12 +17,11 @@ from weaksam.formats.coco import (
     category_rows,
     dataset_file,
     image_row,
+    result_row,
 )
 from weaksam.labelling.doubt import Review
 from weaksam.mask_schemas import RleMask
 from weaksam.schemas import BundleInfo, DetectResult
-
-RESULT_FIELDS = ("image_id", "category_id", "bbox", "score", "segmentation")
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class CocoFiles:
             category_id = self.category_ids[found.label]
             row = annotation_row(image_id, category_id, found.box_xyxy, mask, score=found.score)
             self.dataset.add_annotation(row)
-            self.results.add({field: row[field] for field in RESULT_FIELDS if field in row})
+            self.results.add(result_row(row))
 
 
 def _image_row(path: str, image_id: int, result: DetectResult, review: Review) -> Row:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from weaksam.formats.coco import DATASET, RESULTS
 from weaksam.labelling.coco_files import coco_files
 from weaksam.labelling.contact_sheet import ContactSheet
 from weaksam.labelling.doubt import review_result
@@ -14,8 +15,8 @@ from weaksam.labelling.report import ledger_file, write_failures
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import BundleInfo, DetectResult
 
-DATASET, RESULTS, LEDGER, FAILURES = "dataset.json", "results.json", "ledger.csv", "failures.csv"
-CONTACT_SHEET = "contact_sheet.html"
+LEDGER, FAILURES, CONTACT_SHEET = "ledger.csv", "failures.csv", "contact_sheet.html"
+FILES = (CONTACT_SHEET, RESULTS, DATASET, LEDGER, FAILURES)
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,6 @@ class Outcome:
     failures: Sequence[Failure]
     result: Callable[[str], DetectResult]
     folder: Path | None = None
-
-
-def remove_drafts(out: Path) -> None:
-    """Remove what a killed run left of files that it was writing; only for the run that holds the journal."""
-    for name in (DATASET, RESULTS, LEDGER, FAILURES, CONTACT_SHEET):
-        for draft in out.glob(f".{name}.*"):
-            draft.unlink(missing_ok=True)
 
 
 def write_files(outcome: Outcome, out: Path) -> int:

@@ -10,11 +10,12 @@ from typing import Any
 
 from weaksam.client import AsyncClient, ClientError, ServerUnreachable, UnknownTags
 from weaksam.errors import UserError
+from weaksam.files.atomic import remove_drafts
 from weaksam.files.full_disk import writing_into
 from weaksam.files.image_files import JOURNAL
 from weaksam.files.image_source import as_os_errors, is_address
 from weaksam.labelling.journal import Journal, JournalError, RunIdentity, open_journal, stamp_of
-from weaksam.labelling.outputs import Outcome, remove_drafts, write_files
+from weaksam.labelling.outputs import FILES, Outcome, write_files
 from weaksam.labelling.shard import Shard
 from weaksam.labelling.shrink import restore, shrink
 from weaksam.labelling.worklist import Failure, Worklist, unreadable
@@ -129,7 +130,7 @@ def finish(
     failures: tuple[Failure, ...],
 ) -> LabelSummary:
     """Write the files of a run whose results are all in the journal."""
-    remove_drafts(job.out)
+    remove_drafts(job.out, FILES)
     outcome = Outcome(
         identity.labels,
         identity.bundle,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from weaksam.errors import UserError
 from weaksam.files.image_source import as_os_errors, is_address
-from weaksam.formats.labelled import DATASET, LabelledImage, LabelledObject, LabelledSet, read_labelled
+from weaksam.formats.coco import DATASET
+from weaksam.formats.labelled import LabelledImage, LabelledObject, LabelledSet, read_labelled
 from weaksam.image_bytes import read_image
 from weaksam.mask_schemas import RleMask
 from weaksam.review.errors import ImageUnknown

@@ -17,17 +17,17 @@ from weaksam.errors import UserError
 from weaksam.files.image_source import ImageSource, open_images
 from weaksam.formats.convert import FormatName, convert_inside, parse_format
 from weaksam.labelling.merge import merge_shards
+from weaksam.labelling.outputs import CONTACT_SHEET, FAILURES, FILES
 from weaksam.labelling.run import LabelJob, LabelSummary, label_folder
 from weaksam.labelling.shard import Shard, parse_shard, shard_worklist
 from weaksam.labelling.worklist import TagPlace, Worklist, worklist_from_names, worklist_from_table
-from weaksam.mask_schemas import MIN_FIDELITY
+from weaksam.mask_schemas import MIN_FIDELITY, MaskFormat
 from weaksam.retry import RetryPolicy
 
 # A batch can wait: a server that restarts or is busy with others costs time, not results.
 BATCH_RETRY = RetryPolicy(attempts=10)
 INTERRUPTED_STATUS = 130
-MaskKind = Literal["rle", "polygon", "png", "none"]
-FORMATS_OF_MASKS: dict[MaskKind, tuple[FormatName, ...]] = {
+FORMATS_OF_MASKS: dict[MaskFormat, tuple[FormatName, ...]] = {
     "rle": (),
     "polygon": ("coco-polygons",),
     "png": ("png",),
@@ -89,7 +89,7 @@ def label(
         typer.Option(min=32, help="Shrink images with a longer side to this many pixels before sending them."),
     ] = None,
     masks: Annotated[
-        MaskKind,
+        MaskFormat,
         typer.Option(help="rle: run lengths. polygon, png: those too, in a folder inside --out. none: boxes alone."),
     ] = "rle",
     zoom: ZoomOption = False,
@@ -170,9 +170,9 @@ def print_summary(console: Console, summary: LabelSummary, out: Path) -> None:
         f"{summary.detections} detections, {failed} failed.",
         soft_wrap=True,
     )
-    names = ["contact_sheet.html", "results.json", "dataset.json", "ledger.csv", *(["failures.csv"] if failed else [])]
+    names = [name for name in FILES if failed or name != FAILURES]
     console.print(f"In {out}: {', '.join(names)}", soft_wrap=True)
-    console.print(f"Look at {out / 'contact_sheet.html'} first: it says what to do next.", soft_wrap=True)
+    console.print(f"Look at {out / CONTACT_SHEET} first: it says what to do next.", soft_wrap=True)
 
 
 def label_merge(

@@ -111,5 +111,7 @@ def test_the_draft_of_a_killed_process_is_no_part_of_the_next(tmp_path: Path) ->
 def test_drafts_of_killed_processes_are_removed_and_nothing_else(tmp_path: Path) -> None:
     for name in (".resume.pt.14558", ".config.json.7", "resume.pt", ".hidden", "log.1"):
         (tmp_path / name).write_text("x")
+    remove_drafts(tmp_path, {"config.json", "hidden"})
+    assert {path.name for path in tmp_path.iterdir()} == {".resume.pt.14558", "resume.pt", ".hidden", "log.1"}
     remove_drafts(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"resume.pt", ".hidden", "log.1"}
