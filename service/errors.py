@@ -24,8 +24,6 @@ from typing import Any, ClassVar
 
 from weaksam.errors import UserError
 
-PROBLEM_MEDIA_TYPE = "application/problem+json"
-
 
 class ServiceError(Exception):
     """An error that a client is told.

@@ -22,7 +22,8 @@ from tests.support import import_picture
 from tests.support.prose import complaints
 from weaksam.cli import main as command_line
 from weaksam.mask_schemas import RleMask
-from weaksam.schemas import DetectResult, Problem
+from weaksam.problem_schemas import Problem
+from weaksam.schemas import DetectResult
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]

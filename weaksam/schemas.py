@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    AliasChoices,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    FailFast,
-    Field,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import AliasChoices, BeforeValidator, FailFast, Field, WithJsonSchema, model_validator
 
 from weaksam.mask_schemas import BASE64_SCHEMA, AnyMask, Document, MaskOptions, flag, from_base64, or_empty
 from weaksam.tag_texts import split_each, tidy_tags
@@ -267,33 +258,3 @@ class ReloadResponse(Document):
     outcome: Literal["swapped", "unchanged"] = Field(description="`swapped` if another bundle has taken over.")
     bundle: BundleInfo = Field(description="The active bundle.")
     keys: int | None = Field(description="Number of API keys known now; null if the service has no keys.")
-
-
-class FieldError(Document):
-    """What is wrong with one field of a request."""
-
-    field: str
-    message: str
-
-
-class UnknownTagRow(Document):
-    """A tag that is no label, with the labels spelled most like it."""
-
-    tag: str
-    nearest: tuple[str, ...]
-
-
-class Problem(BaseModel):
-    """RFC 9457 problem document."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str = Field(description="Stable; what a program should look at.")
-    remedy: str
-    request_id: str
-    errors: tuple[FieldError, ...] | None = Field(None, description="With `invalid_request`, if fields are at fault.")
-    unknown: tuple[UnknownTagRow, ...] | None = Field(None, description="With `unknown_tag`.")

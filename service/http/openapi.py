@@ -9,8 +9,9 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from service.errors import PROBLEM_MEDIA_TYPE, RateLimited, ServiceError, Unauthorized
-from weaksam.schemas import DetectRequest, JsonDetectRequest, Problem
+from service.errors import RateLimited, ServiceError, Unauthorized
+from weaksam.problem_schemas import PROBLEM_MEDIA_TYPE, Problem
+from weaksam.schemas import DetectRequest, JsonDetectRequest
 from weaksam.segment_schemas import JsonSegmentRequest, SegmentRequest
 
 # What the server itself responds to bytes that are no HTTP request.

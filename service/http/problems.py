@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 
@@ -12,7 +11,6 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from service.errors import (
-    PROBLEM_MEDIA_TYPE,
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
@@ -22,6 +20,7 @@ from service.errors import (
 )
 from service.http.validation import invalid_request
 from service.observability.logs import LOGGER_NAME, REQUEST_ID
+from weaksam.problem_schemas import PROBLEM_MEDIA_TYPE, Problem, problem_type
 
 # What routing raises; any other status is a request that cannot be read.
 ROUTING_ERRORS: Mapping[int, type[ServiceError]] = {error.status: error for error in (NotFound, MethodNotAllowed)}
@@ -40,17 +39,17 @@ def add_problem_handlers(app: FastAPI) -> None:
 def problem(request: Request, error: ServiceError, headers: Mapping[str, str] | None = None) -> Response:
     """Return the response for an error, and note its code for the log and the metrics."""
     request.state.problem_code = error.code
-    document = {
-        "type": f"urn:weaksam:problem:{error.code}",
-        "title": error.title,
-        "status": error.status,
-        "detail": INTERNAL_DETAIL if isinstance(error, InternalError) else error.detail,
-        "code": error.code,
-        "remedy": error.remedy,
-        "request_id": REQUEST_ID.get(),
+    document = Problem(
+        type=problem_type(error.code),
+        title=error.title,
+        status=error.status,
+        detail=INTERNAL_DETAIL if isinstance(error, InternalError) else error.detail,
+        code=error.code,
+        remedy=error.remedy,
+        request_id=REQUEST_ID.get() or "",
         **error.extras,
-    }
-    return Response(json.dumps(document), error.status, {**_headers(error), **(headers or {})}, PROBLEM_MEDIA_TYPE)
+    )
+    return Response(document.body(), error.status, {**_headers(error), **(headers or {})}, PROBLEM_MEDIA_TYPE)
 
 
 def _headers(error: ServiceError) -> dict[str, str]:

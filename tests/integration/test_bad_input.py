@@ -12,11 +12,10 @@ import pytest
 
 from models.bundle import Bundle
 from service.app import create_app
-from service.errors import PROBLEM_MEDIA_TYPE
 from tests.support import pictures
 from tests.support.live_server import live_server
 from tests.support.service_parts import tiny_settings
-from weaksam.schemas import Problem
+from weaksam.problem_schemas import PROBLEM_MEDIA_TYPE, Problem
 
 GOOD = pictures.saved(pictures.patch(), "PNG")
 Fields = dict[str, Any]

@@ -16,12 +16,9 @@ from http import HTTPStatus
 from typing import ClassVar
 from uuid import uuid4
 
-from fastapi import Request
-from fastapi.responses import JSONResponse
+from fastapi import Request, Response
 
-from weaksam.schemas import Problem
-
-MEDIA_TYPE = "application/problem+json"
+from weaksam.problem_schemas import PROBLEM_MEDIA_TYPE, Problem, problem_type
 
 
 class ReviewError(Exception):
@@ -85,11 +82,11 @@ class ServiceUnreachable(ReviewError):
     remedy = "Start it, or give its address with --server. Accepting and rejecting work without it."
 
 
-def problem_response(_: Request, error: Exception) -> JSONResponse:
+def problem_response(_: Request, error: Exception) -> Response:
     """Return the problem document of an error, in the form of the service's own."""
     assert isinstance(error, ReviewError)
     problem = Problem(
-        type=f"urn:weaksam:problem:{error.code}",
+        type=problem_type(error.code),
         title=error.title,
         status=error.status,
         detail=str(error),
@@ -97,4 +94,4 @@ def problem_response(_: Request, error: Exception) -> JSONResponse:
         remedy=error.remedy,
         request_id=uuid4().hex,
     )
-    return JSONResponse(problem.model_dump(mode="json", exclude_none=True), error.status, media_type=MEDIA_TYPE)
+    return Response(problem.body(), error.status, media_type=PROBLEM_MEDIA_TYPE)
