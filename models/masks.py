@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
+from weaksam.mask_schemas import Rle
+
 Mask = npt.NDArray[np.bool_]
 # A mask is drawn in strips of so many pixels, since its logits take four bytes each.
 STRIP_PIXELS = 2**24
-
-
-class Rle(TypedDict):
-    """COCO compressed run lengths: ``size`` is [height, width], ``counts`` ASCII."""
-
-    size: list[int]
-    counts: str
 
 
 def encode_rle(mask_hw: Mask) -> Rle:

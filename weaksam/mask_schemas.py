@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -73,11 +73,22 @@ class MaskOptions(Document):
         return {name: value for name, value in values.items() if name in kept or value not in (None, "", "null")}
 
 
+class Rle(TypedDict):
+    """COCO compressed run lengths, as pycocotools reads them: `size` is [height, width], `counts` ASCII."""
+
+    size: list[int]
+    counts: str
+
+
 class RleMask(Document):
     """COCO compressed run lengths of the whole image, as pycocotools reads them."""
 
     size: tuple[int, int] = Field(description="Height and width in pixels.")
     counts: str
+
+    def rle(self) -> Rle:
+        """Return the run lengths in COCO's form."""
+        return {"size": list(self.size), "counts": self.counts}
 
 
 class PngMask(Document):

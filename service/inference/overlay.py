@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from models.masks import Mask, Rle, decode_rle
+from models.masks import Mask, decode_rle
 from service.inference.label_text import label_text
 from weaksam.mask_schemas import RleMask
 from weaksam.schemas import Detection, DetectResult
@@ -97,8 +97,7 @@ def _places(anchor: Rect, size_wh: tuple[int, int], image_hw: tuple[int, int]) -
 def _draw_shape(image_hwc_u8: Image8, detection: Detection, colour: Rgb) -> None:
     thickness = max(1, round(max(image_hwc_u8.shape[:2]) / 400))
     if isinstance(detection.mask, RleMask):
-        rle: Rle = {"size": list(detection.mask.size), "counts": detection.mask.counts}
-        _draw_mask(image_hwc_u8, decode_rle(rle), colour, thickness)
+        _draw_mask(image_hwc_u8, decode_rle(detection.mask.rle()), colour, thickness)
     rect = _rect(detection)
     cv2.rectangle(image_hwc_u8, (rect.x0, rect.y0), (rect.x1 - 1, rect.y1 - 1), colour, thickness)
 

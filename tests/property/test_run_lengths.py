@@ -26,5 +26,5 @@ def test_every_mask_passes(mask_hw: np.ndarray) -> None:
 @given(st.text("012PQOo`z~é", max_size=8))
 def test_what_passes_is_decoded(counts: str) -> None:
     with contextlib.suppress(UserError):
-        check_mask({"size": (4, 6), "counts": counts}, (4, 6))
+        check_mask({"size": [4, 6], "counts": counts}, (4, 6))
         assert coco_mask.decode({"size": [4, 6], "counts": counts}).shape == (4, 6)

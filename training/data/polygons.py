@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from models.masks import Rle
 from weaksam.errors import UserError
 from weaksam.formats.run_lengths import run_lengths
+from weaksam.mask_schemas import Rle
 
 # A polygon may reach over the image by this many of its sides; what is farther away is a mistake, and would take
 # pycocotools minutes and gigabytes.

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.masks import Rle
+from weaksam.mask_schemas import Rle
 
 Box = tuple[float, float, float, float]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.masks import Rle, decode_rle, encode_rle
+from models.masks import decode_rle, encode_rle
 from training.data.tagged import Box
+from weaksam.mask_schemas import Rle
 
 
 def turn_box(box_xyxy: Box, stored_size_hw: tuple[int, int], orientation: int) -> Box:

@@ -15,7 +15,7 @@ from models.config import config_from_values
 from models.detections import Detections
 from models.labels import LabelSet
 from models.letterbox import Letterbox
-from models.masks import Rle, encode_rle, paste_mask
+from models.masks import encode_rle, paste_mask
 from models.nets.backbone import MEAN_RGB
 from models.nets.detectors.detector import Detector
 from models.nets.detectors.output import DetectorOutput
@@ -24,6 +24,7 @@ from models.postprocess import best_first, detector_detections
 from models.run_folder import CONFIG, open_run
 from training.detector.config import DetectorConfig
 from training.detector.train import load_detector
+from weaksam.mask_schemas import Rle
 
 ImageU8 = npt.NDArray[np.uint8]
 Allowed = npt.NDArray[np.float32]

@@ -13,7 +13,6 @@ import numpy as np
 from models.detections import Detections
 from models.image import read_image
 from models.labels import LabelSet
-from models.masks import Rle
 from models.run_folder import REPORT, THRESHOLDS
 from training.data.tagged import TaggedImage
 from training.data.tiles import tag_vector
@@ -37,6 +36,7 @@ from training.metrics.scorecard import PrecisionTally, all_have_masks, box_overl
 from training.runs.ranks import track_first
 from weaksam.errors import UserError
 from weaksam.files.atomic import write_json
+from weaksam.mask_schemas import Rle
 
 MEASURED_IOUS = (0.5, 0.75)
 

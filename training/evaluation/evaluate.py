@@ -14,7 +14,6 @@ import numpy as np
 from models.bundle import Bundle, load_bundle
 from models.image import decode_file
 from models.labels import LabelSet
-from models.masks import Rle
 from service.backends.ort import Device, OrtBackend
 from service.inference.cache import ResultCache
 from service.inference.pipeline import Limits, Pipeline
@@ -211,9 +210,7 @@ def _served_name(label: str, labels: LabelSet) -> str:
 
 def _found(result: DetectResult) -> Predictions:
     rows = result.detections
-    masks: list[Rle] = [
-        {"size": list(row.mask.size), "counts": row.mask.counts} for row in rows if isinstance(row.mask, RleMask)
-    ]
+    masks = [row.mask.rle() for row in rows if isinstance(row.mask, RleMask)]
     return Predictions(
         tuple(row.label for row in rows),
         np.array([row.score for row in rows], np.float32),

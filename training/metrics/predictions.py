@@ -10,9 +10,9 @@ from operator import add
 import numpy as np
 import numpy.typing as npt
 
-from models.masks import Rle
 from training.data.tagged import TrueObject
 from training.metrics.hits import HitCount, count_hits
+from weaksam.mask_schemas import Rle
 
 Float32 = npt.NDArray[np.float32]
 

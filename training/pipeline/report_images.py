@@ -13,12 +13,13 @@ import numpy.typing as npt
 from models.bundle import Bundle
 from models.image import read_image
 from models.labels import fold_label
-from models.masks import Rle, decode_rle
+from models.masks import decode_rle
 from training.data.tagged import TaggedImage
 from training.evaluation.lost_objects import detected_of
 from training.metrics.hits import count_hits
 from training.proposals.graph_runner import GraphRunner
 from training.pseudo_labels.selection import PseudoLabelConfig, label_image
+from weaksam.mask_schemas import Rle
 
 ImageU8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]

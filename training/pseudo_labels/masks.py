@@ -10,11 +10,12 @@ from pycocotools import mask as coco_mask
 
 from models.boxes import enlarge_boxes
 from models.letterbox import Letterbox
-from models.masks import Mask, Rle, encode_rle
+from models.masks import Mask, encode_rle
 from models.prompting.prompts import box_prompts, split_prompts
 from models.specks import without_specks
 from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner
+from weaksam.mask_schemas import Rle
 
 Float32 = npt.NDArray[np.float32]
 

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from pycocotools import mask as coco_mask
 
 from weaksam.files.atomic import replacing
+from weaksam.mask_schemas import Rle
 
 Row = dict[str, Any]
 DATASET, RESULTS = "dataset.json", "results.json"  # of a labelling run, and of its conversions
@@ -36,7 +37,7 @@ def annotation_row(
     image_id: int,
     category_id: int,
     box_xyxy: tuple[float, float, float, float],
-    rle: Mapping[str, Any] | None = None,
+    rle: Rle | None = None,
     **more: Any,
 ) -> Row:
     """Return an annotation without its id.
@@ -50,7 +51,7 @@ def annotation_row(
     row: Row = {"image_id": image_id, "category_id": category_id, "bbox": [x0, y0, x1 - x0, y1 - y0], "iscrowd": 0}
     if rle is None:
         return row | {"area": (x1 - x0) * (y1 - y0)} | more
-    return row | {"area": int(coco_mask.area(dict(rle))), "segmentation": dict(rle)} | more
+    return row | {"area": int(coco_mask.area(rle)), "segmentation": dict(rle)} | more
 
 
 def result_row(annotation: Row) -> Row:

@@ -17,12 +17,13 @@ from weaksam.files.image_source import as_os_errors
 from weaksam.formats.coco import DATASET
 from weaksam.formats.labelled_document import LabelledDocument, parse_labelled
 from weaksam.formats.polygons import Mask, Ring, join_rings, mask_iou, mask_to_polygons, polygons_to_mask
+from weaksam.mask_schemas import Rle
 
 Shares = npt.NDArray[np.float64]
 SUMMARY = "conversion.json"  # of an export
 
 
-def decode_mask(rle: dict[str, Any]) -> Mask:
+def decode_mask(rle: Rle) -> Mask:
     """Return the mask [H,W] of COCO compressed run lengths."""
     return np.ascontiguousarray(coco_mask.decode(rle).astype(np.bool_))
 
@@ -40,7 +41,7 @@ class LabelledObject:
     label: str
     box_xyxy: tuple[float, float, float, float]
     score: float | None
-    rle: dict[str, Any] | None
+    rle: Rle | None
 
     def mask(self) -> Mask | None:
         """Return the mask [H,W]."""
@@ -142,7 +143,7 @@ def _from_document(document: LabelledDocument) -> LabelledSet:
     found: dict[int, list[LabelledObject]] = defaultdict(list)
     for row in document.annotations:
         x, y, width, height = row.bbox
-        rle = None if row.segmentation is None else row.segmentation.model_dump(mode="json")
+        rle = None if row.segmentation is None else row.segmentation.rle()
         thing = LabelledObject(names[row.category_id], (x, y, x + width, y + height), row.score, rle)
         found[row.image_id].append(thing)
     images = tuple(

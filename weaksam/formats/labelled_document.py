@@ -104,7 +104,7 @@ def _check_annotations(document: LabelledDocument) -> None:
             raise UserError(f"{place}.image_id is {row.image_id}: it must be the id of an image")
         if row.segmentation is not None:
             try:
-                check_mask(row.segmentation.model_dump(), sizes_hw[row.image_id])
+                check_mask(row.segmentation.rle(), sizes_hw[row.image_id])
             except UserError as error:
                 raise UserError(f"{place}.segmentation: {error}") from error
 

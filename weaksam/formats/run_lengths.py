@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from weaksam.errors import UserError
+from weaksam.mask_schemas import Rle
 
 # pycocotools counts pixels in 32 bits.
 MAX_PIXELS = 2**31 - 1
@@ -17,7 +15,7 @@ BITS, FIRST_SIGN, MORE, NEGATIVE = 5, 48, 32, 16
 MAX_SIGNS = 7
 
 
-def check_mask(rle: Mapping[str, Any], size_hw: tuple[int, int]) -> None:
+def check_mask(rle: Rle, size_hw: tuple[int, int]) -> None:
     """Check compressed run lengths (`size` and `counts`) of a mask of an image.
 
     Raises:

@@ -125,7 +125,7 @@ def _shapes(found: Detection, ids: Mapping[str, int], group: int) -> Iterator[La
         grouped = {"group": group} if len(parts) > 1 else {}
         yield from (cvataa.polygon(id_, list(ring), **grouped) for ring in parts)
     elif isinstance(found.mask, RleMask):
-        mask_hw = decode_mask(found.mask.model_dump())
+        mask_hw = decode_mask(found.mask.rle())
         if mask_hw.any():
             yield cvataa.mask(id_, mask_points(mask_hw))
     else:

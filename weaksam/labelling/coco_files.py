@@ -37,7 +37,7 @@ class CocoFiles:
         self.dataset.images.add(_image_row(path, image_id, result, review))
         for found in result.detections:
             assert found.mask is None or isinstance(found.mask, RleMask), "the run asks for run lengths or no masks"
-            mask = None if found.mask is None else found.mask.model_dump(mode="json")
+            mask = None if found.mask is None else found.mask.rle()
             category_id = self.category_ids[found.label]
             row = annotation_row(image_id, category_id, found.box_xyxy, mask, score=found.score)
             self.dataset.add_annotation(row)

@@ -146,7 +146,7 @@ def _changes(pair: Pair, tolerance: Tolerance) -> Iterator[str]:
         yield f"{_named(thing)}: its box has moved by {moved_px:.1f} pixels, to {_rounded(found.box_xyxy)}"
     mask_hw = thing.mask()
     if mask_hw is not None and isinstance(found.mask, RleMask):
-        now_hw = decode_mask(found.mask.model_dump())
+        now_hw = decode_mask(found.mask.rle())
         iou = mask_iou(mask_hw, now_hw) if mask_hw.shape == now_hw.shape else 0.0
         if iou < tolerance.mask_iou:
             yield f"{_named(thing)}: its masks have IoU {iou:.3f}"

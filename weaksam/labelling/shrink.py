@@ -77,7 +77,7 @@ def _encoded(image: Image.Image, size_hw: tuple[int, int], max_side: int) -> byt
 
 def _resized(mask: RleMask, size_hw: tuple[int, int]) -> RleMask:
     """Return the mask at another size: each pixel takes the value of the nearest one."""
-    sent_hw = coco_mask.decode({"size": list(mask.size), "counts": mask.counts.encode("ascii")})
+    sent_hw = coco_mask.decode(mask.rle())
     rows, columns = (
         np.minimum(((np.arange(side) + 0.5) * sent / side).astype(int), sent - 1)
         for side, sent in zip(size_hw, sent_hw.shape, strict=True)

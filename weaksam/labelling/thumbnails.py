@@ -67,7 +67,7 @@ def _eight_bit_rgb(small: Image.Image, deep: bool) -> Image.Image:
 def _with_mask(small: Image.Image, found: Detection, colour: tuple[int, int, int]) -> Image.Image:
     if not isinstance(found.mask, RleMask):
         return small
-    mask_hw = coco_mask.decode(found.mask.model_dump(mode="json"))
+    mask_hw = coco_mask.decode(found.mask.rle())
     opacity = Image.fromarray((mask_hw * round(255 * MASK_OPACITY)).astype(np.uint8)).resize(small.size)
     return Image.composite(Image.new("RGB", small.size, colour), small, opacity)
 

@@ -25,7 +25,7 @@ def check_decision(image: LabelledImage, decision: Decision) -> None:
         _check_box(thing, image.size_hw, place)
         if thing.mask is not None:
             try:
-                check_mask(thing.mask.model_dump(), image.size_hw)
+                check_mask(thing.mask.rle(), image.size_hw)
             except UserError as error:
                 raise InvalidDecision(f"{place}.mask: {error}") from error
 

@@ -70,7 +70,7 @@ def _image_row(image: LabelledImage, tags: Sequence[str], decided: Decided | Non
 
 def _annotation_rows(image_id: int, objects: Sequence[ReviewObject], category_ids: Mapping[str, int]) -> Iterator[Row]:
     for thing in objects:
-        mask = None if thing.mask is None else thing.mask.model_dump(mode="json")
+        mask = None if thing.mask is None else thing.mask.rle()
         yield annotation_row(image_id, category_ids[thing.label], thing.box_xyxy, mask)
 
 

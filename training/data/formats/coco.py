@@ -14,7 +14,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from models.labels import fold_label
-from models.masks import Rle
 from training.data.checks import Report, read_labels_txt
 from training.data.formats.documents import DocumentError, documents, read_json
 from training.data.locate import locate, report_unnamed
@@ -23,6 +22,7 @@ from training.data.splits import read_split, split_of_name
 from training.data.tagged import Box, TaggedDataset
 from training.data.written import WrittenImage, WrittenObject, checked_dataset
 from weaksam.errors import UserError
+from weaksam.mask_schemas import Rle
 
 Json = dict[str, Any]
 ROBOFLOW = "_annotations.coco.json"

@@ -7,7 +7,7 @@ from typing import Any
 from models.masks import decode_rle
 from weaksam.formats.cvat import mask_points
 from weaksam.formats.polygons import Mask, join_rings, mask_to_polygons
-from weaksam.mask_schemas import MIN_FIDELITY, AnyMask, RleMask
+from weaksam.mask_schemas import MIN_FIDELITY, RleMask
 from weaksam.schemas import Detection, DetectResult
 from weaksam.segment_schemas import SegmentResult
 
@@ -22,7 +22,9 @@ def clicked(result: SegmentResult) -> dict[str, Any]:
 
     `mask` is the part inside `bounds`, which are inclusive; one empty pixel stands for no mask.
     """
-    mask_hw = _mask(result.masks[0].mask)
+    best = result.masks[0].mask
+    assert isinstance(best, RleMask), "run lengths were asked for"
+    mask_hw = _mask(best)
     if mask_hw is None:
         return {"shapes": [], "mask": [[0]], "bounds": [0, 0, 0, 0]}
     points = mask_points(mask_hw)
@@ -34,6 +36,7 @@ def clicked(result: SegmentResult) -> dict[str, Any]:
 def _annotation(found: Detection) -> dict[str, Any]:
     """Return a mask with its outline, which CVAT takes if polygons are wanted; a rectangle without a mask."""
     common = {"confidence": str(found.score), "label": found.label, "attributes": []}
+    assert isinstance(found.mask, RleMask), "run lengths were asked for"
     mask_hw = _mask(found.mask)
     if mask_hw is None:
         return common | {"type": "rectangle", "points": list(found.box_xyxy)}
@@ -43,10 +46,9 @@ def _annotation(found: Detection) -> dict[str, Any]:
     return common | {"type": "mask", "points": outline.astype(float).ravel().tolist(), "mask": [*crop, *bounds]}
 
 
-def _mask(mask: AnyMask | None) -> Mask | None:
+def _mask(mask: RleMask) -> Mask | None:
     """Return the mask [H,W], or None if it is empty."""
-    assert isinstance(mask, RleMask), "run lengths were asked for"
-    mask_hw = decode_rle({"size": list(mask.size), "counts": mask.counts})
+    mask_hw = decode_rle(mask.rle())
     return mask_hw if mask_hw.any() else None
 
 

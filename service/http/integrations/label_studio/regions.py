@@ -10,7 +10,7 @@ from service.http.integrations.label_studio.label_config import RegionControl
 from service.http.integrations.label_studio.project_labels import ProjectLabels
 from weaksam.formats.label_studio_regions import model_version, region
 from weaksam.formats.labelled import LabelledObject, PolygonMaker
-from weaksam.mask_schemas import MIN_FIDELITY, AnyMask, RleMask
+from weaksam.mask_schemas import MIN_FIDELITY, AnyMask, Rle, RleMask
 from weaksam.schemas import BundleInfo, Detection, DetectResult, ImageInfo
 from weaksam.segment_schemas import SegmentResult
 
@@ -68,8 +68,8 @@ def _detected_in(
     return _region(thing, text, control, f"{found.id}-{control.target.from_name}", image)
 
 
-def _rle(mask: AnyMask | None) -> dict[str, Any] | None:
-    return {"size": list(mask.size), "counts": mask.counts} if isinstance(mask, RleMask) else None
+def _rle(mask: AnyMask | None) -> Rle | None:
+    return mask.rle() if isinstance(mask, RleMask) else None
 
 
 def _region(
