@@ -125,27 +125,27 @@ class Settings(BaseSettings):
     @property
     def triton_endpoints(self) -> list[str]:
         """Addresses in `triton_urls`."""
-        return [url.strip() for url in self.triton_urls.split(",") if url.strip()]
+        return _items(self.triton_urls)
 
     @property
     def allowed_origins(self) -> list[str]:
         """Origins in `cors_origins`."""
-        return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
+        return _items(self.cors_origins)
 
     @property
     def allowed_image_hosts(self) -> frozenset[str]:
         """Hosts in `image_hosts`."""
-        return frozenset(host.strip().lower() for host in self.image_hosts.split(",") if host.strip())
+        return frozenset(_items(self.image_hosts.lower()))
 
     @property
     def allowed_image_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """Networks in `image_networks`."""
-        return tuple(ip_network(text.strip()) for text in self.image_networks.split(",") if text.strip())
+        return tuple(map(ip_network, _items(self.image_networks)))
 
     @field_validator("image_hosts")
     @classmethod
     def _are_hosts(cls, value: str) -> str:
-        for host in filter(None, map(str.strip, value.split(","))):
+        for host in _items(value):
             if not _HOST.fullmatch(host):
                 raise ValueError(f"{host!r} is no host: write each as host or host:port, without http:// and *")
         return value
@@ -153,7 +153,7 @@ class Settings(BaseSettings):
     @field_validator("image_networks")
     @classmethod
     def _are_networks(cls, value: str) -> str:
-        for text in filter(None, map(str.strip, value.split(","))):
+        for text in _items(value):
             try:
                 ip_network(text)
             except ValueError as error:
@@ -177,17 +177,17 @@ class Settings(BaseSettings):
     @field_validator("triton_urls")
     @classmethod
     def _are_addresses(cls, value: str, info: ValidationInfo) -> str:
-        for url in filter(None, map(str.strip, value.split(","))):
+        for url in _items(value):
             if not _ADDRESS.fullmatch(url):
                 raise ValueError(f"{url!r} is no address: write each as host:port, without http://")
-        if info.data.get("backend") == "triton" and not value.strip(", "):
+        if info.data.get("backend") == "triton" and not _items(value):
             raise ValueError("backend is triton: name at least one Triton, such as 127.0.0.1:8001")
         return value
 
     @field_validator("cors_origins")
     @classmethod
     def _are_origins(cls, value: str) -> str:
-        for origin in filter(None, map(str.strip, value.split(","))):
+        for origin in _items(value):
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"{origin!r} is no origin: write each as https://host or https://host:port, without *")
         return value
@@ -211,6 +211,11 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         raise UserError("; ".join(map(_sentence, error.errors()))) from error
+
+
+def _items(text: str) -> list[str]:
+    """Return what stands between commas, without blanks around it and without empty parts."""
+    return [item.strip() for item in text.split(",") if item.strip()]
 
 
 def _sentence(finding: Mapping[str, Any]) -> str:

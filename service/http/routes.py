@@ -9,13 +9,12 @@ from fastapi.routing import APIRoute
 
 from service import errors
 from service.errors import ServiceError
+from service.http.app_state import handler_of, lifecycle_of
 from service.http.key_guard import require_admin
 from service.http.openapi import problem_responses, reference
 from service.http.request_body import read_request, read_segment_request
 from service.observability.metrics import MEDIA_TYPE as METRICS_MEDIA_TYPE
 from service.runtime.admission import while_connected
-from service.runtime.lifecycle import Lifecycle
-from service.runtime.request_handler import RequestHandler
 from weaksam.mask_schemas import MaskOptions
 from weaksam.schemas import (
     DetectFields,
@@ -88,7 +87,7 @@ async def detect(request: Request, query: Annotated[DetectFields, Query()]) -> R
     Options go into the query or, in a form or JSON, beside the image. Only tagged classes come back. Every tag has a
     row in `tags` that says what became of it.
     """
-    handler = _handler(request)
+    handler = handler_of(request)
     detect_request = await read_request(request, query, handler.upload_s)
     if wants_png(request.headers.get("accept", "")):
         png = await while_connected(request.receive, handler.overlay(detect_request))
@@ -115,7 +114,7 @@ async def segment(request: Request, query: Annotated[MaskOptions, Query()]) -> R
 
     The image is encoded once: send `image.sha256` of the response with the next points, and not the image again.
     """
-    handler = _handler(request)
+    handler = handler_of(request)
     segment_request = await read_segment_request(request, query, handler.upload_s)
     result = await while_connected(request.receive, handler.segment(segment_request))
     return Response(result.model_dump_json(), media_type=JSON)
@@ -124,7 +123,7 @@ async def segment(request: Request, query: Annotated[MaskOptions, Query()]) -> R
 @router.get("/labels", summary="The labels that a tag can mean", response_model=LabelsResponse)
 async def labels(request: Request) -> LabelsResponse:
     """Return names, aliases and calibrated thresholds of the bundle's labels."""
-    pipeline = _handler(request).pipeline
+    pipeline = handler_of(request).pipeline
     thresholds = pipeline.bundle.thresholds
     detector = thresholds.detector or thresholds.score
     rows = zip(pipeline.bundle.labels, thresholds.classifier, detector, thresholds.score, strict=True)
@@ -157,14 +156,14 @@ async def livez() -> StateResponse:
 )
 async def readyz(request: Request) -> StateResponse:
     """Return 503 until a real inference has passed through the whole pipeline."""
-    await _lifecycle(request).check_ready()
+    await lifecycle_of(request).check_ready()
     return StateResponse(status="ready")
 
 
 @router.get("/metrics", summary="Metrics in Prometheus' text format", response_class=Response)
 async def metrics(request: Request) -> Response:
     """Return the metrics of requests, stages, encodes, cache, queue and tags."""
-    return Response(_handler(request).pipeline.metrics.render(), media_type=METRICS_MEDIA_TYPE)
+    return Response(handler_of(request).pipeline.metrics.render(), media_type=METRICS_MEDIA_TYPE)
 
 
 @router.post(
@@ -180,7 +179,7 @@ async def reload(request: Request) -> ReloadResponse:
     last request of the old bundle.
     """
     require_admin(request)
-    return await _lifecycle(request).reload()
+    return await lifecycle_of(request).reload()
 
 
 def _add_variants() -> None:
@@ -211,13 +210,3 @@ def _quality(accept: str, media_type: str) -> float:
             given = [text.removeprefix("q=") for text in parameters if text.startswith("q=")]
             return float(given[0]) if given and given[0].replace(".", "", 1).isdecimal() else 1.0
     return 0.0
-
-
-def _handler(request: Request) -> RequestHandler:
-    handler: RequestHandler = request.app.state.handler
-    return handler
-
-
-def _lifecycle(request: Request) -> Lifecycle:
-    lifecycle: Lifecycle = request.app.state.lifecycle
-    return lifecycle

@@ -7,12 +7,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from service.http.app_state import handler_of
 from service.http.integrations.cvat import shapes
 from service.http.integrations.cvat.schemas import DetectorBody, InteractorBody
 from service.http.integrations.requests import between, our_request
 from service.http.request_body import read_json
 from service.runtime.admission import while_connected
-from service.runtime.request_handler import RequestHandler
 from weaksam.schemas import JsonDetectRequest
 from weaksam.segment_schemas import JsonSegmentRequest
 
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/cvat", include_in_schema=False)
 @router.post("/detector")
 async def detector(request: Request) -> list[dict[str, Any]]:
     """Return an annotation for each object of a frame."""
-    handler: RequestHandler = request.app.state.handler
+    handler = handler_of(request)
     body = await read_json(request, DetectorBody, handler.upload_s)
     ours = our_request(JsonDetectRequest, body.image, tags=body.tags, min_score=body.threshold or None)
     result = await while_connected(request.receive, handler.detect(ours))
@@ -32,7 +32,7 @@ async def detector(request: Request) -> list[dict[str, Any]]:
 @router.post("/interactor")
 async def interactor(request: Request) -> dict[str, Any]:
     """Return the mask of the object that points or a box show."""
-    handler: RequestHandler = request.app.state.handler
+    handler = handler_of(request)
     body = await read_json(request, InteractorBody, handler.upload_s)
     ours = our_request(JsonSegmentRequest, body.image, points=_points(body), box=between(body.obj_bbox))
     result = await while_connected(request.receive, handler.segment(ours))

@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI, Request
 from pydantic import Field
 
 from service.errors import NotReady
+from service.http.app_state import handler_of, lifecycle_of
 from service.http.integrations.fetch_image import Credentials, ImageFetcher
 from service.http.integrations.guarded_http import GuardedHttp, HostRules, parse_url
 from service.http.integrations.label_studio.backend import LabelStudioBackend, Limits
@@ -16,7 +17,6 @@ from service.http.integrations.label_studio.token import LabelStudioToken
 from service.http.integrations.requests import Body
 from service.http.request_body import read_json
 from service.runtime.admission import while_connected
-from service.runtime.lifecycle import Lifecycle
 from service.runtime.request_handler import RequestHandler
 from service.settings import Settings
 
@@ -55,10 +55,9 @@ def add_label_studio(app: FastAPI, settings: Settings, handler: RequestHandler) 
 @router.get("/health")
 async def health(request: Request) -> dict[str, str]:
     """Return 200 if tasks can be predicted now, 503 if not, in less time than Label Studio waits."""
-    lifecycle: Lifecycle = request.app.state.lifecycle
     try:
         async with asyncio.timeout(HEALTH_S):
-            await lifecycle.check_ready()
+            await lifecycle_of(request).check_ready()
     except TimeoutError as error:
         raise NotReady("the inference backend does not respond: wait, or see the log", retry_after_s=1) from error
     return {"status": "UP", "model_class": "weaksam"}
@@ -67,7 +66,7 @@ async def health(request: Request) -> dict[str, str]:
 @router.post("/setup")
 async def setup(request: Request) -> dict[str, Any]:
     """Return the model's version, and what a user should know of the project. No model runs for it."""
-    body = await read_json(request, SetupBody, _handler(request).upload_s)
+    body = await read_json(request, SetupBody, handler_of(request).upload_s)
     backend = _backend(request)
     return {"model_version": backend.version, "warnings": backend.setup(body.label_config)}
 
@@ -75,7 +74,7 @@ async def setup(request: Request) -> dict[str, Any]:
 @router.post("/predict")
 async def predict(request: Request) -> dict[str, Any]:
     """Return one entry for each task."""
-    body = await read_json(request, PredictBody, _handler(request).upload_s)
+    body = await read_json(request, PredictBody, handler_of(request).upload_s)
     work = _backend(request).predict(body.tasks, body.label_config, body.params)
     return {"results": await while_connected(request.receive, work)}
 
@@ -100,8 +99,3 @@ def _fetcher(settings: Settings) -> ImageFetcher:
 def _backend(request: Request) -> LabelStudioBackend:
     backend: LabelStudioBackend = request.app.state.label_studio
     return backend
-
-
-def _handler(request: Request) -> RequestHandler:
-    handler: RequestHandler = request.app.state.handler
-    return handler
