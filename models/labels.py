@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -63,6 +63,10 @@ class LabelSet:
     def index(self, tag: str) -> int | None:
         """Return the class index of a tag as a user wrote it, or None if no label or alias matches."""
         return self._index_of_folded.get(fold_label(tag))
+
+    def indices(self, tags: Iterable[str]) -> list[int]:
+        """Return the class index of each tag that is a label."""
+        return [index for tag in tags if (index := self.index(tag)) is not None]
 
     def nearest(self, tag: str, count: int = 3) -> list[str]:
         """Return the labels spelled most like ``tag``, best first; at least one if there are labels."""

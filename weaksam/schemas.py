@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, BeforeValidator, FailFast, Field, WithJsonSchema, model_validator
+from pydantic import AliasChoices, BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema, model_validator
 
 from weaksam.mask_schemas import BASE64_SCHEMA, AnyMask, Document, MaskOptions, flag, from_base64, or_empty
 from weaksam.tag_texts import split_each, tidy_tags
@@ -200,6 +200,8 @@ class Explanation(Document):
 
 class BundleInfo(Document):
     """The bundle of models that made a result."""
+
+    model_config = ConfigDict(from_attributes=True)  # of a `models.bundle.Bundle`
 
     name: str
     version: str

@@ -105,7 +105,7 @@ def label_with_ray(job: LabelJob, settings: Settings, plan: RayPlan, on_done: On
     if job.max_side is not None:
         raise UserError(f"max_side: is {job.max_side}, and images are shrunk only to be sent: leave it out")
     bundle = configured_bundle(settings)
-    info = BundleInfo(name=bundle.name, version=bundle.version, digest=bundle.digest)
+    info = BundleInfo.model_validate(bundle)
     identity = job.identity(info, bundle.labels.names)
     with writing_into(job.out), open_journal(job.out / JOURNAL, identity) as journal:
         todo, finished, failures = _plan(job, journal)

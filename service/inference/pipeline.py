@@ -90,7 +90,7 @@ class Pipeline:
         self._limits = limits
         self._zoom_by_default = zoom
         self._stages = Stages(bundle, backend, metrics)
-        self.info = BundleInfo(name=bundle.name, version=bundle.version, digest=bundle.digest)
+        self.info = BundleInfo.model_validate(bundle)
 
     async def aclose(self) -> None:
         """Close the backend and drop what is cached of the bundle. No request may be running."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.labels import Label, LabelSet, fold_label
+from training.data.checks import distinct_labels
 from training.data.open_dataset import open_dataset
 from training.data.tagged import Problem, TaggedDataset, TaggedImage
 from weaksam.errors import UserError
@@ -42,12 +43,10 @@ def open_splits(parts: Sequence[tuple[Path, str]], background: Sequence[str] = (
     data_sets = [without_background(data_set, background) for data_set in data_sets]
     images = [image for data_set in data_sets for image in data_set.images]
     if not any(image.tags for image in images):
-        names = ", ".join(f"{folder} (split {split})" for folder, split in parts)
-        raise UserError(f"data: no usable image with tags in {names}")
-    spelling: dict[str, str] = {}  # of spellings that differ in case, spaces, - or _ the first one
-    for name in (name for data_set in data_sets for name in data_set.labels):
-        spelling.setdefault(fold_label(name), name)
-    labels = LabelSet(tuple(Label(name) for name in spelling.values()))
+        places = ", ".join(f"{folder} (split {split})" for folder, split in parts)
+        raise UserError(f"data: no usable image with tags in {places}")
+    names = distinct_labels(name for data_set in data_sets for name in data_set.labels)
+    labels = LabelSet(tuple(map(Label, names)))
     problems = tuple(problem for data_set in data_sets for problem in data_set.problems)
     return OpenedData(images, labels, problems, tuple(note for data_set in data_sets for note in data_set.notes))
 

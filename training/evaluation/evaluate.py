@@ -26,7 +26,7 @@ from training.metrics.scorecard import ImageProposals, Scorecard
 from training.runs.ranks import local_rank, my_share, threads_of_rank, track_first, wait_for_ranks
 from weaksam.errors import UserError
 from weaksam.mask_schemas import RleMask
-from weaksam.schemas import DetectOptions, DetectResult
+from weaksam.schemas import BundleInfo, DetectOptions, DetectResult
 
 # enough for the features of the image at hand, so that its second run (without tags) encodes nothing anew
 _CACHE_BYTES = 64 * 2**20
@@ -90,7 +90,7 @@ def evaluate(
     scorecard = asyncio.run(_score_all(bundle, images, threads, results_dir, device, zoom=zoom))
     unknown = [name for name in dataset.labels if bundle.labels.index(name) is None]
     return {
-        "bundle": {"name": bundle.name, "version": bundle.version, "digest": bundle.digest},
+        "bundle": BundleInfo.model_validate(bundle).model_dump(),
         "data": dataset.name,
         "split": split,
         "problems": len(dataset.problems),

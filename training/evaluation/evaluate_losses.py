@@ -16,6 +16,7 @@ from training.evaluation.lost_objects import Chain, ImageResults, count_lost_obj
 from training.evaluation.stored_results import read_tagged
 from training.pseudo_labels.selection import settled_rule
 from weaksam.errors import UserError
+from weaksam.schemas import BundleInfo
 
 
 def evaluate_losses(
@@ -54,7 +55,7 @@ def evaluate_losses(
     results = _results(bundle, images, results_dir, threads, device)
     has_boxes = any(image.objects for image in images)
     return {
-        "bundle": {"name": bundle.name, "version": bundle.version, "digest": bundle.digest},
+        "bundle": BundleInfo.model_validate(bundle).model_dump(),
         "data": data_dir.name,
         "split": split,
         "images": len(images),

@@ -25,6 +25,7 @@ from training.metrics.hits import true_boxes
 from training.proposals.graph_runner import GraphRunner
 from training.runs.ranks import track_first
 from weaksam.errors import UserError
+from weaksam.schemas import BundleInfo
 
 SearchMode = Literal["fast", "quality"]
 Float32 = npt.NDArray[np.float32]
@@ -71,7 +72,7 @@ def evaluate_proposals(
             searched[: len(ours)] for searched, ours in zip(found, boxes[EQUAL_TO], strict=True)
         ]
     return {
-        "bundle": {"name": bundle.name, "version": bundle.version, "digest": bundle.digest},
+        "bundle": BundleInfo.model_validate(bundle).model_dump(),
         "data": data_dir.name,
         "split": split,
         "images": len(images),
@@ -95,7 +96,7 @@ def _propose_all(bundle: Bundle, images: Sequence[TaggedImage], threads: int) ->
     cam_alone = replace(bundle.prompts, grid_sides=(), map_max_count=0)
     for image in track_first(images, "proposals"):
         letterbox = Letterbox(image.size_hw, bundle.side_px)
-        known = [index for tag in image.tags if (index := bundle.labels.index(tag)) is not None]
+        known = bundle.labels.indices(image.tags)
         for way in WAYS:
             settings = cam_alone if way == "cam" else bundle.prompts
             proposed, _ = runner.propose(image, [] if way == "map_or_grid" else known, settings)

@@ -95,8 +95,7 @@ def _heat(runner: GraphRunner, image: TaggedImage, small: ImageU8) -> ImageU8:
     """Draw the strongest of the tagged classes' maps at each place, averaged over kinds, over the image."""
     letterbox, square = runner.letterboxed(image)
     (maps,) = runner.run("cam", {"image": square}, ("maps",))
-    indices = [index for tag in image.tags if (index := runner.bundle.labels.index(tag)) is not None]
-    tagged = maps[0][:, indices].mean(axis=0)  # [T,h,w]
+    tagged = maps[0][:, runner.bundle.labels.indices(image.tags)].mean(axis=0)  # [T,h,w]
     low, high = tagged.min(axis=(1, 2), keepdims=True), tagged.max(axis=(1, 2), keepdims=True)
     strongest = ((tagged - low) / np.maximum(high - low, 1e-6)).max(axis=0)
     side_px = letterbox.side_px

@@ -63,7 +63,7 @@ def _proposals_of(runner: GraphRunner, image: TaggedImage, folder: Path, average
 
 
 def _propose(runner: GraphRunner, image: TaggedImage, averaged: bool) -> StoredProposals:
-    indices = [index for tag in image.tags if (index := runner.bundle.labels.index(tag)) is not None]
+    indices = runner.bundle.labels.indices(image.tags)
     proposed, tag_scores = runner.propose(image, indices, averaged=averaged)
     seen = Letterbox(image.size_hw, runner.bundle.graphs["cam"].side_px)
     boxes_xyxy = Letterbox(image.size_hw, runner.bundle.side_px).boxes_for(seen, proposed.proposals.boxes_xyxy)

@@ -56,8 +56,7 @@ def detect_tagged(runner: GraphRunner, image: TaggedImage, teacher: Teacher = "w
 
     With the retrained detector as teacher, the weak one is asked for the tags of which that finds nothing.
     """
-    labels = runner.bundle.labels
-    tagged = sorted({index for tag in image.tags if (index := labels.index(tag)) is not None})
+    tagged = sorted(set(runner.bundle.labels.indices(image.tags)))
     if teacher == "wsod":
         return _detect_weakly(runner, image, tagged)
     found = _detect_retrained(runner, image, tagged)

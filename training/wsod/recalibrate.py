@@ -46,8 +46,7 @@ def recalibrated(bundle: Bundle, images: Sequence[TaggedImage]) -> Thresholds:
 def _best_scores(runner: GraphRunner, image: TaggedImage) -> Float32:
     """Return each class's best score [C]; 0 without proposals."""
     bundle = runner.bundle
-    indices = [index for tag in image.tags if (index := bundle.labels.index(tag)) is not None]
-    proposals = runner.propose(image, indices)[0].proposals
+    proposals = runner.propose(image, bundle.labels.indices(image.tags))[0].proposals
     if not len(proposals):
         return np.zeros(len(bundle.labels), np.float32)
     scores, _ = runner.score(image, proposals)

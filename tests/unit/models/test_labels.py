@@ -23,6 +23,10 @@ def test_tags_match_without_regard_to_spelling(tag: str, index: int | None) -> N
     assert LABELS.index(tag) == index
 
 
+def test_tags_that_are_no_labels_have_no_index() -> None:
+    assert LABELS.indices(["bolt", "wrench", "Monkey-Wrench", "bolt"]) == [2, 0, 2]
+
+
 def test_accents_match_composed_or_not() -> None:
     composed, apart = "Schl\u00fcssel", "Schlu\u0308ssel"
     assert LabelSet((Label(composed),)).index(apart) == 0
