@@ -34,7 +34,7 @@ def detect(
     ] = "error",
     zoom: Annotated[bool, typer.Option("--zoom", help="Look at small objects again, enlarged: better masks.")] = False,
 ) -> None:
-    """Find the tagged things in one image, in this process: no server is needed."""
+    """Find the tagged objects in one image, in this process: no server is needed."""
     options = DetectOptions(min_score=min_score, unknown_tags=unknown_tags, zoom=zoom or None)
     settings = load_settings() if bundle is None else load_settings(bundle=bundle)
     decoded = decode_image(

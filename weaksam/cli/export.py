@@ -27,7 +27,7 @@ def export_command(
     ] = None,
     wsod: Annotated[Path | None, typer.Option(help="Folder of the finished run; without it, proposals only.")] = None,
     detector: Annotated[
-        Path | None, typer.Option(help="Folder of a finished `weaksam train detector`, which then answers first.")
+        Path | None, typer.Option(help="Folder of a finished `weaksam train detector`, which then runs first.")
     ] = None,
     override: Annotated[list[str] | None, typer.Option("--set", help="key=value that wins over the config.")] = None,
 ) -> None:

@@ -26,7 +26,7 @@ class SubCommand(NamedTuple):
 
 SUB_COMMANDS = {
     "serve": SubCommand("weaksam.cli.serve", "serve", "Answer POST /detect over HTTP."),
-    "detect": SubCommand("weaksam.cli.detect", "detect", "Find the tagged things in one image, without a server."),
+    "detect": SubCommand("weaksam.cli.detect", "detect", "Find the tagged objects in one image, without a server."),
     "label": SubCommand("weaksam.cli.labelling.label", "label", "Label a folder of tagged images through a server."),
     "label-merge": SubCommand(
         "weaksam.cli.labelling.label", "label_merge", "Put the shards of a labelling run together."

@@ -44,7 +44,7 @@ def pull(
         typer.Option(envvar=WEIGHTS_URL_VARIABLE, help="Folder of such files, on a server or on this machine."),
     ] = None,
 ) -> None:
-    """Download published weights; a run that was cut off goes on where it was, and the file is checked."""
+    """Download published weights; a run that was cut off resumes, and the file is checked."""
     weights = find_weights(name)
     columns = (
         TextColumn(weights.file_name),

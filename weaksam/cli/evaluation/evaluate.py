@@ -22,7 +22,9 @@ _OVERALL = (
 
 def evaluate(
     bundle: Annotated[Path, typer.Option("--bundle", help="Folder of the bundle.")],
-    data: Annotated[Path, typer.Option("--data", help="Data set with boxes, VOC or COCO layout.")],
+    data: Annotated[
+        Path, typer.Option("--data", help="Data set with boxes, in any layout that `weaksam data check` reads.")
+    ],
     split: Annotated[str, typer.Option("--split", help="train, val, fit or test.")] = "test",
     json_out: Annotated[Path | None, typer.Option("--json", help="Where the whole report goes.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Measure the first so many images.")] = None,
@@ -32,7 +34,7 @@ def evaluate(
     ] = "cpu",
     answers: Annotated[
         Path | None,
-        typer.Option(help="Folder for each image's results, of this bundle and data alone: a killed run goes on."),
+        typer.Option(help="Folder for each image's results, of this bundle and data alone: it resumes a killed run."),
     ] = None,
     zoom: Annotated[
         bool, typer.Option("--zoom", help="Look at small objects again, enlarged, for their masks.")

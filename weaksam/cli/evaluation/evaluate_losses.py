@@ -16,7 +16,9 @@ from weaksam.files.atomic import write_json
 
 def evaluate_losses(
     bundle: Annotated[Path, typer.Option(help="Folder of the bundle.")],
-    data: Annotated[Path, typer.Option(help="Data set, best with boxes: VOC or COCO layout, or a folder with tags.")],
+    data: Annotated[
+        Path, typer.Option(help="Data set, best with boxes, in any layout that `weaksam data check` reads.")
+    ],
     split: Annotated[str, typer.Option(help="train, val, fit or test.")] = "test",
     pgt: Annotated[
         Path | None, typer.Option(help="Folder of the finished `weaksam train pgt`, to count what its rule drops.")
@@ -30,7 +32,7 @@ def evaluate_losses(
     answers: Annotated[
         Path | None,
         typer.Option(
-            help="Folder that keeps each image's results, of this bundle and data alone: a killed run goes on."
+            help="Folder that keeps each image's results, of this bundle and data alone: it resumes a killed run."
         ),
     ] = None,
 ) -> None:

@@ -16,7 +16,7 @@ from weaksam.files.atomic import write_json
 
 
 def evaluate_proposals(
-    data: Annotated[Path, typer.Option(help="Data set with boxes, VOC or COCO layout.")],
+    data: Annotated[Path, typer.Option(help="Data set with boxes, in any layout that `weaksam data check` reads.")],
     bundle: Annotated[
         Path, typer.Option(help="Folder of the bundle.", show_default="the one installed")
     ] = DEFAULT_BUNDLE,

@@ -90,7 +90,7 @@ def label(
     ] = None,
     masks: Annotated[
         MaskFormat,
-        typer.Option(help="rle: run lengths. polygon, png: those too, in a folder inside --out. none: boxes alone."),
+        typer.Option(help="rle: run lengths. polygon, png: these too, in a folder inside --out. none: boxes alone."),
     ] = "rle",
     zoom: ZoomOption = False,
     formats: Annotated[
@@ -104,7 +104,7 @@ def label(
     min_fidelity: MinFidelityOption = MIN_FIDELITY,
     max_error_rate: MaxErrorRateOption = 0.0,
 ) -> None:
-    """Label a folder of tagged images through a server. A killed run goes on where it was: give the same command."""
+    """Label a folder of tagged images through a server. The same command resumes a killed run."""
     if zoom and masks == "none":
         raise UserError("--zoom is for masks, and --masks none draws none: leave one of them out")
     part = None if shard is None else parse_shard(shard)

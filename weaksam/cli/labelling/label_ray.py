@@ -43,7 +43,7 @@ def label_ray(
     zoom: ZoomOption = False,
     max_error_rate: MaxErrorRateOption = 0.0,
 ) -> None:
-    """Label a folder of tagged images on a Ray cluster, without a server. A killed run goes on where it was."""
+    """Label a folder of tagged images on a Ray cluster, without a server. The same command resumes a killed run."""
     # Ray reports its use to its makers unless told not to.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     from service.batch.ray_labelling import RayPlan, label_with_ray

@@ -41,7 +41,7 @@ def review(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets others in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8001,
 ) -> None:
-    """Check a labelling run in the browser, the most doubtful images first. A killed review goes on where it was."""
+    """Check a labelling run in the browser, the most doubtful images first. The same command resumes it."""
     run = open_run(labelled, open_path(photos))
     folder = out or labelled.resolve().parent / "reviewed"
     forwarder = Forwarder(server, read_api_key(api_key_file))
