@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from models.nets.detectors.rcnn_losses import DropRule
+from models.nets.detectors.drop_rule import DropRule
 from models.nets.detectors.settings import DetectorSettings
 from training.runs.devices import Precision
 from weaksam.errors import UserError

@@ -17,7 +17,7 @@ from models.labels import LabelSet
 from models.letterbox import Letterbox
 from models.masks import decode_rle
 from models.nets.backbone import MEAN_RGB
-from models.nets.detectors.rcnn_parts import Target
+from models.nets.detectors.targets import Target
 from training.data.compose import ImageU8, cell_offsets_xy, compose
 from training.data.formats.coco import read_coco
 from training.data.tagged import TaggedImage, TrueObject

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torchvision.ops import box_iou
 
-from models.nets.detectors.rcnn_parts import Foreground
+from models.nets.detectors.targets import Foreground
 from training.metrics.hits import HIT_IOU
 
 BINS = 10

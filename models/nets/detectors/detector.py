@@ -9,10 +9,11 @@ from typing import Self
 import torch
 from torch import nn
 
+from models.nets.backbone import create_backbone
+from models.nets.detectors.drop_rule import DropRule
 from models.nets.detectors.output import DetectorOutput
-from models.nets.detectors.rcnn_losses import DropRule
-from models.nets.detectors.rcnn_parts import Foreground, Target, freeze_norm
 from models.nets.detectors.settings import NetSettings
+from models.nets.detectors.targets import Foreground, Target, freeze_norm
 
 
 class Detector(nn.Module, ABC):
@@ -61,3 +62,11 @@ class Detector(nn.Module, ABC):
 
         ``allowed`` [C] is above 0.5 for a class that is allowed.
         """
+
+
+def create_detector_backbone(settings: NetSettings, weights: str) -> nn.Module:
+    """Return the backbone of the settings, with ``weights`` as `create_backbone` takes them."""
+    backbone = create_backbone(settings.backbone, weights)
+    if settings.frozen_norm:
+        freeze_norm(backbone)
+    return backbone

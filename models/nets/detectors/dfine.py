@@ -15,13 +15,13 @@ from torchvision.ops import box_convert, clip_boxes_to_image
 from transformers import DFineConfig, DFineModel, TimmBackboneConfig
 from transformers.models.d_fine.modeling_d_fine import DFineMLP
 
-from models.nets.backbone import create_backbone, normalise_image, stride_levels
-from models.nets.detectors.detector import Detector
+from models.nets.backbone import normalise_image, stride_levels
+from models.nets.detectors.detector import Detector, create_detector_backbone
 from models.nets.detectors.dfine_losses import dfine_losses
 from models.nets.detectors.output import DetectorOutput, best_detections
 from models.nets.detectors.query_parts import BackboneMaps, ClassHead, box_targets, forbid
-from models.nets.detectors.rcnn_parts import Foreground, Target, freeze_norm
 from models.nets.detectors.settings import DFineSettings, NetSettings
+from models.nets.detectors.targets import Foreground, Target
 
 STRIDES_PX = (8, 16, 32)
 
@@ -136,7 +136,4 @@ def _config(backbone: str, sizes: DFineSettings, widths: Sequence[int], classes:
 
 def build_dfine(settings: NetSettings, sizes: DFineSettings, classes: int, weights: str = "none") -> DFine:
     """Build a D-FINE with fresh heads on a backbone with ``weights`` as `create_backbone` takes them."""
-    backbone = create_backbone(settings.backbone, weights)
-    if settings.frozen_norm:
-        freeze_norm(backbone)
-    return DFine(settings, sizes, backbone, classes)
+    return DFine(settings, sizes, create_detector_backbone(settings, weights), classes)

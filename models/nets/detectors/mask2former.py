@@ -10,13 +10,13 @@ import torch
 from torch import nn
 from transformers import Mask2FormerConfig, Mask2FormerModel, TimmBackboneConfig
 
-from models.nets.backbone import STRIDES_PX, create_backbone, normalise_image, stride_levels
-from models.nets.detectors.detector import Detector
+from models.nets.backbone import STRIDES_PX, normalise_image, stride_levels
+from models.nets.detectors.detector import Detector, create_detector_backbone
 from models.nets.detectors.mask2former_losses import mask2former_losses
 from models.nets.detectors.output import DetectorOutput, best_detections
 from models.nets.detectors.query_parts import BackboneMaps, mask_targets_of
-from models.nets.detectors.rcnn_parts import Foreground, Target, freeze_norm
 from models.nets.detectors.settings import Mask2FormerSettings, NetSettings
+from models.nets.detectors.targets import Foreground, Target
 from models.nets.mask_extent import profile_extent
 
 LEVELS_PX = STRIDES_PX[1:]
@@ -133,7 +133,4 @@ def build_mask2former(
     settings: NetSettings, sizes: Mask2FormerSettings, classes: int, weights: str = "none"
 ) -> Mask2Former:
     """Build a Mask2Former with fresh heads on a backbone with ``weights`` as `create_backbone` takes them."""
-    backbone = create_backbone(settings.backbone, weights)
-    if settings.frozen_norm:
-        freeze_norm(backbone)
-    return Mask2Former(settings, sizes, backbone, classes)
+    return Mask2Former(settings, sizes, create_detector_backbone(settings, weights), classes)

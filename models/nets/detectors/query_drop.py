@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import distributed
 
-from models.nets.detectors.rcnn_parts import Foreground, Target
+from models.nets.detectors.targets import Foreground, Target
 
 Match = Sequence[tuple[torch.Tensor, torch.Tensor]]
 # As a logit: a query without weight says nothing, and a loss that wants it to say nothing has no gradient there.
@@ -77,12 +76,3 @@ def silenced(logits: torch.Tensor, match: Match, dropped: Sequence[torch.Tensor]
     for image, ((queries, objects), of_image) in enumerate(zip(match, dropped, strict=True)):
         silent[image, queries[of_image[objects]].to(silent.device)] = True
     return logits.masked_fill(silent[..., None], SILENT)
-
-
-def mean_over_ranks(count: float, device: torch.device) -> float:
-    """Return a rank's share of what all ranks count, at least 1: the normaliser of losses that ranks average."""
-    total = torch.tensor([count], dtype=torch.float32, device=device)
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.all_reduce(total)
-        total /= distributed.get_world_size()
-    return max(float(total), 1.0)

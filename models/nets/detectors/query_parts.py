@@ -12,7 +12,7 @@ from torch import nn
 from torchvision.ops import box_convert
 
 from models.nets.backbone import backbone_maps, feature_widths
-from models.nets.detectors.rcnn_parts import Target
+from models.nets.detectors.targets import Target
 
 
 class BackboneMaps(nn.Module):

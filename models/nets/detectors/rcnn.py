@@ -16,22 +16,12 @@ from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import concat_box_prediction_layers
 from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image
 
-from models.nets.backbone import create_backbone
-from models.nets.detectors.detector import Detector
+from models.nets.detectors.detector import Detector, create_detector_backbone
 from models.nets.detectors.output import DetectorOutput, best_detections
 from models.nets.detectors.rcnn_losses import box_losses, mask_loss, rpn_losses
-from models.nets.detectors.rcnn_parts import (
-    POOLED_SIDE,
-    BoxHead,
-    Foreground,
-    Pyramid,
-    Target,
-    as_image_list,
-    build_rpn,
-    freeze_norm,
-    mask_targets,
-)
+from models.nets.detectors.rcnn_parts import POOLED_SIDE, BoxHead, Pyramid, as_image_list, build_rpn, roi_mask_targets
 from models.nets.detectors.settings import NetSettings, RcnnSettings
+from models.nets.detectors.targets import Foreground, Target
 
 POOLED_MASK_SIDE = 14
 
@@ -156,13 +146,10 @@ class Rcnn(Detector):
     ) -> torch.Tensor:
         logits = self.mask_head(self.mask_pool(features, boxes, images.image_sizes))[:, 0].float()
         parts = zip(masks, boxes, matched, strict=True)
-        targets = [mask_targets(*part, logits.shape[-1]) for part in parts if len(part[1])]
+        targets = [roi_mask_targets(*part, logits.shape[-1]) for part in parts if len(part[1])]
         return mask_loss(logits, torch.cat([logits[:0], *targets]), dropped)
 
 
 def build_rcnn(settings: NetSettings, sizes: RcnnSettings, classes: int, weights: str = "none") -> Rcnn:
     """Build an R-CNN with fresh heads on a backbone with ``weights`` as `create_backbone` takes them."""
-    backbone = create_backbone(settings.backbone, weights)
-    if settings.frozen_norm:
-        freeze_norm(backbone)
-    return Rcnn(settings, sizes, backbone, classes)
+    return Rcnn(settings, sizes, create_detector_backbone(settings, weights), classes)

@@ -7,35 +7,12 @@ the right ones first meets the wrong ones with large losses in class and place a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch import distributed
 from torch.nn import functional
 
-from weaksam.errors import UserError
-
-
-@dataclass(frozen=True)
-class DropRule:
-    """Which foreground RoIs and anchors to drop.
-
-    Attributes:
-        unit: ``absolute``: the thresholds are losses. ``quantile``: they are quantiles of the foreground of the whole
-            batch, over all ranks, for schedules whose losses have another scale than the paper's.
-        classification, regression: a foreground RoI whose losses exceed both is dropped.
-        rpn: a foreground anchor whose regression loss exceeds it is dropped from the RPN's regression.
-    """
-
-    unit: Literal["absolute", "quantile"]
-    classification: float
-    regression: float
-    rpn: float
-
-    def __post_init__(self) -> None:
-        if self.unit == "quantile" and not all(0 <= q <= 1 for q in (self.classification, self.regression, self.rpn)):
-            raise UserError(f"quantiles must be in 0..1, got {self}")
+from models.nets.detectors.drop_rule import DropRule, drop_threshold, exceeds_both
 
 
 class BoxLosses(NamedTuple):
@@ -97,7 +74,7 @@ def rpn_losses(
     distance = (deltas - targets).abs().sum(dim=1)[labels > 0]
     dropped = torch.zeros_like(distance, dtype=torch.bool)
     if rule is not None:
-        dropped = distance.detach() > _threshold(distance.detach(), rule.rpn, rule.unit)
+        dropped = distance.detach() > drop_threshold(distance.detach(), rule.rpn, rule.unit)
     count = max(len(labels), 1)
     entropy = functional.binary_cross_entropy_with_logits(objectness, labels, reduction="sum") / count
     return entropy, (distance * ~dropped).sum() / count, dropped.sum()
@@ -107,32 +84,3 @@ def mask_loss(logits: torch.Tensor, targets: torch.Tensor, dropped: torch.Tensor
     """Return the cross entropy of mask logits [F,M,M] with ``targets`` in 0..1; ``dropped`` [F] have no weight."""
     entropy = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=(1, 2))
     return (entropy * ~dropped).sum() / max(len(dropped), 1)
-
-
-def exceeds_both(losses: torch.Tensor, rule: DropRule | None) -> torch.Tensor:
-    """Return which of [F,2] losses, classification and place (box or mask), exceed both thresholds.
-
-    Args:
-        losses: of this rank's foreground, without gradient.
-        rule: None: none does. ``rpn`` is not used.
-    """
-    if rule is None:
-        return torch.zeros(len(losses), dtype=torch.bool, device=losses.device)
-    too_unlike = losses[:, 0] > _threshold(losses[:, 0], rule.classification, rule.unit)
-    too_far = losses[:, 1] > _threshold(losses[:, 1], rule.regression, rule.unit)
-    return too_unlike & too_far
-
-
-def _threshold(losses: torch.Tensor, value: float, unit: str) -> float:
-    if unit == "absolute":
-        return value
-    of_batch = _of_all_ranks(losses)  # so that several ranks drop what one would
-    return float(torch.quantile(of_batch.float(), value)) if len(of_batch) else value
-
-
-def _of_all_ranks(losses: torch.Tensor) -> torch.Tensor:
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return losses
-    parts: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(parts, losses.cpu())
-    return torch.cat(parts).to(losses.device)

@@ -1,8 +1,6 @@
-"""Parts of the R-CNN: what goes in and comes out, and the layers that torchvision does not have."""
+"""Parts of the R-CNN that torchvision does not have, or not as they are wanted here."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -19,34 +17,6 @@ from weaksam.errors import UserError
 
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 POOLED_SIDE = 7
-
-
-class Target(NamedTuple):
-    """What is to be found in one image: boxes [N,4] in input pixels, labels [N] from 1, masks uint8 [N or 0,H,W]."""
-
-    boxes_xyxy: torch.Tensor
-    labels: torch.Tensor
-    masks: torch.Tensor
-
-
-class Foreground(NamedTuple):
-    """The foreground RoIs of one step, for the log: F of them.
-
-    Attributes:
-        images: [F] index in the batch.
-        boxes_xyxy: [F,4] in input pixels.
-        labels: [F] from 1, as the targets have it.
-        losses: [F,2] classification and regression.
-        dropped: [F] bool.
-        dropped_anchors: scalar, of the RPN.
-    """
-
-    images: torch.Tensor
-    boxes_xyxy: torch.Tensor
-    labels: torch.Tensor
-    losses: torch.Tensor
-    dropped: torch.Tensor
-    dropped_anchors: torch.Tensor
 
 
 class BoxHead(nn.Module):
@@ -80,15 +50,7 @@ class Pyramid(nn.Module):
         return merged
 
 
-def freeze_norm(net: nn.Module) -> None:
-    """Keep batch normalisation as it was loaded, also while the rest learns."""
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
-            module.requires_grad_(False)
-
-
-def mask_targets(masks: torch.Tensor, boxes: torch.Tensor, matched: torch.Tensor, side: int) -> torch.Tensor:
+def roi_mask_targets(masks: torch.Tensor, boxes: torch.Tensor, matched: torch.Tensor, side: int) -> torch.Tensor:
     """Return what is to be drawn in boxes [R,4], as [R,M,M]: each one's part of masks [K,H,W] by ``matched`` [R].
 
     torchvision's own `project_masks_on_boxes` takes pixel centres for whole numbers; here boxes are half-open, and

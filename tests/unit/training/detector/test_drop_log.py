@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from models.nets.detectors.rcnn_parts import Foreground
+from models.nets.detectors.targets import Foreground
 from training.detector.drop_log import drop_figures
 
 BOX = [0.0, 0.0, 10.0, 10.0]
