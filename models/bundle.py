@@ -21,20 +21,20 @@ from weaksam.files.atomic import write_json
 SCHEMA_VERSION = 1
 MANIFEST = "bundle.json"
 DEFAULT_BUNDLE = Path(__file__).parent / "default_bundle"
-PROPOSAL_GRAPHS = ("cam", "sam_encoder", "sam_decoder")
-SAM_GRAPHS = ("sam_encoder", "sam_decoder")
-WSOD, DETECTOR = "wsod", "detector"
+CAM, WSOD, DETECTOR = "cam", "wsod", "detector"
+SAM_ENCODER, SAM_DECODER = "sam_encoder", "sam_decoder"
+# `sam_decoder` without masks, from logits at half the side; where a bundle's settings ask for it.
+SAM_BOXES = "sam_boxes"
+SAM_GRAPHS = (SAM_ENCODER, SAM_DECODER)
+DECODERS = (SAM_DECODER, SAM_BOXES)
+PROPOSAL_GRAPHS = (CAM, *SAM_GRAPHS)
 SERVED_GRAPHS = (*PROPOSAL_GRAPHS, WSOD)
+CLASS_GRAPHS = (CAM, WSOD, DETECTOR)
 # Mask logits of `detector`, and the rectangles that they lie over if these are not the boxes.
 MASK_OUTPUTS = ("masks", "mask_frames")
 # `cam` averaged over scales and flips, for training's proposals; if a bundle's settings ask for it.
 AVERAGED_CAM = "cam_averaged"
 PROMPT_MAP = "prompt_map"
-SAM_DECODER = "sam_decoder"
-# `sam_decoder` without masks, from logits at half the side; where a bundle's settings ask for it.
-SAM_BOXES = "sam_boxes"
-DECODERS = (SAM_DECODER, SAM_BOXES)
-CLASS_GRAPHS = ("cam", WSOD, DETECTOR)
 # What `sam_decoder` takes besides outputs of `sam_encoder`.
 PROMPT_INPUTS = ("coords", "labels", "valid_hw")
 # Settings of the step to detections that change neither proposals nor scores.
@@ -136,17 +136,17 @@ class Bundle:
     @cached_property
     def side_px(self) -> int:
         """Side of the segmenter's square input: peaks, prompts, proposals and detections are in its pixels."""
-        return self.graphs["sam_encoder"].side_px
+        return self.graphs[SAM_ENCODER].side_px
 
     @cached_property
     def decoder_features(self) -> tuple[str, ...]:
         """Outputs of `sam_encoder` that `sam_decoder` takes: the embedding, and finer maps if it wants any."""
-        return tuple(t.name for t in self.graphs["sam_decoder"].inputs if t.name not in PROMPT_INPUTS)
+        return tuple(t.name for t in self.graphs[SAM_DECODER].inputs if t.name not in PROMPT_INPUTS)
 
     @cached_property
     def encoder_outputs(self) -> tuple[str, ...]:
         """Outputs of `sam_encoder` that proposals need: the decoder's, and where to ask, if it has learnt that."""
-        known = {tensor.name for tensor in self.graphs["sam_encoder"].outputs}
+        known = {tensor.name for tensor in self.graphs[SAM_ENCODER].outputs}
         return (*self.decoder_features, *((PROMPT_MAP,) if PROMPT_MAP in known else ()))
 
     @cached_property
@@ -157,7 +157,7 @@ class Bundle:
     @cached_property
     def sam_graphs(self) -> tuple[str, ...]:
         """Names of the segmenter's graphs."""
-        return tuple(name for name in ("sam_encoder", *DECODERS) if name in self.graphs)
+        return tuple(name for name in (SAM_ENCODER, *DECODERS) if name in self.graphs)
 
     @cached_property
     def detector_masks(self) -> tuple[str, ...]:
@@ -272,8 +272,8 @@ def _check_features(bundle: Bundle) -> None:
     """Check that `sam_encoder` gives, of one image, what `sam_decoder` takes."""
     if any(graph not in bundle.graphs for graph in SAM_GRAPHS):
         return
-    given = {t.name: (t.dtype, t.shape[1:]) for t in bundle.graphs["sam_encoder"].outputs}
-    taken = {t.name: (t.dtype, t.shape[1:]) for t in bundle.graphs["sam_decoder"].inputs}
+    given = {t.name: (t.dtype, t.shape[1:]) for t in bundle.graphs[SAM_ENCODER].outputs}
+    taken = {t.name: (t.dtype, t.shape[1:]) for t in bundle.graphs[SAM_DECODER].inputs}
     for name in bundle.decoder_features:
         if given.get(name) != taken[name]:
             raise BundleError(
@@ -287,7 +287,7 @@ def _check_map_kinds(bundle: Bundle) -> None:
     for kind in bundle.map_kinds:
         if not KNOWN_KINDS.fullmatch(kind):
             raise BundleError(f"{where} names {kind!r}, known are coarse, fine and cross_<block>_<head>: export again")
-    for tensor in bundle.graphs["cam"].outputs if "cam" in bundle.graphs else ():
+    for tensor in bundle.graphs[CAM].outputs if CAM in bundle.graphs else ():
         if tensor.name == "maps" and tensor.shape[1] != len(bundle.map_kinds):
             raise BundleError(f"{where} names {len(bundle.map_kinds)} kinds, cam has {tensor.shape[1]}: export again")
 

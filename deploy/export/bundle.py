@@ -22,6 +22,7 @@ from deploy.export.sam_settings import licence_of
 from deploy.export.sam_sources import SamSource
 from models.bundle import (
     AVERAGED_CAM,
+    CAM,
     CLASS_GRAPHS,
     DETECTOR,
     MANIFEST,
@@ -106,8 +107,8 @@ def _classes_of_bundle(
 ) -> _Classes:
     given = {name: run for name, run in ((WSOD, wsod), (DETECTOR, detector)) if run is not None}
     graphs = _copied_graphs(bundle, [name for name in CLASS_GRAPHS if name in bundle.graphs.keys() - given], out_dir)
-    thresholds, side_px = bundle.thresholds, bundle.graphs["cam"].side_px
-    _require_shared_side({run.folder.name: int(run.config["side_px"]) for run in given.values()} | {"cam": side_px})
+    thresholds, side_px = bundle.thresholds, bundle.graphs[CAM].side_px
+    _require_shared_side({run.folder.name: int(run.config["side_px"]) for run in given.values()} | {CAM: side_px})
     for run in given.values():
         _require_labels(run, bundle.labels)
     if wsod is not None:

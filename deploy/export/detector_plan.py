@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from deploy.export.onnx_graph import GraphPlan
 from models.boxes import pairwise_iou
+from models.bundle import DETECTOR
 from models.nets.detectors.detector import Detector
 from models.nets.graphs import DetectorGraph
 
@@ -35,7 +36,7 @@ def detector_plan(net: Detector, images_bhwc_u8: npt.NDArray[np.uint8], classes:
     else:
         checks = [(second, every), (third, every_other)]
     return GraphPlan(
-        name="detector",
+        name=DETECTOR,
         module=DetectorGraph(net),
         output_names=net.output_names,
         trace={"image": first, "allowed": every},

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 
 from deploy.export.onnx_graph import GraphPlan
+from models.bundle import CAM, SAM_BOXES, SAM_DECODER, SAM_ENCODER, WSOD
 from models.nets.cam_nets import AveragedCam, CamNet
 from models.nets.compact_sam import CompactSam
 from models.nets.graphs import (
@@ -26,7 +27,7 @@ BOX_OUTPUTS = ("boxes", "iou", "stability")
 BOX_TOLERANCE = 0.005  # of the largest coordinate: 2 pixels of 384
 
 
-def cam_plan(net: CamNet | AveragedCam, side_px: int, rng: Rng, name: str = "cam") -> GraphPlan:
+def cam_plan(net: CamNet | AveragedCam, side_px: int, rng: Rng, name: str = CAM) -> GraphPlan:
     return GraphPlan(
         name=name,
         module=CamGraph(net),
@@ -42,7 +43,7 @@ def sam_encoder_plan(net: Sam, rng: Rng) -> GraphPlan:
     outputs = (*net.feature_names, "prompt_map") if module.asks else net.feature_names
     # An image of 1024 pixels takes ViT-B 10 s and gigabytes, so as few as tell a dynamic axis from a fixed one.
     return GraphPlan(
-        name="sam_encoder",
+        name=SAM_ENCODER,
         module=module,
         output_names=outputs,
         fill_rgb=net.fill_rgb,
@@ -56,12 +57,12 @@ def sam_decoder_plan(net: Sam, rng: Rng) -> GraphPlan:
     graph = SamDecoderGraph if len(net.feature_names) == 1 else FineDecoderGraph
     additions = (net.geometry, net.quality) if isinstance(net, CompactSam) else ()
     module = graph(net.prompt_encoder, net.mask_decoder, net.side_px, *additions)
-    return _decoder_plan("sam_decoder", module, (*BOX_OUTPUTS, "logits"), net, rng)
+    return _decoder_plan(SAM_DECODER, module, (*BOX_OUTPUTS, "logits"), net, rng)
 
 
 def sam_boxes_plan(net: CompactSam, rng: Rng) -> GraphPlan:
     module = SamBoxesGraph(net.prompt_encoder, net.mask_decoder, net.side_px, net.geometry, net.quality)
-    return _decoder_plan("sam_boxes", module, BOX_OUTPUTS, net, rng)
+    return _decoder_plan(SAM_BOXES, module, BOX_OUTPUTS, net, rng)
 
 
 def _decoder_plan(name: str, module: SamDecoderGraph, outputs: tuple[str, ...], net: Sam, rng: Rng) -> GraphPlan:
@@ -87,7 +88,7 @@ def _decoder_plan(name: str, module: SamDecoderGraph, outputs: tuple[str, ...], 
 
 def wsod_plan(net: Wsod, side_px: int, rng: Rng) -> GraphPlan:
     return GraphPlan(
-        name="wsod",
+        name=WSOD,
         module=WsodGraph(net),
         output_names=("scores", "deltas"),
         trace=_boxes(rng, side_px, images=2, boxes=7),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.bundle import DETECTOR, PROMPT_MAP, SAM_DECODER, Bundle
+from models.bundle import CAM, DETECTOR, PROMPT_MAP, SAM_DECODER, SAM_ENCODER, WSOD, Bundle
 from models.image import DecodedImage
 from models.letterbox import Letterbox
 from models.postprocess import detector_detections
@@ -60,17 +60,17 @@ class Stages:
     ) -> npt.NDArray[np.uint8]:
         """Return a part of the image as `sam_encoder` takes it, [1,S,S,3]."""
         with timings.stage("letterbox"):
-            fill_rgb = self._bundle.graphs["sam_encoder"].fill_rgb
+            fill_rgb = self._bundle.graphs[SAM_ENCODER].fill_rgb
             return (await asyncio.to_thread(letterbox.apply, image_hwc_u8, fill_rgb))[None]
 
     async def class_maps(self, inputs: GraphInputs, timings: Timings) -> ClassMaps:
         """Run `cam`."""
-        output = await self._encode("cam", inputs.classes_bhwc_u8, ("scores", "maps"), timings)
+        output = await self._encode(CAM, inputs.classes_bhwc_u8, ("scores", "maps"), timings)
         return ClassMaps(output["scores"][0], output["maps"][0])
 
     async def segmenter_features(self, square_bhwc_u8: npt.NDArray[np.uint8], timings: Timings) -> SegmenterFeatures:
         """Run `sam_encoder` on an image or a part of it, [1,S,S,3]."""
-        tensors = await self._encode("sam_encoder", square_bhwc_u8, self._bundle.encoder_outputs, timings)
+        tensors = await self._encode(SAM_ENCODER, square_bhwc_u8, self._bundle.encoder_outputs, timings)
         of_decoder = {name: tensors[name] for name in self._bundle.decoder_features}
         return SegmenterFeatures(of_decoder, tensors.get(PROMPT_MAP))
 
@@ -81,7 +81,7 @@ class Stages:
         self._metrics.encode(DETECTOR)
         allowed = np.zeros(len(self._bundle.labels), np.float32)
         allowed[list(classes)] = 1
-        masks = self._bundle.detector_masks if self._bundle.post.mask_source == DETECTOR else ()
+        masks = self._bundle.detector_masks if self._bundle.post.mask_source == "detector" else ()
         tensors: Tensors = {"image": inputs.classes_bhwc_u8, "allowed": allowed}
         with timings.stage(DETECTOR):
             output = await self._backend.infer(DETECTOR, tensors, ("boxes", "labels", "scores", *masks))
@@ -119,7 +119,7 @@ class Stages:
             asked_xyxy = of_cam_xyxy if boxes_xyxy is None else np.concatenate([boxes_xyxy, of_cam_xyxy])
             proposal_set = await self._propose(segmenter, peaks, letterbox, asked_xyxy)
         with timings.stage("wsod"):
-            seen = Letterbox(letterbox.image_hw, self._bundle.graphs["wsod"].side_px)
+            seen = Letterbox(letterbox.image_hw, self._bundle.graphs[WSOD].side_px)
             seen_xyxy = letterbox.boxes_for(seen, proposal_set.proposals.boxes_xyxy)
             scores, deltas = await self._score(inputs.classes_bhwc_u8, seen_xyxy)
         return ScoredProposals(peaks, proposal_set, scores, deltas)
@@ -141,7 +141,7 @@ class Stages:
         return decoded
 
     def _inputs(self, image: DecodedImage, letterbox: Letterbox) -> GraphInputs:
-        seen, segmented = self._bundle.graphs["cam"], self._bundle.graphs["sam_encoder"]
+        seen, segmented = self._bundle.graphs[CAM], self._bundle.graphs[SAM_ENCODER]
         square = letterbox.apply(image.image_hwc_u8, segmented.fill_rgb)[None]
         if (seen.side_px, seen.fill_rgb) == (segmented.side_px, segmented.fill_rgb):
             return GraphInputs(square, square, image.size_hw)
@@ -205,8 +205,8 @@ class Stages:
         boxes, valid = np.zeros((1, padded, 4), np.float32), np.zeros((1, padded), np.float32)
         boxes[0, :count], valid[0, :count] = boxes_xyxy, 1
         inputs: Tensors = {"image": image_bhwc_u8, "boxes": boxes, "valid": valid}
-        self._metrics.run_size("wsod", padded)
-        output = await self._backend.infer("wsod", inputs, ("scores", "deltas"))
+        self._metrics.run_size(WSOD, padded)
+        output = await self._backend.infer(WSOD, inputs, ("scores", "deltas"))
         return output["scores"][0, :count], output["deltas"][0, :count]
 
 

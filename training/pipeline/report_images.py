@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.bundle import Bundle
+from models.bundle import CAM, Bundle
 from models.image import read_image
 from models.labels import fold_label
 from models.masks import decode_rle
@@ -94,7 +94,7 @@ def path_panels(
 def _heat(runner: GraphRunner, image: TaggedImage, small: ImageU8) -> ImageU8:
     """Draw the strongest of the tagged classes' maps at each place, averaged over kinds, over the image."""
     letterbox, square = runner.letterboxed(image)
-    (maps,) = runner.run("cam", {"image": square}, ("maps",))
+    (maps,) = runner.run(CAM, {"image": square}, ("maps",))
     tagged = maps[0][:, runner.bundle.labels.indices(image.tags)].mean(axis=0)  # [T,h,w]
     low, high = tagged.min(axis=(1, 2), keepdims=True), tagged.max(axis=(1, 2), keepdims=True)
     strongest = ((tagged - low) / np.maximum(high - low, 1e-6)).max(axis=0)

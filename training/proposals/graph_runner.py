@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnxruntime
 import torch
 
-from models.bundle import AVERAGED_CAM, PROMPT_MAP, SAM_DECODER, Bundle
+from models.bundle import AVERAGED_CAM, CAM, PROMPT_MAP, SAM_DECODER, SAM_ENCODER, WSOD, Bundle
 from models.image import read_image
 from models.letterbox import Letterbox
 from models.prompting.cam_boxes import cam_boxes
@@ -54,7 +54,7 @@ class GraphRunner:
         answers: list[npt.NDArray[np.float32]] = self._sessions[graph].run(list(outputs), dict(inputs))
         return answers
 
-    def letterboxed(self, image: TaggedImage, graph: str = "cam") -> tuple[Letterbox, npt.NDArray[np.uint8]]:
+    def letterboxed(self, image: TaggedImage, graph: str = CAM) -> tuple[Letterbox, npt.NDArray[np.uint8]]:
         """Return an image's geometry and a graph's input [1,S,S,3]; a segmenter's may differ from all others'."""
         spec = self.bundle.graphs[graph]
         letterbox = Letterbox(image.size_hw, spec.side_px)
@@ -75,8 +75,8 @@ class GraphRunner:
 
     def _encoded(self, image: TaggedImage) -> dict[str, npt.NDArray[np.float32]]:
         if self._features is None or self._features[0] != image.path:
-            names, square = self.bundle.encoder_outputs, self.letterboxed(image, "sam_encoder")[1]
-            tensors = self.run("sam_encoder", {"image": square}, names)
+            names, square = self.bundle.encoder_outputs, self.letterboxed(image, SAM_ENCODER)[1]
+            tensors = self.run(SAM_ENCODER, {"image": square}, names)
             self._features = image.path, dict(zip(names, tensors, strict=True))
         return self._features[1]
 
@@ -98,7 +98,7 @@ class GraphRunner:
                 graph.
         """
         letterbox, square = Letterbox(image.size_hw, self.bundle.side_px), self.letterboxed(image)[1]
-        graph = AVERAGED_CAM if averaged and AVERAGED_CAM in self.bundle.graphs else "cam"
+        graph = AVERAGED_CAM if averaged and AVERAGED_CAM in self.bundle.graphs else CAM
         tag_scores, maps = self.run(graph, {"image": square}, ("scores", "maps"))
         settings = settings or self.bundle.prompts
         of_maps = (maps[0], class_indices, letterbox.side_px, letterbox.valid_hw, settings, self.bundle.map_kinds)
@@ -115,10 +115,10 @@ class GraphRunner:
         self, image: TaggedImage, proposals: Proposals
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Return the weak detector's scores [P,C] and deltas [P,K,4] of at least one proposal of `propose`."""
-        seen, square = self.letterboxed(image, "wsod")
+        seen, square = self.letterboxed(image, WSOD)
         boxes_xyxy = Letterbox(image.size_hw, self.bundle.side_px).boxes_for(seen, proposals.boxes_xyxy)
         inputs: Arrays = {"image": square, "boxes": boxes_xyxy[None], "valid": np.ones((1, len(proposals)), np.float32)}
-        scores, deltas = self.run("wsod", inputs, ("scores", "deltas"))
+        scores, deltas = self.run(WSOD, inputs, ("scores", "deltas"))
         return scores[0], deltas[0]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models.bundle import AVERAGED_CAM, PROPOSAL_GRAPHS, load_bundle
+from models.bundle import AVERAGED_CAM, CAM, PROPOSAL_GRAPHS, load_bundle
 from models.letterbox import Letterbox
 from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner
@@ -65,7 +65,7 @@ def _proposals_of(runner: GraphRunner, image: TaggedImage, folder: Path, average
 def _propose(runner: GraphRunner, image: TaggedImage, averaged: bool) -> StoredProposals:
     indices = runner.bundle.labels.indices(image.tags)
     proposed, tag_scores = runner.propose(image, indices, averaged=averaged)
-    seen = Letterbox(image.size_hw, runner.bundle.graphs["cam"].side_px)
+    seen = Letterbox(image.size_hw, runner.bundle.graphs[CAM].side_px)
     boxes_xyxy = Letterbox(image.size_hw, runner.bundle.side_px).boxes_for(seen, proposed.proposals.boxes_xyxy)
     return StoredProposals(boxes_xyxy, proposed.proposals.predicted_iou, tag_scores)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from models.bundle import MANIFEST, load_bundle
+from models.bundle import CAM, MANIFEST, load_bundle
 from training.runs.graph_weights import graph_weights
 from weaksam.errors import UserError
 
@@ -25,7 +25,7 @@ def cam_file(source: Path) -> Path:
         UserError: there is none.
     """
     if (source / MANIFEST).is_file():
-        return load_bundle(source, ("cam",)).path("cam")
+        return load_bundle(source, (CAM,)).path(CAM)
     path = source / "cam.safetensors" if source.is_dir() else source
     if not path.is_file():
         raise UserError(f"cam: {source} is no finished run of `weaksam train cam` and no bundle")

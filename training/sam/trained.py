@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from models.bundle import MANIFEST, PROMPT_MAP, SAM_GRAPHS, load_bundle
+from models.bundle import MANIFEST, PROMPT_MAP, SAM_ENCODER, SAM_GRAPHS, load_bundle
 from models.nets.checkpoint_files import load_exactly, read_checkpoint, state_of
 from models.nets.compact_sam import CompactSam, build_compact_sam, has_prompt_map
 from models.run_folder import open_run
@@ -25,7 +25,7 @@ def load_segmenter(source: Path) -> CompactSam:
         run = open_run(source, "sam")
         return load_compact_sam(run.checkpoint, run.config["backbone"], run.config["side_px"])
     bundle = load_bundle(source, SAM_GRAPHS)
-    encoder = bundle.graphs["sam_encoder"]
+    encoder = bundle.graphs[SAM_ENCODER]
     config = bundle.provenance.get("runs", {}).get("sam", {}).get("config", {})
     if "backbone" not in config:
         raise UserError(f"{source}: its segmenter is no compact SAM of `weaksam train sam`")

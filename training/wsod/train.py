@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.bundle import PROPOSAL_GRAPHS, Bundle, load_bundle
+from models.bundle import CAM, PROPOSAL_GRAPHS, Bundle, load_bundle
 from models.labels import LabelSet
 from models.nets.wsod import RoiHead, Wsod, build_wsod
 from models.run_folder import REPORT, THRESHOLDS
@@ -98,7 +98,7 @@ def _build(config: WsodConfig, classes: int, cam_checkpoint: Path) -> Wsod:
 
 def _require_fitting(bundle: Bundle, config: WsodConfig, labels: LabelSet) -> None:
     # Stored proposals are in pixels of the bundle's classifier, and its tag scores in the order of its labels.
-    side_px = bundle.graphs["cam"].side_px
+    side_px = bundle.graphs[CAM].side_px
     if side_px != config.side_px:
         raise UserError(f"side_px: is {config.side_px}, but the proposals' bundle has {side_px}: take one for both")
     if bundle.labels.names != labels.names:
