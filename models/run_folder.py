@@ -25,6 +25,11 @@ THRESHOLDS = "thresholds.json"
 SAMPLE_IMAGES = "pictures.npy"  # the export compares the traced detector with torch on them
 
 
+def weights_file(name: str) -> str:
+    """Return the name of the file with the weights of ``weaksam train NAME``."""
+    return f"{name}.safetensors"
+
+
 class RunError(UserError):
     """A run's folder that lacks a file; the message names it and the command that makes it."""
 
@@ -65,7 +70,7 @@ class Run:
 
 def open_run(folder: Path, name: str) -> Run:
     """Open the folder of a finished ``weaksam train NAME``; raises RunError if weights or settings are missing."""
-    checkpoint = _require(folder / f"{name}.safetensors", name)
+    checkpoint = _require(folder / weights_file(name), name)
     config = json.loads(_require(folder / CONFIG, name).read_text(encoding="utf-8"))
     return Run(folder, checkpoint, config)
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from models.labels import LabelSet
 from models.nets.cam import INVERSE_TEMPERATURE, CnnCam
 from models.nets.cam_nets import CamNet, build_cam
-from models.run_folder import REPORT
+from models.run_folder import REPORT, weights_file
 from training.classifier.config import CamConfig
 from training.classifier.losses import cnn_losses, weaktr_losses
 from training.classifier.objectness import Objectness, load_objectness
@@ -68,7 +68,7 @@ def train_cam(
         log_steps=LOG_STEPS,
     )
     fit(fabric, task, config, out_dir)
-    checkpoint = out_dir / "cam.safetensors"
+    checkpoint = out_dir / weights_file("cam")
     save_weights(net, checkpoint)
     if is_first_rank():
         report_cam(net.eval(), held_out, labels, config.side_px, out_dir / REPORT)

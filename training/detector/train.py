@@ -20,7 +20,7 @@ from models.nets.backbone import MEAN_RGB
 from models.nets.detectors.build import build_detector
 from models.nets.detectors.detector import Detector
 from models.nets.detectors.settings import DetectorSettings
-from models.run_folder import SAMPLE_IMAGES
+from models.run_folder import SAMPLE_IMAGES, weights_file
 from training.data.tagged import TaggedImage
 from training.detector.config import DetectorConfig
 from training.detector.data import LabelledImage, LabelledScenes, Scene, ScenePlan, labelled_images, stack_scenes
@@ -84,7 +84,7 @@ def train_detector(
         log_steps=1,
     )
     fit(fabric, task, config, out_dir)
-    checkpoint = out_dir / "detector.safetensors"
+    checkpoint = out_dir / weights_file("detector")
     save_weights(net, checkpoint)
     wait_for_ranks()
     return checkpoint

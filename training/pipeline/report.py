@@ -12,7 +12,7 @@ from typing import Any
 
 from models.bundle import load_bundle
 from models.config import config_values
-from models.run_folder import REPORT
+from models.run_folder import ENVIRONMENT, LOG, REPORT
 from training.data.tagged import TaggedImage
 from training.evaluation.stored_results import read_tagged
 from training.metrics.plain_names import plain_name
@@ -158,7 +158,7 @@ def _rules(compared: Mapping[str, Any]) -> str:
 
 
 def _curves(folder: Path) -> str:
-    log = read_log(folder / "log.jsonl")
+    log = read_log(folder / LOG)
     if not log:
         return ""
     body = f"<p>Last step logged: {log[-1]['step']}.</p>"
@@ -212,7 +212,7 @@ def shown_images(config: ReportConfig, images: Sequence[TaggedImage]) -> list[Ta
 
 
 def _settings(inputs: ReportInputs) -> str:
-    environment = json.loads((inputs.run_dir / "environment.json").read_text(encoding="utf-8"))
+    environment = json.loads((inputs.run_dir / ENVIRONMENT).read_text(encoding="utf-8"))
     texts = (json.dumps(values, indent=1) for values in (environment, config_values(inputs.config)))
     return "".join(f"<pre>{html.escape(text)}</pre>" for text in texts)
 

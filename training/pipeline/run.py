@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from models.bundle import MANIFEST, PROPOSAL_GRAPHS, load_bundle
+from models.run_folder import CONFIG, LABELS, THRESHOLDS, weights_file
 from training.classifier.config import CamConfig
 from training.classifier.objectness import objectness_source
 from training.classifier.train import train_cam
@@ -122,7 +123,7 @@ def _cam(run: _Run, name: str, config: CamConfig) -> Done:
         train_cam(replace(config, objectness_from=source), run.data.fit, run.data.val, run.data.labels, folder)
 
     # The settings as they were given: the source counts by its digest, not by where the package is installed.
-    return run_stage(run.dir, name, config, inputs, make, ("cam.safetensors", "labels.json", "config.json"))
+    return run_stage(run.dir, name, config, inputs, make, (weights_file("cam"), LABELS, CONFIG))
 
 
 def _bundle(run: _Run, name: str, parts: Mapping[str, Done]) -> Done:
@@ -159,7 +160,7 @@ def _wsod(run: _Run, features: Done, proposer: Done, proposals: Done) -> Done:
     def make(folder: Path) -> None:
         train_wsod(
             run.config.wsod,
-            features.folder / "cam.safetensors",
+            features.folder / weights_file("cam"),
             proposer.folder,
             run.data.fit,
             run.data.val,
@@ -169,7 +170,7 @@ def _wsod(run: _Run, features: Done, proposer: Done, proposals: Done) -> Done:
         )
 
     inputs = {"features": features.digest, "proposals": proposals.digest, "bundle": _inference_digest(proposer)}
-    products = ("wsod.safetensors", "thresholds.json", "config.json")
+    products = (weights_file("wsod"), THRESHOLDS, CONFIG)
     return run_stage(run.dir, WEAK, run.config.wsod, inputs, make, products)
 
 
@@ -187,7 +188,7 @@ def _pgt(run: _Run, bundle: Done) -> Done:
 
 def _detector(run: _Run, name: str, config: DetectorConfig, features: Done, pgt: Done) -> Done:
     if run.config.heads_from_cam:
-        config = replace(config, cam_checkpoint=features.folder / "cam.safetensors")
+        config = replace(config, cam_checkpoint=features.folder / weights_file("cam"))
 
     def make(folder: Path) -> None:
         train_detector(config, run.data.fit, run.data.labels, [pgt.folder / ANNOTATIONS_JSON], folder)
@@ -195,7 +196,7 @@ def _detector(run: _Run, name: str, config: DetectorConfig, features: Done, pgt:
             report_detector(folder, run.data.val)
 
     inputs = {"pgt": pgt.digest, "fit": run.fit_digest, "val": run.val_digest}
-    return run_stage(run.dir, name, config, inputs, make, ("detector.safetensors", "thresholds.json", "config.json"))
+    return run_stage(run.dir, name, config, inputs, make, (weights_file("detector"), THRESHOLDS, CONFIG))
 
 
 def _evaluate(run: _Run, name: str, bundle: Done, test: TestSplit) -> Evaluated:

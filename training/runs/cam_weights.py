@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from models.bundle import CAM, MANIFEST, load_bundle
+from models.run_folder import weights_file
 from training.runs.graph_weights import graph_weights
 from weaksam.errors import UserError
 
@@ -26,7 +27,7 @@ def cam_file(source: Path) -> Path:
     """
     if (source / MANIFEST).is_file():
         return load_bundle(source, (CAM,)).path(CAM)
-    path = source / "cam.safetensors" if source.is_dir() else source
+    path = source / weights_file("cam") if source.is_dir() else source
     if not path.is_file():
         raise UserError(f"cam: {source} is no finished run of `weaksam train cam` and no bundle")
     return path

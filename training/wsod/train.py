@@ -14,7 +14,7 @@ import torch
 from models.bundle import CAM, PROPOSAL_GRAPHS, Bundle, load_bundle
 from models.labels import LabelSet
 from models.nets.wsod import RoiHead, Wsod, build_wsod
-from models.run_folder import REPORT, THRESHOLDS
+from models.run_folder import REPORT, THRESHOLDS, weights_file
 from training.data.tagged import TaggedImage
 from training.proposals.store import StoredProposals, store_proposals
 from training.runs.cam_weights import PYRAMID, load_cam_weights
@@ -77,7 +77,7 @@ def train_wsod(
     folder = features / images_digest(held_out, labels)[:16]
     pooled = pool_images(net, held_out, stored, labels, config.side_px, folder)
     head = net.cpu().eval().head
-    checkpoint = out_dir / "wsod.safetensors"
+    checkpoint = out_dir / weights_file("wsod")
     save_weights(net, checkpoint)
     if is_first_rank():
         thresholds = choose_thresholds(head, held_out, stored, pooled, labels, config.method, bundle.post.quality_power)
