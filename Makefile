@@ -30,7 +30,7 @@ help: ## this list
 serve: $(VENV)/.serve ## start the service on the default bundle: make serve PORT=8000
 	@exec $(BIN)/weaksam serve --host $(HOST) --port $(PORT)
 
-demo: $(VENV)/.serve ## find the tagged things in a sample picture, write demo.png
+demo: $(VENV)/.serve ## find the tagged objects in a sample image, write demo.png
 	@$(BIN)/weaksam detect samples/taxiway.jpg --tags 'tape,paint chip,adjustable clamp,wrench' --overlay demo.png
 
 docs: $(VENV)/.all ## build docs/ into a site with a search, site/index.html

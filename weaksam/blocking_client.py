@@ -51,7 +51,7 @@ class Client:
         self._thread.start()
 
     detect = _blocking(AsyncClient.detect)
-    """Find the tagged things in one image: see `AsyncClient.detect`."""
+    """Find the tagged objects in one image: see `AsyncClient.detect`."""
 
     segment = _blocking(AsyncClient.segment)
     """Find the masks that points and a box of one object may mean: see `AsyncClient.segment`."""

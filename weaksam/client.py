@@ -134,7 +134,7 @@ class AsyncClient:
         explain: bool = False,
         unknown_tags: UnknownTags = "error",
     ) -> DetectResult:
-        """Find the tagged things in one image.
+        """Find the tagged objects in one image.
 
         Args:
             image: path of an image file, or its bytes.

@@ -59,7 +59,7 @@ class MaskOptions(Document):
         MIN_FIDELITY,
         gt=0,
         le=1,
-        description="Minimum IoU of polygons with their mask: less gives fewer corners, 1 loses no pixel.",
+        description="Minimum IoU of polygons with their mask: lower values give fewer corners, 1 keeps every pixel.",
         json_schema_extra=or_empty,
     )
 

@@ -55,7 +55,7 @@ def read_folder(root: Path, split: str = "train") -> TaggedDataset:
     folders = _split_folders(root)
     if not folders and split not in ("train", "val", "fit"):
         raise UserError(
-            f"split: {root} is a plain folder, which has train, val and fit, not {split!r}; give a VOC or COCO layout "
+            f"split: {root} is a plain folder, which has train, val and fit, not {split!r}; name a data set with boxes "
             "for it, or train without it (--set data.test=none)"
         )
     reports = {name: Report(root) for name in folders or ("train",)}
