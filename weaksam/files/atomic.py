@@ -19,8 +19,14 @@ DRAFT_NAME = re.compile(r"\.(.+)\.\d+")  # the name of a file between a dot and 
 def replacing_bytes(path: Path) -> Iterator[BinaryIO]:
     """Open a file that takes the place of `path` when the block ends well, and leaves no trace otherwise.
 
-    Two processes that write the same one do not meet: each has a draft of its own, and the later one stays.
+    Two processes that write the same one do not meet: each has a draft of its own, and the later one stays. A link
+    stays, and leads to the new file. A pipe or a device, such as `/dev/stdout`, is written as it is.
     """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
+    path = path.resolve()
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with draft.open("wb") as file:
@@ -33,7 +39,7 @@ def replacing_bytes(path: Path) -> Iterator[BinaryIO]:
 
 
 def remove_drafts(folder: Path, names: Container[str] | None = None) -> None:
-    """Remove what killed processes were writing into a folder, if given of these files alone.
+    """Remove what killed processes were writing into a folder: any file, or those of these ``names``.
 
     Nobody may be writing them now.
     """

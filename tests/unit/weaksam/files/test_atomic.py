@@ -35,6 +35,16 @@ def test_json_is_indented_takes_the_place_of_the_one_before_and_makes_its_folder
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_link_stays_and_a_pipe_is_written(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    write_text(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "new"
+    writer = [sys.executable, "-c", OTHER_WRITER, "/dev/stdout"]
+    assert subprocess.run(writer, capture_output=True, text=True, check=True).stdout == "other"
+    assert Path("/dev/stdout").is_symlink()
+
+
 def write_half_a_text(path: Path) -> None:
     with replacing(path) as file:
         file.write("half")
