@@ -1,4 +1,4 @@
-"""Instance masks: COCO run lengths, PNG, boxes and overlap."""
+"""Instance masks: COCO run lengths, PNG and boxes."""
 
 from __future__ import annotations
 
@@ -86,9 +86,3 @@ def mask_box(mask_hw: Mask) -> npt.NDArray[np.float32]:
     if not len(rows):
         return np.zeros(4, np.float32)
     return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
-
-
-def mask_iou(first_hw: Mask, second_hw: Mask) -> float:
-    """Intersection over union of two masks of one size; 0 where both are empty."""
-    union = np.count_nonzero(first_hw | second_hw)
-    return np.count_nonzero(first_hw & second_hw) / union if union else 0.0

@@ -13,7 +13,6 @@ import numpy as np
 from PIL import Image
 from pycocotools.coco import COCO
 
-from models.masks import mask_iou
 from tests.support.format_readers import (
     Mask,
     fill_as_ultralytics,
@@ -24,6 +23,7 @@ from tests.support.format_readers import (
 from tests.support.random_masks import LABELS, SIZE_HW, random_masks, store_run
 from tests.support.tools_environment import run_in_tools
 from weaksam.formats.convert import FormatName, convert
+from weaksam.formats.polygons import mask_iou
 
 COUNT = 500
 BESIDE = ("conversion.json", "masks.csv", "provenance.json")

@@ -27,6 +27,7 @@ from tests.support.browser import LabellingPage, chromium, labelling_page
 from tests.support.live_server import live_server
 from training.scenes.compose import SceneImage
 from training.scenes.scene import draw_scene
+from weaksam.formats.polygons import mask_iou
 
 Mask = npt.NDArray[np.bool_]
 # A scene of which a bolt gets a mask of about half of it.
@@ -67,10 +68,6 @@ def png_file(image_hwc_u8: npt.NDArray[np.uint8], name: str = "scene.png") -> Fi
     buffer = io.BytesIO()
     Image.fromarray(image_hwc_u8).save(buffer, "PNG")
     return {"name": name, "mimeType": "image/png", "buffer": buffer.getvalue()}
-
-
-def iou(a: Mask, b: Mask) -> float:
-    return float((a & b).sum() / max(1, (a | b).sum()))
 
 
 def masks_of(dataset: dict[str, Any]) -> list[Mask]:
@@ -156,22 +153,22 @@ def test_three_clicks_correct_a_mask(tab: LabellingPage, scene: SceneImage, tmp_
     tab.add(png_file(scene.image_hwc_u8))
     tab.tag(SCENE_LABEL)
     masks = masks_of(tab.dataset(tmp_path))
-    best = [max(scene.masks, key=lambda truth: iou(truth, mask)) for mask in masks]
-    index = min(range(len(masks)), key=lambda i: abs(iou(best[i], masks[i]) - 0.55))
-    truth, started = best[index], iou(best[index], masks[index])
+    best = [max(scene.masks, key=lambda truth: mask_iou(truth, mask)) for mask in masks]
+    index = min(range(len(masks)), key=lambda i: abs(mask_iou(best[i], masks[i]) - 0.55))
+    truth, started = best[index], mask_iou(best[index], masks[index])
     tab.select(index)
     tab.page.keyboard.press("a")
     for _ in range(3):
         point_xy_px, off = worst_place(truth, masks_of(tab.dataset(tmp_path))[index])
         tab.click(point_xy_px, off=off)
     dataset = tab.dataset(tmp_path)
-    corrected = iou(truth, masks_of(dataset)[index])
+    corrected = mask_iou(truth, masks_of(dataset)[index])
     assert started < 0.75
     assert corrected > started + 0.15
     assert [row["corrected"] for row in dataset["annotations"]] == [i == index for i in range(len(masks))]
     for _ in range(3):
         tab.page.keyboard.press("Control+z")
-    assert iou(truth, masks_of(tab.dataset(tmp_path))[index]) == started
+    assert mask_iou(truth, masks_of(tab.dataset(tmp_path))[index]) == started
 
 
 def test_a_click_on_another_thing_leaves_the_object_as_it_is(tab: LabellingPage, samples: Path, tmp_path: Path) -> None:
@@ -287,7 +284,7 @@ def test_a_fine_mask_is_of_the_same_thing(tab: LabellingPage, samples: Path, tmp
     (coarse,) = masks_of(tab.dataset(tmp_path))
     turn_on_fine_masks(tab)
     (fine,) = masks_of(tab.dataset(tmp_path))
-    assert 0.7 < iou(coarse, fine) < 1, "the same thing with another outline"
+    assert 0.7 < mask_iou(coarse, fine) < 1, "the same thing with another outline"
 
 
 def test_keys_are_asked_for_and_kept_in_the_tab(browser: Browser, samples: Path, tmp_path: Path) -> None:

@@ -80,8 +80,9 @@ def _corner_count(polygons: Polygons) -> int:
 
 
 def mask_iou(first_hw: Mask, second_hw: Mask) -> float:
-    """Return the IoU of two masks of which one is not empty."""
-    return float(np.count_nonzero(first_hw & second_hw) / np.count_nonzero(first_hw | second_hw))
+    """Return the intersection over union of two masks of one size; 0 if both are empty."""
+    union = np.count_nonzero(first_hw | second_hw)
+    return np.count_nonzero(first_hw & second_hw) / union if union else 0.0
 
 
 def _rings(parts: Sequence[Sequence[Ring]], tolerance_px: float) -> tuple[Ring, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from weaksam.labelling.boxes import covered_share
 from weaksam.schemas import Detection, DetectResult, LossStage, TagRow
 
 # Chosen on 160 generated scenes; `python -m tests.bench.review_order` measures the order on any others.
@@ -85,24 +86,12 @@ def _mask_doubt(found: Detection) -> Iterator[Doubt]:
 def _rival_doubt(found: Detection, others: Sequence[Detection]) -> Iterator[Doubt]:
     """Doubt a detection as far as another one lies on it with a score as high."""
     rivals = [
-        (_covered(found.box_xyxy, other.box_xyxy) * _closeness(found.score, other.score), other.label)
+        (covered_share(found.box_xyxy, other.box_xyxy) * _closeness(found.score, other.score), other.label)
         for other in others
     ]
     if rivals:
         share, label = max(rivals)
         yield Doubt(WEIGHT * share, " and ".join(sorted((found.label, label))) + " overlap with close scores")
-
-
-def _covered(first_xyxy: Sequence[float], second_xyxy: Sequence[float]) -> float:
-    """Return which share of the smaller box lies in the other one."""
-    width = min(first_xyxy[2], second_xyxy[2]) - max(first_xyxy[0], second_xyxy[0])
-    height = min(first_xyxy[3], second_xyxy[3]) - max(first_xyxy[1], second_xyxy[1])
-    smaller = min(_area(first_xyxy), _area(second_xyxy))
-    return max(0.0, width) * max(0.0, height) / smaller if smaller > 0 else 0.0
-
-
-def _area(box_xyxy: Sequence[float]) -> float:
-    return (box_xyxy[2] - box_xyxy[0]) * (box_xyxy[3] - box_xyxy[1])
 
 
 def _closeness(first: float, second: float) -> float:

@@ -15,6 +15,7 @@ from weaksam.errors import UserError
 from weaksam.files.image_source import as_os_errors
 from weaksam.formats.labelled import LabelledImage, LabelledObject, LabelledSet, decode_mask
 from weaksam.formats.polygons import mask_iou
+from weaksam.labelling.boxes import box_iou
 from weaksam.labelling.run import detect_file
 from weaksam.mask_schemas import RleMask
 from weaksam.schemas import BundleInfo, Detection, DetectResult
@@ -123,7 +124,7 @@ def _matched(
     """Return pairs of one label, those that overlap most first, and what is left of both."""
     gone, new = list(stored), list(detections)
     candidates = [
-        (_box_iou(thing.box_xyxy, found.box_xyxy), i, j)
+        (box_iou(thing.box_xyxy, found.box_xyxy), i, j)
         for i, thing in enumerate(stored)
         for j, found in enumerate(detections)
         if thing.label == found.label
@@ -158,11 +159,3 @@ def _named(thing: LabelledObject) -> str:
 
 def _rounded(box_xyxy: Sequence[float]) -> list[int]:
     return [round(side) for side in box_xyxy]
-
-
-def _box_iou(first: Sequence[float], second: Sequence[float]) -> float:
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    both = max(0.0, width) * max(0.0, height)
-    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
-    return both / (areas - both) if both else 0.0

@@ -20,7 +20,7 @@ import yaml
 from PIL import Image
 
 from models.bundle import Bundle
-from models.masks import decode_rle, mask_iou
+from models.masks import decode_rle
 from service.app import create_app
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
 from tests.support.format_readers import even_odd
@@ -28,6 +28,7 @@ from tests.support.live_server import live_server
 from tests.support.service_parts import BLUE, RED, tiny_settings
 from tests.support.tiny_bundle import encoded, picture
 from weaksam.cli.labelling.cvat_functions import cvat_functions
+from weaksam.formats.polygons import mask_iou
 
 cvataa = pytest.importorskip("cvat_sdk.auto_annotation", reason="cvat-cli is not installed: pip install -e '.[cvat]'")
 from cvat_cli._internal.common import FunctionLoader  # noqa: E402

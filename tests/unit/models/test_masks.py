@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.masks import decode_rle, encode_mask_png, encode_rle, mask_box, mask_iou
+from models.masks import decode_rle, encode_mask_png, encode_rle, mask_box
 
 
 def example() -> np.ndarray:
@@ -42,9 +42,3 @@ def test_box_of_a_mask_is_half_open() -> None:
 def test_png_holds_the_mask() -> None:
     decoded = np.asarray(Image.open(io.BytesIO(encode_mask_png(example()))))
     assert np.array_equal(decoded, example() * np.uint8(255))
-
-
-def test_iou_of_masks() -> None:
-    other = np.roll(example(), 1, axis=1)
-    assert mask_iou(example(), other) == 1 / 5
-    assert mask_iou(np.zeros((2, 2), bool), np.zeros((2, 2), bool)) == 0

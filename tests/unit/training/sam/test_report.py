@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from models.masks import mask_iou
 from training.data.tagged import TaggedImage
 from training.sam.baselines import filled_box, grabcut_mask
 from training.sam.report import BASELINES, MEASURES, ObjectRow, summarise
+from weaksam.formats.polygons import mask_iou
 
 
 def test_a_filled_box_holds_the_pixels_whose_centres_it_holds() -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from models.masks import mask_iou, paste_mask
+from models.masks import paste_mask
 from models.nets.detectors.rcnn_parts import roi_mask_targets
+from weaksam.formats.polygons import mask_iou
 
 
 @pytest.mark.parametrize("box", [(10, 12, 30, 32), (10, 12, 24, 40), (9.5, 12.25, 30.5, 32.25)])
