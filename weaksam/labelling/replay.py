@@ -145,9 +145,9 @@ def _changes(pair: Pair, tolerance: Tolerance) -> Iterator[str]:
     moved_px = float(np.abs(np.subtract(thing.box_xyxy, found.box_xyxy)).max())
     if moved_px > tolerance.box_px:
         yield f"{_named(thing)}: its box has moved by {moved_px:.1f} pixels, to {_rounded(found.box_xyxy)}"
-    mask_hw = thing.mask()
-    if mask_hw is not None and isinstance(found.mask, RleMask):
-        now_hw = decode_mask(found.mask.rle())
+    # Equal run lengths are equal masks, also where both are empty.
+    if thing.rle is not None and isinstance(found.mask, RleMask) and thing.rle != found.mask.rle():
+        mask_hw, now_hw = decode_mask(thing.rle), decode_mask(found.mask.rle())
         iou = mask_iou(mask_hw, now_hw) if mask_hw.shape == now_hw.shape else 0.0
         if iou < tolerance.mask_iou:
             yield f"{_named(thing)}: its masks have IoU {iou:.3f}"
