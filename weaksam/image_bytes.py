@@ -11,7 +11,7 @@ from pathlib import Path
 MAX_FILE_BYTES = 2**31
 
 
-def read_image(path: Path) -> bytes:
+def read_image_bytes(path: Path) -> bytes:
     """Return the bytes of an image, which may lie behind an address.
 
     Raises:
@@ -27,8 +27,8 @@ def read_image(path: Path) -> bytes:
 
 
 async def named_image(image: Path | bytes) -> tuple[str, bytes]:
-    """Return name and bytes of an image, as a form sends them; raise OSError as `read_image` does."""
+    """Return name and bytes of an image, as a form sends them; raise OSError as `read_image_bytes` does."""
     if isinstance(image, bytes):
         return "image", image
     # The name of a file need not be text.
-    return image.name.encode(errors="replace").decode(), await asyncio.to_thread(read_image, image)
+    return image.name.encode(errors="replace").decode(), await asyncio.to_thread(read_image_bytes, image)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 
-def split_tags(text: str) -> list[str]:
+def split_sent_tags(text: str) -> list[str]:
     """Return the tags that one text names: a JSON list, or names between commas.
 
     Raises:
@@ -25,7 +25,7 @@ def split_tags(text: str) -> list[str]:
 
 def tidy_tags(value: object) -> object:
     """Return tags without blanks and equal texts. An item of a list stays whole: a label's name may hold a comma."""
-    texts = split_tags(value) if isinstance(value, str) else value
+    texts = split_sent_tags(value) if isinstance(value, str) else value
     if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
         return value
     return list(dict.fromkeys(text.strip() for text in texts if text.strip()))
@@ -35,7 +35,7 @@ def split_each(value: object) -> object:
     """Return the tags of all texts of a query or a form."""
     if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
         return value
-    return [tag for text in value for tag in split_tags(text)]
+    return [tag for text in value for tag in split_sent_tags(text)]
 
 
 def is_text(value: str) -> bool:

@@ -23,7 +23,7 @@ from service.settings import Settings
 from weaksam.errors import UserError
 from weaksam.files.full_disk import writing_into
 from weaksam.files.image_files import JOURNAL
-from weaksam.image_bytes import read_image
+from weaksam.image_bytes import read_image_bytes
 from weaksam.labelling.journal import Journal, Stamp, open_journal, stamp_of
 from weaksam.labelling.run import LabelJob, LabelSummary, OnDone, finish, request_options
 from weaksam.labelling.worklist import Failure, unreadable
@@ -80,7 +80,7 @@ class LabelWorker:
 
     async def _label(self, image: str, tags: list[str]) -> tuple[str, str]:
         try:
-            decoded = decode(read_image(self._folder / image), *self._bounds)
+            decoded = decode(read_image_bytes(self._folder / image), *self._bounds)
             result = await self._pipeline.detect(decoded, tags, self._options)
             return result.model_dump_json(), ""
         except OSError as error:

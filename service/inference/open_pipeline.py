@@ -6,7 +6,7 @@ from models.bundle import Bundle, load_bundle
 from service.backends.base import Backend
 from service.backends.open_backend import open_backend
 from service.inference.cache import ResultCache
-from service.inference.pipeline import Limits, Pipeline
+from service.inference.pipeline import Pipeline, RequestLimits
 from service.observability.metrics import Metrics
 from service.settings import Settings
 
@@ -38,5 +38,5 @@ def open_pipeline(
         BackendMismatch: the backend cannot serve the bundle.
     """
     backend = backend or open_backend(settings, bundle, metrics)
-    limits = Limits(settings.max_tags, settings.max_detections)
+    limits = RequestLimits(settings.max_tags, settings.max_detections)
     return Pipeline(bundle, backend, cache, limits, metrics, zoom=settings.zoom)

@@ -48,7 +48,7 @@ MAX_ASKED_BOXES = 16
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """Bounds on every request: different tags sent, and detections returned."""
 
     max_tags: int = 100
@@ -78,7 +78,7 @@ class Pipeline:
         bundle: Bundle,
         backend: Backend,
         cache: ResultCache,
-        limits: Limits,
+        limits: RequestLimits,
         metrics: Metrics,
         *,
         zoom: bool = False,

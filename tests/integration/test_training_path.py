@@ -293,7 +293,7 @@ def test_closed_world_holds_for_a_real_bundle(runs: Path, data: Path) -> None:
     from models.image import decode_image
     from service.backends.ort import OrtBackend
     from service.inference.cache import ResultCache
-    from service.inference.pipeline import Limits, Pipeline
+    from service.inference.pipeline import Pipeline, RequestLimits
     from service.observability.metrics import Metrics
     from weaksam.schemas import DetectOptions
 
@@ -303,7 +303,7 @@ def test_closed_world_holds_for_a_real_bundle(runs: Path, data: Path) -> None:
     async def labels_found() -> set[str]:
         metrics = Metrics()
         backend = OrtBackend(bundle, intra_op_threads=1)
-        pipeline = Pipeline(bundle, backend, ResultCache(2**20, metrics), Limits(), metrics)
+        pipeline = Pipeline(bundle, backend, ResultCache(2**20, metrics), RequestLimits(), metrics)
         result = await pipeline.detect(picture, ["wrench", "nut"], DetectOptions(min_score=0.0))
         await backend.aclose()
         return {detection.label for detection in result.detections}

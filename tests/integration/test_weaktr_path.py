@@ -20,7 +20,7 @@ from models.run_folder import open_run
 from models.settings import BundleConfig
 from service.backends.ort import OrtBackend
 from service.inference.cache import ResultCache
-from service.inference.pipeline import Limits, Pipeline
+from service.inference.pipeline import Pipeline, RequestLimits
 from service.observability.metrics import Metrics
 from tests.support.cut_off import cut_off_between_checkpoints
 from tests.support.tiny_runs import CAM, CONFIGS, make_scenes, run_cam, run_sam, run_wsod
@@ -136,7 +136,7 @@ def test_the_bundle_detects_in_the_pipeline_that_serves(runs: Path, data: Path) 
 async def _detect(bundle: Bundle, picture: bytes) -> DetectResult:
     metrics = Metrics()
     backend = OrtBackend(bundle, intra_op_threads=1)
-    pipeline = Pipeline(bundle, backend, ResultCache(2**20, metrics), Limits(), metrics)
+    pipeline = Pipeline(bundle, backend, ResultCache(2**20, metrics), RequestLimits(), metrics)
     options = DetectOptions(min_score=0.0, explain=True)
     try:
         return await pipeline.detect(decode_image(picture), ["wrench", "nut"], options)

@@ -18,7 +18,7 @@ from models.letterbox import Letterbox
 from models.masks import encode_rle, paste_mask
 from models.nets.backbone import MEAN_RGB
 from models.nets.detectors.detector import Detector
-from models.nets.detectors.output import DetectorOutput
+from models.nets.detectors.output import DetectorTensors
 from models.nets.detectors.settings import of_this_release
 from models.postprocess import best_first, detector_detections
 from models.run_folder import CONFIG, open_run
@@ -88,14 +88,14 @@ def _letterbox(image_hwc_u8: ImageU8, side_px: int) -> Letterbox:
     return Letterbox((image_hwc_u8.shape[0], image_hwc_u8.shape[1]), side_px)
 
 
-def _run(net: Detector, image_hwc_u8: ImageU8, letterbox: Letterbox, allowed: Allowed) -> DetectorOutput:
+def _run(net: Detector, image_hwc_u8: ImageU8, letterbox: Letterbox, allowed: Allowed) -> DetectorTensors:
     square = letterbox.apply(image_hwc_u8, MEAN_RGB)
     device = next(net.parameters()).device
     with torch.inference_mode():
         return net.detect(torch.from_numpy(square[None]).to(device), torch.from_numpy(allowed).to(device))
 
 
-def _detections(boxes_xyxy: npt.NDArray[np.float32], found: DetectorOutput, letterbox: Letterbox) -> Detections:
+def _detections(boxes_xyxy: npt.NDArray[np.float32], found: DetectorTensors, letterbox: Letterbox) -> Detections:
     scores, labels = found.scores.cpu().numpy(), found.labels.cpu().numpy()
     cut = detector_detections(boxes_xyxy, scores, labels, letterbox.valid_hw)
     return Detections(letterbox.boxes_to_image(cut.boxes_xyxy), cut.scores, cut.labels, cut.sources, cut.by_detector)

@@ -16,7 +16,7 @@ from models.image import decode_file
 from models.labels import LabelSet
 from service.backends.ort import Device, OrtBackend
 from service.inference.cache import ResultCache
-from service.inference.pipeline import Limits, Pipeline
+from service.inference.pipeline import Pipeline, RequestLimits
 from service.observability.metrics import Metrics
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage, with_known_objects
@@ -132,7 +132,7 @@ async def _pipeline(bundle: Bundle, threads: int, device: Device, *, zoom: bool 
         bundle, device=device, device_index=local_rank(), intra_op_threads=threads or threads_of_rank()
     )
     try:
-        yield Pipeline(bundle, backend, ResultCache(_CACHE_BYTES, metrics), Limits(), metrics, zoom=zoom)
+        yield Pipeline(bundle, backend, ResultCache(_CACHE_BYTES, metrics), RequestLimits(), metrics, zoom=zoom)
     finally:
         await backend.aclose()
 

@@ -14,7 +14,7 @@ from models.image import DecodedImage, decode_image
 from service.errors import ServiceError
 from service.settings import Settings, load_settings
 from weaksam.errors import UserError
-from weaksam.image_bytes import read_image
+from weaksam.image_bytes import read_image_bytes
 from weaksam.schemas import DetectOptions, DetectResult, TagRow
 
 
@@ -38,7 +38,7 @@ def detect(
     options = DetectOptions(min_score=min_score, unknown_tags=unknown_tags, zoom=zoom or None)
     settings = load_settings() if bundle is None else load_settings(bundle=bundle)
     decoded = decode_image(
-        read_image(image), max_pixels=settings.max_pixels, max_declared_pixels=settings.max_declared_pixels
+        read_image_bytes(image), max_pixels=settings.max_pixels, max_declared_pixels=settings.max_declared_pixels
     )
     if overlay is not None:
         decoded = decoded.at_decoded_size()

@@ -108,10 +108,10 @@ def read_sidecar(path: Path) -> tuple[str, ...]:
         return _tags_of_json(text)
     if _holds_yolo_boxes(text):
         raise TagFileError(BOXES, "holds boxes in YOLO format, not tags: their class names are in no file here")
-    return split_tags(text)
+    return split_written_tags(text)
 
 
-def split_tags(text: str) -> tuple[str, ...]:
+def split_written_tags(text: str) -> tuple[str, ...]:
     """Return the tags of a text, separated by commas, semicolons or line ends; doubles and empty ones dropped."""
     return _distinct(re.split(r"[,;\n]", text))
 
@@ -125,7 +125,7 @@ def _delimiter(text: str) -> str:
 def _tag_row(number: int, names: list[str], line: list[str]) -> TagRow:
     fields = list(zip(names, line, strict=False))  # a short line has none of the last columns
     written = "".join(field.strip() for name, field in fields if name == "file")
-    tags = split_tags("\n".join(field for name, field in fields if name == "tags"))
+    tags = split_written_tags("\n".join(field for name, field in fields if name == "tags"))
     return TagRow(number, str(PurePosixPath(written)) if written else "", tags)
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from weaksam.files.opened_image import BROKEN, has_deep_colours, upright, upright_size_hw
-from weaksam.image_bytes import read_image
+from weaksam.image_bytes import read_image_bytes
 from weaksam.mask_schemas import RleMask
 from weaksam.schemas import Detection, DetectResult, ImageInfo
 
@@ -38,7 +38,7 @@ def shrink(path: Path, max_side: int) -> Shrunk | None:
     Raises:
         OSError: the file cannot be read.
     """
-    data = read_image(path)
+    data = read_image_bytes(path)
     try:
         with Image.open(io.BytesIO(data)) as image:
             if max(image.size) <= max_side or image.mode not in FORMAT_OF_MODE or has_deep_colours(image):

@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 
 from weaksam.files.image_source import as_os_errors
 from weaksam.files.opened_image import BROKEN, has_deep_colours, upright
-from weaksam.image_bytes import read_image
+from weaksam.image_bytes import read_image_bytes
 from weaksam.mask_schemas import RleMask
 from weaksam.schemas import Detection, DetectResult
 
@@ -27,7 +27,7 @@ def draw_thumbnail(path: Path, result: DetectResult) -> bytes | None:
     """Return a JPEG of the upright image with masks, boxes and labels; None if the file cannot be read."""
     try:
         with as_os_errors():
-            data = read_image(path)
+            data = read_image_bytes(path)
         with Image.open(io.BytesIO(data)) as image:
             image.draft("RGB", (2 * SIDE_PX, 2 * SIDE_PX))  # a JPEG is decoded at a fraction of its size
             deep = has_deep_colours(image)

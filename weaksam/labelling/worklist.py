@@ -17,7 +17,7 @@ from weaksam.files.tag_files import (
     read_sidecar,
     read_tag_table,
     sidecar_of,
-    split_tags,
+    split_written_tags,
 )
 
 IMAGE_MISSING = "image_missing"
@@ -101,7 +101,7 @@ def worklist_from_names(folder: Path, place: TagPlace, files: ImageFiles | None 
     """
     files = files or find_images(folder)
     if place == "folder":
-        named = {image: split_tags(PurePosixPath(image).parts[0]) for image in files.paths if "/" in image}
+        named = {image: split_written_tags(PurePosixPath(image).parts[0]) for image in files.paths if "/" in image}
         reason = f"it lies in {folder} itself, not in a folder named after its tags"
         return _worklist(files, named, dict.fromkeys(files.paths, reason))
     beside, without = dict[str, tuple[str, ...]](), dict[str, str]()

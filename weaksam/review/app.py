@@ -171,7 +171,7 @@ def _add_review(app: FastAPI, review: Review) -> None:
     @app.get("/review/images/{image_id}/file")
     def file(image_id: int) -> Response:
         media_type, _ = guess_type(review.run.image(image_id).file_name)
-        return Response(review.run.read_image(image_id), media_type=media_type, headers=NO_SNIFFING)
+        return Response(review.run.image_bytes(image_id), media_type=media_type, headers=NO_SNIFFING)
 
     @app.put("/review/images/{image_id}")
     def decide(image_id: int, decision: Decision) -> ReviewEntry:

@@ -10,7 +10,7 @@ from weaksam.errors import UserError
 from weaksam.files.image_source import as_os_errors, is_address
 from weaksam.formats.coco import DATASET
 from weaksam.formats.labelled import LabelledImage, LabelledObject, LabelledSet, read_labelled
-from weaksam.image_bytes import read_image
+from weaksam.image_bytes import read_image_bytes
 from weaksam.mask_schemas import RleMask
 from weaksam.review.errors import ImageUnknown
 from weaksam.review.schemas import ReviewObject
@@ -43,12 +43,12 @@ class LabelledRun:
         options = self.found.info.get("options", {})
         return None if options.get("max_side") else image.sha256
 
-    def read_image(self, image_id: int) -> bytes:
+    def image_bytes(self, image_id: int) -> bytes:
         """Return the file of an image; raise ImageUnknown if it cannot be read."""
         path = self.photos / self.image(image_id).file_name
         try:
             with as_os_errors():
-                return read_image(path)
+                return read_image_bytes(path)
         except OSError as error:
             raise ImageUnknown(f"{path} cannot be read: {error.strerror or error}") from error
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from models.nets.backbone import create_backbone
 from models.nets.detectors.drop_rule import DropRule
-from models.nets.detectors.output import DetectorOutput
+from models.nets.detectors.output import DetectorTensors
 from models.nets.detectors.settings import NetSettings
 from models.nets.detectors.targets import Foreground, Target, freeze_norm
 
@@ -57,7 +57,7 @@ class Detector(nn.Module, ABC):
         """Return the losses of a batch [B,S,S,3], and what of it drop has judged."""
 
     @abstractmethod
-    def detect(self, image_bhwc_u8: torch.Tensor, allowed: torch.Tensor) -> DetectorOutput:
+    def detect(self, image_bhwc_u8: torch.Tensor, allowed: torch.Tensor) -> DetectorTensors:
         """Detect the allowed classes in one image uint8 [1,H,W,3]; no other class takes part in anything.
 
         ``allowed`` [C] is above 0.5 for a class that is allowed.

@@ -18,7 +18,7 @@ from transformers.models.d_fine.modeling_d_fine import DFineMLP
 from models.nets.backbone import normalise_image, stride_levels
 from models.nets.detectors.detector import Detector, create_detector_backbone
 from models.nets.detectors.dfine_losses import dfine_losses
-from models.nets.detectors.output import DetectorOutput, best_detections
+from models.nets.detectors.output import DetectorTensors, best_detections
 from models.nets.detectors.query_parts import BackboneMaps, ClassHead, box_targets, forbid
 from models.nets.detectors.settings import DFineSettings, NetSettings
 from models.nets.detectors.targets import Foreground, Target
@@ -61,7 +61,7 @@ class DFine(Detector):
             losses, matched = dfine_losses(output, wanted, self.model.config, self.drop_rule)
         return losses, matched.foreground(targets)
 
-    def detect(self, image_bhwc_u8: torch.Tensor, allowed: torch.Tensor) -> DetectorOutput:
+    def detect(self, image_bhwc_u8: torch.Tensor, allowed: torch.Tensor) -> DetectorTensors:
         """Detect the allowed classes in one image uint8 [1,H,W,3]; no other class takes part in anything.
 
         ``allowed`` [C] is above 0.5 for a class that is allowed. The others leave the logits before positions become
@@ -79,7 +79,7 @@ class DFine(Detector):
         boxes = box_convert(output.intermediate_reference_points[0, -1], "cxcywh", "xyxy") * scale
         best = best_detections(clip_boxes_to_image(boxes, (height, width)), scores, self.settings, (height, width))
         no_masks = boxes.new_zeros((len(best.rows), 0, 0))
-        return DetectorOutput(best.boxes_xyxy, best.labels, best.scores, no_masks, best.boxes_xyxy)
+        return DetectorTensors(best.boxes_xyxy, best.labels, best.scores, no_masks, best.boxes_xyxy)
 
     @property
     def _maps(self) -> BackboneMaps:

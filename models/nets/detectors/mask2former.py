@@ -13,7 +13,7 @@ from transformers import Mask2FormerConfig, Mask2FormerModel, TimmBackboneConfig
 from models.nets.backbone import STRIDES_PX, normalise_image, stride_levels
 from models.nets.detectors.detector import Detector, create_detector_backbone
 from models.nets.detectors.mask2former_losses import mask2former_losses
-from models.nets.detectors.output import DetectorOutput, best_detections
+from models.nets.detectors.output import DetectorTensors, best_detections
 from models.nets.detectors.query_parts import BackboneMaps, mask_targets_of
 from models.nets.detectors.settings import Mask2FormerSettings, NetSettings
 from models.nets.detectors.targets import Foreground, Target
@@ -55,7 +55,7 @@ class Mask2Former(Detector):
             losses, matched = mask2former_losses(logits, masks, wanted, self.model.config, self.drop_rule)
         return losses, matched.foreground(targets)
 
-    def detect(self, image_bhwc_u8: torch.Tensor, allowed: torch.Tensor) -> DetectorOutput:
+    def detect(self, image_bhwc_u8: torch.Tensor, allowed: torch.Tensor) -> DetectorTensors:
         """See `Detector`. Classes that are not allowed leave the logits before the softmax.
 
         A query's score is its class's probability times the mean probability of its mask, as published.
@@ -68,7 +68,7 @@ class Mask2Former(Detector):
         best = best_detections(_boxes(masks, image_bhwc_u8), scores, self.settings, (height, width))
         whole = torch.stack([torch.as_tensor(side) for side in (0, 0, width, height)]).to(masks)
         frames = torch.zeros_like(best.boxes_xyxy) + whole  # not expanded: a traced graph keeps their number
-        return DetectorOutput(best.boxes_xyxy, best.labels, best.scores, masks[best.rows], frames)
+        return DetectorTensors(best.boxes_xyxy, best.labels, best.scores, masks[best.rows], frames)
 
     @property
     def _maps(self) -> BackboneMaps:

@@ -13,7 +13,7 @@ from models.nets.detectors.settings import NetSettings
 MIN_SIDE_PX = 1.0
 
 
-class DetectorOutput(NamedTuple):
+class DetectorTensors(NamedTuple):
     """D detections of one image, best first.
 
     Attributes:

@@ -17,7 +17,7 @@ from torchvision.models.detection.rpn import concat_box_prediction_layers
 from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image
 
 from models.nets.detectors.detector import Detector, create_detector_backbone
-from models.nets.detectors.output import DetectorOutput, best_detections
+from models.nets.detectors.output import DetectorTensors, best_detections
 from models.nets.detectors.rcnn_losses import box_losses, mask_loss, rpn_losses
 from models.nets.detectors.rcnn_parts import POOLED_SIDE, BoxHead, Pyramid, as_image_list, build_rpn, roi_mask_targets
 from models.nets.detectors.settings import NetSettings, RcnnSettings
@@ -86,7 +86,7 @@ class Rcnn(Detector):
         )
         return losses, foreground
 
-    def detect(self, image_bhwc_u8: torch.Tensor, allowed: torch.Tensor) -> DetectorOutput:
+    def detect(self, image_bhwc_u8: torch.Tensor, allowed: torch.Tensor) -> DetectorTensors:
         """Detect the allowed classes in one image uint8 [1,H,W,3]; no other class takes part in anything.
 
         ``allowed`` [C] is above 0.5 where a class is allowed. The others leave the logits before the softmax, so that
@@ -102,7 +102,7 @@ class Rcnn(Detector):
         scores = logits.masked_fill(forbidden, -math.inf).softmax(dim=1)[:, 1:]  # [R,C]
         best = best_detections(boxes, scores, self.settings, image_bhwc_u8.shape[1:3])
         masks = self._mask_logits(features, best.boxes_xyxy, images)
-        return DetectorOutput(best.boxes_xyxy, best.labels, best.scores, masks, best.boxes_xyxy)
+        return DetectorTensors(best.boxes_xyxy, best.labels, best.scores, masks, best.boxes_xyxy)
 
     def _mask_logits(self, features: dict[str, torch.Tensor], boxes: torch.Tensor, images: ImageList) -> torch.Tensor:
         if not self.sizes.mask_channels:

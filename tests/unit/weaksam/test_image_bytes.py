@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from weaksam import image_bytes
-from weaksam.image_bytes import named_image, read_image
+from weaksam.image_bytes import named_image, read_image_bytes
 
 
 @pytest.fixture(params=["pipe", "device", "folder"])
@@ -25,14 +25,14 @@ def odd(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 async def test_what_is_no_regular_file_is_never_opened(odd: Path) -> None:
     with pytest.raises(OSError, match="it is no regular file: copy the image into one"):
-        read_image(odd)
+        read_image_bytes(odd)
     with pytest.raises(OSError, match="it is no regular file"):
         await named_image(odd)
 
 
 def test_a_file_beyond_any_image_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.jpg").write_bytes(b"12345")
-    assert read_image(tmp_path / "a.jpg") == b"12345"
+    assert read_image_bytes(tmp_path / "a.jpg") == b"12345"
     monkeypatch.setattr(image_bytes, "MAX_FILE_BYTES", 4)
     with pytest.raises(OSError, match="it has 5 bytes, more than 4: make it smaller"):
-        read_image(tmp_path / "a.jpg")
+        read_image_bytes(tmp_path / "a.jpg")

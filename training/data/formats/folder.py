@@ -33,7 +33,7 @@ from weaksam.files.tag_files import (
     read_sidecar,
     read_tag_table,
     sidecar_of,
-    split_tags,
+    split_written_tags,
 )
 
 _TagsOfFile = dict[str, tuple[str, ...]]
@@ -122,7 +122,7 @@ def _read_tags(folder: Path, report: Report) -> _TagsOfFile:
     tags, errors = _read_sidecars(sidecars)
     if tags or any(error.field != BOXES for error in errors.values()):
         return _tags_from_sidecars(folder, paths, sidecars, tags, errors, report)
-    named = {path: split_tags(PurePosixPath(path).parts[0]) for path in paths if "/" in path}
+    named = {path: split_written_tags(PurePosixPath(path).parts[0]) for path in paths if "/" in path}
     if errors and named:
         first = sidecars[next(iter(errors))].relative_to(report.root)
         report.notes.append(

@@ -30,7 +30,7 @@ logger = logging.getLogger(LOGGER_NAME)
 
 
 @dataclass(frozen=True)
-class Limits:
+class PredictLimits:
     """Bounds on `/predict`: whole tasks and clicks at once, in all calls together, and the time of one call."""
 
     tasks_at_once: int
@@ -46,7 +46,9 @@ class LabelStudioBackend:
         base_url: of Label Studio, without a slash at its end; None if it is not configured.
     """
 
-    def __init__(self, handler: RequestHandler, fetcher: ImageFetcher, base_url: str | None, limits: Limits) -> None:
+    def __init__(
+        self, handler: RequestHandler, fetcher: ImageFetcher, base_url: str | None, limits: PredictLimits
+    ) -> None:
         self._handler = handler
         self._fetcher = fetcher
         self._base_url = base_url

@@ -12,7 +12,7 @@ from service.errors import NotReady
 from service.http.app_state import handler_of, lifecycle_of
 from service.http.integrations.fetch_image import Credentials, ImageFetcher
 from service.http.integrations.guarded_http import GuardedHttp, HostRules, parse_url
-from service.http.integrations.label_studio.backend import LabelStudioBackend, Limits
+from service.http.integrations.label_studio.backend import LabelStudioBackend, PredictLimits
 from service.http.integrations.label_studio.token import LabelStudioToken
 from service.http.integrations.requests import Body
 from service.http.request_body import read_json
@@ -47,7 +47,7 @@ def add_label_studio(app: FastAPI, settings: Settings, handler: RequestHandler) 
     """Mount the routes on an application that has the handler and the lifecycle in its state."""
     # The image of a click is fetched before the click waits in the queue: as many as all uploads may take in memory.
     clicks_at_once = max(1, settings.upload_bytes // settings.max_body_bytes)
-    limits = Limits(settings.workers, clicks_at_once, settings.label_studio_predict_s)
+    limits = PredictLimits(settings.workers, clicks_at_once, settings.label_studio_predict_s)
     app.state.label_studio = LabelStudioBackend(handler, _fetcher(settings), settings.label_studio_url, limits)
     app.include_router(router)
 

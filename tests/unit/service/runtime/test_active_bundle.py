@@ -11,7 +11,7 @@ import pytest
 
 from models.bundle import Bundle, load_bundle, write_manifest
 from service.inference.cache import ResultCache
-from service.inference.pipeline import Limits, Pipeline
+from service.inference.pipeline import Pipeline, RequestLimits
 from service.observability.metrics import Metrics
 from service.runtime.active_bundle import ActiveBundle
 from tests.support.service_parts import TWO_BOLTS_AND_A_NUT, WatchedBackend, decoded, until
@@ -35,7 +35,7 @@ class Shelf:
         backend = WatchedBackend(bundle)
         self.before_open(backend)
         self.backends.append(backend)
-        return Pipeline(bundle, backend, self.cache, Limits(), self.metrics)
+        return Pipeline(bundle, backend, self.cache, RequestLimits(), self.metrics)
 
     def active(self) -> ActiveBundle:
         return ActiveBundle(self.open(self.read()), self.read, self.open)

@@ -17,7 +17,7 @@ from models.masks import encode_rle
 from models.settings import PostSettings, PromptSettings
 from service.backends.base import Array, Tensors
 from service.inference.cache import ResultCache
-from service.inference.pipeline import Limits, Pipeline
+from service.inference.pipeline import Pipeline, RequestLimits
 from service.observability.metrics import Metrics
 from tests.support.fake_backend import FakeBackend
 from training.data.tagged import TaggedImage, TrueObject
@@ -100,7 +100,7 @@ def _pipeline(oracle: Oracle, box_mask_share: float = 0.0) -> Pipeline:
         provenance={},
     )
     metrics = Metrics()
-    return Pipeline(bundle, FakeBackend(oracle), ResultCache(10**7, metrics), Limits(), metrics)
+    return Pipeline(bundle, FakeBackend(oracle), ResultCache(10**7, metrics), RequestLimits(), metrics)
 
 
 def _image(folder: Path, tags: tuple[str, ...] = ("nut", "bolt")) -> TaggedImage:

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from weaksam.files.csv_cells import path_cell, path_of, text_cell, text_of
-from weaksam.files.tag_files import split_tags
+from weaksam.files.tag_files import split_written_tags
 
 HARMLESS = ("a.jpg", "day 1/=b.jpg", "", "./a.jpg", " a")
 RISKY = ("=cmd|' /C calc'!A0", "+1", "-1.jpg", "@SUM(A1)", "\tx", "\rx")
@@ -18,7 +18,7 @@ def test_no_cell_begins_as_a_formula(text: str) -> None:
     assert PurePosixPath(path_cell(text)) == PurePosixPath(text), "still the same path"
     assert path_cell(text).startswith("./")
     assert text_cell(text).startswith(" ")
-    assert split_tags(text_cell(text)) == split_tags(text)
+    assert split_written_tags(text_cell(text)) == split_written_tags(text)
 
 
 @pytest.mark.parametrize("text", HARMLESS)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from weaksam.files.tag_files import TagFileError, TagRow, read_sidecar, read_tag_table, sidecar_of, split_tags
+from weaksam.files.tag_files import TagFileError, TagRow, read_sidecar, read_tag_table, sidecar_of, split_written_tags
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from weaksam.files.tag_files import TagFileError, TagRow, read_sidecar, read_tag
     ],
 )
 def test_split_tags(text: str, tags: tuple[str, ...]) -> None:
-    assert split_tags(text) == tags
+    assert split_written_tags(text) == tags
 
 
 def test_rows_have_the_numbers_a_spreadsheet_shows(tmp_path: Path) -> None:
