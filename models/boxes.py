@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Float32 = npt.NDArray[np.float32]
-Int64 = npt.NDArray[np.int64]
+from weaksam.arrays import Float32, Int64
 
 
 def box_areas(boxes_xyxy: Float32) -> Float32:

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
+from weaksam.arrays import Mask
 from weaksam.mask_schemas import Rle
 
-Mask = npt.NDArray[np.bool_]
 # A mask is drawn in strips of so many pixels, since its logits take four bytes each.
 STRIP_PIXELS = 2**24
 

@@ -11,8 +11,7 @@ import numpy.typing as npt
 from models.boxes import clip_boxes, nms, pairwise_iou
 from models.detections import Detections
 from models.settings import PostSettings
-
-Float32 = npt.NDArray[np.float32]
+from weaksam.arrays import Float32
 
 # Faster R-CNN's scaling of box deltas, and its bound on growth (arXiv 1506.01497 and its public code).
 DELTA_WEIGHTS = np.array([10.0, 10.0, 5.0, 5.0], np.float32)

@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Float32 = npt.NDArray[np.float32]
-Flags = npt.NDArray[np.bool_]
+from weaksam.arrays import Flags, Float32
 
 SPECK_SHARE = 0.05  # of the largest part's area
 HOLE_SHARE = 0.03  # of the mask's area

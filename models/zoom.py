@@ -16,11 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from models.letterbox import Letterbox, Part
-from models.masks import Mask, mask_box
+from models.masks import mask_box
 from models.prompting.prompts import BACKGROUND, FOREGROUND, PromptBatch
 from models.specks import NO_CLICKS, without_specks
-
-Float32 = npt.NDArray[np.float32]
+from weaksam.arrays import Float32, Mask
 
 # Chosen by the masks' IoU on photographs and on generated scenes: docs/results.md.
 ROOM = 3.0

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from weaksam.arrays import ImageU8
 from weaksam.files.opened_image import has_deep_colours
 
 Array = npt.NDArray[np.generic]
-ImageU8 = npt.NDArray[np.uint8]
 Pixels = Image.Image | Array
 
 STRIP_ROWS = 256

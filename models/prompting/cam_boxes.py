@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from models.prompting.peaks import CROSS, normalise, valid_cells_hw
 from models.settings import PromptSettings
+from weaksam.arrays import Float32
 
-Float32 = npt.NDArray[np.float32]
 MIN_CELLS = 2
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.settings import PromptSettings
+from weaksam.arrays import Float32
 
-Float32 = npt.NDArray[np.float32]
 CROSS = "cross_"  # maps of single heads: cross_<block>_<head>
 KMEANS_ATTEMPTS = 4
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from models.letterbox import Letterbox
 from models.prompting.peaks import valid_cells_hw
 from models.settings import PromptSettings
+from weaksam.arrays import Float32
 
-Float32 = npt.NDArray[np.float32]
 PEAK_CELLS = 3  # side of the window within which a peak is the highest
 
 

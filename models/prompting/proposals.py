@@ -24,9 +24,8 @@ from models.prompting.prompts import (
     split_prompts,
 )
 from models.settings import PromptSettings
+from weaksam.arrays import Float32, Int64
 
-Float32 = npt.NDArray[np.float32]
-Int64 = npt.NDArray[np.int64]
 MIN_SIDE_PX = 1.0
 # Of promising boxes that overlap by more, points are sought in the better one.
 SAME_THING_IOU = 0.7

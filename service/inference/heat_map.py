@@ -7,7 +7,7 @@ import numpy as np
 
 from models.letterbox import Letterbox
 from models.prompting.peaks import normalise, valid_cells_hw
-from service.inference.stage_results import Float32
+from weaksam.arrays import Float32
 
 # Maps have 10 to 40 cells a side: more pixels would show nothing more.
 SIDE_PX = 160

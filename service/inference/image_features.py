@@ -26,8 +26,7 @@ from service.inference.stage_results import (
 )
 from service.inference.stages import Stages
 from service.observability.timings import Timings
-
-Float32 = npt.NDArray[np.float32]
+from weaksam.arrays import Float32
 
 
 @dataclass(frozen=True)

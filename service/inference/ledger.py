@@ -12,8 +12,9 @@ from models.bundle import Bundle
 from models.labels import LabelSet
 from models.prompting.peaks import Peaks
 from models.prompting.proposals import Proposals
-from service.inference.stage_results import Float32, ScoredProposals, Selection
+from service.inference.stage_results import ScoredProposals, Selection
 from service.inference.tags import Tag
+from weaksam.arrays import Float32
 from weaksam.schemas import LossStage, TagRow
 
 

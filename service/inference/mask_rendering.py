@@ -10,24 +10,22 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from models.boxes import enlarge_boxes
 from models.bundle import Bundle
 from models.detections import Detections
 from models.letterbox import Letterbox, Part
-from models.masks import Mask, encode_mask_png, encode_rle, mask_box, paste_mask
+from models.masks import encode_mask_png, encode_rle, mask_box, paste_mask
 from models.prompting.prompts import PromptBatch, box_prompts
 from models.prompting.proposals import prompt_of
 from models.zoom import Level, best_level, better_levels, levels_of, zoom_parts
 from service.inference.image_features import ImageFeatures
 from service.inference.stage_results import DetectorOutput, ScoredProposals
 from service.inference.stages import Stages
+from weaksam.arrays import Float32, Mask
 from weaksam.formats.polygons import mask_to_polygons
 from weaksam.mask_schemas import AnyMask, MaskOptions, PngMask, PolygonMask, RleMask
 from weaksam.schemas import DetectOptions
-
-Float32 = npt.NDArray[np.float32]
 
 
 class RenderedMask(NamedTuple):

@@ -8,15 +8,14 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from models.masks import Mask, decode_rle
+from models.masks import decode_rle
 from service.inference.label_text import label_text
+from weaksam.arrays import ImageU8, Mask
 from weaksam.mask_schemas import RleMask
 from weaksam.schemas import Detection, DetectResult
 
-Image8 = npt.NDArray[np.uint8]
 Rgb = tuple[int, int, int]
 
 FILL_OPACITY = 0.42
@@ -39,7 +38,7 @@ class Rect(NamedTuple):
         return self.x0 < other.x1 and other.x0 < self.x1 and self.y0 < other.y1 and other.y0 < self.y1
 
 
-def draw_overlay(image_hwc_u8: Image8, result: DetectResult) -> bytes:
+def draw_overlay(image_hwc_u8: ImageU8, result: DetectResult) -> bytes:
     """Return a PNG of the image's own size with all detections.
 
     Args:
@@ -94,7 +93,7 @@ def _places(anchor: Rect, size_wh: tuple[int, int], image_hw: tuple[int, int]) -
             yield Rect(x0, y0, x0 + width, y0 + height)
 
 
-def _draw_shape(image_hwc_u8: Image8, detection: Detection, colour: Rgb) -> None:
+def _draw_shape(image_hwc_u8: ImageU8, detection: Detection, colour: Rgb) -> None:
     thickness = max(1, round(max(image_hwc_u8.shape[:2]) / 400))
     if isinstance(detection.mask, RleMask):
         _draw_mask(image_hwc_u8, decode_rle(detection.mask.rle()), colour, thickness)
@@ -102,7 +101,7 @@ def _draw_shape(image_hwc_u8: Image8, detection: Detection, colour: Rgb) -> None
     cv2.rectangle(image_hwc_u8, (rect.x0, rect.y0), (rect.x1 - 1, rect.y1 - 1), colour, thickness)
 
 
-def _draw_mask(image_hwc_u8: Image8, mask_hw: Mask, colour: Rgb, thickness: int) -> None:
+def _draw_mask(image_hwc_u8: ImageU8, mask_hw: Mask, colour: Rgb, thickness: int) -> None:
     blended = image_hwc_u8[mask_hw] * (1 - FILL_OPACITY) + np.array(colour) * FILL_OPACITY
     image_hwc_u8[mask_hw] = blended.astype(np.uint8)
     contours, _ = cv2.findContours(mask_hw.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
@@ -111,7 +110,7 @@ def _draw_mask(image_hwc_u8: Image8, mask_hw: Mask, colour: Rgb, thickness: int)
     cv2.drawContours(image_hwc_u8, contours, -1, colour, thickness, cv2.LINE_AA)
 
 
-def _draw_chips(image_hwc_u8: Image8, detections: Sequence[Detection], colours: Mapping[str, Rgb]) -> Image8:
+def _draw_chips(image_hwc_u8: ImageU8, detections: Sequence[Detection], colours: Mapping[str, Rgb]) -> ImageU8:
     image_hw = image_hwc_u8.shape[0], image_hwc_u8.shape[1]
     size_px = max(MIN_FONT_PX, round(FONT_SHARE * max(image_hw)))
     padding = max(2, round(size_px / 4))

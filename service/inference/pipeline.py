@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from models.bundle import DETECTOR, Bundle
 from models.detections import Detections
@@ -31,8 +30,10 @@ from service.inference.stages import Stages
 from service.inference.tags import Tag, known_classes, predict_tags, resolve_tags
 from service.observability.metrics import Metrics
 from service.observability.timings import Timings
+from weaksam.arrays import Float32
 from weaksam.mask_schemas import MaskOptions
 from weaksam.schemas import (
+    Box,
     BundleInfo,
     Detection,
     DetectOptions,
@@ -42,8 +43,6 @@ from weaksam.schemas import (
 )
 from weaksam.segment_schemas import SegmentParameters, SegmentResult
 
-Float32 = npt.NDArray[np.float32]
-Box = tuple[float, float, float, float]
 MAX_ASKED_BOXES = 16
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from models.letterbox import Letterbox, Part
 from models.masks import mask_box
@@ -19,8 +18,6 @@ from service.inference.stages import Stages
 from service.observability.timings import Timings
 from weaksam.mask_schemas import MaskOptions
 from weaksam.segment_schemas import SegmentMask, SegmentParameters
-
-Float32 = npt.NDArray[np.float32]
 
 
 class Segmenting:

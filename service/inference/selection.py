@@ -13,9 +13,8 @@ from models.detections import Detections
 from models.letterbox import Letterbox
 from models.postprocess import best_first, favour_one_tag, missed_classes, select_detections
 from service.inference.stage_results import Classes, DetectorOutput, ScoredProposals, Selection
+from weaksam.arrays import Float32
 from weaksam.schemas import DetectOptions
-
-Float32 = npt.NDArray[np.float32]
 
 
 def missed_by_detector(bundle: Bundle, detector: DetectorOutput, classes: Classes) -> Classes:

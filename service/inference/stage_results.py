@@ -12,8 +12,8 @@ from models.detections import Detections
 from models.prompting.peaks import Peaks
 from models.prompting.proposals import Proposals, ProposalSet
 from service.backends.base import Array, Tensors
+from weaksam.arrays import Float32
 
-Float32 = npt.NDArray[np.float32]
 Classes = tuple[int, ...]
 
 

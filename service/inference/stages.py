@@ -24,8 +24,7 @@ from service.inference.prompt_budget import PromptBudget
 from service.inference.stage_results import ClassMaps, DetectorOutput, GraphInputs, ScoredProposals, SegmenterFeatures
 from service.observability.metrics import Metrics
 from service.observability.timings import Timings
-
-Float32 = npt.NDArray[np.float32]
+from weaksam.arrays import Float32
 
 
 class Stages:

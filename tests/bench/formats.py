@@ -14,7 +14,6 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from tests.support.format_readers import (
-    Mask,
     fill_as_ultralytics,
     read_labelme_masks,
     read_yolo_outlines,
@@ -22,6 +21,7 @@ from tests.support.format_readers import (
 )
 from tests.support.random_masks import LABELS, SIZE_HW, random_masks, store_run
 from tests.support.tools_environment import run_in_tools
+from weaksam.arrays import Mask
 from weaksam.formats.convert import FormatName, convert
 from weaksam.formats.polygons import mask_iou
 

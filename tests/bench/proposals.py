@@ -11,7 +11,6 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from rich.progress import track
 from segment_anything import SamPredictor
 
@@ -33,11 +32,11 @@ from tests.bench.reference import (
     sam_predictor,
 )
 from training.metrics.average_precision import recall_at
+from weaksam.arrays import Float32
 from weaksam.schemas import DetectOptions, Explanation
 
 # Prompts in one run of the decoder where the reference's way is not timed.
 UNTIMED_RUN = 8
-Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

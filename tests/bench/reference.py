@@ -25,13 +25,13 @@ from models.prompting.proposals import Decode, Proposals, propose, run_proposing
 from models.settings import PromptSettings
 from tests.bench.bare_loop import BareLoop, Call
 from tests.support.reference_decoder import upscale
+from weaksam.arrays import ImageU8
 
 GRID_SIDE = 32
 BACKBONE = "mobilenetv2_100"
 NEVER = 2.0
 # Lower than ours: the many near-duplicates of a full grid would crowd others out of the bound.
 DUPLICATE_IOU = 0.95
-ImageU8 = npt.NDArray[np.uint8]
 
 
 class _EncoderAsPublished(nn.Module):

@@ -27,9 +27,9 @@ from tests.support.browser import LabellingPage, chromium, labelling_page
 from tests.support.live_server import live_server
 from training.scenes.compose import SceneImage
 from training.scenes.scene import draw_scene
+from weaksam.arrays import Mask
 from weaksam.formats.polygons import mask_iou
 
-Mask = npt.NDArray[np.bool_]
 # A scene of which a bolt gets a mask of about half of it.
 SCENE_SEED, SCENE_LABEL = 47, "Bolt"
 

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.support.random_masks import SIZE_HW, Mask, label_of, random_masks, store_run
+from tests.support.random_masks import SIZE_HW, label_of, random_masks, store_run
 from tests.support.tools_environment import run_in_tools
+from weaksam.arrays import Mask
 from weaksam.formats.convert import FormatName, convert
 
 COUNT = 60

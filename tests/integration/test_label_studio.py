@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from models.bundle import Bundle
@@ -21,11 +20,10 @@ from tests.support.label_studio_project import PLACES, SAMPLES, Json, Project, p
 from tests.support.live_server import live_server
 from tests.support.service_parts import TWO_BOLTS_AND_A_NUT, tiny_settings
 from tests.support.tiny_bundle import encoded
+from weaksam.arrays import Mask
 from weaksam.formats.convert import convert
 from weaksam.formats.polygons import mask_iou, polygons_to_mask
 from weaksam.labelling.worklist import worklist_from_table
-
-Mask = npt.NDArray[np.bool_]
 
 
 @pytest.fixture(scope="module")

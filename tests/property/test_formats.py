@@ -17,7 +17,6 @@ from pycocotools.coco import COCO
 from models.masks import encode_rle, mask_box
 from tests.property.test_polygons import MASKS
 from tests.support.format_readers import (
-    Mask,
     MaskRow,
     read_cvat_masks,
     read_label_studio_masks,
@@ -28,6 +27,7 @@ from tests.support.format_readers import (
     read_yolo_outlines,
     yolo_points,
 )
+from weaksam.arrays import Mask
 from weaksam.formats.coco import annotation_row, category_rows, image_row, write_dataset
 from weaksam.formats.convert import FormatName, convert
 from weaksam.formats.polygons import mask_iou

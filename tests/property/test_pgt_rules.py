@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 
 from training.pseudo_labels.rules import adaptive_rule, top1_rule
-
-Float32 = npt.NDArray[np.float32]
+from weaksam.arrays import Float32
 
 corner = st.integers(0, 12)
 side = st.integers(1, 12)

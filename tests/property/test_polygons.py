@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
 
-from weaksam.formats.polygons import Mask, mask_to_polygons, polygons_to_mask
+from weaksam.arrays import Mask
+from weaksam.formats.polygons import mask_to_polygons, polygons_to_mask
 
 NOISE = st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(lambda size_hw: arrays(np.bool_, size_hw))
 

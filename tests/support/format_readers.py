@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-Mask = npt.NDArray[np.bool_]
+from weaksam.arrays import Mask
+
 MaskRow = tuple[str, Mask]
 BoxRow = tuple[str, tuple[float, float, float, float]]
 

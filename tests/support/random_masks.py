@@ -7,12 +7,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from models.masks import encode_rle, mask_box
+from weaksam.arrays import Mask
 from weaksam.formats.coco import annotation_row, category_rows, image_row, write_dataset
-
-Mask = npt.NDArray[np.bool_]
 
 SIZE_HW, SEED = (120, 160), 0
 LABELS = ("thing", "bolt & nut")

@@ -24,11 +24,10 @@ from training.data.tiles import tag_vector
 from training.metrics.average_precision import average_precision
 from training.metrics.hits import HIT, MISS
 from training.runs.ranks import track_first
+from weaksam.arrays import Float32
 from weaksam.files.atomic import write_json
 
 PEAKS = PromptSettings(peak_grid="input")  # as in the paper
-
-Float32 = npt.NDArray[np.float32]
 
 
 @dataclass

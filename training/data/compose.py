@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-ImageU8 = npt.NDArray[np.uint8]
+from weaksam.arrays import ImageU8
 
 
 def cell_offsets_xy(across: int, cell_hw: tuple[int, int]) -> list[tuple[int, int]]:

@@ -15,8 +15,9 @@ from models.image import read_image
 from models.labels import LabelSet
 from models.letterbox import Letterbox
 from models.nets.backbone import MEAN_RGB
-from training.data.compose import ImageU8, compose
+from training.data.compose import compose
 from training.data.tagged import TaggedImage
+from weaksam.arrays import ImageU8
 from weaksam.errors import UserError
 
 JPEG_SHARE = 0.3

@@ -18,13 +18,13 @@ from models.letterbox import Letterbox
 from models.masks import decode_rle
 from models.nets.backbone import MEAN_RGB
 from models.nets.detectors.targets import Target
-from training.data.compose import ImageU8, cell_offsets_xy, compose
+from training.data.compose import cell_offsets_xy, compose
 from training.data.formats.coco import read_coco
 from training.data.tagged import TaggedImage, TrueObject
 from training.data.tiles import jitter_camera, jitter_colours
+from weaksam.arrays import Float32, ImageU8
 from weaksam.errors import UserError
 
-Float32 = npt.NDArray[np.float32]
 MIN_SIDE_PX = 2.0
 
 

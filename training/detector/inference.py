@@ -24,9 +24,9 @@ from models.postprocess import best_first, detector_detections
 from models.run_folder import CONFIG, open_run
 from training.detector.config import DetectorConfig
 from training.detector.train import load_detector
+from weaksam.arrays import ImageU8
 from weaksam.mask_schemas import Rle
 
-ImageU8 = npt.NDArray[np.uint8]
 Allowed = npt.NDArray[np.float32]
 
 

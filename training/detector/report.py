@@ -18,7 +18,6 @@ from training.data.tagged import TaggedImage
 from training.data.tiles import tag_vector
 from training.detector.inference import (
     Allowed,
-    ImageU8,
     TrainedDetector,
     detect_augmented,
     detect_image,
@@ -34,6 +33,7 @@ from training.metrics.score_thresholds import (
 )
 from training.metrics.scorecard import PrecisionTally, all_have_masks, box_overlaps, mask_overlaps
 from training.runs.ranks import track_first
+from weaksam.arrays import ImageU8
 from weaksam.errors import UserError
 from weaksam.files.atomic import write_json
 from weaksam.mask_schemas import Rle

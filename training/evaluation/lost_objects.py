@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from models.boxes import pairwise_iou, points_in_boxes
 from models.bundle import Bundle
@@ -21,11 +20,10 @@ from training.evaluation.loss_sentences import FOUND, GOOD_IOU, OBJECT_STAGES, P
 from training.metrics.hits import HIT_IOU, true_boxes
 from training.pseudo_labels.selection import PseudoLabelConfig, label_image
 from training.pseudo_labels.store import Detected
+from weaksam.arrays import Flags, Float32
 from weaksam.errors import UserError
 
 Json = dict[str, Any]
-Float32 = npt.NDArray[np.float32]
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

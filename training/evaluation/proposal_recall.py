@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from models.boxes import pairwise_iou
 from models.bundle import PROPOSAL_GRAPHS, Bundle, load_bundle
@@ -24,11 +23,11 @@ from training.metrics.average_precision import recall_at
 from training.metrics.hits import true_boxes
 from training.proposals.graph_runner import GraphRunner
 from training.runs.ranks import track_first
+from weaksam.arrays import Float32
 from weaksam.errors import UserError
 from weaksam.schemas import BundleInfo
 
 SearchMode = Literal["fast", "quality"]
-Float32 = npt.NDArray[np.float32]
 SELECTIVE_SEARCH = Path(__file__).with_name("selective_search.py")
 WAYS = ("cam", "map_or_grid", "both")
 EQUAL_TO = "both"

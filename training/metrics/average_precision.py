@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from training.metrics.hits import HIT, IGNORED, Matches
+from weaksam.arrays import Float32
 
 Interpolation = Literal["area", "11_point", "101_point"]
-Float32 = npt.NDArray[np.float32]
 
 RECALL_IOUS = (0.5, 0.75, 0.9)
 

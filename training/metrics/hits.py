@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from models.boxes import pairwise_iou
 from training.data.tagged import TrueObject
+from weaksam.arrays import Flags, Float32
 
-Float32 = npt.NDArray[np.float32]
-Flags = npt.NDArray[np.bool_]
 Matches = npt.NDArray[np.int8]
 
 HIT, MISS, IGNORED = 1, 0, -1

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from operator import add
 
 import numpy as np
-import numpy.typing as npt
 
 from training.data.tagged import TrueObject
 from training.metrics.hits import HitCount, count_hits
+from weaksam.arrays import Float32
 from weaksam.mask_schemas import Rle
-
-Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

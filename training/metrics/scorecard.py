@@ -9,7 +9,6 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from models.boxes import pairwise_iou
@@ -17,7 +16,6 @@ from training.data.tagged import TrueObject
 from training.metrics.average_precision import Interpolation, average_precision, recall_at
 from training.metrics.hits import (
     HIT_IOU,
-    Flags,
     Matches,
     difficult_flags,
     is_localised,
@@ -26,9 +24,9 @@ from training.metrics.hits import (
     true_boxes,
 )
 from training.metrics.predictions import NO_PREDICTIONS, HitTally, Predictions
+from weaksam.arrays import Flags, Float32
 from weaksam.errors import UserError
 
-Float32 = npt.NDArray[np.float32]
 Report = dict[str, Any]
 
 Match = Callable[[Float32, Float32, Flags, float], Matches]

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from models.bundle import CAM, Bundle
 from models.image import read_image
@@ -19,10 +18,9 @@ from training.evaluation.lost_objects import detected_of
 from training.metrics.hits import count_hits
 from training.proposals.graph_runner import GraphRunner
 from training.pseudo_labels.selection import PseudoLabelConfig, label_image
+from weaksam.arrays import Float32, ImageU8
 from weaksam.mask_schemas import Rle
 
-ImageU8 = npt.NDArray[np.uint8]
-Float32 = npt.NDArray[np.float32]
 Json = dict[str, Any]
 PANEL_PX = 320
 FROM_PEAK, FROM_GRID, TRUE, FOUND, PEAK = (255, 170, 0), (120, 160, 255), (60, 200, 90), (230, 60, 50), (255, 0, 200)

@@ -5,19 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from models.boxes import enlarge_boxes
 from models.letterbox import Letterbox
-from models.masks import Mask, encode_rle
+from models.masks import encode_rle
 from models.prompting.prompts import box_prompts, split_prompts
 from models.specks import without_specks
 from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner
+from weaksam.arrays import Float32, Mask
 from weaksam.mask_schemas import Rle
-
-Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from models.boxes import box_areas, pairwise_intersection
+from weaksam.arrays import Flags, Float32, Int64
 
-Float32 = npt.NDArray[np.float32]
-Int64 = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 MIN_RANGE = 1e-8
 
 

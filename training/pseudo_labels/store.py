@@ -26,10 +26,10 @@ from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner
 from training.pseudo_labels.masks import PseudoMask, draw_masks
 from training.runs.image_digests import image_key
+from weaksam.arrays import Float32
 from weaksam.errors import UserError
 from weaksam.files.atomic import replacing_bytes, write_text
 
-Float32 = npt.NDArray[np.float32]
 Teacher = Literal["wsod", "detector"]
 MIN_SIDE_PX = 1.0
 

@@ -13,8 +13,8 @@ from models.nets.backbone import MEAN_RGB
 from models.nets.compact_sam import CompactSam
 from models.prompting.prompts import PromptBatch, box_prompts, point_prompts
 from models.zoom import Level, best_level, better_levels, levels_of, zoom_part
+from weaksam.arrays import Float32
 
-Float32 = npt.NDArray[np.float32]
 PromptOf = Callable[[Letterbox], PromptBatch]
 
 

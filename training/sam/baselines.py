@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+
+from weaksam.arrays import Float32, ImageU8, Mask
 
 GRABCUT_ROUNDS = 5
 # GrabCut learns the ground's colours from a frame around the box; its time grows with the frame's area.
 MARGIN_SHARE, MIN_MARGIN_PX = 0.3, 4
 MAX_SIDE_PX = 192
 
-Image = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
-Box = npt.NDArray[np.float32]
 
-
-def filled_box(size_hw: tuple[int, int], box_xyxy: Box) -> Mask:
+def filled_box(size_hw: tuple[int, int], box_xyxy: Float32) -> Mask:
     """Return the mask [H,W] of the pixels whose centres lie in a box, in pixels of the image."""
     left, top, right, bottom = np.ceil(box_xyxy - 0.5).astype(int).clip(0).tolist()
     mask = np.zeros(size_hw, np.bool_)
@@ -24,7 +21,7 @@ def filled_box(size_hw: tuple[int, int], box_xyxy: Box) -> Mask:
     return mask
 
 
-def grabcut_mask(image_hwc_u8: Image, box_xyxy: Box) -> Mask:
+def grabcut_mask(image_hwc_u8: ImageU8, box_xyxy: Float32) -> Mask:
     """Return what OpenCV's GrabCut (Rother et al. 2004) cuts out of a box; all of the box where it finds nothing.
 
     It works on the box with a frame around it, shrunk where that is large.
@@ -49,7 +46,7 @@ def grabcut_mask(image_hwc_u8: Image, box_xyxy: Box) -> Mask:
     return mask
 
 
-def _framed(size_hw: tuple[int, int], box_xyxy: Box) -> tuple[slice, slice]:
+def _framed(size_hw: tuple[int, int], box_xyxy: Float32) -> tuple[slice, slice]:
     corners = box_xyxy.reshape(2, 2)
     margin_px = np.maximum(MARGIN_SHARE * (corners[1] - corners[0]), MIN_MARGIN_PX)
     left, top = np.floor(corners[0] - margin_px).astype(int).clip(0).tolist()

@@ -10,15 +10,13 @@ from torch.nn import functional
 
 from models.masks import mask_box
 from models.nets.backbone import STRIDE_PX
+from weaksam.arrays import Float32, Masks
 
 # Width of the hill around an object's innermost point, as a share of the square root of its area, in cells at least.
 SPREAD_SHARE, MIN_SPREAD_CELLS = 0.12, 0.6
 # Of a cell outside all masks of an image whose objects are not all known: it may well be a thing.
 UNKNOWN_WEIGHT = 0.1
 FOCAL_GAMMA, NEAR_GAMMA = 2.0, 4.0
-
-Float32 = npt.NDArray[np.float32]
-Masks = npt.NDArray[np.bool_]
 
 
 def prompt_map_targets(masks: Masks, side_px: int, *, complete: bool) -> tuple[Float32, Float32]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn import functional
 
 from models.masks import mask_box
 from models.prompting.prompts import BACKGROUND, BOTTOM_RIGHT, FOREGROUND, PADDING, TOP_LEFT
+from weaksam.arrays import Float32, Mask
 
 GROUP_POINTS = 3
 NEGATIVE_SHARE = 0.25  # of the points of a group after the first
@@ -19,8 +19,6 @@ JITTER_SHARE, MAX_JITTER_PX = 0.06, 12
 # Negative points lie within the object's box made larger by this share of its side: elsewhere they would say nothing.
 NEAR_SHARE = 0.3
 
-Float32 = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
 Prompt = tuple[Float32, Float32]
 
 

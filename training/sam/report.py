@@ -11,7 +11,7 @@ import numpy as np
 from rich.progress import track
 
 from models.image import read_image
-from models.masks import Mask, decode_rle, mask_box
+from models.masks import decode_rle, mask_box
 from models.nets.compact_sam import CompactSam
 from models.zoom import best_level
 from training.data.tagged import TaggedImage
@@ -21,6 +21,7 @@ from training.sam.images.photographs import domain_of
 from training.sam.prompt_map import innermost_point
 from training.sam.prompts import interior_points
 from training.sam.trained import load_segmenter
+from weaksam.arrays import Mask
 from weaksam.files.atomic import write_json
 from weaksam.formats.polygons import mask_iou
 

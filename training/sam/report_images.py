@@ -18,13 +18,12 @@ from models.zoom import best_level
 from training.sam.answers import AskedImage
 from training.sam.prompt_map import innermost_point
 from training.sam.report import ObjectRow
+from weaksam.arrays import ImageU8
 
 TILE_PX = 240
 COLUMNS = 6
 CONTEXT_SHARE = 0.4  # of the object's longer side, around it
 TRUE_RGB, FOUND_RGB = (40, 220, 40), (255, 40, 40)
-
-Image = npt.NDArray[np.uint8]
 
 
 def draw_report(net: CompactSam, rows: Sequence[ObjectRow], out_dir: Path, *, zoom: bool = False) -> None:
@@ -44,7 +43,7 @@ def draw_report(net: CompactSam, rows: Sequence[ObjectRow], out_dir: Path, *, zo
         cv2.imwrite(str(out_dir / f"{name}.png"), tiles[..., ::-1])
 
 
-def _tiles(net: CompactSam, row: ObjectRow, *, zoom: bool) -> Image:
+def _tiles(net: CompactSam, row: ObjectRow, *, zoom: bool) -> ImageU8:
     """Return two tiles [2T,T,3] of one object."""
     rle = row.image.objects[row.number].mask_rle
     assert rle is not None, "only objects with masks have rows"
@@ -57,8 +56,8 @@ def _tiles(net: CompactSam, row: ObjectRow, *, zoom: bool) -> Image:
 
 
 def _tile(
-    pixels: Image, box_xyxy: npt.NDArray[np.float32], true_hw: npt.NDArray[np.bool_], found_hw: npt.NDArray[np.bool_]
-) -> Image:
+    pixels: ImageU8, box_xyxy: npt.NDArray[np.float32], true_hw: npt.NDArray[np.bool_], found_hw: npt.NDArray[np.bool_]
+) -> ImageU8:
     sides = box_xyxy[2:] - box_xyxy[:2]
     centre, half = (box_xyxy[:2] + box_xyxy[2:]) / 2, (0.5 + CONTEXT_SHARE) * sides.max()
     left, top = np.floor(centre - half).astype(int).clip(0).tolist()

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from training.scenes.drawing.colour import scale_channels
 from training.scenes.drawing.noise import Floats, sample_noise
+from weaksam.arrays import ImageU8
 
-Image = npt.NDArray[np.uint8]
 
-
-def simulate_camera(rng: np.random.Generator, image_hwc: Floats) -> Image:
+def simulate_camera(rng: np.random.Generator, image_hwc: Floats) -> ImageU8:
     """Return a float image (0..1) as a camera would store it, uint8 [H,W,3]. Nothing moves by a pixel or more."""
     if rng.random() < 0.55:
         image_hwc = _blur(rng, image_hwc)
@@ -61,7 +59,7 @@ def _sensor_noise(rng: np.random.Generator, image: Floats) -> None:
         image += strength * cv2.merge(channels)
 
 
-def _to_bytes(rng: np.random.Generator, image: Floats) -> Image:
+def _to_bytes(rng: np.random.Generator, image: Floats) -> ImageU8:
     """Apply gamma and contrast through a table of 4096 steps: a power per pixel would cost more than the image."""
     gamma, contrast, pivot = np.exp(rng.normal(-0.05, 0.18)), np.exp(rng.normal(0, 0.1)), rng.uniform(0.3, 0.6)
     steps = np.linspace(0, 1, 4096)
@@ -69,6 +67,6 @@ def _to_bytes(rng: np.random.Generator, image: Floats) -> Image:
     return np.asarray(table[np.clip(image * 4095, 0, 4095).astype(np.uint16)], dtype=np.uint8)
 
 
-def _jpeg(rng: np.random.Generator, image: Image) -> Image:
+def _jpeg(rng: np.random.Generator, image: ImageU8) -> ImageU8:
     _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 97))])
     return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), dtype=np.uint8)

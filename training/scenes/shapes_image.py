@@ -13,14 +13,13 @@ from training.scenes.drawing.noise import Floats
 from training.scenes.drawing.object_image import ObjectImage
 from training.scenes.light import random_light
 from training.scenes.objects.shapes import draw_shape, random_size_px
+from weaksam.arrays import Masks
 
 MOSAIC_SHARE = 0.2
 MAX_OBJECTS = 8
 HEAP_SHARE = 0.35  # of the objects after the first: on or beside an earlier one
 REPEAT_SHARE = 0.25  # likewise: an earlier one once more, turned or mirrored
 MAX_SIZE_SHARE = 0.6  # of the image's shorter side, as the square root of an object's area
-
-Masks = npt.NDArray[np.bool_]
 
 
 def draw_shapes_image(rng: np.random.Generator, size_hw: tuple[int, int]) -> tuple[npt.NDArray[np.uint8], Masks]:

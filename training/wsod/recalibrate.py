@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
 from models.bundle import Bundle, Thresholds
 from models.postprocess import weighted_scores
@@ -21,8 +20,7 @@ from training.metrics.score_thresholds import (
 )
 from training.proposals.graph_runner import GraphRunner
 from training.runs.ranks import track_first
-
-Float32 = npt.NDArray[np.float32]
+from weaksam.arrays import Float32
 
 
 def recalibrated(bundle: Bundle, images: Sequence[TaggedImage]) -> Thresholds:

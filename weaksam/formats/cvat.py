@@ -8,8 +8,8 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 
+from weaksam.arrays import Mask
 from weaksam.formats.labelled import LabelledObject, LabelledSet
-from weaksam.formats.polygons import Mask
 from weaksam.formats.provenance import MEMBER, run_provenance
 
 ANNOTATIONS = "annotations.xml"

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from weaksam.arrays import Mask
 from weaksam.formats.labelled import LabelledObject, PolygonMaker
-from weaksam.formats.polygons import Mask
 
 RegionKind = Literal["rectanglelabels", "brushlabels", "polygonlabels"]
 # Bits of a run's length, smallest first: the format's header names them, and each block says which it uses.

@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
+from weaksam.arrays import Mask
 from weaksam.errors import UserError
 from weaksam.files.image_source import as_os_errors
 from weaksam.formats.coco import DATASET
 from weaksam.formats.labelled_document import LabelledDocument, parse_labelled
-from weaksam.formats.polygons import Mask, Ring, join_rings, mask_iou, mask_to_polygons, polygons_to_mask
+from weaksam.formats.polygons import Ring, join_rings, mask_iou, mask_to_polygons, polygons_to_mask
 from weaksam.mask_schemas import Rle
 
 Shares = npt.NDArray[np.float64]

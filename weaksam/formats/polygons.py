@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-Mask = npt.NDArray[np.bool_]
+from weaksam.arrays import Mask
+
 Ring = npt.NDArray[np.int64]
 Edges = dict[tuple[int, int, int], int]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from models.prompting.peaks import Peaks
@@ -20,11 +19,10 @@ from models.prompting.prompts import (
 )
 from models.prompting.proposals import prompt_of, propose, run_proposing
 from models.settings import PromptSettings
+from weaksam.arrays import Float32
 
 SETTINGS = PromptSettings(grid_sides=(2, 4), mask_levels=(0, 1), max_prompts=64)
 SIDE = 64
-
-Float32 = npt.NDArray[np.float32]
 
 
 def peaks_at(*rows: tuple[float, float, int]) -> Peaks:

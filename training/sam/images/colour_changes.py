@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+
+from weaksam.arrays import ImageU8
 
 GREY_SHARE = 0.08
 SHARE_OF_EACH = 0.2  # of images that are blurred, noisy, or compressed
@@ -13,10 +14,8 @@ CHANNEL_GAINS = (0.85, 1.15)
 GAMMAS = (0.7, 1.4)
 SATURATIONS = (0.4, 1.5)
 
-Image = npt.NDArray[np.uint8]
 
-
-def change_colours(rng: np.random.Generator, image_hwc_u8: Image) -> Image:
+def change_colours(rng: np.random.Generator, image_hwc_u8: ImageU8) -> ImageU8:
     """Return the image [H,W,3] in other light, with other colours, at times blurred, noisy or compressed."""
     changed = _relit(rng, _resaturated(rng, image_hwc_u8))
     if rng.random() < SHARE_OF_EACH:
@@ -31,13 +30,13 @@ def change_colours(rng: np.random.Generator, image_hwc_u8: Image) -> Image:
     return changed
 
 
-def _resaturated(rng: np.random.Generator, image_hwc_u8: Image) -> Image:
+def _resaturated(rng: np.random.Generator, image_hwc_u8: ImageU8) -> ImageU8:
     share = 0.0 if rng.random() < GREY_SHARE else float(rng.uniform(*SATURATIONS))
     grey = cv2.cvtColor(cv2.cvtColor(image_hwc_u8, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     return np.asarray(cv2.addWeighted(image_hwc_u8, share, grey, 1 - share, 0), np.uint8)
 
 
-def _relit(rng: np.random.Generator, image_hwc_u8: Image) -> Image:
+def _relit(rng: np.random.Generator, image_hwc_u8: ImageU8) -> ImageU8:
     """Return the image with another gamma, contrast and brightness, each channel with a gain of its own."""
     levels = np.linspace(0, 1, 256) ** rng.uniform(*GAMMAS)
     gains = rng.uniform(*GAINS) * rng.uniform(*CHANNEL_GAINS, 3)

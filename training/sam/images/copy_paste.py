@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.masks import mask_box
-from training.sam.images.views import Image, Masks
+from weaksam.arrays import ImageU8, Masks
 
 # Side of a pasted object in the image's longer one, both as square roots of areas.
 PASTED_SHARES = (0.06, 0.5)
@@ -24,17 +24,17 @@ MIN_VISIBLE_SHARE = 0.25
 class CutOut:
     """An object's own pixels: ``rgb_hwc_u8`` [h,w,3] of its box and ``mask_hw`` [h,w]."""
 
-    rgb_hwc_u8: Image
+    rgb_hwc_u8: ImageU8
     mask_hw: npt.NDArray[np.bool_]
 
 
-def cut_out(image_hwc_u8: Image, mask_hw: npt.NDArray[np.bool_]) -> CutOut:
+def cut_out(image_hwc_u8: ImageU8, mask_hw: npt.NDArray[np.bool_]) -> CutOut:
     """Return the object's box of an image [H,W,3] and its mask [H,W], which must not be empty."""
     left, top, right, bottom = mask_box(mask_hw).astype(int).tolist()
     return CutOut(image_hwc_u8[top:bottom, left:right], mask_hw[top:bottom, left:right])
 
 
-def paste(rng: np.random.Generator, image_hwc_u8: Image, masks: Masks, thing: CutOut) -> tuple[Image, Masks]:
+def paste(rng: np.random.Generator, image_hwc_u8: ImageU8, masks: Masks, thing: CutOut) -> tuple[ImageU8, Masks]:
     """Return the image [H,W,3] with the object somewhere on it, at a random size, and the masks [N,H,W] now visible.
 
     The pasted object covers the others: its mask is the last, and it is taken out of theirs.

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 
 from training.sam.images.copy_paste import CutOut
-from training.sam.images.views import Image
 from training.scenes.drawing.noise import Floats
 from training.scenes.drawing.textures import Surface, metallic, paint_surface
 from training.scenes.light import random_light
 from training.scenes.objects.shapes import LONG_BUILDS, draw_shape
+from weaksam.arrays import ImageU8
 
 # Square root of a drawn shape's area; `paste` scales it to its size in the image.
 SIZES_PX = (24.0, 90.0)
@@ -20,7 +20,7 @@ LONG_SHARE = 0.6  # of the shapes: long things, whose parts are hardest to see a
 PHOTOGRAPHED_SHARE = 0.5  # of the parts: covered with a piece of the photograph
 
 
-def photographed_shape(rng: np.random.Generator, photograph_hwc_u8: Image, longest_px: float) -> CutOut:
+def photographed_shape(rng: np.random.Generator, photograph_hwc_u8: ImageU8, longest_px: float) -> CutOut:
     """Return a shape of one to five parts, some covered with pieces of the photograph [H,W,3], some painted."""
     photograph = photograph_hwc_u8.astype(np.float32) / np.float32(255)
     under_rgb = photograph.reshape(-1, 3)[rng.integers(photograph.shape[0] * photograph.shape[1])]

@@ -18,7 +18,8 @@ from training.sam.config import SourceConfig
 from training.sam.images.colour_changes import change_colours
 from training.sam.images.copy_paste import CutOut, cut_out, paste
 from training.sam.images.pasted_shapes import photographed_shape
-from training.sam.images.views import Image, Masks, View, padded_image, padded_masks
+from training.sam.images.views import View, padded_image, padded_masks
+from weaksam.arrays import ImageU8, Masks
 from weaksam.errors import UserError
 
 WHOLE_SHARE = 0.25  # of views that are not cropped
@@ -92,8 +93,8 @@ def _drawn_cut_out(rng: np.random.Generator, domains: Sequence[Domain]) -> CutOu
 
 
 def _with_shapes(
-    rng: np.random.Generator, image_hwc_u8: Image, masks: Masks, domains: Sequence[Domain]
-) -> tuple[Image, Masks]:
+    rng: np.random.Generator, image_hwc_u8: ImageU8, masks: Masks, domains: Sequence[Domain]
+) -> tuple[ImageU8, Masks]:
     image, _ = _drawn(rng, domains)
     photograph_hwc_u8 = read_image(image.path)
     for _ in range(int(rng.integers(1, MAX_SHAPES + 1))):
@@ -103,7 +104,7 @@ def _with_shapes(
     return image_hwc_u8, masks
 
 
-def _crop(rng: np.random.Generator, image: TaggedImage, thing: TrueObject, side_px: int) -> tuple[Image, Masks]:
+def _crop(rng: np.random.Generator, image: TaggedImage, thing: TrueObject, side_px: int) -> tuple[ImageU8, Masks]:
     """Return the part of an image around an object, scaled to fit the square, and the masks of what is seen of it."""
     left, top, right, bottom = crop_window(rng, image.size_hw, thing.box_xyxy, side_px)
     valid_hw = Letterbox((bottom - top, right - left), side_px).valid_hw
@@ -167,7 +168,7 @@ def _scale_mask(mask_hw: npt.NDArray[np.bool_], size_hw: tuple[int, int]) -> npt
     return scaled
 
 
-def _flipped(rng: np.random.Generator, image_hwc_u8: Image, masks: Masks) -> tuple[Image, Masks]:
+def _flipped(rng: np.random.Generator, image_hwc_u8: ImageU8, masks: Masks) -> tuple[ImageU8, Masks]:
     """Return a view mirrored, or turned by a quarter, as chance has it."""
     if rng.random() < 0.5:
         image_hwc_u8, masks = image_hwc_u8[:, ::-1], masks[:, :, ::-1]

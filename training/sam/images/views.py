@@ -6,16 +6,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from models.nets.backbone import MEAN_RGB
 from training.scenes.shapes_image import draw_shapes_image
+from weaksam.arrays import ImageU8, Masks
 
 # An image is drawn this much larger than it is learnt and then shrunk, as photographs are when they are letterboxed.
 SHRINKS = (1.0, 1.0, 1.5, 2.0)
-
-Image = npt.NDArray[np.uint8]
-Masks = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class View:
         complete: whether these are all objects; otherwise nothing is known of what lies outside the masks.
     """
 
-    image_hwc_u8: Image
+    image_hwc_u8: ImageU8
     masks: Masks
     complete: bool
 
@@ -47,7 +44,7 @@ def shapes_view(rng: np.random.Generator, side_px: int) -> View:
     return View(padded_image(shrunk, side_px), padded_masks(masks, round(side_px * shrink)), complete=True)
 
 
-def padded_image(image_hwc_u8: Image, side_px: int) -> Image:
+def padded_image(image_hwc_u8: ImageU8, side_px: int) -> ImageU8:
     """Return the image at the top left of a square [S,S,3] of the mean colour."""
     padded = np.full((side_px, side_px, 3), MEAN_RGB, np.uint8)
     padded[: image_hwc_u8.shape[0], : image_hwc_u8.shape[1]] = image_hwc_u8

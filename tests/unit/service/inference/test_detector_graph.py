@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from models.bundle import MANIFEST, Bundle, BundleError, load_bundle, write_manifest
-from models.masks import Mask, decode_rle, mask_box
+from models.masks import decode_rle, mask_box
 from models.settings import PostSettings, PromptSettings
 from tests.support.service_parts import (
     BLUE,
@@ -26,6 +26,7 @@ from tests.support.service_parts import (
     tiny_pipeline,
 )
 from tests.support.tiny_bundle import picture, write_tiny_bundle
+from weaksam.arrays import Mask
 from weaksam.errors import UserError
 from weaksam.mask_schemas import RleMask
 from weaksam.schemas import Detection, DetectOptions

@@ -16,7 +16,7 @@ from PIL import Image
 
 from models.boxes import points_in_boxes
 from models.bundle import Bundle, write_manifest
-from models.masks import Mask, decode_rle, mask_box
+from models.masks import decode_rle, mask_box
 from models.settings import PostSettings
 from service.errors import BackendMismatch, TooManyTags, UnknownTag
 from service.inference import mask_rendering
@@ -38,6 +38,7 @@ from tests.support.service_parts import (
     until,
 )
 from tests.support.tiny_bundle import picture, write_tiny_bundle
+from weaksam.arrays import Mask
 from weaksam.formats.polygons import polygons_to_mask
 from weaksam.mask_schemas import AnyMask, MaskOptions, PngMask, PolygonMask, RleMask
 from weaksam.schemas import Detection, DetectOptions, DetectResult

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from models.bundle import Bundle
-from models.masks import Mask, decode_rle
+from models.masks import decode_rle
 from models.settings import PostSettings
 from service.errors import ImageNotCached
 from service.inference.pipeline import Pipeline
 from tests.support.service_parts import GREEN, RED, WatchedBackend, decoded, tiny_pipeline
 from tests.support.tiny_bundle import picture, write_tiny_bundle
 from training.sam.baselines import filled_box
+from weaksam.arrays import Mask
 from weaksam.formats.polygons import mask_iou
 from weaksam.mask_schemas import RleMask
 from weaksam.schemas import DetectOptions

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from training.pseudo_labels.rules import adaptive_rule, threshold_rule, top1_rule
-
-Float32 = npt.NDArray[np.float32]
+from weaksam.arrays import Float32
 
 WHOLE = (0.0, 0.0, 100.0, 100.0)
 PART = (10.0, 10.0, 40.0, 40.0)  # inside WHOLE
