@@ -22,6 +22,8 @@ LOG = "log.jsonl"
 REPORT = "report.json"
 RESUME = "resume.pt"
 THRESHOLDS = "thresholds.json"
+# The training of a segmenter; all others are named after the bundle's graph that they train.
+SAM = "sam"
 SAMPLE_IMAGES = "pictures.npy"  # the export compares the traced detector with torch on them
 
 

@@ -42,7 +42,7 @@ from models.nets.detectors.build import build_detector
 from models.nets.detectors.settings import DetectorSettings, of_this_release
 from models.nets.published_sam.open_published import PublishedSam
 from models.nets.wsod import build_wsod
-from models.run_folder import CONFIG, SAMPLE_IMAGES, Run, open_run
+from models.run_folder import CONFIG, SAM, SAMPLE_IMAGES, Run, open_run
 from models.settings import BundleConfig
 from weaksam.files.atomic import replacing_files
 
@@ -54,7 +54,7 @@ ClassSource = Run | Bundle
 
 def open_classes(path: Path) -> ClassSource:
     """Open the classifier to export: a training's folder, or a bundle, whose detectors come with it."""
-    return load_bundle(path) if (path / MANIFEST).is_file() else open_run(path, "cam")
+    return load_bundle(path) if (path / MANIFEST).is_file() else open_run(path, CAM)
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ def _thresholds(wsod: Run | None, detector: Run | None, classes: int) -> Thresho
 
 
 def _provenance(sam: SamSource, of_classes: Mapping[str, Any], licences: dict[str, str]) -> dict[str, Any]:
-    records = dict(of_classes) | {"sam": _sam_record(sam)}
+    records = dict(of_classes) | {SAM: _sam_record(sam)}
     return {
         "runs": records,
         "exported_with": {
@@ -234,7 +234,7 @@ def _provenance(sam: SamSource, of_classes: Mapping[str, Any], licences: dict[st
             "onnxruntime": onnxruntime.__version__,
             "python": platform.python_version(),
         },
-        "licences": licences | _sam_licence(records["sam"]),
+        "licences": licences | _sam_licence(records[SAM]),
     }
 
 
@@ -244,7 +244,7 @@ def _sam_licence(record: Mapping[str, Any]) -> dict[str, str]:
 
 def _sam_record(sam: SamSource) -> dict[str, Any]:
     if isinstance(sam, Bundle):
-        record: dict[str, Any] = sam.provenance["runs"]["sam"]
+        record: dict[str, Any] = sam.provenance["runs"][SAM]
         return record
     if isinstance(sam, PublishedSam):
         return {"checkpoint": sam.path.name, "kind": sam.kind, "sha256": file_sha256(sam.path)}

@@ -9,6 +9,7 @@ from pathlib import Path
 from deploy.export.bundle import export_bundle
 from deploy.export.sam_settings import default_side_px, prompts_for
 from deploy.export.sam_sources import open_sam
+from models.bundle import CAM, DETECTOR, WSOD
 from models.nets.published_sam.open_published import PublishedSam
 from models.run_folder import open_run
 from models.settings import BundleConfig
@@ -26,7 +27,7 @@ def export_runs(
     """Write a bundle.
 
     Args:
-        runs: folders of finished trainings: ``cam``, and ``wsod`` and ``detector`` if there are such runs.
+        runs: folders of finished trainings by name: `CAM`, and `WSOD` and `DETECTOR` if there are such runs.
         sam: as `open_sam` takes it.
         config: name, prompts and post-processing.
         out_dir: folder of the bundle.
@@ -41,4 +42,4 @@ def export_runs(
     segmenter = open_sam(sam, sam_side_px)
     if fit_prompts and isinstance(segmenter, PublishedSam):
         config = replace(config, prompts=prompts_for(segmenter, config.prompts, default_side_px()))
-    export_bundle(segmenter, opened["cam"], opened.get("wsod"), config, out_dir, opened.get("detector"))
+    export_bundle(segmenter, opened[CAM], opened.get(WSOD), config, out_dir, opened.get(DETECTOR))

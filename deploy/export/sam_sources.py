@@ -9,7 +9,7 @@ from deploy.weights.download import address_in, pull_weights
 from deploy.weights.published import WEIGHTS, find_weights
 from models.bundle import DEFAULT_BUNDLE, MANIFEST, SAM_GRAPHS, Bundle, load_bundle
 from models.nets.published_sam.open_published import PublishedSam, open_published
-from models.run_folder import Run, open_run
+from models.run_folder import SAM, Run, open_run
 from weaksam.errors import UserError
 from weaksam.variables import WEIGHTS_URL_VARIABLE
 
@@ -55,4 +55,4 @@ def open_sam(sam: Path | None, side_px: int | None = None) -> SamSource:
         return open_published(path, side_px)
     if side_px is not None:
         raise UserError(f"side_px: {path} has a side of its own, leave it out")
-    return load_bundle(path, SAM_GRAPHS) if (path / MANIFEST).is_file() else open_run(path, "sam")
+    return load_bundle(path, SAM_GRAPHS) if (path / MANIFEST).is_file() else open_run(path, SAM)

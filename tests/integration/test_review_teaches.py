@@ -25,7 +25,7 @@ from weaksam.labelling.run import LabelJob, label_folder
 from weaksam.labelling.worklist import worklist_from_table
 from weaksam.review.app import Review
 from weaksam.review.journal import ReviewJournal
-from weaksam.review.labelled_run import open_run
+from weaksam.review.labelled_run import open_labelled_run
 from weaksam.review.schemas import Decision, ReviewObject
 
 IMAGES = {
@@ -56,7 +56,7 @@ def reviewed(tiny_service: httpx.Client, tmp_path: Path) -> Iterator[Path]:
     (photos / "tags.csv").write_text(f"file,tags\n{rows}", encoding="utf-8")
     label(str(tiny_service.base_url), photos, tmp_path / "labelled")
 
-    run, out = open_run(tmp_path / "labelled", photos), tmp_path / "reviewed"
+    run, out = open_labelled_run(tmp_path / "labelled", photos), tmp_path / "reviewed"
     out.mkdir()
     review = Review(run, ReviewJournal(out / "review.sqlite", run.sha256), out)
     ids = {image.file_name: image.id for image in run.images.values()}

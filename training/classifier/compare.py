@@ -8,6 +8,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
+from models.bundle import CAM
 from models.nets.cam_nets import AveragedCam, CamNet, build_cam_of_run
 from models.run_folder import Run, open_run
 from training.classifier.report import measure_cam
@@ -34,7 +35,7 @@ def compare_cams(
 
 
 def _measure(run: Path, images: Sequence[TaggedImage], scales: Sequence[float], flip: bool) -> dict[str, Any]:
-    opened = open_run(run, "cam")
+    opened = open_run(run, CAM)
     config, labels, net = opened.config, opened.labels, open_cam(opened)
     averaged = AveragedCam(net, config["side_px"], scales, flip) if flip or tuple(scales) != (1.0,) else net
     return {

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from models.bundle import CAM
 from models.labels import LabelSet
 from models.nets.cam import INVERSE_TEMPERATURE, CnnCam
 from models.nets.cam_nets import CamNet, build_cam
@@ -68,7 +69,7 @@ def train_cam(
         log_steps=LOG_STEPS,
     )
     fit(fabric, task, config, out_dir)
-    checkpoint = out_dir / weights_file("cam")
+    checkpoint = out_dir / weights_file(CAM)
     save_weights(net, checkpoint)
     if is_first_rank():
         report_cam(net.eval(), held_out, labels, config.side_px, out_dir / REPORT)

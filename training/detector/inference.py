@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from models.boxes import nms
+from models.bundle import DETECTOR
 from models.config import config_from_values
 from models.detections import Detections
 from models.labels import LabelSet
@@ -41,7 +42,7 @@ class TrainedDetector:
 
 def open_detector(run_dir: Path) -> TrainedDetector:
     """Open a finished run of `train_detector`; raises RunError if it is not finished."""
-    run = open_run(run_dir, "detector")
+    run = open_run(run_dir, DETECTOR)
     config = config_from_values(DetectorConfig, of_this_release(run.config), str(run_dir / CONFIG))
     net = load_detector(run.checkpoint, config, len(run.labels))
     net.to("cuda" if torch.cuda.is_available() else "cpu")

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
+from models.bundle import DETECTOR
 from models.image import read_image
 from models.labels import LabelSet
 from models.letterbox import Letterbox
@@ -84,7 +85,7 @@ def train_detector(
         log_steps=1,
     )
     fit(fabric, task, config, out_dir)
-    checkpoint = out_dir / weights_file("detector")
+    checkpoint = out_dir / weights_file(DETECTOR)
     save_weights(net, checkpoint)
     wait_for_ranks()
     return checkpoint

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from models.bundle import DETECTOR, WSOD
 from models.config import ConfigError, config_from_values, read_values
 from models.settings import BundleConfig
 from training.classifier.config import CamConfig
 from training.detector.config import DetectorConfig
+from training.pipeline.stages import FEATURES, SEGMENTER, TRAININGS
 from training.pseudo_labels.selection import PseudoLabelConfig
 from training.wsod.config import WsodConfig
 
 NO_TEST = "none"
-SEEDED = ("cam", "features", "wsod", "detector", "segmenter")
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class PipelineConfig:
 def load_pipeline(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
     """Read the settings of the whole path; raises ConfigError as `models.config.load_config` does."""
     values = read_values(path, overrides)
-    for name in SEEDED:
+    for name in TRAININGS:
         if isinstance(values.get(name), dict) and "seed" in values:
             values[name] = {"seed": values["seed"]} | values[name]
     config = config_from_values(PipelineConfig, values, str(path))
@@ -143,7 +144,7 @@ def _check(config: PipelineConfig, path: Path) -> None:
         raise ConfigError(f"{path}: bundle.post.mask_source: 'detector' needs masks, give a section [segmenter]")
     _check_sides(config, path)
     _check_backbones(config, path)
-    for name in ("detector", "segmenter"):
+    for name in (DETECTOR, SEGMENTER):
         if getattr(config, name) is not None and config.pgt is None:
             raise ConfigError(f"{path}: {name}: it learns from pseudo ground truth, give a section [pgt]")
     if config.segmenter is not None and config.segmenter.architecture == "dfine":
@@ -154,7 +155,7 @@ def _check(config: PipelineConfig, path: Path) -> None:
 
 def _check_sides(config: PipelineConfig, path: Path) -> None:
     """Boxes are in pixels of the classifier's input, and one image feeds all graphs of classes."""
-    for name in ("features", "wsod", "detector", "segmenter"):
+    for name in (FEATURES, WSOD, DETECTOR, SEGMENTER):
         section = getattr(config, name)
         if section is not None and section.side_px != config.cam.side_px:
             raise ConfigError(
@@ -166,8 +167,8 @@ def _check_sides(config: PipelineConfig, path: Path) -> None:
 def _check_backbones(config: PipelineConfig, path: Path) -> None:
     """The weak detector has the backbone of the classifier whose features it takes; with `heads_from_cam` all have."""
     shared = (config.features or config.cam).backbone
-    backbones = {"wsod": config.wsod.backbone}
-    for name, section in (("detector.net", config.detector), ("segmenter.net", config.segmenter)):
+    backbones = {WSOD: config.wsod.backbone}
+    for name, section in ((f"{DETECTOR}.net", config.detector), (f"{SEGMENTER}.net", config.segmenter)):
         if config.heads_from_cam and section is not None:
             backbones[name] = section.net.backbone
     for name, backbone in backbones.items():

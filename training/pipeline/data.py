@@ -15,6 +15,7 @@ from training.data.open_together import open_splits, with_learnt_labels
 from training.data.tagged import TaggedImage, with_known_objects
 from training.pipeline.bad_images import without_bad_images
 from training.pipeline.config import NO_TEST, DataConfig, ScenesConfig
+from training.pipeline.stages import MOSAICS, SCENES
 from training.runs.image_digests import ImageDigests
 from training.runs.problems import print_problems
 from training.runs.ranks import is_first_rank, track_first
@@ -100,7 +101,7 @@ def _scenes(run_dir: Path, config: ScenesConfig, seed: int) -> Path:
         )
 
     settings = {"count": config.count, "seed": seed, "size_hw": list(size_hw)}
-    done = run_stage(run_dir, "scenes", settings, {}, make)
+    done = run_stage(run_dir, SCENES, settings, {}, make)
     return done.folder / "scenes"
 
 
@@ -112,7 +113,7 @@ def _mosaics(run_dir: Path, source: Path, split: str, role: str, count: int, see
         _generate(folder / "mosaics", lambda out: track_first(make_mosaics(dataset, role, out, count, seed), "mosaics"))
 
     inputs = {"pictures": digests.of_images(dataset.images)}
-    done = run_stage(run_dir, f"mosaics-{role}", {"count": count, "seed": seed}, inputs, make)
+    done = run_stage(run_dir, f"{MOSAICS}-{role}", {"count": count, "seed": seed}, inputs, make)
     return done.folder / "mosaics"
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from models.bundle import MANIFEST, PROPOSAL_GRAPHS, load_bundle
+from models.bundle import CAM, DETECTOR, MANIFEST, PROPOSAL_GRAPHS, WSOD, load_bundle
 from models.run_folder import CONFIG, LABELS, THRESHOLDS, weights_file
 from training.classifier.config import CamConfig
 from training.classifier.objectness import objectness_source
@@ -31,6 +31,7 @@ from training.pipeline.data import RunData, TestSplit, open_data
 from training.pipeline.losses import checked_images, run_losses
 from training.pipeline.report import Evaluated, ReportInputs, write_report
 from training.pipeline.segmenter import Segmenter, find_segmenter
+from training.pipeline.stages import ANSWERS, BUNDLE, EVALUATE, FEATURES, PGT, PROPOSALS, PROPOSER, SEGMENTER
 from training.proposals.graph_runner import inference_device
 from training.proposals.store import store_proposals
 from training.pseudo_labels.dataset import ANNOTATIONS_JSON
@@ -46,8 +47,6 @@ from training.wsod.train import train_wsod
 from weaksam.errors import UserError
 from weaksam.files.atomic import write_json
 
-WEAK = "wsod"
-SEGMENTER = "segmenter"
 METRICS = "metrics.json"
 LOSSES = "losses.json"
 
@@ -81,22 +80,22 @@ def run_pipeline(config: PipelineConfig, out_dir: Path) -> Path:
     labels_digest = digest_of(list(data.labels.names))
     fit_digest, val_digest = (labels_digest + digests.of_images(images) for images in (data.fit, data.val))
     run = _Run(out_dir, config, data, digests, fit_digest, val_digest, segmenter)
-    stages = {"cam": _cam(run, "cam", config.cam)}
-    features = stages["cam"]
+    stages = {CAM: _cam(run, CAM, config.cam)}
+    features = stages[CAM]
     if config.features is not None:
-        features = stages["features"] = _cam(run, "features", config.features)
-    proposer = _bundle(run, "proposer", {"cam": stages["cam"]})
-    stages[WEAK] = _wsod(run, features, proposer, _proposals(run, proposer))
-    parts = {"cam": stages["cam"], WEAK: stages[WEAK]}
-    bundles = {WEAK: _bundle(run, f"bundle-{WEAK}", parts)}
+        features = stages[FEATURES] = _cam(run, FEATURES, config.features)
+    proposer = _bundle(run, PROPOSER, {CAM: stages[CAM]})
+    stages[WSOD] = _wsod(run, features, proposer, _proposals(run, proposer))
+    parts = {CAM: stages[CAM], WSOD: stages[WSOD]}
+    bundles = {WSOD: _bundle(run, f"{BUNDLE}-{WSOD}", parts)}
     rule = PseudoLabelConfig()
     if config.pgt is not None:
-        pgt = stages["pgt"] = _pgt(run, bundles[WEAK])
+        pgt = stages[PGT] = _pgt(run, bundles[WSOD])
         rule = settled_rule(pgt.folder)
-        for name, settings in (("detector", config.detector), (SEGMENTER, config.segmenter)):
+        for name, settings in ((DETECTOR, config.detector), (SEGMENTER, config.segmenter)):
             if settings is not None:
                 stages[name] = _detector(run, name, settings, features, pgt)
-                bundles[name] = _bundle(run, f"bundle-{name}", parts | {"detector": stages[name]})
+                bundles[name] = _bundle(run, f"{BUNDLE}-{name}", parts | {DETECTOR: stages[name]})
     evaluated = [_evaluate(run, name, bundle, test) for test in data.tests for name, bundle in bundles.items()]
     if not data.tests:
         evaluated = [_show(run, name, bundle, checked) for name, bundle in bundles.items()]
@@ -123,12 +122,12 @@ def _cam(run: _Run, name: str, config: CamConfig) -> Done:
         train_cam(replace(config, objectness_from=source), run.data.fit, run.data.val, run.data.labels, folder)
 
     # The settings as they were given: the source counts by its digest, not by where the package is installed.
-    return run_stage(run.dir, name, config, inputs, make, (weights_file("cam"), LABELS, CONFIG))
+    return run_stage(run.dir, name, config, inputs, make, (weights_file(CAM), LABELS, CONFIG))
 
 
 def _bundle(run: _Run, name: str, parts: Mapping[str, Done]) -> Done:
     config = run.config.bundle
-    if config.post.mask_source == "detector" and name != f"bundle-{SEGMENTER}":
+    if config.post.mask_source == "detector" and name != f"{BUNDLE}-{SEGMENTER}":
         config = replace(config, post=replace(config.post, mask_source="proposal"))
 
     def make(folder: Path) -> None:
@@ -153,14 +152,14 @@ def _proposals(run: _Run, proposer: Done) -> Done:
         store_proposals(proposer.folder, run.data.val, folder)
 
     inputs = {"bundle": _inference_digest(proposer), "fit": run.fit_digest, "val": run.val_digest}
-    return run_stage(run.dir, "proposals", {"subsample": subsample}, inputs, make)
+    return run_stage(run.dir, PROPOSALS, {"subsample": subsample}, inputs, make)
 
 
 def _wsod(run: _Run, features: Done, proposer: Done, proposals: Done) -> Done:
     def make(folder: Path) -> None:
         train_wsod(
             run.config.wsod,
-            features.folder / weights_file("cam"),
+            features.folder / weights_file(CAM),
             proposer.folder,
             run.data.fit,
             run.data.val,
@@ -170,8 +169,8 @@ def _wsod(run: _Run, features: Done, proposer: Done, proposals: Done) -> Done:
         )
 
     inputs = {"features": features.digest, "proposals": proposals.digest, "bundle": _inference_digest(proposer)}
-    products = (weights_file("wsod"), THRESHOLDS, CONFIG)
-    return run_stage(run.dir, WEAK, run.config.wsod, inputs, make, products)
+    products = (weights_file(WSOD), THRESHOLDS, CONFIG)
+    return run_stage(run.dir, WSOD, run.config.wsod, inputs, make, products)
 
 
 def _pgt(run: _Run, bundle: Done) -> Done:
@@ -183,12 +182,12 @@ def _pgt(run: _Run, bundle: Done) -> Done:
         make_pseudo_labels_together(settings, bundle.folder, run.data.fit, run.data.labels, folder)
 
     inputs = {"bundle": _inference_digest(bundle), "fit": run.fit_digest}
-    return run_stage(run.dir, "pgt", settings, inputs, make, (ANNOTATIONS_JSON,))
+    return run_stage(run.dir, PGT, settings, inputs, make, (ANNOTATIONS_JSON,))
 
 
 def _detector(run: _Run, name: str, config: DetectorConfig, features: Done, pgt: Done) -> Done:
     if run.config.heads_from_cam:
-        config = replace(config, cam_checkpoint=features.folder / weights_file("cam"))
+        config = replace(config, cam_checkpoint=features.folder / weights_file(CAM))
 
     def make(folder: Path) -> None:
         train_detector(config, run.data.fit, run.data.labels, [pgt.folder / ANNOTATIONS_JSON], folder)
@@ -196,7 +195,7 @@ def _detector(run: _Run, name: str, config: DetectorConfig, features: Done, pgt:
             report_detector(folder, run.data.val)
 
     inputs = {"pgt": pgt.digest, "fit": run.fit_digest, "val": run.val_digest}
-    return run_stage(run.dir, name, config, inputs, make, (weights_file("detector"), THRESHOLDS, CONFIG))
+    return run_stage(run.dir, name, config, inputs, make, (weights_file(DETECTOR), THRESHOLDS, CONFIG))
 
 
 def _evaluate(run: _Run, name: str, bundle: Done, test: TestSplit) -> Evaluated:
@@ -210,7 +209,7 @@ def _evaluate(run: _Run, name: str, bundle: Done, test: TestSplit) -> Evaluated:
             write_json(folder / METRICS, report)
 
     inputs = {"bundle": bundle.digest, "pictures": run.digests.of_images(test.images)}
-    done = run_stage(run.dir, f"evaluate-{name}", {"limit": limit}, inputs, make, (METRICS,))
+    done = run_stage(run.dir, f"{EVALUATE}-{name}", {"limit": limit}, inputs, make, (METRICS,))
     metrics = json.loads((done.folder / METRICS).read_text(encoding="utf-8"))
     return Evaluated(name, test.name, test.images, done.folder / "answers", metrics)
 
@@ -222,7 +221,7 @@ def _show(run: _Run, name: str, bundle: Done, images: Sequence[TaggedImage]) -> 
         store_results(load_bundle(bundle.folder), images, folder / "answers", device=inference_device())
 
     inputs = {"bundle": bundle.digest, "pictures": run.digests.of_images(images)}
-    done = run_stage(run.dir, f"answers-{name}", {}, inputs, make)
+    done = run_stage(run.dir, f"{ANSWERS}-{name}", {}, inputs, make)
     return Evaluated(name, run.config.data.val, images, done.folder / "answers", {})
 
 
@@ -248,7 +247,7 @@ def _finish(
             run_dir=run.dir,
             config=run.config,
             stages={name: done.folder for name, done in stages.items()},
-            weak_bundle=bundles[WEAK].folder,
+            weak_bundle=bundles[WSOD].folder,
             evaluated=evaluated,
             pgt_rule=rule,
             images_of=Counter(tag for image in run.data.fit for tag in image.tags),
@@ -268,7 +267,7 @@ def _losses(
     for entry in evaluated:
         by_data.setdefault(entry.data, []).append(entry)
     return {
-        data: run_losses(chain, rows[0].images, rows[0].results_dir, rows[-1].results_dir, stages["cam"].folder)
+        data: run_losses(chain, rows[0].images, rows[0].results_dir, rows[-1].results_dir, stages[CAM].folder)
         for data, rows in by_data.items()
     }
 

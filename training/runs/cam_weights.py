@@ -27,7 +27,7 @@ def cam_file(source: Path) -> Path:
     """
     if (source / MANIFEST).is_file():
         return load_bundle(source, (CAM,)).path(CAM)
-    path = source / weights_file("cam") if source.is_dir() else source
+    path = source / weights_file(CAM) if source.is_dir() else source
     if not path.is_file():
         raise UserError(f"cam: {source} is no finished run of `weaksam train cam` and no bundle")
     return path

@@ -12,7 +12,7 @@ from typing import Any
 
 from models.bundle import MANIFEST, file_sha256
 from models.labels import LabelSet
-from models.run_folder import weights_file
+from models.run_folder import SAM, weights_file
 from training.data.tagged import TaggedImage
 from training.runs.stage import digest_of
 from weaksam.errors import UserError
@@ -39,7 +39,7 @@ def segmenter_digest(path: Path, setting: str = "sam") -> str:
     Raises:
         UserError: there is none of them; the message names the ``setting``.
     """
-    candidates = (path, path / MANIFEST, path / weights_file("sam"))
+    candidates = (path, path / MANIFEST, path / weights_file(SAM))
     found = next((candidate for candidate in candidates if candidate.is_file()), None)
     if found is None:
         raise UserError(f"{setting}: {path} is no checkpoint, bundle or finished run of `weaksam train sam`")

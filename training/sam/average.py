@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from models.run_folder import CONFIG, ENVIRONMENT, open_run
+from models.run_folder import CONFIG, ENVIRONMENT, SAM, open_run
 from training.runs.checkpoints import save_weights
 from training.runs.environment import environment
 from training.sam.initial_weights import load_initial_weights
@@ -34,7 +34,7 @@ def average_sam(run_dir: Path, other: Path, share: float, out_dir: Path) -> Path
     """
     if not 0 < share < 1:
         raise UserError(f"share: is {share}, give a number above 0 and below 1")
-    run = open_run(run_dir, "sam")
+    run = open_run(run_dir, SAM)
     net = load_compact_sam(run.checkpoint, run.config["backbone"], run.config["side_px"])
     other_net = deepcopy(net)
     load_initial_weights(other_net, other)

@@ -10,7 +10,7 @@ import torch
 from models.bundle import MANIFEST, SAM_GRAPHS, load_bundle
 from models.nets.checkpoint_files import load_exactly, read_checkpoint, state_of
 from models.nets.compact_sam import CompactSam
-from models.run_folder import weights_file
+from models.run_folder import SAM, weights_file
 from training.runs.graph_weights import graph_weights
 from weaksam.errors import UserError
 
@@ -37,7 +37,7 @@ def load_initial_weights(net: CompactSam, source: Path) -> None:
     """
     wanted = net.state_dict()
     if not (source / MANIFEST).is_file():
-        path = source / weights_file("sam") if source.is_dir() else source
+        path = source / weights_file(SAM) if source.is_dir() else source
         state = state_of(read_checkpoint(path))
         taken = {key: value for key, value in state.items() if key in wanted or not key.startswith(ADDITIONS)}
         load_exactly(net, {**additions_of(wanted, state), **taken}, path, "this compact SAM")

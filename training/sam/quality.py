@@ -17,7 +17,7 @@ from torch.nn import functional
 from models.config import config_values
 from models.nets.compact_sam import CompactSam
 from models.nets.mask_quality import MaskQuality
-from models.run_folder import CONFIG, ENVIRONMENT, LOG, open_run
+from models.run_folder import CONFIG, ENVIRONMENT, LOG, SAM, open_run
 from training.runs.checkpoints import save_weights
 from training.runs.environment import environment
 from training.runs.log import JsonlLog
@@ -67,7 +67,7 @@ def learn_quality(config: SamConfig, run_dir: Path, out_dir: Path) -> Path:
         RunError: the training is not finished.
         UserError: a source has no masks.
     """
-    run = open_run(run_dir, "sam")
+    run = open_run(run_dir, SAM)
     net = load_compact_sam(run.checkpoint, run.config["backbone"], run.config["side_px"])
     sources = [read_domains(source) for source in config.sources]
     torch.manual_seed(config.seed)

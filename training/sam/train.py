@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from models.nets.compact_sam import CompactSam, build_compact_sam
 from models.prompting.prompts import PADDING
-from models.run_folder import weights_file
+from models.run_folder import SAM, weights_file
 from training.runs.checkpoints import save_weights
 from training.runs.devices import start_fabric
 from training.runs.fit import StepOutput, Task, fit
@@ -151,7 +151,7 @@ def train_sam(config: SamConfig, out_dir: Path) -> Path:
         log_steps=LOG_STEPS,
     )
     fit(fabric, task, config, out_dir)
-    checkpoint = out_dir / weights_file("sam")
+    checkpoint = out_dir / weights_file(SAM)
     save_weights(net, checkpoint)
     wait_for_ranks()
     return checkpoint

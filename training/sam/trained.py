@@ -7,7 +7,7 @@ from pathlib import Path
 from models.bundle import MANIFEST, PROMPT_MAP, SAM_ENCODER, SAM_GRAPHS, load_bundle
 from models.nets.checkpoint_files import load_exactly, read_checkpoint, state_of
 from models.nets.compact_sam import CompactSam, build_compact_sam, has_prompt_map
-from models.run_folder import open_run
+from models.run_folder import SAM, open_run
 from training.sam.initial_weights import additions_of, load_initial_weights
 from weaksam.errors import UserError
 
@@ -22,11 +22,11 @@ def load_segmenter(source: Path) -> CompactSam:
     if source.is_file():
         raise UserError(f"{source} is a file: give the folder of a bundle or of `weaksam train sam`")
     if not (source / MANIFEST).is_file():
-        run = open_run(source, "sam")
+        run = open_run(source, SAM)
         return load_compact_sam(run.checkpoint, run.config["backbone"], run.config["side_px"])
     bundle = load_bundle(source, SAM_GRAPHS)
     encoder = bundle.graphs[SAM_ENCODER]
-    config = bundle.provenance.get("runs", {}).get("sam", {}).get("config", {})
+    config = bundle.provenance.get("runs", {}).get(SAM, {}).get("config", {})
     if "backbone" not in config:
         raise UserError(f"{source}: its segmenter is no compact SAM of `weaksam train sam`")
     prompt_map = any(tensor.name == PROMPT_MAP for tensor in encoder.outputs)

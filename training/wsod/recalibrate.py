@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from models.bundle import Bundle, Thresholds
+from models.bundle import WSOD, Bundle, Thresholds
 from models.postprocess import weighted_scores
 from training.data.tagged import TaggedImage
 from training.data.tiles import tag_vector
@@ -35,7 +35,7 @@ def recalibrated(bundle: Bundle, images: Sequence[TaggedImage]) -> Thresholds:
     runner = GraphRunner(bundle)
     best = np.stack([_best_scores(runner, image) for image in track_first(images, "thresholds")])
     tags = np.stack([tag_vector(image.tags, bundle.labels) for image in images])
-    of_wsod = bundle.provenance.get("runs", {}).get("wsod", {}).get("config", {})
+    of_wsod = bundle.provenance.get("runs", {}).get(WSOD, {}).get("config", {})
     low = MIN_WSDDN_THRESHOLD if of_wsod.get("method") == "wsddn" else MIN_THRESHOLD
     picked = thresholds_by_class(best, tags, partial(tag_recall_threshold, min_threshold=low))
     return replace(bundle.thresholds, score=tuple(picked))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.bundle import CAM, PROPOSAL_GRAPHS, Bundle, load_bundle
+from models.bundle import CAM, PROPOSAL_GRAPHS, WSOD, Bundle, load_bundle
 from models.labels import LabelSet
 from models.nets.wsod import RoiHead, Wsod, build_wsod
 from models.run_folder import REPORT, THRESHOLDS, weights_file
@@ -77,7 +77,7 @@ def train_wsod(
     folder = features / images_digest(held_out, labels)[:16]
     pooled = pool_images(net, held_out, stored, labels, config.side_px, folder)
     head = net.cpu().eval().head
-    checkpoint = out_dir / weights_file("wsod")
+    checkpoint = out_dir / weights_file(WSOD)
     save_weights(net, checkpoint)
     if is_first_rank():
         thresholds = choose_thresholds(head, held_out, stored, pooled, labels, config.method, bundle.post.quality_power)

@@ -9,6 +9,7 @@ import typer
 
 from deploy.export.bundle import export_bundle, open_classes
 from deploy.export.sam_sources import open_sam
+from models.bundle import DETECTOR, WSOD
 from models.config import load_config
 from models.run_folder import open_run
 from models.settings import BundleConfig
@@ -32,8 +33,8 @@ def export_command(
     override: Annotated[list[str] | None, typer.Option("--set", help="key=value that wins over the config.")] = None,
 ) -> None:
     """Export finished runs as a bundle of ONNX graphs, each compared with torch."""
-    of_proposals = None if wsod is None else open_run(wsod, "wsod")
-    retrained = None if detector is None else open_run(detector, "detector")
+    of_proposals = None if wsod is None else open_run(wsod, WSOD)
+    retrained = None if detector is None else open_run(detector, DETECTOR)
     settings = load_config(BundleConfig, config, override or ())
     with writing_into(out):
         export_bundle(open_sam(sam), open_classes(cam), of_proposals, settings, out, retrained)

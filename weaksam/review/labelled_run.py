@@ -53,7 +53,7 @@ class LabelledRun:
             raise ImageUnknown(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def open_run(labelled_dir: Path, photos: Path) -> LabelledRun:
+def open_labelled_run(labelled_dir: Path, photos: Path) -> LabelledRun:
     """Read what `weaksam label` wrote into a folder.
 
     Raises:

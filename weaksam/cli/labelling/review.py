@@ -20,7 +20,7 @@ from weaksam.files.image_source import open_path
 from weaksam.review.app import LOOPBACK, Review, create_review_app
 from weaksam.review.forward import Forwarder
 from weaksam.review.journal import ReviewJournal
-from weaksam.review.labelled_run import open_run
+from weaksam.review.labelled_run import open_labelled_run
 
 JOURNAL = "review.sqlite"
 PAGE_SCRIPT = "review.js"
@@ -42,7 +42,7 @@ def review(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8001,
 ) -> None:
     """Check a labelling run in the browser, the most doubtful images first. The same command resumes it."""
-    run = open_run(labelled, open_path(photos))
+    run = open_labelled_run(labelled, open_path(photos))
     folder = out or labelled.resolve().parent / "reviewed"
     forwarder = Forwarder(server, read_api_key(api_key_file))
     with writing_into(folder), listen(host, port) as listener:

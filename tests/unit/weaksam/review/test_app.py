@@ -15,7 +15,7 @@ from tests.support.review_server import write_labelled
 from weaksam.review.app import Review, create_review_app
 from weaksam.review.forward import Forwarder
 from weaksam.review.journal import Decided, ReviewJournal
-from weaksam.review.labelled_run import open_run
+from weaksam.review.labelled_run import open_labelled_run
 from weaksam.review.reviewed_files import ANNOTATIONS_JSON, write_reviewed
 from weaksam.review.schemas import Decision, DecisionState
 
@@ -23,7 +23,7 @@ from weaksam.review.schemas import Decision, DecisionState
 @pytest.fixture
 def review(tmp_path: Path) -> Iterator[Review]:
     write_labelled(tmp_path)
-    run, out = open_run(tmp_path / "labelled", tmp_path / "photos"), tmp_path / "reviewed"
+    run, out = open_labelled_run(tmp_path / "labelled", tmp_path / "photos"), tmp_path / "reviewed"
     out.mkdir()
     review = Review(run, ReviewJournal(out / "review.sqlite", run.sha256), out)
     yield review
