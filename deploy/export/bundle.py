@@ -19,7 +19,7 @@ from deploy.export.detector_plan import detector_plan
 from deploy.export.graph_plans import cam_plan, sam_boxes_plan, sam_decoder_plan, sam_encoder_plan, wsod_plan
 from deploy.export.onnx_graph import ExportError, GraphPlan, export_graph
 from deploy.export.sam_settings import licence_of
-from deploy.export.sam_sources import SamSource
+from deploy.export.sam_sources import SamSource, asks_prompt_map
 from models.bundle import (
     AVERAGED_CAM,
     CAM,
@@ -198,8 +198,7 @@ def _copied_graphs(bundle: Bundle, names: Sequence[str], out_dir: Path) -> dict[
 
 
 def _compact_sam(run: Run) -> CompactSam:
-    asks = run.config.get("prompt_map", False)  # runs of earlier versions do not say
-    net = build_compact_sam(run.config["backbone"], run.config["side_px"], prompt_map=asks)
+    net = build_compact_sam(run.config["backbone"], run.config["side_px"], prompt_map=asks_prompt_map(run))
     _load(net, run)
     return net
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from deploy.export.sam_sources import SamSource
+from deploy.export.sam_sources import SamSource, asks_prompt_map
 from models.bundle import DEFAULT_BUNDLE, PROPOSAL_GRAPHS, Bundle, load_bundle
 from models.nets.published_sam.open_published import MOBILE_SAM, PublishedSam
 from models.nets.published_sam.sam2 import TRUNKS
@@ -27,7 +27,7 @@ class Family:
     grid_sides: tuple[int, ...]
 
 
-# A grid needs more prompts than the maxima of a prompt map, which the compact SAM has.
+# A grid needs more prompts than the maxima of a prompt map, which the shipped compact SAM has.
 GRID_PROMPTS = 80
 # Thresholds are the defaults of each family's own SamAutomaticMaskGenerator, in automatic_mask_generator.py of
 # facebookresearch/segment-anything@dca509fe, facebookresearch/sam2@2b90b9f5, facebookresearch/EdgeTAM@9cc44bfe and
@@ -56,13 +56,13 @@ def prompts_for(sam: SamSource, prompts: PromptSettings, side_px: int) -> Prompt
     """Return prompt settings for another segmenter: pixels scaled to its side, grids and thresholds as suit it.
 
     Args:
-        sam: the segmenter; one that was trained here keeps grids and thresholds.
+        sam: the segmenter; one that was trained here keeps grids and thresholds, see `room_for_grid`.
         prompts: settings for a segmenter of side ``side_px``.
         side_px: see above.
     """
     factor = side_of(sam) / side_px
     scaled = replace(
-        prompts,
+        room_for_grid(sam, prompts),
         peak_window_px=round(prompts.peak_window_px * factor),
         cross_peak_window_px=round(prompts.cross_peak_window_px * factor),
     )
@@ -71,7 +71,6 @@ def prompts_for(sam: SamSource, prompts: PromptSettings, side_px: int) -> Prompt
     family = family_of(sam.kind)
     return replace(
         scaled,
-        max_prompts=max(GRID_PROMPTS, prompts.max_prompts),
         grid_sides=family.grid_sides,
         grid_min_iou=family.min_iou,
         grid_min_stability=family.min_stability,
@@ -79,6 +78,13 @@ def prompts_for(sam: SamSource, prompts: PromptSettings, side_px: int) -> Prompt
         focus_side=0,  # the compact SAM's closer look at small things
         box_margin=0.0,  # chosen for the compact SAM, which takes a box at its word
     )
+
+
+def room_for_grid(sam: SamSource, prompts: PromptSettings) -> PromptSettings:
+    """Return prompt settings that leave room for a grid, if the segmenter has no prompt map to ask in its place."""
+    if asks_prompt_map(sam):
+        return prompts
+    return replace(prompts, max_prompts=max(GRID_PROMPTS, prompts.max_prompts))
 
 
 def default_side_px() -> int:

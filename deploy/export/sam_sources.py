@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deploy.weights.download import address_in, pull_weights
 from deploy.weights.published import WEIGHTS, find_weights
-from models.bundle import DEFAULT_BUNDLE, MANIFEST, SAM_GRAPHS, Bundle, load_bundle
+from models.bundle import DEFAULT_BUNDLE, MANIFEST, PROMPT_MAP, SAM_GRAPHS, Bundle, load_bundle
 from models.nets.published_sam.open_published import PublishedSam, open_published
 from models.run_folder import SAM, Run, open_run
 from weaksam.errors import UserError
@@ -56,3 +56,12 @@ def open_sam(sam: Path | None, side_px: int | None = None) -> SamSource:
     if side_px is not None:
         raise UserError(f"side_px: {path} has a side of its own, leave it out")
     return load_bundle(path, SAM_GRAPHS) if (path / MANIFEST).is_file() else open_run(path, SAM)
+
+
+def asks_prompt_map(sam: SamSource) -> bool:
+    """Return whether a segmenter has learnt where to ask; no published one has."""
+    if isinstance(sam, PublishedSam):
+        return False
+    if isinstance(sam, Bundle):
+        return PROMPT_MAP in sam.encoder_outputs
+    return bool(sam.config.get("prompt_map", False))  # runs of earlier versions do not say

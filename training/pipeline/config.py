@@ -96,7 +96,8 @@ class PipelineConfig:
             bundle's compact SAM stands in for a segmenter without a prompt map.
         sam_side_px: side of a published segmenter's input, if its weights allow others.
         sam_prompts: "fitted" scales ``bundle.prompts`` from the default bundle's segmenter to a published one, with
-            grids and thresholds as suit that one; "as_written" takes them as they are.
+            grids and thresholds as suit that one, and lets any without a prompt map be asked a whole grid;
+            "as_written" takes them as they are.
         test_limit: measure on the first so many test images of each data set.
         report: what the report shows.
     """

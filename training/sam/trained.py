@@ -29,8 +29,7 @@ def load_segmenter(source: Path) -> CompactSam:
     config = bundle.provenance.get("runs", {}).get(SAM, {}).get("config", {})
     if "backbone" not in config:
         raise UserError(f"{source}: its segmenter is no compact SAM of `weaksam train sam`")
-    prompt_map = any(tensor.name == PROMPT_MAP for tensor in encoder.outputs)
-    net = build_compact_sam(config["backbone"], encoder.side_px, prompt_map=prompt_map)
+    net = build_compact_sam(config["backbone"], encoder.side_px, prompt_map=PROMPT_MAP in bundle.encoder_outputs)
     load_initial_weights(net, source)
     return net.eval()
 
