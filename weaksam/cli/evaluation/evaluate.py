@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,6 +11,15 @@ from rich.table import Table
 
 from training.evaluation.evaluate import evaluate as evaluate_bundle
 from training.metrics.plain_names import plain_name
+from weaksam.cli.evaluation.options import (
+    AnswersOption,
+    BundleOption,
+    DeviceOption,
+    JsonOption,
+    LimitOption,
+    SplitOption,
+    ThreadsOption,
+)
 from weaksam.files.atomic import write_json
 
 _OVERALL = (
@@ -21,21 +30,16 @@ _OVERALL = (
 
 
 def evaluate(
-    bundle: Annotated[Path, typer.Option("--bundle", help="Folder of the bundle.")],
+    bundle: BundleOption,
     data: Annotated[
         Path, typer.Option("--data", help="Data set with boxes, in any layout that `weaksam data check` reads.")
     ],
-    split: Annotated[str, typer.Option("--split", help="train, val, fit or test.")] = "test",
-    json_out: Annotated[Path | None, typer.Option("--json", help="Where the whole report goes.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Measure the first so many images.")] = None,
-    threads: Annotated[int, typer.Option(min=0, help="Threads within one operator; 0 is one per core.")] = 0,
-    device: Annotated[
-        Literal["cpu", "cuda"], typer.Option(help="cpu, or cuda with the package onnxruntime-gpu.")
-    ] = "cpu",
-    answers: Annotated[
-        Path | None,
-        typer.Option(help="Folder for each image's results, of this bundle and data alone: it resumes a killed run."),
-    ] = None,
+    split: SplitOption = "test",
+    json_out: JsonOption = None,
+    limit: LimitOption = None,
+    threads: ThreadsOption = 0,
+    device: DeviceOption = "cpu",
+    answers: AnswersOption = None,
     zoom: Annotated[
         bool, typer.Option("--zoom", help="Look at small objects again, enlarged, for their masks.")
     ] = False,

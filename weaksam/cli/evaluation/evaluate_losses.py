@@ -4,37 +4,39 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from training.evaluation.evaluate_losses import evaluate_losses as measure
 from training.evaluation.loss_sentences import loss_sentences
+from weaksam.cli.evaluation.options import (
+    AnswersOption,
+    BundleOption,
+    DeviceOption,
+    JsonOption,
+    LimitOption,
+    SplitOption,
+    ThreadsOption,
+)
 from weaksam.files.atomic import write_json
 
 
 def evaluate_losses(
-    bundle: Annotated[Path, typer.Option(help="Folder of the bundle.")],
+    bundle: BundleOption,
     data: Annotated[
         Path, typer.Option(help="Data set, best with boxes, in any layout that `weaksam data check` reads.")
     ],
-    split: Annotated[str, typer.Option(help="train, val, fit or test.")] = "test",
+    split: SplitOption = "test",
     pgt: Annotated[
         Path | None, typer.Option(help="Folder of the finished `weaksam train pgt`, to count what its rule drops.")
     ] = None,
-    json_out: Annotated[Path | None, typer.Option("--json", help="Where the report goes.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Measure the first so many images.")] = None,
-    threads: Annotated[int, typer.Option(min=0, help="Threads within one operator; 0 is one per core.")] = 0,
-    device: Annotated[
-        Literal["cpu", "cuda"], typer.Option(help="cpu, or cuda with the package onnxruntime-gpu.")
-    ] = "cpu",
-    answers: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder that keeps each image's results, of this bundle and data alone: it resumes a killed run."
-        ),
-    ] = None,
+    json_out: JsonOption = None,
+    limit: LimitOption = None,
+    threads: ThreadsOption = 0,
+    device: DeviceOption = "cpu",
+    answers: AnswersOption = None,
 ) -> None:
     """Say where objects are lost: no proposal, tag not seen, pointed at elsewhere, another box chosen, and so on."""
     with TemporaryDirectory() as passing:

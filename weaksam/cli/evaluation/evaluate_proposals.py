@@ -12,6 +12,7 @@ from rich.table import Table
 from models.bundle import DEFAULT_BUNDLE
 from training.evaluation.proposal_recall import SearchMode
 from training.evaluation.proposal_recall import evaluate_proposals as measure
+from weaksam.cli.evaluation.options import JsonOption, SplitOption, ThreadsOption
 from weaksam.files.atomic import write_json
 
 
@@ -20,15 +21,15 @@ def evaluate_proposals(
     bundle: Annotated[
         Path, typer.Option(help="Folder of the bundle.", show_default="the one installed")
     ] = DEFAULT_BUNDLE,
-    split: Annotated[str, typer.Option(help="train, val, fit or test.")] = "test",
+    split: SplitOption = "test",
     limit: Annotated[int | None, typer.Option(min=1, help="So many images, evenly spread.")] = None,
     selective_search: Annotated[
         Path | None,
         typer.Option(help="Python of an environment with opencv-contrib-python-headless, to compare with."),
     ] = None,
     search_mode: Annotated[SearchMode, typer.Option(help="How selective search is run.")] = "fast",
-    threads: Annotated[int, typer.Option(min=0, help="Threads within one operator; 0 is one per core.")] = 0,
-    json_out: Annotated[Path | None, typer.Option("--json", help="Where the report goes.")] = None,
+    threads: ThreadsOption = 0,
+    json_out: JsonOption = None,
 ) -> None:
     """Measure how many true boxes the proposals find: prompts from tags, prompt map or grid, and both."""
     report = measure(bundle, data, split, limit, threads, selective_search, search_mode)

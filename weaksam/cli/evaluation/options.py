@@ -1,0 +1,24 @@
+"""Options that several of these commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+BundleOption = Annotated[Path, typer.Option("--bundle", help="Folder of the bundle.")]
+SplitOption = Annotated[str, typer.Option("--split", help="train, val, fit or test.")]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Where the report goes.")]
+LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Measure the first so many images.")]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="Threads within one operator; 0 is one per core.")]
+DeviceOption = Annotated[
+    Literal["cpu", "cuda"], typer.Option("--device", help="cpu, or cuda with the package onnxruntime-gpu.")
+]
+AnswersOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--answers",
+        help="Folder that keeps each image's results, of this bundle and data alone: it resumes a killed run.",
+    ),
+]
