@@ -98,7 +98,7 @@ def test_the_examples_are_what_the_service_answers() -> None:
     answer, problem = (json.loads(block) for block in blocks(REPOSITORY / "docs" / "api.md", "json"))
     [detection] = DetectResult.model_validate(answer).detections
     assert isinstance(detection.mask, RleMask)
-    mask_hw = decode_rle({"size": list(detection.mask.size), "counts": detection.mask.counts})
+    mask_hw = decode_rle(detection.mask.rle())
     assert tuple(mask_box(mask_hw)) == detection.box_xyxy
     assert (problem["code"], Problem.model_validate(problem).status) in {
         (kind.code, kind.status) for kind in error_classes()

@@ -23,7 +23,7 @@ from models.masks import decode_rle
 from service.app import create_app
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
 from service.settings import load_settings
-from tests.support.browser import LabellingPage, chromium, labelling_page
+from tests.support.browser import LabellingPage, labelling_page
 from tests.support.live_server import live_server
 from training.scenes.compose import SceneImage
 from training.scenes.scene import draw_scene
@@ -32,20 +32,6 @@ from weaksam.formats.polygons import mask_iou
 
 # A scene of which a bolt gets a mask of about half of it.
 SCENE_SEED, SCENE_LABEL = 47, "Bolt"
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """The service with its default settings."""
-    with live_server(create_app(load_settings())) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def browser(url: str) -> Iterator[Browser]:
-    """One Chromium for all tests of this file."""
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +17,11 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from models.masks import decode_rle, encode_rle
-from service.app import create_app
-from service.settings import load_settings
-from tests.support.browser import LabellingPage, chromium, labelling_page
+from tests.support.browser import LabellingPage, labelling_page
 from tests.support.format_readers import even_odd
-from tests.support.live_server import live_server
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 SERIOUS = ("serious", "critical")
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """The service with its default settings."""
-    with live_server(create_app(load_settings())) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def browser(url: str) -> Iterator[Browser]:
-    """One Chromium for all tests of this file."""
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def test_a_click_gives_the_thing_under_it(tiny_service: httpx.Client) -> None:
         )
         assert first.box_xyxy == pytest.approx(box, abs=2)
         assert isinstance(first.mask, RleMask)
-        mask_hw = decode_rle({"size": list(first.mask.size), "counts": first.mask.counts})
+        mask_hw = decode_rle(first.mask.rle())
         assert mask_box(mask_hw).tolist() == list(first.box_xyxy or ())
 
 

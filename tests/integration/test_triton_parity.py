@@ -31,7 +31,7 @@ async def detect_all(pipeline: Pipeline, photographs: list[tuple[bytes, tuple[st
 
 
 def mask_iou(one: RleMask, other: RleMask) -> float:
-    first, second = (decode_rle({"size": list(mask.size), "counts": mask.counts}) for mask in (one, other))
+    first, second = (decode_rle(mask.rle()) for mask in (one, other))
     union = np.logical_or(first, second).sum()
     return float(np.logical_and(first, second).sum() / union) if union else 1.0
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from models.bundle import Bundle
 from models.image import DecodedImage, pixels_sha256
+from models.masks import decode_rle
 from service.backends.base import Array, Backend, Tensors
 from service.backends.ort import OrtBackend
 from service.inference.open_pipeline import create_pipeline
@@ -21,7 +22,9 @@ from service.inference.pipeline import Pipeline
 from service.settings import Settings, load_settings
 from tests.support.fake_backend import FakeBackend
 from tests.support.tiny_bundle import picture
-from weaksam.schemas import DetectOptions, DetectResult
+from weaksam.arrays import Mask
+from weaksam.mask_schemas import RleMask
+from weaksam.schemas import Detection, DetectOptions, DetectResult
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 DIM_RED = (102, 0, 0)  # 0.4: the classifier sees it, the mask decoder does not
@@ -48,6 +51,11 @@ def detect_once(
     """One call of a pipeline without a memory, from a test that is not asynchronous."""
     pipeline = _pipeline_without_memory(folder)
     return asyncio.run(pipeline.detect(decoded(image_hwc_u8), tags, DetectOptions(**options)))
+
+
+def mask_of(detection: Detection) -> Mask:
+    assert isinstance(detection.mask, RleMask)
+    return decode_rle(detection.mask.rle())
 
 
 @functools.cache

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from models.bundle import MANIFEST, Bundle, BundleError, load_bundle, write_manifest
-from models.masks import decode_rle, mask_box
+from models.masks import mask_box
 from models.settings import PostSettings, PromptSettings
 from tests.support.service_parts import (
     BLUE,
@@ -22,13 +22,12 @@ from tests.support.service_parts import (
     WatchedBackend,
     decoded,
     detect_once,
+    mask_of,
     metric,
     tiny_pipeline,
 )
 from tests.support.tiny_bundle import picture, write_tiny_bundle
-from weaksam.arrays import Mask
 from weaksam.errors import UserError
-from weaksam.mask_schemas import RleMask
 from weaksam.schemas import Detection, DetectOptions
 
 PATCH = (16, 16, 32, 32)
@@ -44,11 +43,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 def rows(detections: tuple[Detection, ...]) -> list[tuple[str, str, tuple[float, ...]]]:
     return [(found.label, found.source, found.box_xyxy) for found in detections]
-
-
-def mask_of(detection: Detection) -> Mask:
-    assert isinstance(detection.mask, RleMask)
-    return decode_rle({"size": list(detection.mask.size), "counts": detection.mask.counts})
 
 
 def test_the_detector_answers_and_proposals_fill_what_it_missed(bundle: Bundle) -> None:

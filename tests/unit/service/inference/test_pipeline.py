@@ -16,7 +16,7 @@ from PIL import Image
 
 from models.boxes import points_in_boxes
 from models.bundle import Bundle, write_manifest
-from models.masks import decode_rle, mask_box
+from models.masks import mask_box
 from models.settings import PostSettings
 from service.errors import BackendMismatch, TooManyTags, UnknownTag
 from service.inference import mask_rendering
@@ -33,6 +33,7 @@ from tests.support.service_parts import (
     WatchedBackend,
     decoded,
     detect_once,
+    mask_of,
     metric,
     tiny_pipeline,
     until,
@@ -40,19 +41,14 @@ from tests.support.service_parts import (
 from tests.support.tiny_bundle import picture, write_tiny_bundle
 from weaksam.arrays import Mask
 from weaksam.formats.polygons import polygons_to_mask
-from weaksam.mask_schemas import AnyMask, MaskOptions, PngMask, PolygonMask, RleMask
-from weaksam.schemas import Detection, DetectOptions, DetectResult
+from weaksam.mask_schemas import AnyMask, MaskOptions, PngMask, PolygonMask
+from weaksam.schemas import DetectOptions, DetectResult
 
 PATCH = (16, 16, 32, 32)
 
 
 def found_labels(result: DetectResult) -> list[str]:
     return [detection.label for detection in result.detections]
-
-
-def mask_of(detection: Detection) -> Mask:
-    assert isinstance(detection.mask, RleMask)
-    return decode_rle({"size": list(detection.mask.size), "counts": detection.mask.counts})
 
 
 def test_all_instances_of_a_tag_come_back_as_tight_boxes_with_their_masks(tiny_bundle: Bundle) -> None:

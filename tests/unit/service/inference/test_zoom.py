@@ -43,7 +43,7 @@ def notched(x0: int, y0: int) -> Mask:
 
 def iou(mask: object, true_hw: Mask) -> float:
     assert isinstance(mask, RleMask)
-    return mask_iou(decode_rle({"size": list(mask.size), "counts": mask.counts}), true_hw)
+    return mask_iou(decode_rle(mask.rle()), true_hw)
 
 
 async def test_zoom_sharpens_the_masks_of_small_detections(bundle: Bundle) -> None:

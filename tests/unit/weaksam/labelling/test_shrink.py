@@ -103,7 +103,7 @@ def test_boxes_and_masks_come_back_in_pixels_of_the_image_as_it_was() -> None:
     assert found.box_xyxy == (40.0, 15.0, 80.0, 27.0)
     assert isinstance(found.mask, RleMask)
     assert found.mask.size == (90, 160)
-    whole_hw = decode_rle({"size": list(found.mask.size), "counts": found.mask.counts})
+    whole_hw = decode_rle(found.mask.rle())
     assert np.flatnonzero(whole_hw.any(axis=1)).tolist() == list(range(15, 27))
     assert np.flatnonzero(whole_hw.any(axis=0)).tolist() == list(range(40, 80))
     assert coco_mask.area(found.mask.model_dump(mode="json")) == 12 * 40
@@ -114,5 +114,5 @@ def test_a_size_that_does_not_divide_keeps_every_pixel_in_the_image() -> None:
     result = restore(detect_result(b"x", ["Bolt"]), (31, 47))
     (found,) = result.detections
     assert isinstance(found.mask, RleMask)
-    assert decode_rle({"size": list(found.mask.size), "counts": found.mask.counts}).shape == (31, 47)
+    assert decode_rle(found.mask.rle()).shape == (31, 47)
     assert DetectResult.model_validate_json(result.model_dump_json()) == result
