@@ -7,9 +7,9 @@ from math import isfinite
 from typing import Literal
 
 from weaksam.errors import UserError
+from weaksam.schemas import Effort
 
 MaskSource = Literal["proposal", "box", "detector"]
-Effort = Literal["fast", "full"]
 PeakGrid = Literal["map", "input"]
 # For bundles that name no sizes of their own for Triton: few for the masks of a response, many for a grid on a GPU.
 TRITON_BUCKETS = (4, 16, 64)

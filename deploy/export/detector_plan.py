@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
-from deploy.export.onnx_graph import GraphPlan
+from deploy.export.onnx_graph import GraphPlan, Rows
 from models.boxes import pairwise_iou
 from models.bundle import DETECTOR
 from models.nets.detectors.detector import Detector
 from models.nets.graphs import DetectorGraph
 
-Rows = Sequence[npt.NDArray[np.generic]]
 STRIDE_PX = 32
 SAME_IOU = 0.95
 

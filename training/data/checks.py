@@ -9,7 +9,7 @@ from pathlib import Path
 
 from models.image import ImageError, read_image
 from models.labels import Label, LabelSet, fold_label
-from training.data.tagged import Box, Problem, TaggedDataset, TaggedImage
+from training.data.tagged import Box, DataProblem, TaggedDataset, TaggedImage
 
 # Shares that are written with few decimals reach over the edge by less than this.
 EDGE_TOLERANCE_PX = 0.01
@@ -20,19 +20,19 @@ class Report:
     """Collects problems and notes; paths are given relative to the data set's root."""
 
     root: Path
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[DataProblem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def add(self, file: Path, field_name: str, message: str) -> None:
         name = file.relative_to(self.root).as_posix() if file.is_relative_to(self.root) else str(file)
-        self.problems.append(Problem(name, field_name, message))
+        self.problems.append(DataProblem(name, field_name, message))
 
     def dataset(self, name: str, labels: Sequence[str], images: Iterable[TaggedImage]) -> TaggedDataset:
         """Return the data set that was read, with this report."""
         return TaggedDataset(name, tuple(labels), tuple(images), tuple(self.problems), tuple(self.notes))
 
 
-def undecodable(images: Iterable[TaggedImage], root: Path) -> list[Problem]:
+def undecodable(images: Iterable[TaggedImage], root: Path) -> list[DataProblem]:
     """Return images whose pixels cannot be decoded: cut short, say, behind a header that reads well.
 
     Slow, and therefore not part of reading a data set.

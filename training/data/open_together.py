@@ -9,7 +9,7 @@ from pathlib import Path
 from models.labels import Label, LabelSet, fold_label
 from training.data.checks import distinct_labels
 from training.data.open_dataset import open_dataset
-from training.data.tagged import Problem, TaggedDataset, TaggedImage
+from training.data.tagged import DataProblem, TaggedDataset, TaggedImage
 from weaksam.errors import UserError
 
 
@@ -19,7 +19,7 @@ class OpenedData:
 
     images: list[TaggedImage]
     labels: LabelSet
-    problems: tuple[Problem, ...]
+    problems: tuple[DataProblem, ...]
     notes: tuple[str, ...]
 
 
@@ -77,13 +77,13 @@ def with_learnt_labels(validation: OpenedData, labels: LabelSet) -> OpenedData:
     return OpenedData(images, labels, (*validation.problems, *problems), validation.notes)
 
 
-def _not_learnt(name: str, images: Sequence[TaggedImage], labels: LabelSet) -> Problem:
+def _not_learnt(name: str, images: Sequence[TaggedImage], labels: LabelSet) -> DataProblem:
     message = (
         f"class {name!r} is not learnt, since the training images do not have it (nearest: "
         f"{', '.join(labels.nearest(name))}); left out of {len(images)} validation images. Add training images of it, "
         "or correct its spelling"
     )
-    return Problem(str(images[0].path), "tags", message)
+    return DataProblem(str(images[0].path), "tags", message)
 
 
 def without_background(data_set: TaggedDataset, background: Sequence[str]) -> TaggedDataset:

@@ -12,7 +12,7 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Problem:
+class DataProblem:
     """Something wrong in a data set: the file, the field in it, and a sentence saying what was done about it."""
 
     file: str
@@ -61,7 +61,7 @@ class TaggedDataset:
     name: str
     labels: tuple[str, ...]
     images: tuple[TaggedImage, ...]
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[DataProblem, ...] = ()
     notes: tuple[str, ...] = ()
 
 

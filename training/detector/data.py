@@ -29,7 +29,7 @@ MIN_SIDE_PX = 2.0
 
 
 @dataclass(frozen=True)
-class LabelledImage:
+class DetectorExample:
     """An image with the objects to learn from, pseudo or true; ``image.objects`` are the true ones, if known."""
 
     image: TaggedImage
@@ -73,7 +73,7 @@ class ScenePlan:
 
 def labelled_images(
     images: Sequence[TaggedImage], annotation_files: Sequence[Path], masks: bool, *, true_objects: bool = False
-) -> list[LabelledImage]:
+) -> list[DetectorExample]:
     """Return the images that have objects to learn from; difficult objects are left out.
 
     Args:
@@ -88,10 +88,10 @@ def labelled_images(
     """
     found = [row for path in annotation_files for row in _paired(images, path)]
     if not annotation_files:
-        found = [LabelledImage(image, image.objects) for image in images]
+        found = [DetectorExample(image, image.objects) for image in images]
     if true_objects:
-        found = [LabelledImage(row.image, row.image.objects) for row in found]
-    usable = [LabelledImage(row.image, tuple(o for o in row.objects if not o.difficult)) for row in found]
+        found = [DetectorExample(row.image, row.image.objects) for row in found]
+    usable = [DetectorExample(row.image, tuple(o for o in row.objects if not o.difficult)) for row in found]
     usable = [row for row in usable if row.objects]
     source = ", ".join(map(str, annotation_files)) or "data"
     if not usable:
@@ -101,13 +101,13 @@ def labelled_images(
     return usable
 
 
-def _require_masks(rows: Sequence[LabelledImage], source: str) -> None:
+def _require_masks(rows: Sequence[DetectorExample], source: str) -> None:
     bare = next((row.image.id for row in rows if any(o.mask_rle is None for o in row.objects)), None)
     if bare is not None:
         raise UserError(f"{source}: an object of image {bare!r} has no mask: make them, or set net.mask_channels=0")
 
 
-def _paired(images: Sequence[TaggedImage], annotations_json: Path) -> Iterator[LabelledImage]:
+def _paired(images: Sequence[TaggedImage], annotations_json: Path) -> Iterator[DetectorExample]:
     split = annotations_json.stem.removeprefix("instances_")
     if annotations_json.parent.name != "annotations" or annotations_json.stem == split:
         raise UserError(f"{annotations_json}: give a file FOLDER/annotations/instances_SPLIT.json")
@@ -120,14 +120,14 @@ def _paired(images: Sequence[TaggedImage], annotations_json: Path) -> Iterator[L
         fallback = of_id.get(image.id) if uses[image.id] == 1 else None
         match = of_file.get(image.path.resolve(), fallback)
         if match is not None:
-            yield LabelledImage(image, match.objects)
+            yield DetectorExample(image, match.objects)
 
 
 class LabelledScenes(Dataset[Scene]):
     """Training image number i, of 1 or 4 labelled images: a function of the plan and i alone."""
 
     def __init__(
-        self, rows: Sequence[LabelledImage], labels: LabelSet, plan: ScenePlan, indices: Sequence[int]
+        self, rows: Sequence[DetectorExample], labels: LabelSet, plan: ScenePlan, indices: Sequence[int]
     ) -> None:
         self._rows = rows
         self._labels = labels
@@ -155,7 +155,7 @@ class _Tile:
     """An image fitted into a square, flipped and recoloured at random, and its objects in the square's pixels."""
 
     def __init__(
-        self, row: LabelledImage, labels: LabelSet, side_px: int, masks: bool, rng: np.random.Generator
+        self, row: DetectorExample, labels: LabelSet, side_px: int, masks: bool, rng: np.random.Generator
     ) -> None:
         self.side_px = side_px
         self._letterbox = Letterbox(row.image.size_hw, side_px)

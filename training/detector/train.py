@@ -24,7 +24,7 @@ from models.nets.detectors.settings import DetectorSettings
 from models.run_folder import SAMPLE_IMAGES, weights_file
 from training.data.tagged import TaggedImage
 from training.detector.config import DetectorConfig
-from training.detector.data import LabelledImage, LabelledScenes, Scene, ScenePlan, labelled_images, stack_scenes
+from training.detector.data import DetectorExample, LabelledScenes, Scene, ScenePlan, labelled_images, stack_scenes
 from training.detector.drop_log import drop_figures
 from training.runs.cam_weights import BACKBONE, cam_file, load_cam_weights
 from training.runs.checkpoints import save_weights
@@ -129,14 +129,14 @@ def _optimizer(net: Detector, config: DetectorConfig) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
 
 
-def _loader(config: DetectorConfig, rows: Sequence[LabelledImage], labels: LabelSet, done: int) -> DataLoader[Scene]:
+def _loader(config: DetectorConfig, rows: Sequence[DetectorExample], labels: LabelSet, done: int) -> DataLoader[Scene]:
     plan = ScenePlan(config.train_sides_px, config.mosaic_prob, config.batch, config.has_masks, config.seed)
     scenes = LabelledScenes(rows, labels, plan, range(done * config.batch, config.steps * config.batch))
     share = share_of_batch(config.batch, "batch")
     return DataLoader(scenes, share, num_workers=config.loader_workers, collate_fn=stack_scenes)
 
 
-def _sample_images(rows: Sequence[LabelledImage], side_px: int) -> npt.NDArray[np.uint8]:
+def _sample_images(rows: Sequence[DetectorExample], side_px: int) -> npt.NDArray[np.uint8]:
     chosen = [rows[i].image for i in (0, len(rows) // 2, len(rows) - 1)]
     return np.stack([Letterbox(image.size_hw, side_px).apply(read_image(image.path), MEAN_RGB) for image in chosen])
 

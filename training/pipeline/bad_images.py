@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from training.data.checks import decoding_error
-from training.data.tagged import Problem, TaggedImage
+from training.data.tagged import DataProblem, TaggedImage
 from training.runs.image_digests import ImageDigests
 from training.runs.problems import print_problems
 from training.runs.ranks import is_first_rank, track_first
@@ -42,7 +42,8 @@ def without_bad_images(
     bad = {int(number): error for number, error in json.loads((done.folder / FOUND_JSON).read_bytes()).items()}
     _check(images, bad, on_bad_image)
     print_problems(
-        Problem(str(images[number].path), "image", f"{error}; the image is left out") for number, error in bad.items()
+        DataProblem(str(images[number].path), "image", f"{error}; the image is left out")
+        for number, error in bad.items()
     )
     return [image for number, image in enumerate(images) if number not in bad]
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from weaksam.files.image_files import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES
-from weaksam.files.tag_files import TagFileError, TagRow
+from weaksam.files.tag_files import TagFileError, TaggedFile
 from weaksam.tag_texts import whole_text
 
 Json = dict[str, Any]
@@ -19,7 +19,7 @@ _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")
 _OWN_KEYS = {"id", "annotation_id", "annotator", "created_at", "updated_at", "lead_time"}
 
 
-def read_label_studio_tags(path: Path, stored: frozenset[str]) -> tuple[TagRow, ...]:
+def read_label_studio_tags(path: Path, stored: frozenset[str]) -> tuple[TaggedFile, ...]:
     """Return the tags of each task: its choices, and the labels of its regions.
 
     Args:
@@ -38,7 +38,7 @@ def read_label_studio_tags(path: Path, stored: frozenset[str]) -> tuple[TagRow, 
         raise TagFileError("json", f"{path} is no JSON export of Label Studio: it names no image")
     named = [(number, task, name) for number, task in enumerate(tasks, 1) if (name := image_of(task)) is not None]
     return tuple(
-        TagRow(number, name if name in stored else without_upload_prefix(name), _tags(task))
+        TaggedFile(number, name if name in stored else without_upload_prefix(name), _tags(task))
         for number, task, name in named
     )
 

@@ -31,7 +31,7 @@ class TagFileError(UserError):
 
 
 @dataclass(frozen=True)
-class TagRow:
+class TaggedFile:
     """One row of the CSV: its number as a spreadsheet shows it, the image's path as written, and its tags."""
 
     number: int
@@ -39,7 +39,7 @@ class TagRow:
     tags: tuple[str, ...]
 
 
-def read_tag_table(path: Path) -> tuple[TagRow, ...]:
+def read_tag_table(path: Path) -> tuple[TaggedFile, ...]:
     """Return the rows of a CSV with the columns `file` and `tags`; several of `tags` are joined, others ignored.
 
     Fields are separated by commas, or by semicolons or tabs if the first line is.
@@ -78,7 +78,7 @@ def read_tag_table(path: Path) -> tuple[TagRow, ...]:
     return tuple(row for row in found if row.file)  # spreadsheets leave rows of separators alone
 
 
-def joined_rows(rows: Iterable[TagRow]) -> dict[str, tuple[str, ...]]:
+def joined_rows(rows: Iterable[TaggedFile]) -> dict[str, tuple[str, ...]]:
     """Return tags by file; those of several rows of one file together."""
     joined: dict[str, tuple[str, ...]] = {}
     for row in rows:
@@ -122,11 +122,11 @@ def _delimiter(text: str) -> str:
     return next(named, ",")
 
 
-def _tag_row(number: int, names: list[str], line: list[str]) -> TagRow:
+def _tag_row(number: int, names: list[str], line: list[str]) -> TaggedFile:
     fields = list(zip(names, line, strict=False))  # a short line has none of the last columns
     written = "".join(field.strip() for name, field in fields if name == "file")
     tags = split_written_tags("\n".join(field for name, field in fields if name == "tags"))
-    return TagRow(number, str(PurePosixPath(written)) if written else "", tags)
+    return TaggedFile(number, str(PurePosixPath(written)) if written else "", tags)
 
 
 def _holds_yolo_boxes(text: str) -> bool:

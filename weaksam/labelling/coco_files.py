@@ -19,7 +19,7 @@ from weaksam.formats.coco import (
     image_row,
     result_row,
 )
-from weaksam.labelling.doubt import Review
+from weaksam.labelling.doubt import Urgency
 from weaksam.mask_schemas import RleMask
 from weaksam.schemas import BundleInfo, DetectResult
 
@@ -32,7 +32,7 @@ class CocoFiles:
     results: RowArray
     category_ids: dict[str, int]
 
-    def add(self, path: str, image_id: int, result: DetectResult, review: Review) -> None:
+    def add(self, path: str, image_id: int, result: DetectResult, review: Urgency) -> None:
         """Write one image with its detections, in both files."""
         self.dataset.images.add(_image_row(path, image_id, result, review))
         for found in result.detections:
@@ -44,7 +44,7 @@ class CocoFiles:
             self.results.add(result_row(row))
 
 
-def _image_row(path: str, image_id: int, result: DetectResult, review: Review) -> Row:
+def _image_row(path: str, image_id: int, result: DetectResult, review: Urgency) -> Row:
     """Return COCO's image, and beyond it its digest, the labels of its tags, and how urgently it wants a look."""
     tags = [row.label for row in result.tags if row.label is not None]
     size_hw = (result.image.height, result.image.width)

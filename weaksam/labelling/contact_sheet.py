@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from weaksam.files.atomic import write_text
 from weaksam.files.html_page import figure, html_page, section, sentence_list, table
-from weaksam.labelling.doubt import Review
+from weaksam.labelling.doubt import Urgency
 from weaksam.labelling.thumbnails import draw_thumbnail
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import DetectResult
@@ -28,7 +28,7 @@ class Shown(NamedTuple):
     place: float
     image: str
     result: DetectResult
-    review: Review
+    review: Urgency
 
 
 @dataclass
@@ -62,7 +62,7 @@ class ContactSheet:
     _worst: list[Shown] = field(default_factory=list)
     _clear: list[Shown] = field(default_factory=list)
 
-    def add(self, image: str, result: DetectResult, review: Review) -> None:
+    def add(self, image: str, result: DetectResult, review: Urgency) -> None:
         """Count one image."""
         self.images += 1
         self.objects += len(result.detections)

@@ -39,14 +39,14 @@ class Doubt:
 
 
 @dataclass(frozen=True)
-class Review:
+class Urgency:
     """How urgently an image wants a look, 0..1, with the gravest reasons in words."""
 
     score: float
     reason: str
 
 
-def review_result(result: DetectResult) -> Review:
+def review_result(result: DetectResult) -> Urgency:
     """Return how doubtful a result is.
 
     Doubts add up as independent ones do: the score is one minus the product of `1 - share`.
@@ -57,7 +57,7 @@ def review_result(result: DetectResult) -> Review:
         certain *= 1 - doubt.share
     told = {doubt.claim: doubt for doubt in reversed(doubts) if doubt.share >= MIN_TOLD_DOUBT}
     gravest = sorted(told.values(), key=lambda doubt: -doubt.share)[:MAX_REASONS]
-    return Review(round(1 - certain, 3), "; ".join(doubt.claim + doubt.figure for doubt in gravest) or NO_DOUBT)
+    return Urgency(round(1 - certain, 3), "; ".join(doubt.claim + doubt.figure for doubt in gravest) or NO_DOUBT)
 
 
 def _doubts(result: DetectResult) -> Iterator[Doubt]:

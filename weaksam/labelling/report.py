@@ -10,7 +10,7 @@ from typing import Any
 
 from weaksam.files.atomic import replacing
 from weaksam.files.csv_cells import path_cell, path_of, text_cell, text_of
-from weaksam.labelling.doubt import Review
+from weaksam.labelling.doubt import Urgency
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import DetectResult
 
@@ -32,11 +32,11 @@ def write_failures(failures: Iterable[Failure], path: Path) -> None:
 
 
 @contextmanager
-def ledger_file(path: Path) -> Iterator[Callable[[str, DetectResult, Review], None]]:
+def ledger_file(path: Path) -> Iterator[Callable[[str, DetectResult, Urgency], None]]:
     """Open a CSV with one row for each image and tag: what became of it, the stage that lost it, the image's review."""
     with _csv_file(path, (IMAGE, *LEDGER_COLUMNS, *REVIEW_COLUMNS)) as write_rows:
 
-        def add(image: str, result: DetectResult, review: Review) -> None:
+        def add(image: str, result: DetectResult, review: Urgency) -> None:
             write_rows(
                 (image, *(getattr(row, column) for column in LEDGER_COLUMNS), review.score, review.reason)
                 for row in result.tags

@@ -12,7 +12,7 @@ from weaksam.files.image_files import UNREADABLE, ImageFiles, find_images
 from weaksam.files.label_studio_export import read_label_studio_tags
 from weaksam.files.tag_files import (
     TagFileError,
-    TagRow,
+    TaggedFile,
     joined_rows,
     read_sidecar,
     read_tag_table,
@@ -113,7 +113,7 @@ def worklist_from_names(folder: Path, place: TagPlace, files: ImageFiles | None 
     return _worklist(files, beside, without)
 
 
-def _table_rows(path: Path, files: ImageFiles) -> tuple[TagRow, ...]:
+def _table_rows(path: Path, files: ImageFiles) -> tuple[TaggedFile, ...]:
     if path.suffix.lower() == ".json":
         return read_label_studio_tags(path, frozenset(files.paths))
     return read_tag_table(path)

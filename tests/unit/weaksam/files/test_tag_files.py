@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from weaksam.files.tag_files import TagFileError, TagRow, read_sidecar, read_tag_table, sidecar_of, split_written_tags
+from weaksam.files.tag_files import (
+    TagFileError,
+    TaggedFile,
+    read_sidecar,
+    read_tag_table,
+    sidecar_of,
+    split_written_tags,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +33,10 @@ def test_split_tags(text: str, tags: tuple[str, ...]) -> None:
 
 def test_rows_have_the_numbers_a_spreadsheet_shows(tmp_path: Path) -> None:
     (tmp_path / "tags.csv").write_text("\ufefftags,note,file\nbolt;nut,x, ./a/x.jpg\n,,b.jpg\n", encoding="utf-8")
-    assert read_tag_table(tmp_path / "tags.csv") == (TagRow(2, "a/x.jpg", ("bolt", "nut")), TagRow(3, "b.jpg", ()))
+    assert read_tag_table(tmp_path / "tags.csv") == (
+        TaggedFile(2, "a/x.jpg", ("bolt", "nut")),
+        TaggedFile(3, "b.jpg", ()),
+    )
 
 
 @pytest.mark.parametrize(
@@ -122,7 +132,7 @@ def test_tags_may_hold_numbers(tmp_path: Path, text: str) -> None:
 )
 def test_tables_as_spreadsheets_write_them(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "tags.csv").write_bytes(content)
-    assert read_tag_table(tmp_path / "tags.csv") == (TagRow(2, "a.jpg", ("bolt", "nut")),)
+    assert read_tag_table(tmp_path / "tags.csv") == (TaggedFile(2, "a.jpg", ("bolt", "nut")),)
 
 
 def test_an_image_without_a_sidecar_has_none(tmp_path: Path) -> None:
