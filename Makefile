@@ -44,7 +44,7 @@ test: $(VENV)/.all ## run the tests: make test PYTEST_ARGS="-k labels"
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-triton: $(VENV)/.all triton-server ## run the tests against a real tritonserver
-	@$(BIN)/python -m pytest tests/contract tests/integration/test_triton_*.py $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest tests/contract tests/integration/triton $(PYTEST_ARGS)
 
 ray: $(RAY)/.installed ## install Ray for its tests, 520 MB, into an environment that stands on .venv
 

@@ -29,7 +29,7 @@ from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner
 from training.proposals.store import store_proposals
 
-BUNDLE_CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "configs" / "default.toml"
+BUNDLE_CONFIG = Path(__file__).resolve().parents[3] / "deploy" / "configs" / "default.toml"
 LABELS = LabelSet((Label("Bolt"), Label("Nut")))
 CAM_SIDE = 64
 # Random weights predict any quality, so nothing may be filtered by it.

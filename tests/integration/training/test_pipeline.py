@@ -19,7 +19,7 @@ from models.bundle import load_bundle
 from tests.support.ranks import run_on_ranks
 from training.runs.stage import DONE
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 SMOKE = REPOSITORY / "training" / "configs" / "smoke.toml"
 SEED = 20240212
 STAGES = ("scenes", "cam", "proposer", "proposals", "wsod", "pgt", "detector", "segmenter", "evaluate-segmenter")

@@ -25,7 +25,7 @@ from training.wsod.config import WsodConfig
 from training.wsod.roi_store import ExampleFile, pool_images
 from training.wsod.train import train_wsod
 
-CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
+CONFIGS = Path(__file__).resolve().parents[3] / "training" / "configs"
 BACKBONE = "mobilenetv2_100"
 TINY = [f"side_px={SIDE_PX}", "subsample=1", "epochs=2", "batch=4", "warmup_steps=1", "checkpoint_steps=4"]
 TERMS = {

@@ -68,7 +68,7 @@ class Process:
 @contextmanager
 def served(bundle: Path, log: Path, **environment: str) -> Iterator[Process]:
     given = {"BUNDLE": str(bundle), "PORT": "0", "INTRA_OP_THREADS": "1", "CACHE_BYTES": "0", **environment}
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     variables = {**os.environ, **{f"WEAKSAM_{name}": value for name, value in given.items()}}
     with log.open("wb") as file:
         popen = subprocess.Popen([sys.executable, "-c", SERVE], cwd=root, env=variables, stderr=file)

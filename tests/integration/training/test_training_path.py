@@ -35,7 +35,7 @@ from training.sam.initial_weights import NOT_SERVED, load_initial_weights
 from training.scenes.objects.catalogue import CATEGORY_NAMES
 from weaksam.errors import UserError
 
-BUNDLE_CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "configs" / "default.toml"
+BUNDLE_CONFIG = Path(__file__).resolve().parents[3] / "deploy" / "configs" / "default.toml"
 CLASSES = len(CATEGORY_NAMES)
 EXPECTED_SHAPES = {
     "cam": {"image": ("B", 64, 64, 3), "scores": ("B", CLASSES), "maps": ("B", 1, CLASSES, 8, 8)},

@@ -19,7 +19,7 @@ from training.pseudo_labels.selection import PseudoLabelConfig
 
 CONFIG = load_config(
     BundleConfig,
-    Path(__file__).resolve().parents[2] / "deploy" / "configs" / "default.toml",
+    Path(__file__).resolve().parents[3] / "deploy" / "configs" / "default.toml",
     ["prompts.grid_min_iou=-9", "prompts.grid_min_stability=-9"],
 )
 

@@ -23,7 +23,7 @@ from models.run_folder import LOG, RESUME
 from tests.support.small_disk import small_disk
 from tests.support.tiny_runs import CONFIGS, make_scenes
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 KILLS = int(os.environ.get("WEAKSAM_TEST_TRAINING_KILLS", "5"))
 EXPORT_KILLS = min(KILLS, 3)
 SEED = 2026
