@@ -101,8 +101,8 @@ def tag_row(tag: Tag, evidence: Evidence, labels: LabelSet) -> TagRow:
 
 def _first_loss(label: int, evidence: Evidence) -> LossStage:
     # A tag that the classifier rejects is still searched for: whoever tagged the image knows better.
+    if evidence.above_threshold[label]:
+        return "limit"
     if not evidence.classified[label]:
         return "classifier"
-    if not evidence.covered[label]:
-        return "proposals"
-    return "limit" if evidence.above_threshold[label] else "score"
+    return "score" if evidence.covered[label] else "proposals"

@@ -96,6 +96,10 @@ LOSSES: dict[str, tuple[LossStage, dict[str, object]]] = {
     "proposals": ("proposals", {"covered": NOTHING > 0, "above_threshold": NOTHING, "returned": NOTHING}),
     "score": ("score", {"above_threshold": NOTHING, "returned": NOTHING}),
     "limit": ("limit", {"returned": NOTHING}),
+    "limit, of what only the detector sees": (
+        "limit",
+        {"classified": NOTHING > 0, "covered": NOTHING > 0, "returned": NOTHING},
+    ),
 }
 
 
