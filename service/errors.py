@@ -110,8 +110,8 @@ class ImageUnreachable(RequestError):
 
 class UnsupportedMediaType(RequestError):
     code, status = "unsupported_media_type", 415
-    title = "The Content-Type is not supported"
-    remedy = "Send a Content-Type that `detail` names."
+    title = "The form of the body is not supported"
+    remedy = "Send the body as `detail` says."
 
 
 class ImageTooLarge(RequestError):

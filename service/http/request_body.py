@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import itertools
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import aclosing
@@ -94,6 +95,9 @@ def _with_query(body: Schema, query: BaseModel) -> Schema:
 
 
 def _media_type(request: Request) -> str:
+    coding = request.headers.get("content-encoding", "").strip().lower()
+    if coding not in ("", "identity"):
+        raise UnsupportedMediaType(f"Content-Encoding is {coding!r}: send the body as it is, without this header")
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
@@ -177,7 +181,7 @@ async def _parsed_form(request: Request) -> FormData:
 
 def _read_json(schema: type[Schema], body: bytes) -> Schema:
     try:
-        document = pydantic_core.from_json(body)
+        document = pydantic_core.from_json(body.removeprefix(codecs.BOM_UTF8))
     except ValueError as error:
         raise InvalidRequest(f"the body is not JSON: {error}: send one JSON object") from error
     if not isinstance(document, dict):

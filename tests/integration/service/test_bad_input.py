@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import codecs
+import gzip
+import json
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -134,6 +138,20 @@ REQUESTS: dict[str, tuple[str, str, Fields, int, str]] = {
         "unsupported_media_type",
     ),
     "no body": ("POST", "/detect", {}, 415, "unsupported_media_type"),
+    **{
+        f"gzip, to {path}": (
+            "POST",
+            path,
+            {"content": gzip.compress(b"{}"), "headers": {"content-type": kind, "content-encoding": "gzip"}},
+            415,
+            "unsupported_media_type",
+        )
+        for path, kind in (
+            ("/detect", "image/png"),
+            ("/segment", "application/json"),
+            ("/cvat/detector", "application/json"),
+        )
+    },
     "no such page": ("GET", "/detection", {}, 404, "not_found"),
     "wrong method": ("GET", "/detect", {}, 405, "method_not_allowed"),
 }
@@ -148,8 +166,18 @@ def test_requests_that_miss_their_aim(
     if code == "invalid_request":
         assert problem.errors is not None
         assert problem.errors[0].field in {"min_score", "score"}
+    if "gzip" in sent.get("headers", {}).values():
+        assert problem.detail == "Content-Encoding is 'gzip': send the body as it is, without this header"
     if code == "method_not_allowed":
         assert answer.headers["allow"] == "POST"
+
+
+def test_json_may_begin_with_a_byte_order_mark(tiny_service: httpx.Client) -> None:
+    document = json.dumps({"image": base64.b64encode(GOOD).decode(), "tags": ["red-bolt"]}).encode()
+    answer = tiny_service.post(
+        "/detect", content=codecs.BOM_UTF8 + document, headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 200, answer.text
 
 
 def test_a_flood_of_wrong_values_is_answered_with_a_few(tiny_service: httpx.Client) -> None:
