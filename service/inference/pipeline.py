@@ -116,10 +116,10 @@ class Pipeline:
             BackendFailure, BackendUnavailable: a graph could not be run.
         """
         options, timings = options or DetectOptions(), timings or Timings(self.metrics)
-        self.metrics.image()
         letterbox = Letterbox(image.size_hw, self.bundle.side_px)
         features = ImageFeatures(self._stages, self._cache, self.bundle, image, letterbox, timings)
         sent = await asyncio.to_thread(self._resolve, tags, options)
+        self.metrics.image()  # only here: an unknown tag is refused before any model runs
         requested = sent or await self._predicted(features)
         classes = known_classes(requested)
         detector = await features.detected(classes)

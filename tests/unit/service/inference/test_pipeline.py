@@ -276,6 +276,8 @@ async def test_one_encode_a_picture_and_none_for_other_tags(tiny_bundle: Bundle)
     # The same tags again, in another order and with other options: nothing but the masks is made.
     await pipeline.detect(image, ["blue wrench", "green nut"], DetectOptions(min_score=0.9, mask_format="none"))
     assert (backend.runs["sam_decoder"], backend.runs["wsod"]) == (decodes, 2)
+    with pytest.raises(UnknownTag):
+        await pipeline.detect(image, ["gasket"])
     assert metric(pipeline, "weaksam_images_total") == 3
     assert metric(pipeline, "weaksam_encodes_total", model="sam_encoder") == 1
     assert metric(pipeline, "weaksam_encodes_total", model="cam") == 1
