@@ -32,7 +32,8 @@ def write_voc_annotation(
 ) -> None:
     """Write one annotation.
 
-    Boxes of whole pixels are written as VOC has them, 1-based and inclusive (xmin = x0 + 1, xmax = x1). With
+    Boxes are written as VOC has them, in whole pixels of the image, 1-based and inclusive (xmin = x0 + 1, xmax = x1); a
+    box that is thinner than a pixel takes a whole one. With
     `zero_based` they are written as they stand, with decimals, by which `read_voc` knows them: nothing is rounded.
     `source` holds VOC's `database`, `annotation` and `image`.
     """
@@ -48,7 +49,7 @@ def write_voc_annotation(
         _text(size, name, str(value))
     _text(root, "segmented", str(int(segmented)))
     for thing in objects:
-        _add_object(root, thing, zero_based)
+        _add_object(root, thing, None if zero_based else size_hw)
     ET.indent(root)
     path.write_text(ET.tostring(root, encoding="unicode") + "\n", encoding="utf-8")
 
@@ -62,7 +63,8 @@ def voc_palette() -> npt.NDArray[np.uint8]:
     return palette.astype(np.uint8)
 
 
-def _add_object(root: ET.Element, thing: VocObject, zero_based: bool) -> None:
+def _add_object(root: ET.Element, thing: VocObject, size_hw: tuple[int, int] | None) -> None:
+    """Add an object; without ``size_hw`` its box stays as it is."""
     node = ET.SubElement(root, "object")
     _text(node, "name", thing.label)
     _text(node, "pose", "Unspecified")
@@ -71,10 +73,20 @@ def _add_object(root: ET.Element, thing: VocObject, zero_based: bool) -> None:
     if thing.box_xyxy is None:
         return
     x0, y0, x1, y1 = thing.box_xyxy
-    corners = (x0, y0, x1, y1) if zero_based else (x0 + 1, y0 + 1, x1, y1)
+    if size_hw is None:
+        texts = [f"{side:.4f}" for side in thing.box_xyxy]
+    else:
+        (left, right), (top, bottom) = _pixels(x0, x1, size_hw[1]), _pixels(y0, y1, size_hw[0])
+        texts = list(map(str, (left, top, right, bottom)))
     box = ET.SubElement(node, "bndbox")
-    for name, value in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True):
-        _text(box, name, f"{value:.4f}" if zero_based else f"{value:.0f}")
+    for name, text in zip(("xmin", "ymin", "xmax", "ymax"), texts, strict=True):
+        _text(box, name, text)
+
+
+def _pixels(start: float, end: float, length: int) -> tuple[int, int]:
+    """Return the first and the last pixel of a half-open extent in an image of so many pixels, which count from 1."""
+    first = min(max(round(start + 1), 1), length)
+    return first, max(first, min(round(end), length))
 
 
 def _text(parent: ET.Element, name: str, text: str) -> None:

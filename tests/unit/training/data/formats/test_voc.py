@@ -14,6 +14,7 @@ from training.data.formats.voc import read_voc
 from training.data.open_dataset import open_dataset
 from weaksam.files.opened_image import EXIF_ORIENTATION
 from weaksam.formats.voc import VocObject, write_voc_annotation
+from weaksam.schemas import Box
 
 GOOD = voc_xml(voc_object("Bolt", (11, 21, 30, 40)))
 NAMELESS = "<object><bndbox><xmin>3</xmin><ymin>5</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object>"
@@ -184,6 +185,21 @@ def test_an_object_without_a_name_leaves_the_others_their_masks(write_voc: Write
 
     assert nut.mask_rle is not None
     np.testing.assert_array_equal(decode_rle(nut.mask_rle), numbers == 2)
+
+
+@pytest.mark.parametrize(
+    ("box", "written"),
+    {
+        "inside a pixel": ((10.6, 20.7, 11.4, 21.3), (11.0, 21.0, 12.0, 22.0)),
+        "in the last pixel": ((79.6, 59.7, 80.0, 60.0), (79.0, 59.0, 80.0, 60.0)),
+        "a hair beyond the image": ((-0.6, 10.0, 80.6, 30.0), (0.0, 10.0, 80.0, 30.0)),
+    }.values(),
+)
+def test_a_box_takes_whole_pixels_of_the_image(write_voc: WriteVoc, box: Box, written: Box) -> None:
+    root = write_voc({"a": GOOD})
+    write_voc_annotation(root / "Annotations" / "a.xml", "a.jpg", (60, 80), [VocObject("Nut", box)])
+
+    assert read_voc(root, "train").images[0].objects[0].box_xyxy == written
 
 
 @pytest.mark.parametrize("zero_based", [False, True], ids=["voc-pixels", "zero-based-decimals"])
