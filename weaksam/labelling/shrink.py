@@ -45,7 +45,7 @@ def shrink(path: Path, max_side: int) -> Shrunk | None:
                 return None
             size_hw = upright_size_hw(image)
             image.draft(image.mode, (max_side, max_side))  # a JPEG is decoded at a fraction of its size
-            return Shrunk(_encoded(upright(image), size_hw, max_side), size_hw)
+            return Shrunk(_encoded(_with_alpha(upright(image)), size_hw, max_side), size_hw)
     except BROKEN:
         return None
 
@@ -64,6 +64,11 @@ def _restored(row: Detection, size_hw: tuple[int, int], scale_x: float, scale_y:
     box_xyxy = (x0 * scale_x, y0 * scale_y, x1 * scale_x, y1 * scale_y)
     mask = _resized(row.mask, size_hw) if isinstance(row.mask, RleMask) else row.mask
     return row.model_copy(update={"box_xyxy": box_xyxy, "mask": mask})
+
+
+def _with_alpha(image: Image.Image) -> Image.Image:
+    """Return the image with an alpha channel in place of a colour that its file declares to be transparent."""
+    return image.convert("LA" if image.mode == "L" else "RGBA") if "transparency" in image.info else image
 
 
 def _encoded(image: Image.Image, size_hw: tuple[int, int], max_side: int) -> bytes:

@@ -43,6 +43,16 @@ def test_the_longer_side_is_what_was_asked_for(tmp_path: Path, name: str, mode: 
     assert image.image_hwc_u8[:, 90:].max() < 70
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_transparent_colour_stays_transparent(tmp_path: Path, mode: str) -> None:
+    dark = 30 if mode == "L" else (30, 30, 30)
+    path = save(tmp_path / "a.png", mode, (640, 400), transparency=dark)
+    found, whole = shrink(path, 160), decode_image(path.read_bytes())
+    assert found is not None
+    assert whole.image_hwc_u8[:, 360:].min() == 255
+    assert decode_image(found.data).image_hwc_u8[:, 90:].min() == 255
+
+
 @pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_what_is_sent_is_upright(tmp_path: Path, name: str, orientation: int) -> None:
