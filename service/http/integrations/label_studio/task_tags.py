@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from service.http.integrations.label_studio.label_config import ChoicesControl
@@ -68,7 +70,13 @@ def _named(data: Mapping[str, Any], fields: Iterable[str]) -> Iterator[str]:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Yield the tags in a text with commas, a list of texts, or what Label Studio writes: `{"choices": [...]}`."""
+    """Yield the tags in a text with commas, a list of texts, or what Label Studio writes: `{"choices": [...]}`.
+
+    Tasks that were imported from a CSV have the last two as JSON.
+    """
+    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
+        with suppress(ValueError, RecursionError):  # the second is of lists in lists in lists
+            value = json.loads(value)
     if isinstance(value, dict):
         value = value.get("choices")
     if isinstance(value, str):
