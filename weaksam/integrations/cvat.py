@@ -32,6 +32,7 @@ from weaksam.variables import API_KEY_VARIABLE
 # cvat-cli uploads after the last frame: a server that restarts must not cost the frames before.
 PATIENT = RetryPolicy(attempts=10)
 
+PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 Shape = Literal["mask", "rectangle"]
 
 logger = logging.getLogger(__name__)
@@ -112,8 +113,10 @@ def tags_of(frame_name: str, tags: Mapping[str, tuple[str, ...]]) -> tuple[str, 
 
 
 def _png(image: Image.Image) -> bytes:
+    """Return a frame as a file, with its transparent parts and all its bits: the service says how they are seen."""
     file = io.BytesIO()
-    image.convert("RGB").save(file, "PNG", compress_level=1)
+    kept = image if image.mode in PNG_MODES else image.convert("RGB")
+    kept.save(file, "PNG", compress_level=1, exif=b"")  # CVAT has turned the frame upright
     return file.getvalue()
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import runpy
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ import yaml
 from PIL import Image
 
 from models.bundle import Bundle
+from models.image import decode_image
 from models.masks import decode_rle
 from service.app import create_app
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
@@ -35,6 +37,9 @@ from cvat_cli._internal.common import FunctionLoader  # noqa: E402
 from cvat_cli._internal.parsers import parse_function_parameter  # noqa: E402
 from cvat_sdk.auto_annotation.driver import _AnnotationMapper, _DetectionFunctionContextImpl  # noqa: E402
 from cvat_sdk.masks import decode_mask  # noqa: E402
+
+from weaksam.integrations.cvat import _png  # noqa: E402
+from weaksam.integrations.nuclio import write_functions  # noqa: E402
 
 SIZE_HW = (128, 128)
 PALE_GREEN = (0, 220, 0)  # its score is 0.86
@@ -241,6 +246,20 @@ def test_bad_input_is_a_client_error(nuclio: Any, kind: str, body: dict[str, Any
     assert document["code"] in ("invalid_request", "unknown_tag")
 
 
+def test_a_service_that_is_down_is_told(nuclio: Any) -> None:
+    write_functions(f"http://127.0.0.1:{unused_port()}", LABELS, nuclio.folder)
+    status, document = nuclio("detector")
+    assert (status, document["code"]) == (503, "unreachable")
+    assert "Connection refused" in document["detail"]
+
+
+def unused_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port: int = server.getsockname()[1]
+        return port
+
+
 def crop_mask(values: list[int]) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """CVAT's server: pixels of the crop, row by row, then left, top, right and bottom, inclusive."""
     *pixels, left, top, right, bottom = values
@@ -263,3 +282,26 @@ def test_a_frame_is_not_turned_twice(loaded: Loader) -> None:
     function = loaded("shape=str:rectangle")
     first, *_ = function.detect(context, Image.open(file))
     assert first.points == pytest.approx(RED_BOX, abs=2)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P", "I;16", "L", "CMYK"])
+def test_a_frame_is_seen_as_its_file_is(mode: str) -> None:
+    """Transparent parts are white, and 16 bits are stretched, as in an image that is sent to the service."""
+    frame = frame_of(mode)
+    file = io.BytesIO()
+    frame.save(file, "TIFF" if mode == "CMYK" else "PNG")
+    sent, own = decode_image(_png(frame)), decode_image(file.getvalue())
+    assert np.abs(sent.image_hwc_u8.astype(int) - own.image_hwc_u8).max() <= 1
+
+
+def frame_of(mode: str) -> Image.Image:
+    """Return a frame with a colour under what is transparent, or with values above 255."""
+    if mode == "I;16":
+        return Image.fromarray(IMAGE[..., 0].astype(np.uint16) * 200)
+    frame = Image.fromarray(IMAGE)
+    if mode == "RGBA":
+        frame.putalpha(Image.fromarray(np.where(IMAGE[..., 0] == 255, 0, 255).astype(np.uint8)))
+    if mode == "P":
+        frame = frame.quantize(8)
+        frame.info["transparency"] = frame.getpixel((48, 48))
+    return frame.convert(mode)
