@@ -35,7 +35,7 @@ export function createActions(store, source, announce) {
         ...state,
         labels,
         bundle,
-        newLabel: state.newLabel ?? labels[0]?.name ?? null,
+        newLabel: labels.some(({ name }) => name === state.newLabel) ? state.newLabel : (labels[0]?.name ?? null),
         problem: null,
       }));
     } catch (error) {
@@ -53,6 +53,11 @@ export function createActions(store, source, announce) {
           detail: `${files.length - shown.length} other files were left out.`,
           code: "not_an_image",
         }),
+      );
+    }
+    if (!files.length) {
+      showProblem(
+        new Problem({ title: "There is no image", detail: "The folder holds none, nor do its folders.", code: "no_image" }),
       );
     }
     if (!shown.length) return;
@@ -106,8 +111,11 @@ export function createActions(store, source, announce) {
   };
 
   function setTags(tags, id = get().currentId) {
-    changeItem(id, () => ({ tags, explanation: null }));
-    return tags.length ? find(id) : changeItem(id, steps.withoutFindings);
+    stop("explain", id);
+    changeItem(id, () => ({ tags: steps.differentTags(tags), explanation: null }));
+    if (tags.length) return find(id);
+    stop("find", id);
+    changeItem(id, steps.withoutFindings);
   }
 
   /** Ask the service for what the tags name; without tags, for what it proposes. */
@@ -126,6 +134,13 @@ export function createActions(store, source, announce) {
     });
     if (done) changeItem(id, (now) => ({ status: now.image ? "ready" : "new" }));
     if (done && current()?.id === id && explains()) explain();
+    await followBundle(id);
+  }
+
+  /** Take the labels anew if another bundle has taken over. */
+  async function followBundle(id) {
+    const { bundle } = get().items.find((item) => item.id === id);
+    if (bundle && get().bundle && bundle.digest !== get().bundle.digest) await loadLabels();
   }
 
   // People add what the service missed more often than anything else.
@@ -140,9 +155,8 @@ export function createActions(store, source, announce) {
   async function useTagsEverywhere() {
     const { tags } = current();
     for (const { id } of get().items) {
-      changeItem(id, () => ({ tags, explanation: null }));
       await run("load", id, () => load(id));
-      await find(id);
+      await setTags(tags, id);
     }
   }
 

@@ -59,6 +59,14 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
     announce(notice);
   }
 
+  // Without a label, which the service names, an object could not be saved.
+  function nextObject() {
+    const { newLabel } = get();
+    if (newLabel !== null) return newObject(newLabel);
+    say("There are no labels yet: the service has not named them");
+    return null;
+  }
+
   // The smallest of the masks that hold the point: a small thing on a large one can be reached.
   function objectAt(pointXy) {
     const under = steps.objectsOf(current()).filter(({ mask, box_xyxy: boxXyxy }) => {
@@ -76,7 +84,9 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
     const item = current();
     if (!item || !blobOf(item.id)) return;
     const before = steps.selectedObject(get());
-    const object = change(before ?? newObject(get().newLabel));
+    const start = before ?? nextObject();
+    if (!start) return;
+    const object = change(start);
     if (!promptOf(object) && !object.mask) return say("Select an object first.");
     await run("segment", item.id, async (signal) => {
       const image = { blob: blobOf(item.id), sha256: item.image?.sha256 ?? null };
@@ -106,7 +116,8 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
     const before = steps.selectedObject(get());
     const adds = !(off || get().tool === "remove");
     const stroke = strokeCrop(points, radius, [width, height]);
-    const object = stroke && withStroke(before ?? newObject(get().newLabel), stroke, adds, [width, height]);
+    const start = before ?? nextObject();
+    const object = start && stroke && withStroke(start, stroke, adds, [width, height]);
     if (object) take(item.id, { width, height, sha256: null }, object, before === null);
   }
 

@@ -70,18 +70,18 @@ function render(state, page, dialogs) {
   tagsPanel(byId("tags"), state, actions);
   objectsPanel(byId("objects"), state, actions);
   explainPanel(byId("explain"), state, actions);
-  replaceContent(
-    byId("label-names"),
-    ...(byId("label-names").childElementCount === state.labels.length
-      ? byId("label-names").children
-      : labelOptions(state)),
-  );
+  listLabels(byId("label-names"), state);
   byId("hint").textContent = hintWords(state);
   byId("canvas").setAttribute("aria-label", canvasName(item));
   showScene(state, item, page);
 }
 
-const labelOptions = ({ labels }) => labels.map(({ name }) => element("option", { value: name }));
+function listLabels(list, { labels, bundle }) {
+  const digest = bundle?.digest ?? "";
+  if (list.dataset.bundle === digest) return;
+  list.dataset.bundle = digest;
+  replaceContent(list, ...labels.map(({ name }) => element("option", { value: name })));
+}
 
 function canvasName(item) {
   if (!item) return "No image yet";

@@ -133,7 +133,8 @@ export function takeResult({ history }, result) {
 }
 
 /** Return the item's changes once nothing is sought any more: what people touched stays. */
-export const withoutFindings = ({ history }) => ({
+export const withoutFindings = ({ history, image }) => ({
+  status: image ? "ready" : "new",
   ledger: [],
   history: record(history, {
     ...history.present,
@@ -141,6 +142,13 @@ export const withoutFindings = ({ history }) => ({
     relabels: null,
   }),
 });
+
+// As the service compares tags: without regard to case, spaces, - and _.
+const folded = (tag) => tag.normalize("NFC").replace(/[\s_-]+/g, "").toLowerCase();
+
+/** Return the tags, of several spellings of one tag the first: the service has one row for all of them. */
+export const differentTags = (tags) =>
+  tags.filter((tag, index) => tags.findIndex((other) => folded(other) === folded(tag)) === index);
 
 export const objectOfDetection = (detection) => ({
   ...detection,

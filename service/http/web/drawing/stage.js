@@ -125,6 +125,13 @@ export function createStage(canvas, to) {
     draw();
   }
 
+  /** Forget what was being drawn: the browser or the system took the pointer away. */
+  function cancel(event) {
+    if (!pointers.delete(event.pointerId)) return;
+    drag = draft = stroke = null;
+    draw();
+  }
+
   function clickAt([x, y], off) {
     if (x >= 0 && y >= 0 && x < scene.bitmap.width && y < scene.bitmap.height) to.click([x, y], off);
   }
@@ -149,7 +156,7 @@ export function createStage(canvas, to) {
   canvas.addEventListener("pointerdown", down);
   canvas.addEventListener("pointermove", move);
   canvas.addEventListener("pointerup", up);
-  canvas.addEventListener("pointercancel", (event) => pointers.delete(event.pointerId));
+  canvas.addEventListener("pointercancel", cancel);
   canvas.addEventListener("contextmenu", (event) => event.preventDefault());
   canvas.addEventListener("keydown", key);
   canvas.addEventListener("blur", () => {

@@ -20,7 +20,7 @@ export function objectsPanel(root, state, actions) {
   root.querySelector("h2").textContent = counted(objects.length, "object");
   showScore(root, item);
   showRows(root.querySelector(".object-list"), objects, state, actions);
-  if (state.labels.length && !root.querySelector("#new-label"))
+  if (state.bundle && root.lastChild.dataset.bundle !== state.bundle.digest)
     root.lastChild.replaceWith(newObjectRow(state, actions));
   const newLabel = root.querySelector("#new-label");
   if (newLabel) newLabel.value = state.newLabel;
@@ -29,10 +29,10 @@ export function objectsPanel(root, state, actions) {
 // Rows stay as long as the same objects are listed: a list of labels that is open, or typed into, must not be replaced.
 function showRows(list, objects, state, actions) {
   const ids = objects.map(({ id }) => id).join(" ");
-  const labels = state.labels.length;
-  if (list.dataset.ids !== ids || list.dataset.labels !== String(labels)) {
+  const bundle = state.bundle?.digest ?? "";
+  if (list.dataset.ids !== ids || list.dataset.bundle !== bundle) {
     replaceContent(list, ...objects.map((object, index) => objectRow(object, index, state, actions)));
-    Object.assign(list.dataset, { ids, labels });
+    Object.assign(list.dataset, { ids, bundle });
   }
   objects.forEach((object, index) => updateRow(list.children[index], object, index, state));
 }
@@ -129,7 +129,7 @@ function labelSelect({ id, name, value, labels, onchange }) {
 function newObjectRow(state, actions) {
   return element(
     "div",
-    { class: "row new-object" },
+    { class: "row new-object", "data-bundle": state.bundle.digest },
     element("button", { type: "button", "data-focus": "new", onclick: actions.beginObject }, "Add an object"),
     labelSelect({
       id: "new-label",

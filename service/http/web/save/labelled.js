@@ -18,7 +18,10 @@ export function labelledSet({ items, labels, bundle }) {
       objects: objectsOf(item).filter(({ box_xyxy: box }) => box),
     }));
   const info = { description: "Labelled with weaksam", date_created: new Date().toISOString(), bundle };
-  return { labels: labels.map(({ name }) => name), info, images };
+  const names = labels.map(({ name }) => name);
+  // Of a bundle that was served when the page had asked another one for its labels.
+  const others = images.flatMap(({ objects }) => objects.map(({ label }) => label));
+  return { labels: [...new Set([...names, ...others])], info, images };
 }
 
 /** Return a file name without its suffix. */

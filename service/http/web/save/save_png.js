@@ -10,18 +10,22 @@ export async function savePng({ images }) {
   const rows = [COLUMNS];
   const files = [];
   for (const image of images) {
-    for (const [index, { label, score, box_xyxy: box, mask }] of image.objects.entries()) {
+    for (const [index, { label, score, source, box_xyxy: box, mask }] of image.objects.entries()) {
       const shape = shapeOf(mask);
       const name = shape ? `masks/${image.fileName}.${index + 1}.png` : "";
       if (shape) files.push([name, await maskPng(shape.crop, image)]);
-      rows.push([name, image.fileName, label, score, ...box]);
+      rows.push([name, pathCell(image.fileName), textCell(label), source === "person" ? "" : score, ...box]);
     }
   }
   const table = rows.map((row) => `${row.map(cell).join(",")}\n`).join("");
   return { name: "masks.zip", blob: zip([...files, ["masks.csv", new TextEncoder().encode(table)]]) };
 }
 
-const cell = (value) => (/[",\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
+// No cell may begin as a formula does, which spreadsheets run: see `weaksam.files.csv_cells`.
+const pathCell = (path) => (/^[=+\-@\t\r]/.test(path) ? `./${path}` : path);
+const textCell = (text) => (/^ *[=+\-@\t\r]/.test(text) ? ` ${text}` : text);
+
+const cell = (value) => (/[",\n\r]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
 
 async function maskPng({ x0, y0, width, height, pixels }, image) {
   const canvas = new OffscreenCanvas(image.width, image.height);
