@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from models.nets.backbone import create_timm_model, load_backbone_weights, normalise_image, trained_contrast
 from models.nets.cam import smooth_max
+from models.ranges import From0, WholeFrom0, WholeFrom1
 from weaksam.errors import UserError
 
 Vit = Any  # a timm `VisionTransformer`: torch gives the parts of a network no types of their own
@@ -34,9 +35,9 @@ class WeakTrSettings:
         inverse_temperature: of the pooling of coarse and fine maps, as in `smooth_max`; 0 averages.
     """
 
-    fusion_reduction: int = 4
-    cross_blocks: tuple[int, ...] = (8, 9)
-    inverse_temperature: float = 0.0
+    fusion_reduction: WholeFrom1 = 4
+    cross_blocks: tuple[WholeFrom0, ...] = (8, 9)
+    inverse_temperature: From0 = 0.0
 
 
 class WeakTrOutput(NamedTuple):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from models.nets.cam_nets import Architecture
 from models.nets.weaktr import WeakTrSettings
+from models.ranges import Above0, From0, Seed, Share, WholeFrom0, WholeFrom1
 from training.runs.devices import Precision
 from weaksam.errors import UserError
 
@@ -31,22 +32,22 @@ class CamConfig:
 
     backbone: str
     backbone_weights: str
-    side_px: int
-    steps: int
-    batch: int
-    mosaic_prob: float
+    side_px: WholeFrom1
+    steps: WholeFrom0
+    batch: WholeFrom1
+    mosaic_prob: Share
     background_share: float
-    lr: float
-    backbone_lr_scale: float
-    weight_decay: float
-    warmup_steps: int
+    lr: Above0
+    backbone_lr_scale: From0
+    weight_decay: From0
+    warmup_steps: WholeFrom0
     precision: Precision = "bf16-mixed"
-    seed: int = 7
-    loader_workers: int = 1
-    checkpoint_steps: int = 100
+    seed: Seed = 7
+    loader_workers: WholeFrom0 = 1
+    checkpoint_steps: WholeFrom1 = 100
     architecture: Architecture = "cnn"
     weaktr: WeakTrSettings = field(default_factory=WeakTrSettings)
-    loss_weights: dict[str, float] = field(default_factory=dict)
+    loss_weights: dict[str, From0] = field(default_factory=dict)
     objectness_from: Path | None = None
 
     def __post_init__(self) -> None:

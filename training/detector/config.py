@@ -8,6 +8,7 @@ from typing import Literal
 
 from models.nets.detectors.drop_rule import DropRule
 from models.nets.detectors.settings import DetectorSettings
+from models.ranges import Above0, From0, Seed, Share, WholeFrom0, WholeFrom1
 from training.runs.devices import Precision
 from weaksam.errors import UserError
 
@@ -37,27 +38,27 @@ class DetectorConfig(DetectorSettings):
     """
 
     backbone_weights: str
-    side_px: int
-    train_sides_px: tuple[int, ...]
-    mosaic_prob: float
-    steps: int
-    batch: int
+    side_px: WholeFrom1
+    train_sides_px: tuple[WholeFrom1, ...]
+    mosaic_prob: Share
+    steps: WholeFrom0
+    batch: WholeFrom1
     optimizer: Literal["adamw", "sgd"]
-    lr: float
-    backbone_lr_scale: float
-    weight_decay: float
-    warmup_steps: int
+    lr: Above0
+    backbone_lr_scale: From0
+    weight_decay: From0
+    warmup_steps: WholeFrom0
     drop: DropRule
-    drop_from_step: int
-    max_gradient_norm: float = 10.0
+    drop_from_step: WholeFrom0
+    max_gradient_norm: Above0 = 10.0
     precision: Precision = "bf16-mixed"
-    seed: int = 7
-    loader_workers: int = 1
-    checkpoint_steps: int = 100
-    test_sides_px: tuple[int, ...] = ()
+    seed: Seed = 7
+    loader_workers: WholeFrom0 = 1
+    checkpoint_steps: WholeFrom1 = 100
+    test_sides_px: tuple[WholeFrom1, ...] = ()
     cam_checkpoint: Path | None = None
     supervision: Literal["tags", "boxes"] = "tags"
-    loss_weights: dict[str, float] = field(default_factory=dict)
+    loss_weights: dict[str, From0] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()

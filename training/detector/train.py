@@ -91,6 +91,15 @@ def train_detector(
     return checkpoint
 
 
+def check_detector(config: DetectorConfig, classes: int) -> None:
+    """Build the network that `train_detector` would, and leave it.
+
+    Raises:
+        UserError: its sizes do not fit together, or a file of weights is missing or of another network.
+    """
+    _build(config, classes)
+
+
 def _input_digests(
     config: DetectorConfig, images: Sequence[TaggedImage], labels: LabelSet, annotation_files: Sequence[Path]
 ) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from models.bundle import DETECTOR, WSOD
 from models.config import ConfigError, config_from_values, read_values
+from models.ranges import Seed, WholeFrom0, WholeFrom1
 from models.settings import BundleConfig
 from training.classifier.config import CamConfig
 from training.detector.config import DetectorConfig
@@ -23,18 +24,18 @@ NO_TEST = "none"
 class ScenesConfig:
     """Generated scenes, as `weaksam data scenes` draws them; the last fifth is for testing."""
 
-    count: int
-    height_px: int
-    width_px: int
+    count: WholeFrom1
+    height_px: WholeFrom1
+    width_px: WholeFrom1
 
 
 @dataclass(frozen=True)
 class MosaicsConfig:
     """2x2 mosaics in place of the images of ``folders``, as `weaksam data mosaics` makes them of each split."""
 
-    fit: int
-    val: int
-    test: int
+    fit: WholeFrom1
+    val: WholeFrom1
+    test: WholeFrom1
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class DataConfig:
     fit: str = "fit"
     val: str = "val"
     test: str = "test"
-    val_limit: int | None = None
+    val_limit: WholeFrom1 | None = None
     scenes: ScenesConfig | None = None
     mosaics: MosaicsConfig | None = None
     background: tuple[str, ...] = ()
@@ -69,8 +70,8 @@ class DataConfig:
 class ReportConfig:
     """The report's images: ``best`` and ``worst`` so many of the test images, and those with the ids ``chosen``."""
 
-    best: int = 4
-    worst: int = 4
+    best: WholeFrom0 = 4
+    worst: WholeFrom0 = 4
     chosen: tuple[str, ...] = ()
 
 
@@ -102,7 +103,7 @@ class PipelineConfig:
         report: what the report shows.
     """
 
-    seed: int
+    seed: Seed
     data: DataConfig
     bundle: BundleConfig
     cam: CamConfig
@@ -114,9 +115,9 @@ class PipelineConfig:
     heads_from_cam: bool = False
     objectness_from_sam: bool = False
     sam: Path | None = None
-    sam_side_px: int | None = None
+    sam_side_px: WholeFrom1 | None = None
     sam_prompts: Literal["fitted", "as_written"] = "fitted"
-    test_limit: int | None = None
+    test_limit: WholeFrom1 | None = None
     report: ReportConfig = field(default_factory=ReportConfig)
 
 

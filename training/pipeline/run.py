@@ -28,6 +28,7 @@ from training.evaluation.evaluate import evaluate, store_results
 from training.evaluation.lost_objects import Chain
 from training.pipeline.config import PipelineConfig
 from training.pipeline.data import RunData, TestSplit, open_data
+from training.pipeline.early_checks import check_stages
 from training.pipeline.losses import checked_images, run_losses
 from training.pipeline.report import Evaluated, ReportInputs, write_report
 from training.pipeline.segmenter import Segmenter, find_segmenter
@@ -75,6 +76,7 @@ def run_pipeline(config: PipelineConfig, out_dir: Path) -> Path:
     segmenter = find_segmenter(config)  # now, or a missing file would be noticed when the classifier is trained
     digests = ImageDigests(out_dir / "pictures.json")
     data = open_data(config.data, config.seed, out_dir, digests, config.test_limit)
+    check_stages(config, len(data.labels))
     checked = [] if data.tests else checked_images(data.val, config.report.chosen)
     _require_known(config.report.chosen, [*checked, *(image for test in data.tests for image in test.images)])
     labels_digest = digest_of(list(data.labels.names))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.export.runs import export_runs
-from deploy.export.sam_sources import sam_path
+from deploy.export.sam_sources import open_sam, sam_path
 from models.settings import BundleConfig
 from training.pipeline.config import PipelineConfig
 from training.runs.inputs import segmenter_digest
@@ -40,10 +40,10 @@ def find_segmenter(config: PipelineConfig) -> Segmenter:
     """Return the segmenter of a run; the first rank downloads published weights that are given by name.
 
     Raises:
-        UserError: there is no such segmenter, or its weights could not be had.
+        UserError: there is no such segmenter, its weights could not be had, or are of no network that is known.
     """
     if is_first_rank():
-        sam_path(config.sam)
+        open_sam(config.sam, config.sam_side_px)
     wait_for_ranks()
     path = sam_path(config.sam)
     digest, fitted = segmenter_digest(path), config.sam_prompts == "fitted"

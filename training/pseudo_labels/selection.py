@@ -14,6 +14,7 @@ import numpy.typing as npt
 from models.bundle import Bundle
 from models.config import config_from_values
 from models.labels import LabelSet
+from models.ranges import Share, WholeFrom1
 from models.run_folder import CONFIG, REPORT
 from training.data.tagged import TaggedImage
 from training.pseudo_labels.dataset import PseudoLabelledImage, PseudoObject
@@ -51,16 +52,16 @@ class PseudoLabelConfig:
     """
 
     mode: Literal["adaptive", "top1", "threshold"] = "adaptive"
-    keep_share: float = 0.3
-    contained_share: float = 0.85
+    keep_share: Share = 0.3
+    contained_share: Share = 0.85
     further_quantile: float = 0.0
-    min_score: float | None = None
+    min_score: Share | None = None
     teacher: Teacher = "wsod"
     masks: bool = False
     boxes_from_masks: bool = False
     box_margin: float = 0.0
     image_files: Literal["link", "copy"] = "link"
-    subsample: int = 1
+    subsample: WholeFrom1 = 1
     categories: Path | None = None
 
     def __post_init__(self) -> None:

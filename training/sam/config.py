@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from models.ranges import Above0, From0, Seed, Share, WholeFrom0, WholeFrom1
 from training.runs.devices import Precision
 from weaksam.errors import UserError
 
@@ -20,7 +21,7 @@ class SourceConfig:
     """
 
     data: Path
-    weight: float
+    weight: From0
     split: str = "train"
     exclude_domains: tuple[str, ...] = ()
 
@@ -42,28 +43,28 @@ class SamConfig:
 
     backbone: str
     backbone_weights: str
-    side_px: int
-    steps: int
-    batch_images: int
-    prompts_per_image: int
-    point_share: float
-    group_share: float
-    lr: float
-    weight_decay: float
-    warmup_steps: int
+    side_px: WholeFrom1
+    steps: WholeFrom0
+    batch_images: WholeFrom1
+    prompts_per_image: WholeFrom1
+    point_share: Share
+    group_share: Share
+    lr: Above0
+    weight_decay: From0
+    warmup_steps: WholeFrom0
     precision: Precision
-    seed: int
-    loader_workers: int
-    checkpoint_steps: int
+    seed: Seed
+    loader_workers: WholeFrom0
+    checkpoint_steps: WholeFrom1
     initial: Path | None = None
-    correct_share: float = 0.0
+    correct_share: Share = 0.0
     prompt_map: bool = False
-    shapes_weight: float = 1.0
-    pasted_shapes_share: float = 0.0
+    shapes_weight: From0 = 1.0
+    pasted_shapes_share: Share = 0.0
     sources: tuple[SourceConfig, ...] = ()
-    early_steps: int = 0
-    early_side_px: int | None = None
-    loss_weights: dict[str, float] = field(default_factory=dict)
+    early_steps: WholeFrom0 = 0
+    early_side_px: WholeFrom1 | None = None
+    loss_weights: dict[str, From0] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.early_steps > 0 and self.early_side_px is None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from models.nets.wsod import Method
+from models.ranges import Above0, From0, Seed, WholeFrom0, WholeFrom1
 from training.runs.devices import Precision
 from training.wsod.mist import MistSettings
 from weaksam.errors import UserError
@@ -29,23 +30,23 @@ class WsodConfig:
     """
 
     backbone: str
-    side_px: int
+    side_px: WholeFrom1
     supervision: Literal["tags", "boxes"]
-    score_power: float
-    prior_power: float
+    score_power: From0
+    prior_power: From0
     weigh_by_score: bool
-    subsample: int
-    epochs: int
-    batch: int
-    lr: float
-    weight_decay: float
-    warmup_steps: int
+    subsample: WholeFrom1
+    epochs: WholeFrom1
+    batch: WholeFrom1
+    lr: Above0
+    weight_decay: From0
+    warmup_steps: WholeFrom0
     precision: Precision = "32-true"
-    seed: int = 7
-    checkpoint_steps: int = 500
+    seed: Seed = 7
+    checkpoint_steps: WholeFrom1 = 500
     method: Method = "oicr"
     mist: MistSettings = field(default_factory=MistSettings)
-    loss_weights: dict[str, float] = field(default_factory=dict)
+    loss_weights: dict[str, From0] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.method == "wsddn" and self.supervision == "boxes":

@@ -8,6 +8,7 @@ import torch
 from torchvision.ops import box_iou
 
 from models.nets.wsod import WsodOutput
+from models.ranges import From0, Share
 from training.wsod.oicr import SeedRule, Seeds, assign_targets, box_loss, refinement_loss, seed_merit, wsddn_loss
 
 
@@ -22,10 +23,10 @@ class MistSettings:
         drop_share: bound on the expected share of RoI cells that the concrete drop block drops; 0 is without it.
     """
 
-    seed_share: float = 0.15
-    seed_iou: float = 0.2
-    first_weight: float = 3.0
-    drop_share: float = 0.3
+    seed_share: Share = 0.15
+    seed_iou: Share = 0.2
+    first_weight: From0 = 3.0
+    drop_share: Share = 0.3
 
 
 def mine_many_seeds(
@@ -63,7 +64,7 @@ def mine_many_seeds(
     return Seeds(boxes[found[order]], of[order], weights if rule.weigh_by_score else torch.ones_like(weights))
 
 
-def _lying_apart(boxes: torch.Tensor, seed_iou: float) -> list[int]:
+def _lying_apart(boxes: torch.Tensor, seed_iou: Share) -> list[int]:
     near = (box_iou(boxes, boxes) >= seed_iou).tolist()
     kept: list[int] = []
     for index in range(len(near)):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from models.ranges import Above0, Share, WholeFrom0, WholeFrom1
 from weaksam.errors import UserError
 
 Architecture = Literal["faster_rcnn", "mask_rcnn", "dfine", "mask2former"]
@@ -25,9 +26,9 @@ class NetSettings:
 
     backbone: str
     frozen_norm: bool
-    min_score: float = 0.05
-    nms_iou: float = 0.5
-    max_detections: int = 100
+    min_score: Share = 0.05
+    nms_iou: Share = 0.5
+    max_detections: WholeFrom1 = 100
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,14 @@ class RcnnSettings:
         proposals: maximum of proposals of an image at test; twice as many in training.
     """
 
-    channels: int
-    hidden: int
-    anchor_sides_px: tuple[tuple[int, ...], ...]
-    roi_scale_px: int
-    mask_channels: int
-    mask_layers: int
-    rois: int
-    proposals: int
+    channels: WholeFrom1
+    hidden: WholeFrom1
+    anchor_sides_px: tuple[tuple[WholeFrom1, ...], ...]
+    roi_scale_px: WholeFrom1
+    mask_channels: WholeFrom0
+    mask_layers: WholeFrom0
+    rois: WholeFrom1
+    proposals: WholeFrom1
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,13 @@ class DFineSettings:
         denoising: maximum of noised boxes that an image is to denoise in training; 0 trains without them.
     """
 
-    queries: int = 100
-    channels: int = 128
-    hidden: int = 512
-    heads: int = 8
-    decoder_layers: int = 3
-    depth: float = 0.34
-    denoising: int = 100
+    queries: WholeFrom1 = 100
+    channels: WholeFrom1 = 128
+    hidden: WholeFrom1 = 512
+    heads: WholeFrom1 = 8
+    decoder_layers: WholeFrom1 = 3
+    depth: Above0 = 0.34
+    denoising: WholeFrom0 = 100
 
     def __post_init__(self) -> None:
         if self.channels % self.heads:
@@ -97,13 +98,13 @@ class Mask2FormerSettings:
         points: of each mask, at which it is compared with its object.
     """
 
-    queries: int = 50
-    channels: int = 128
-    hidden: int = 512
-    heads: int = 8
-    encoder_layers: int = 2
-    decoder_layers: int = 3
-    points: int = 4096
+    queries: WholeFrom1 = 50
+    channels: WholeFrom1 = 128
+    hidden: WholeFrom1 = 512
+    heads: WholeFrom1 = 8
+    encoder_layers: WholeFrom1 = 2
+    decoder_layers: WholeFrom1 = 3
+    points: WholeFrom1 = 4096
 
     def __post_init__(self) -> None:
         if self.channels % 32 or self.channels % self.heads:

@@ -95,6 +95,41 @@ def test_a_setting_that_cannot_be_used_is_named(override: str, message: str) -> 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        pytest.param("seed=-1", r"seed: must be greater than or equal to 0, got -1", id="seed"),
+        pytest.param("test_limit=-1", r"test_limit: must be greater than or equal to 1, got -1", id="limit"),
+        pytest.param("data.val_limit=0", r"data\.val_limit: must be greater than or equal to 1, got 0", id="val"),
+        pytest.param("report.best=-1", r"report\.best: must be greater than or equal to 0", id="report"),
+        pytest.param("cam.lr=-1", r"cam\.lr: must be greater than 0, got -1", id="lr"),
+        pytest.param("cam.lr=nan", r"cam\.lr: must be a finite number, got nan", id="nan"),
+        pytest.param("cam.mosaic_prob=1.5", r"cam\.mosaic_prob: must be less than or equal to 1", id="share"),
+        pytest.param("cam.checkpoint_steps=0", r"cam\.checkpoint_steps: must be greater", id="checkpoints"),
+        pytest.param("cam.loss_weights.loss_tags=-1", r"cam\.loss_weights\.loss_tags: must be greater", id="weight"),
+        pytest.param("cam.weaktr.fusion_reduction=0", r"cam\.weaktr\.fusion_reduction: must be", id="weaktr"),
+        pytest.param("wsod.subsample=0", r"wsod\.subsample: must be greater than or equal to 1", id="subsample"),
+        pytest.param("wsod.epochs=0", r"wsod\.epochs: must be greater than or equal to 1", id="epochs"),
+        pytest.param("wsod.mist.seed_share=-1", r"wsod\.mist\.seed_share: must be greater", id="mist"),
+        pytest.param("pgt.keep_share=2", r"pgt\.keep_share: must be less than or equal to 1, got 2", id="rule"),
+        pytest.param("pgt.subsample=0", r"pgt\.subsample: must be greater than or equal to 1", id="pgt"),
+        pytest.param("detector.batch=0", r"detector\.batch: must be greater than or equal to 1", id="batch"),
+        pytest.param("detector.loader_workers=-1", r"detector\.loader_workers: must be", id="workers"),
+        pytest.param("detector.rcnn.rois=0", r"detector\.rcnn\.rois: must be greater", id="rois"),
+        pytest.param("detector.dfine.heads=0", r"detector\.dfine\.heads: must be greater", id="heads"),
+    ],
+)
+def test_a_number_out_of_its_range_is_named_before_anything_is_trained(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"smoke\.toml: {message}"):
+        load_pipeline(CONFIGS / "smoke.toml", [override])
+
+
+@pytest.mark.parametrize("override", ["batch_images=0", "point_share=2.0", "sources=[{data='x', weight=-1.0}]"])
+def test_so_is_one_of_the_compact_sam(override: str) -> None:
+    with pytest.raises(ConfigError, match=r"must be (greater|less) than or equal to [01], got"):
+        load_config(SamConfig, CONFIGS / "sam.toml", [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
         pytest.param("bundle.post.mask_source='detector'", "'detector' needs masks, give a section", id="no-segmenter"),
         pytest.param("cam.architecture='weaktr'", "features: WeakTr has none", id="no-features"),
     ],
