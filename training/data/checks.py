@@ -10,6 +10,8 @@ from pathlib import Path
 from models.image import ImageError, read_image
 from models.labels import Label, LabelSet, fold_label
 from training.data.tagged import Box, DataProblem, TaggedDataset, TaggedImage
+from weaksam.errors import UserError
+from weaksam.files.text_files import decoded
 
 # Shares that are written with few decimals reach over the edge by less than this.
 EDGE_TOLERANCE_PX = 0.01
@@ -109,10 +111,21 @@ def distinct_labels(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(spelling.values())
 
 
+def read_text(path: Path) -> str:
+    """Return the text of a file in UTF-8, or in UTF-16 with its mark.
+
+    Raises:
+        UserError: it is in another encoding, so that names in it would be read as others.
+    """
+    try:
+        return decoded(path.read_bytes())
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} cannot be read as UTF-8 ({error}): save it as UTF-8") from error
+
+
 def read_lines(path: Path) -> list[str]:
-    """Return the non-empty lines without surrounding space; undecodable bytes are replaced."""
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    return [line.strip() for line in lines if line.strip()]
+    """Return the non-empty lines without surrounding space; raises UserError as `read_text` does."""
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
 def read_labels_txt(root: Path) -> tuple[str, ...] | None:

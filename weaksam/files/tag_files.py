@@ -101,9 +101,11 @@ def read_sidecar(path: Path) -> tuple[str, ...]:
         TagFileError: the file cannot be read, or holds something else; `field` is `boxes` for boxes in YOLO format.
     """
     try:
-        text = decoded(path.read_bytes(), "replace")
+        text = decoded(path.read_bytes())
     except OSError as error:
         raise TagFileError("file", f"cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise TagFileError("file", f"cannot be read as UTF-8 ({error}): save it as UTF-8") from error
     if path.suffix != ".txt":
         return _tags_of_json(text)
     if _holds_yolo_boxes(text):

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
+
+from pycocotools import mask as coco_mask
 
 from models.labels import fold_label
 from training.data.checks import Report, read_labels_txt
+from training.data.formats.coco_rows import Json, distinct_rows, id_text, image_id_of, size_hw_of
 from training.data.formats.documents import DocumentError, documents, read_json
 from training.data.locate import locate, report_unnamed
 from training.data.polygons import MaskError, run_lengths_rle
@@ -24,7 +28,6 @@ from training.data.written import WrittenImage, WrittenObject, checked_dataset
 from weaksam.errors import UserError
 from weaksam.mask_schemas import Rle
 
-Json = dict[str, Any]
 ROBOFLOW = "_annotations.coco.json"
 LISTS = ("images", "annotations", "categories")
 SPLITS = {"train", "val", "test"}
@@ -75,6 +78,10 @@ def _coco_files(root: Path) -> dict[str, _CocoFile]:
             for folder, path in zip(folders, beside, strict=True)
         }
     other = [path for folder in (root, root / "annotations") for path, found in documents(folder) if _is_coco(found)]
+    splits = Counter(_split_in(path.stem) for path in other)
+    for split in (split for split in splits if splits[split] > 1):
+        double = " and ".join(path.relative_to(root).as_posix() for path in other if _split_in(path.stem) == split)
+        raise UserError(f"data: {root} has several COCO files of the split {split}, {double}: join them, or move one")
     by_split = _with_train({_split_in(path.stem): path for path in other})
     return {
         name: _CocoFile(path, _folders(name), () if len(by_split) == 1 else None) for name, path in by_split.items()
@@ -107,10 +114,10 @@ def _read_file(root: Path, file: _CocoFile, split: str) -> TaggedDataset:
     document = _document(file.path)
     names = _category_names(document)
     objects_of = _objects_by_image(document, names, file.path, report)
-    rows = _distinct(document["images"], file.path, report)
+    rows, ids_of = distinct_rows(document["images"], file.path, report)
     paths = locate(root, [row["file_name"] for row in rows], file.folders, file.path, report)
     images = [
-        _written_image(row, paths[row["file_name"]], file.path, tuple(objects_of.get(_key(row["id"]), ())))
+        _written_image(row, paths[row["file_name"]], file.path, _objects_of_ids(objects_of, ids_of[row["file_name"]]))
         for row in rows
         if row["file_name"] in paths
     ]
@@ -136,9 +143,9 @@ def _document(path: Path) -> Json:
 def _check_categories(rows: list[Any], path: Path) -> None:
     """Every object is of a category: with one that cannot be told from another, none of them can be used."""
     for number, row in enumerate(rows):
-        if not isinstance(row, dict) or _key(row.get("id")) is None or not row.get("name"):
+        if not isinstance(row, dict) or id_text(row.get("id")) is None or not row.get("name"):
             raise UserError(f"{path}: categories[{number}] is {row!r}: give it an id and a name")
-    ids, names = Counter(_key(row["id"]) for row in rows), Counter(fold_label(str(row["name"])) for row in rows)
+    ids, names = Counter(id_text(row["id"]) for row in rows), Counter(fold_label(str(row["name"])) for row in rows)
     for what in [*(f"id {value}" for value in ids if ids[value] > 1), *(f"name {v!r}" for v in names if names[v] > 1)]:
         raise UserError(f"{path}: categories: the {what} stands there twice: give each its own")
 
@@ -149,68 +156,38 @@ def _category_names(document: Json) -> dict[str, str]:
     Roboflow adds a category for its supercategory, which no object is of: it is no class.
     """
     rows = document["categories"]
-    used = {_key(row.get("category_id")) for row in document["annotations"] if isinstance(row, dict)}
+    used = {id_text(row.get("category_id")) for row in document["annotations"] if isinstance(row, dict)}
     above = {str(row.get("supercategory")) for row in rows if row.get("supercategory") != row["name"]}
-    classes = [row for row in rows if _key(row["id"]) in used or str(row["name"]) not in above]
-    return {str(_key(row["id"])): str(row["name"]) for row in sorted(classes, key=lambda row: _order(row["id"]))}
-
-
-def _key(value: Any) -> str | None:
-    """Return an id as text, so that 1, 1.0 and "1" are one; None for what is no id."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else str(value)
-    return str(value).strip()
+    classes = [row for row in rows if id_text(row["id"]) in used or str(row["name"]) not in above]
+    return {str(id_text(row["id"])): str(row["name"]) for row in sorted(classes, key=lambda row: _order(row["id"]))}
 
 
 def _order(value: Any) -> tuple[bool, int, str]:
-    text = str(_key(value))
+    text = str(id_text(value))
     return (False, int(text), "") if text.isdecimal() else (True, 0, text)
 
 
-def _distinct(rows: list[Any], path: Path, report: Report) -> list[Json]:
-    """Return rows with an id and a file name of their own."""
-    seen_ids: set[str | None] = set()
-    seen_files: set[str] = set()
-    kept = []
-    for number, row in enumerate(rows):
-        field = f"images[{number}]"
-        if not isinstance(row, dict) or not _is_name(row.get("file_name")) or _key(row.get("id")) is None:
-            report.add(path, field, "has no id or no file_name; the image is left out")
-        elif _key(row["id"]) in seen_ids or _image_id(row) in seen_files:
-            report.add(path, f"{field}.id", f"id {row['id']!r} or its file stands there twice; read once")
-        else:
-            seen_ids.add(_key(row["id"]))
-            seen_files.add(_image_id(row))
-            kept.append(row)
-    return kept
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and bool(PurePosixPath(value).name)
-
-
-def _image_id(row: Json) -> str:
-    """Return the id that results and proposals are kept by: the file's name without suffix."""
-    return PurePosixPath(row["file_name"]).with_suffix("").as_posix()
+def _objects_of_ids(
+    objects_of: dict[str | None, list[WrittenObject]], ids: list[str | None]
+) -> tuple[WrittenObject, ...]:
+    return tuple(thing for key in dict.fromkeys(ids) for thing in objects_of.get(key, ()))
 
 
 def _objects_by_image(
     document: Json, names: dict[str, str], path: Path, report: Report
 ) -> dict[str | None, list[WrittenObject]]:
-    known = {_key(row.get("id")) for row in document["images"] if isinstance(row, dict)}
+    known = {id_text(row.get("id")) for row in document["images"] if isinstance(row, dict)}
     grouped: dict[str | None, list[WrittenObject]] = {}
     for number, row in enumerate(document["annotations"]):
         field = f"annotations[{number}]"
         if not isinstance(row, dict):
             report.add(path, field, f"is {row!r}, not an object; it is left out")
-        elif _key(row.get("image_id")) is None or _key(row["image_id"]) not in known:
+        elif id_text(row.get("image_id")) is None or id_text(row["image_id"]) not in known:
             message = f"image {row.get('image_id')!r} is not in the file; the object is left out"
             report.add(path, f"{field}.image_id", message)
         else:
-            name = names.get(str(_key(row.get("category_id"))), f"category_id {row.get('category_id')!r}")
-            grouped.setdefault(_key(row["image_id"]), []).append(_written_object(row, name, field, path, report))
+            name = names.get(str(id_text(row.get("category_id"))), f"category_id {row.get('category_id')!r}")
+            grouped.setdefault(id_text(row["image_id"]), []).append(_written_object(row, name, field, path, report))
     return grouped
 
 
@@ -224,6 +201,8 @@ def _written_object(row: Json, name: str, field: str, path: Path, report: Report
     except MaskError as error:
         rle, polygons = None, ()
         report.add(path, fields[2], f"{error}; no mask")
+    if row.get("bbox") is None:
+        box = _box_of_mask(rle, polygons)
     return WrittenObject(name, fields, box, rle, polygons, difficult=bool(row.get("iscrowd", 0)))
 
 
@@ -233,6 +212,17 @@ def _box(bbox: Any) -> Box | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return x, y, x + width, y + height
+
+
+def _box_of_mask(rle: Rle | None, polygons: Sequence[Sequence[Any]]) -> Box | None:
+    """Return the box around a mask, for an object that has no box of its own."""
+    if rle is not None:
+        return _box(coco_mask.toBbox(rle))
+    try:
+        xs, ys = ([float(value) for polygon in polygons for value in polygon[start::2]] for start in (0, 1))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return (min(xs), min(ys), max(xs), max(ys)) if xs and ys else None
 
 
 def _mask(segmentation: Any) -> tuple[Rle | None, tuple[list[float], ...]]:
@@ -249,7 +239,7 @@ def _mask(segmentation: Any) -> tuple[Rle | None, tuple[list[float], ...]]:
 def _written_image(row: Json, path: Path, source: Path, objects: tuple[WrittenObject, ...]) -> WrittenImage:
     confirmed = row.get("confirmed") if isinstance(row.get("confirmed"), bool) else None
     return WrittenImage(
-        _image_id(row),
+        image_id_of(row),
         path,
         source,
         f"images id {row['id']}",
@@ -257,13 +247,5 @@ def _written_image(row: Json, path: Path, source: Path, objects: tuple[WrittenOb
         tags=tuple(map(str, row.get("tags", ()))) if confirmed is False else (),
         objects=objects,
         confirmed=confirmed,
-        size_hw=_size_hw(row),
+        size_hw=size_hw_of(row),
     )
-
-
-def _size_hw(row: Json) -> tuple[int, int] | None:
-    """Return the height and width that a row of `images` names, or None if they are no sides of an image."""
-    height, width = row.get("height"), row.get("width")
-    if type(height) is int and type(width) is int and height > 0 and width > 0:
-        return height, width
-    return None

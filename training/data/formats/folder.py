@@ -8,18 +8,19 @@ Tags come from the first of these that the folder has:
     folder names          ROOT/wrench,bolt/x.jpg is tagged `wrench` and `bolt`
 
 An empty `tags` cell or an empty sidecar says that the image shows none of the classes: it is a negative.
-Folders named train, val and test (or valid) are splits, and hold the folders of classes, if there is nothing else.
+Folders named train, val and test (or valid) are splits, and hold the folders of classes: two of them, or train alone.
 Hidden files and folders are left out. `weaksam label` reads the same forms.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from training.data.checks import Report, merged_labels, read_labels_txt, read_lines
-from training.data.locate import entries, image_id, is_file
+from training.data.checks import Report, merged_labels, read_labels_txt, read_text
+from training.data.locate import entries, image_id, image_paths, is_file
 from training.data.splits import read_split, split_of_name
 from training.data.tagged import TaggedDataset
 from training.data.written import WrittenImage, checked_dataset
@@ -60,9 +61,12 @@ def read_folder(root: Path, split: str = "train") -> TaggedDataset:
         )
     reports = {name: Report(root) for name in folders or ("train",)}
     written = {name: _read_tags(folders.get(name, root), report) for name, report in reports.items()}
+    for report in reports.values() if folders else ():
+        _report_others(root, folders, report)
     # The classes of all splits: of one split's alone, a rare class would be unknown in another.
     names = [tag for tags_of in written.values() for tags in tags_of.values() for tag in tags]
-    _refuse_layout_words(root, names)
+    if all(tags == _folder_tags(path) for tags_of in written.values() for path, tags in tags_of.items()):
+        _refuse_layout_words(root, names)
     labels = read_labels_txt(root) or merged_labels(names)
     return read_split(
         root.name,
@@ -73,17 +77,29 @@ def read_folder(root: Path, split: str = "train") -> TaggedDataset:
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
-    """Return the folders of splits, if the folder holds nothing else."""
+    """Return the folders of splits: two or more, or `train` alone if no other folder holds images."""
     here = entries(root)
-    folders = {split_of_name(path.name): path for path in here if path.is_dir()}
+    named = [(split_of_name(path.name), path) for path in here if path.is_dir()]
+    folders = {split: path for split, path in named if split in SPLITS}
     loose = any(is_file(path) and path.suffix.lower() in (*IMAGE_SUFFIXES, ".csv") for path in here)
-    whole = "train" in folders and folders.keys() <= SPLITS and not loose
-    return folders if whole and (len(folders) > 1 or any(path.is_dir() for path in entries(folders["train"]))) else {}
+    if "train" not in folders or loose:
+        return {}
+    if len(folders) > 1:
+        return folders
+    others = any(split not in SPLITS and image_paths(path) for split, path in named)
+    return folders if not others and any(path.is_dir() for path in entries(folders["train"])) else {}
+
+
+def _report_others(root: Path, folders: dict[str, Path], report: Report) -> None:
+    for path in image_paths(root):
+        if not any((root / path).is_relative_to(folder) for folder in folders.values()):
+            report.add(root / path, "tags", "the image lies in none of the folders of splits; it is left out")
 
 
 def _refuse_layout_words(root: Path, names: Sequence[str]) -> None:
     words = sorted(set(names))
-    if words and {word.lower() for word in words} <= LAYOUT_WORDS:
+    folded = {split_of_name(word).lower() for word in words}
+    if words and (folded <= LAYOUT_WORDS or ("train" in folded and folded & SPLITS - {"train"})):
         raise UserError(
             f"data: {root} has folders named {', '.join(words)}, which are no classes, and no file that says what is "
             "in their images: add tags.csv or the annotations"
@@ -122,7 +138,7 @@ def _read_tags(folder: Path, report: Report) -> _TagsOfFile:
     tags, errors = _read_sidecars(sidecars)
     if tags or any(error.field != BOXES for error in errors.values()):
         return _tags_from_sidecars(folder, paths, sidecars, tags, errors, report)
-    named = {path: split_written_tags(PurePosixPath(path).parts[0]) for path in paths if "/" in path}
+    named = {path: _folder_tags(path) for path in paths if "/" in path}
     if errors and named:
         first = sidecars[next(iter(errors))].relative_to(report.root)
         report.notes.append(
@@ -137,6 +153,11 @@ def _read_tags(folder: Path, report: Report) -> _TagsOfFile:
     return named
 
 
+def _folder_tags(path: str) -> tuple[str, ...]:
+    """Return the tags that the first folder of an image is named after."""
+    return split_written_tags(PurePosixPath(path).parts[0]) if "/" in path else ()
+
+
 def _rows_of_table(path: Path) -> _TagsOfFile:
     return joined_rows(read_tag_table(path))
 
@@ -144,14 +165,20 @@ def _rows_of_table(path: Path) -> _TagsOfFile:
 def _rows_of_classes(path: Path) -> _TagsOfFile:
     """Return the tags of Roboflow's table: a column for the file, and one with 0 or 1 for each class."""
     try:
-        lines = [line for line in csv.reader(read_lines(path)) if line]
+        rows = csv.reader(io.StringIO(read_text(path), newline=""))
+        lines = [(number, [cell.strip() for cell in row]) for number, row in enumerate(rows, start=1) if any(row)]
     except csv.Error as error:
         raise UserError(f"{path} cannot be read as a CSV ({error})") from error
-    names = [name.strip() for name in lines[0][1:]] if lines else []
-    return {
-        line[0].strip(): tuple(name for name, value in zip(names, line[1:], strict=False) if value.strip() == "1")
-        for line in lines[1:]
-    }
+    names = lines[0][1][1:] if lines else []
+    if not names:
+        raise UserError(f"{path}: the first line must name the column of files, then the classes, separated by commas")
+    joined: _TagsOfFile = {}
+    for number, (file, *cells) in lines[1:]:
+        if len(cells) != len(names) or not set(cells) <= {"0", "1", ""}:
+            raise UserError(f"{path}, row {number}: must have a file and then 0 or 1 for each of {len(names)} classes")
+        tags = (name for name, cell in zip(names, cells, strict=True) if cell == "1")
+        joined[file] = tuple(dict.fromkeys((*joined.get(file, ()), *tags)))
+    return joined
 
 
 def _tags_from_csv(folder: Path, table: Path, listed: _TagsOfFile, paths: Sequence[str], report: Report) -> _TagsOfFile:

@@ -7,8 +7,8 @@
                                 together in ROOT (LabelImg, Label Studio); all are `train`
 
 A line of a label file is `class x y width height` (the box's middle, in shares of the sides; a score may follow) or
-`class x y x y x y ...` (a polygon, of which the box is made). An image without a label file, or with an empty one, is
-a negative, as it is for YOLO itself.
+`class x y x y x y ...` (a polygon, of which the box is made). With `kpt_shape` in data.yaml, points follow a box. An
+image without a label file, or with an empty one, is a negative, as it is for YOLO itself.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from typing import Any
 
 import yaml
 
-from training.data.checks import Report, distinct_labels, read_lines
+from training.data.checks import Report, distinct_labels, read_lines, read_text
 from training.data.locate import entries, image_id, image_paths, is_file, report_unnamed
 from training.data.splits import read_split, split_of_name
 from training.data.tagged import TaggedDataset
 from training.data.written import WrittenImage, WrittenObject, checked_dataset
 from weaksam.errors import UserError
+from weaksam.files.text_files import decoded
 
 SPLIT_KEYS = ("train", "val", "valid", "test")
 BOX_NUMBERS, BOX_AND_SCORE_NUMBERS, MIN_POLYGON_NUMBERS = 4, 5, 6
@@ -43,9 +44,9 @@ def read_yolo(root: Path, split: str) -> TaggedDataset:
         UserError: data.yaml cannot be used, or there is no such split.
     """
     config = _config(root)
-    names = _class_names(root, config)
+    names, keypoint_numbers = _class_names(root, config), _keypoint_numbers(config)
     paths_of = {name: _images(root, places) for name, places in _image_folders(root, config).items()}
-    return read_split(root.name, split, paths_of, lambda name: _read(root, paths_of, names, name))
+    return read_split(root.name, split, paths_of, lambda name: _read(root, paths_of, names, keypoint_numbers, name))
 
 
 def _yaml_path(root: Path) -> Path | None:
@@ -64,9 +65,12 @@ def _label_files(root: Path) -> list[Path]:
 def _config(root: Path) -> dict[str, Any]:
     path = _yaml_path(root)
     if path is None:
-        return {"names": read_lines(root / "classes.txt")}
+        # With the empty lines: a class is numbered by its line.
+        return {"names": [line.strip() for line in read_text(root / "classes.txt").splitlines()]}
+    text = read_text(path)
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8-sig", errors="replace"))
+        # All values as texts: a class may be called `no`, which YAML takes for False.
+        config = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - it makes texts, lists and tables alone
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise UserError(f"{path}: is not YAML ({' '.join(str(error).split())}); write it anew") from error
     if not isinstance(config, dict):
@@ -81,6 +85,13 @@ def _class_names(root: Path, config: dict[str, Any]) -> dict[int, str]:
     if not by_index:
         raise UserError(f"{_yaml_path(root) or root / 'classes.txt'}: names: must list the classes")
     return by_index
+
+
+def _keypoint_numbers(config: dict[str, Any]) -> int:
+    """Return how many numbers follow a box in data sets of poses: points, times the 2 or 3 numbers of each."""
+    shape = config.get("kpt_shape")
+    sides = [int(side) for side in shape if str(side).isdecimal()] if isinstance(shape, list) else []
+    return math.prod(sides) if len(sides) == 2 else 0
 
 
 def _image_folders(root: Path, config: dict[str, Any]) -> dict[str, list[Path]]:
@@ -110,12 +121,14 @@ def _existing(root: Path, base: Any, entry: Any) -> list[Path]:
     return found
 
 
-def _read(root: Path, paths_of: dict[str, list[Path]], names: dict[int, str], split: str) -> TaggedDataset:
+def _read(
+    root: Path, paths_of: dict[str, list[Path]], names: dict[int, str], keypoint_numbers: int, split: str
+) -> TaggedDataset:
     report = Report(root)
     images = []
     for path in paths_of[split]:
         label_path = _label_path(root, path)
-        objects = tuple(_objects(label_path, names, report)) if is_file(label_path) else ()
+        objects = tuple(_objects(label_path, names, keypoint_numbers, report)) if is_file(label_path) else ()
         images.append(WrittenImage(image_id(root, path), path, label_path, objects=objects, in_shares=True))
     named = (path for paths in paths_of.values() for path in paths)
     report_unnamed(root, named, "the image lies in none of the folders of splits", report)
@@ -146,11 +159,14 @@ def _label_path(root: Path, image: Path) -> Path:
     return root / Path(*parts)
 
 
-def _objects(path: Path, names: dict[int, str], report: Report) -> Iterable[WrittenObject]:
-    for number, line in enumerate(read_lines(path), start=1):
+def _objects(path: Path, names: dict[int, str], keypoint_numbers: int, report: Report) -> Iterable[WrittenObject]:
+    lines = decoded(path.read_bytes(), "replace").splitlines()
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         field = f"line {number}"
         numbers = _numbers(line)
-        thing = None if numbers is None else _object(names, numbers, field)
+        thing = None if numbers is None else _object(names, numbers, keypoint_numbers, field)
         if thing is None:
             report.add(path, field, f"{line[:60]!r} is neither a box nor a polygon in YOLO format; it is left out")
             yield WrittenObject("", (field, field, field))  # something is there: the image is no negative
@@ -166,8 +182,12 @@ def _numbers(line: str) -> list[float] | None:
     return numbers if numbers and all(map(math.isfinite, numbers)) else None
 
 
-def _object(names: dict[int, str], numbers: list[float], field: str) -> WrittenObject | None:
+def _object(names: dict[int, str], numbers: list[float], keypoint_numbers: int, field: str) -> WrittenObject | None:
     index, *values = numbers
+    if not index.is_integer():
+        return None
+    if keypoint_numbers and len(values) == BOX_NUMBERS + keypoint_numbers:
+        values = values[:BOX_NUMBERS]
     name = names.get(int(index), f"number {index:g}")
     fields = (field, field, field)
     if len(values) in (BOX_NUMBERS, BOX_AND_SCORE_NUMBERS):

@@ -13,6 +13,7 @@ from models.masks import decode_rle
 from tests.unit.training.data.conftest import write_image
 from training.data.formats.coco import read_coco
 from training.data.open_dataset import open_dataset
+from weaksam.errors import UserError
 from weaksam.files.opened_image import EXIF_ORIENTATION
 
 Json = dict[str, Any]
@@ -100,7 +101,7 @@ def _set(*path: Any, value: object) -> Callable[[Json], None]:
             ["a", "b"],
             id="mask-of-no-pixel",
         ),
-        pytest.param(_set("images", 1, "id", value=7), "images[1].id", ["a"], id="duplicate-id"),
+        pytest.param(_set("images", 1, "id", value=7), "images[1].id", [], id="duplicate-id"),
         pytest.param(_set("images", 1, "file_name", value="a.png"), "images[1].id", ["a"], id="two-files-of-one-name"),
         pytest.param(_set("images", 0, "file_name", value="c.jpg"), "image", ["b"], id="missing-image"),
         pytest.param(_set("images", 0, "height", value=61), "images id 7", ["a", "b"], id="other-size"),
@@ -236,3 +237,49 @@ def test_tags_count_only_where_a_review_wrote_them(tmp_path: Path) -> None:
     dataset = read_coco(_write(tmp_path, document), "train")
     assert [(image.tags, image.confirmed) for image in dataset.images] == [((), None), (("Bolt",), False)]
     assert dataset.problems == ()
+
+
+def test_objects_of_all_ids_of_a_file_are_its_own(tmp_path: Path) -> None:
+    document = _document()
+    document["images"].append(document["images"][0] | {"id": 11})
+    document["annotations"].append(document["annotations"][1] | {"image_id": 11})
+    dataset = read_coco(_write(tmp_path, document), "train")
+    assert [(image.id, image.tags) for image in dataset.images] == [("a", ("Bolt", "Nut")), ("b", ("Bolt",))]
+    assert [problem.field for problem in dataset.problems] == ["images[2].file_name"]
+
+
+def test_an_id_of_two_files_is_that_of_none(tmp_path: Path) -> None:
+    document = _document()
+    document["images"].append(document["images"][0] | {"file_name": "c.jpg"})
+    root = _write(tmp_path, document)
+    write_image(root / "images" / "c.jpg")
+    dataset = read_coco(root, "train")
+    assert [image.id for image in dataset.images] == ["b"]
+    assert [problem.field for problem in dataset.problems if ".id" in problem.field] == ["images[0].id", "images[2].id"]
+
+
+@pytest.mark.parametrize("size", [{"height": 60.0, "width": 90.0}, {"height": "60", "width": "90"}])
+def test_a_size_is_compared_however_it_is_written(tmp_path: Path, size: Json) -> None:
+    document = _document()
+    document["images"][0] |= size
+    dataset = read_coco(_write(tmp_path, document), "train")
+    assert dataset.images[0].objects == ()
+    assert "the file says 90x60, the image is 80x60" in dataset.problems[0].message
+
+
+@pytest.mark.parametrize(
+    "segmentation", [[[2, 1, 6, 1, 6, 4, 2, 4]], {"size": [60, 80], "counts": [121, 3, 57, 3, 57, 3, 57, 3, 4496]}]
+)
+def test_an_object_without_a_box_has_that_of_its_mask(tmp_path: Path, segmentation: object) -> None:
+    document = _document()
+    document["annotations"][0] = {"id": 1, "image_id": 7, "category_id": 5, "segmentation": segmentation}
+    (thing,) = read_coco(_write(tmp_path, document), "train").images[0].objects
+    assert thing.box_xyxy == (2.0, 1.0, 6.0, 4.0)
+
+
+def test_two_files_of_one_split_are_refused(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg")
+    for name in ("train_1", "train_2"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(_document()))
+    with pytest.raises(UserError, match=r"several COCO files of the split train, train_1\.json and train_2\.json"):
+        open_dataset(tmp_path, "train")

@@ -160,3 +160,41 @@ def test_folders_of_a_layout_that_is_not_known_are_no_classes(tmp_path: Path) ->
     (tmp_path / "labels" / "a.txt").write_text("0 0.5 0.5 0.1 0.1")
     with pytest.raises(UserError, match=r"is a YOLO tree without data\.yaml or classes\.txt"):
         open_dataset(tmp_path, "train")
+
+
+def test_folders_beside_those_of_splits_are_no_classes(tmp_path: Path) -> None:
+    for name in ("train/bolt/a.jpg", "train/nut/b.jpg", "test/bolt/c.jpg", "unlabelled/d.jpg"):
+        write_image(tmp_path / name)
+    dataset = open_dataset(tmp_path, "train")
+    assert {image.id: image.tags for image in dataset.images} == {"train/bolt/a": ("bolt",), "train/nut/b": ("nut",)}
+    assert [(problem.file, problem.field) for problem in dataset.problems] == [("unlabelled/d.jpg", "tags")]
+    write_image(tmp_path / "e.jpg")
+    with pytest.raises(UserError, match="has folders named test, train, unlabelled, which are no classes"):
+        open_dataset(tmp_path, "train")
+
+
+def test_a_tag_in_a_table_may_be_the_name_of_a_layouts_folder(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg")
+    write_image(tmp_path / "b.jpg")
+    (tmp_path / "tags.csv").write_text("file,tags\na.jpg,label\nb.jpg,\n")
+    assert _tags(tmp_path) == {"a": ("label",), "b": ()}
+
+
+def test_labels_may_be_utf_16_and_nothing_is_read_by_halves(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg")
+    (tmp_path / "a.txt").write_text("Größe", encoding="utf-8")
+    (tmp_path / "labels.txt").write_text("Größe\n", encoding="utf-16")
+    assert read_folder(tmp_path).labels == ("Größe",)
+    (tmp_path / "labels.txt").write_bytes("Größe\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"labels\.txt cannot be read as UTF-8 .*: save it as UTF-8"):
+        read_folder(tmp_path)
+
+
+def test_a_sidecar_in_another_encoding_is_reported(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_image(tmp_path / f"{name}.jpg")
+    (tmp_path / "a.txt").write_text("bolt")
+    (tmp_path / "b.txt").write_bytes("Größe".encode("latin-1"))
+    dataset = read_folder(tmp_path)
+    assert dataset.labels == ("bolt",)
+    assert [(problem.file, problem.field) for problem in dataset.problems] == [("b.txt", "file")]

@@ -9,6 +9,7 @@ import pytest
 
 from tests.unit.training.data.conftest import voc_object, voc_xml, write_image
 from training.data.open_dataset import open_dataset
+from weaksam.errors import UserError
 
 
 def coco(*files: str) -> str:
@@ -106,4 +107,29 @@ def test_folders_of_splits_are_no_classes(folders: Path) -> None:
 def test_layouts_that_are_not_read_are_refused_by_name(folders: Path, file: str, name: str) -> None:
     (folders / file).write_text("{}")
     with pytest.raises(ValueError, match=f"is {name}.*: export it as COCO, YOLO or VOC"):
+        open_dataset(folders, "train")
+
+
+TABLE = "filename, bolt, nut\n"
+
+
+def test_rows_of_one_file_in_a_table_of_classes_are_joined(folders: Path) -> None:
+    (folders / "train" / "_classes.csv").write_text(f"{TABLE}a.jpg, 1, 0\na.jpg, 0, 1\nb.jpg, , 0\n")
+    (folders / "valid" / "_classes.csv").write_text(f"{TABLE}c.jpg, 0, 1\n")
+    (folders / "test" / "_classes.csv").write_text(f"{TABLE}d.jpg, 1, 0\n")
+    assert ids(folders, "train") == {"train/a.jpg": ("bolt", "nut"), "train/b.jpg": ()}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param(f"{TABLE}a.jpg, 1, 0\nb.jpg, True, 0\n", "row 3: must have a file and then 0 or 1", id="value"),
+        pytest.param(f"{TABLE}a.jpg, 1\n", "row 2: must have a file and then 0 or 1 for each of 2", id="short"),
+        pytest.param(f"{TABLE}a.jpg, 1, 0, 1\n", "row 2: must have a file and then 0 or 1 for each", id="long"),
+        pytest.param("filename;bolt\na.jpg;1\n", "the first line must name the column of files", id="semicolons"),
+    ],
+)
+def test_a_table_of_classes_that_cannot_be_used(folders: Path, text: str, message: str) -> None:
+    (folders / "train" / "_classes.csv").write_text(text)
+    with pytest.raises(UserError, match=rf"_classes\.csv(: |, ){message}"):
         open_dataset(folders, "train")

@@ -11,6 +11,7 @@ from models.masks import decode_rle
 from tests.unit.training.data.conftest import write_image
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedDataset
+from weaksam.errors import UserError
 
 BOX, POLYGON = "0 0.5 0.5 0.5 0.5", "1 0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75"
 
@@ -124,3 +125,39 @@ def test_a_yaml_that_cannot_be_used_is_one_sentence(tree: Path, text: str, messa
         open_dataset(tree, "train")
     assert "data.yaml" in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_points_behind_a_box_are_no_polygon(tmp_path: Path) -> None:
+    write_image(tmp_path / "images" / "train" / "a.jpg")
+    points = " 0.1 0.1 0.9 0.9"
+    texts = {"data.yaml": "train: images/train\nnames: [person]\nkpt_shape: [2, 2]\n"}
+    write_labels(tmp_path, texts | {"labels/train/a.txt": BOX + points})
+    (thing,) = open_dataset(tmp_path, "train").images[0].objects
+    assert thing.box_xyxy == (20.0, 15.0, 60.0, 45.0)
+    assert thing.mask_rle is None
+
+
+def test_a_class_may_have_a_name_that_yaml_takes_for_a_truth_value(tree: Path) -> None:
+    write_labels(tree, {"data.yaml": "train: images/train\nnames: [no, yes]\n"})
+    assert open_dataset(tree, "train").labels == ("no", "yes")
+
+
+def test_an_empty_line_of_classes_txt_has_a_number_too(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg")
+    write_labels(tmp_path, {"classes.txt": "bolt\n\nnut\n", "a.txt": BOX.replace("0", "2", 1)})
+    assert by_id(open_dataset(tmp_path, "train")) == {"a": ("nut",)}
+
+
+@pytest.mark.parametrize("name", ["data.yaml", "classes.txt"])
+def test_names_in_another_encoding_are_refused(tmp_path: Path, name: str) -> None:
+    write_image(tmp_path / "images" / "a.jpg")
+    write_labels(tmp_path, {"labels/a.txt": BOX})
+    (tmp_path / name).write_bytes("names: [Größe]".encode("latin-1"))
+    with pytest.raises(UserError, match=rf"{name} cannot be read as UTF-8 .*: save it as UTF-8"):
+        open_dataset(tmp_path, "train")
+
+
+def test_a_class_number_that_is_not_whole_is_reported(tree: Path) -> None:
+    write_labels(tree, {"labels/train/b.txt": "1.5 0.5 0.5 0.5 0.5"})
+    problems = open_dataset(tree, "train").problems
+    assert (problems[0].file, problems[0].field) == ("labels/train/b.txt", "line 1")
