@@ -48,6 +48,11 @@ class TaggedImage:
     objects: tuple[TrueObject, ...] = ()
     confirmed: bool | None = None
 
+    @property
+    def has_boxes(self) -> bool:
+        """Whether every tag has an object: if one has none, a right box of it would count as wrong."""
+        return bool(self.objects) and {*self.tags} <= {thing.label for thing in self.objects}
+
 
 @dataclass(frozen=True)
 class TaggedDataset:
@@ -66,5 +71,5 @@ class TaggedDataset:
 
 
 def with_known_objects(images: Iterable[TaggedImage]) -> tuple[TaggedImage, ...]:
-    """Return the images that can be measured on; of a review, those that people confirmed."""
-    return tuple(image for image in images if image.confirmed is not False)
+    """Return images to measure on: negatives, and those with boxes; of a review, those that people confirmed."""
+    return tuple(image for image in images if image.confirmed is not False and (image.has_boxes or not image.tags))

@@ -60,7 +60,7 @@ def report_detector(run_dir: Path, images: Sequence[TaggedImage]) -> Path:
         image_hwc_u8 = read_image(image.path)
         tagged = detect_image(trained.net, image_hwc_u8, side_px, tags[row])
         np.maximum.at(best_scores[row], tagged.labels, tagged.scores)
-        if image.objects:
+        if image.has_boxes:
             tallies["ap50_tagged"].add(_named(tagged, labels), image.objects)
             for name, found in _compared(trained, image_hwc_u8, tags[row]).items():
                 tallies[name].add(_named(found, labels), image.objects)
@@ -78,14 +78,14 @@ def measure_detector(run_dir: Path, images: Sequence[TaggedImage]) -> dict[str, 
 
     Args:
         run_dir: of `train_detector`.
-        images: those without true objects say nothing and are left out.
+        images: those without a true object for each of their tags are left out.
 
     Raises:
         RunError: the run is not finished.
         UserError: no image has a true object.
     """
     trained = open_detector(run_dir)
-    known = [image for image in images if image.objects]
+    known = [image for image in images if image.has_boxes]
     if not known:
         raise UserError("data: no image has a true object: give a data set with boxes beside the tags")
     boxes, masks = PrecisionTally(box_overlaps, MEASURED_IOUS), PrecisionTally(mask_overlaps, MEASURED_IOUS)

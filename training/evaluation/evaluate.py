@@ -23,6 +23,7 @@ from training.data.tagged import TaggedImage, with_known_objects
 from training.evaluation.stored_results import read_results, results_path, write_results
 from training.metrics.predictions import NO_PREDICTIONS, Predictions
 from training.metrics.scorecard import ImageProposals, Scorecard
+from training.runs.image_digests import image_key
 from training.runs.ranks import local_rank, my_share, threads_of_rank, track_first, wait_for_ranks
 from weaksam.errors import UserError
 from weaksam.mask_schemas import RleMask
@@ -30,6 +31,7 @@ from weaksam.schemas import BundleInfo, DetectOptions, DetectResult
 
 # enough for the features of the image at hand, so that its second run (without tags) encodes nothing anew
 _CACHE_BYTES = 64 * 2**20
+MADE_OF = "made_of"
 
 
 class ServedResults(NamedTuple):
@@ -78,11 +80,18 @@ def evaluate(
 
     Raises:
         UserError: the bundle or the data set cannot be used, or ``results_dir`` holds results of another bundle.
+            Results of an image that has other bytes or tags now are made anew.
     """
     dataset = open_dataset(data_dir, split)
-    images = with_known_objects(dataset.images)[:limit]
-    if not images:
+    if not dataset.images:
         raise UserError(f"data: {data_dir} has no usable image in split {split!r}; see `weaksam data check`")
+    known = with_known_objects(dataset.images)
+    if not any(image.objects for image in known):
+        raise UserError(
+            f"data: {data_dir} has no image in split {split!r} with a box for each of its tags, and figures need true "
+            "boxes: give a data set that has them; `weaksam evaluate-losses` measures on tags"
+        )
+    images = known[:limit]
     bundle = load_bundle(bundle_dir)
     if results_dir is not None:
         results_dir = results_dir / "zoom" if zoom else results_dir
@@ -94,6 +103,7 @@ def evaluate(
         "data": dataset.name,
         "split": split,
         "problems": len(dataset.problems),
+        "images_without_boxes": len(dataset.images) - len(known),
         "labels_not_in_bundle": unknown,
         **scorecard.report(),
     }
@@ -160,22 +170,34 @@ async def _store_all(pipeline: Pipeline, images: Sequence[TaggedImage], results_
 async def _stored_results(pipeline: Pipeline, image: TaggedImage, results_dir: Path) -> ServedResults:
     path = results_path(results_dir, image.id)
     stored = read_results(path) if path.exists() else {}
+    made_of = stored.pop(MADE_OF, None)
     if stored.keys() == set(ServedResults._fields):
         kept = ServedResults(*(DetectResult.model_validate(stored[name]) for name in ServedResults._fields))
         made_by = kept.tagged.bundle
         if made_by != pipeline.info:
             other = f"{made_by.name} {made_by.version} ({made_by.digest[:12]})"
             raise UserError(f"{results_dir} holds results of another bundle, {other}: give another folder")
-        return kept
+        if made_of == _made_of(image):
+            return kept
     results = await _detect(pipeline, image)
-    write_results({name: result.model_dump(mode="json") for name, result in results._asdict().items()}, path)
+    dumped = {name: result.model_dump(mode="json") for name, result in results._asdict().items()}
+    write_results({MADE_OF: _made_of(image), **dumped}, path)
     return results
+
+
+def _made_of(image: TaggedImage) -> str:
+    """Return what an image's results depend on beside the bundle: its bytes and tags, and whether masks are drawn."""
+    return f"{image_key(image)} {_has_masks(image)}"
+
+
+def _has_masks(image: TaggedImage) -> bool:
+    return any(thing.mask_rle is not None for thing in image.objects)
 
 
 async def _detect(pipeline: Pipeline, image: TaggedImage) -> ServedResults:
     pixels = decode_file(image.path)
     # Masks of a hundred candidates take longer than all else, so they are drawn only if something depends on them.
-    has_masks = any(thing.mask_rle is not None for thing in image.objects)
+    has_masks = _has_masks(image)
     moves_boxes = pipeline.bundle.post.box_mask_share > 0
     served = DetectOptions(
         min_score=0.0, mask_format="rle" if has_masks or moves_boxes else "none", unknown_tags="skip"

@@ -10,7 +10,7 @@ from typing import Any
 from models.bundle import DETECTOR, Bundle, load_bundle
 from service.backends.ort import Device
 from training.data.open_dataset import open_dataset
-from training.data.tagged import TaggedImage, with_known_objects
+from training.data.tagged import TaggedImage
 from training.evaluation.evaluate import store_results
 from training.evaluation.lost_objects import Chain, ImageResults, count_lost_objects, count_lost_tags
 from training.evaluation.stored_results import read_tagged
@@ -47,7 +47,7 @@ def evaluate_losses(
     Raises:
         UserError: bundle, data set or folder of pseudo ground truth cannot be used.
     """
-    images = with_known_objects(open_dataset(data_dir, split).images)[:limit]
+    images = [image for image in open_dataset(data_dir, split).images if image.confirmed is not False][:limit]
     if not images:
         raise UserError(f"data: {data_dir} has no usable image in split {split!r}; see `weaksam data check`")
     bundle = load_bundle(bundle_dir)

@@ -42,7 +42,7 @@ def report_wsod(
     precision, localised = PrecisionTally(box_overlaps), LocalisationTally()
     known = 0
     for image, example in zip(images, examples, strict=True):
-        if not image.objects:
+        if not image.has_boxes:
             continue
         known += 1
         found = _found(head, image, example, labels, side_px, post)

@@ -48,7 +48,10 @@ def evaluate(
     report = evaluate_bundle(bundle, data, split, limit, threads, answers, device, zoom=zoom)
     if json_out is not None:
         write_json(json_out, report)
-    Console(markup=False).print(_table(report))
+    console = Console(markup=False)
+    console.print(_table(report))
+    if report["images_without_boxes"]:
+        console.print(f"{report['images_without_boxes']} images are left out: not all of their tags have boxes.")
 
 
 def _table(report: dict[str, Any]) -> Table:

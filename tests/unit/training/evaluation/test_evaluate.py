@@ -182,6 +182,27 @@ async def test_results_of_another_bundle_are_not_taken_for_this_one_s(tmp_path: 
         await score_images(pipeline, [image], tmp_path)
 
 
+async def test_results_are_made_anew_if_an_image_or_its_tags_changed(tmp_path: Path) -> None:
+    image = _image(tmp_path)
+    await score_images(_pipeline(Oracle(confused=False)), [image], tmp_path)
+    for changed in (replace(image, tags=("nut",)), replace(image, objects=())):
+        oracle = Oracle(confused=False)
+        await score_images(_pipeline(oracle), [changed], tmp_path)
+        await score_images(_pipeline(oracle), [changed], tmp_path)
+        assert oracle.encodes == 1
+    Image.fromarray(np.full((2 * SIDE_PX, 2 * SIDE_PX, 3), 91, np.uint8)).save(image.path)
+    oracle = Oracle(confused=False)
+    await score_images(_pipeline(oracle), [changed], tmp_path)
+    assert oracle.encodes == 1
+
+
+def test_tags_alone_are_nothing_to_measure_on(tmp_path: Path, default_bundle_dir: Path) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    (tmp_path / "tags.csv").write_text("file,tags\na.png,nut\n")
+    with pytest.raises(UserError, match="no image in split 'train' with a box for each of its tags"):
+        evaluate(default_bundle_dir, tmp_path, "train")
+
+
 def test_a_split_without_images_is_an_error(tmp_path: Path) -> None:
     list(generate_scenes(tmp_path, 1, 0, (96, 128), {"test": 1.0}))
     next((tmp_path / "JPEGImages").iterdir()).unlink()
