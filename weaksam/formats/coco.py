@@ -18,6 +18,7 @@ from weaksam.mask_schemas import Rle
 
 Row = dict[str, Any]
 DATASET, RESULTS = "dataset.json", "results.json"  # of a labelling run, and of its conversions
+REVIEWED = "annotations/instances_train.json"  # of a review
 RESULT_FIELDS = ("image_id", "category_id", "bbox", "score", "segmentation")
 
 

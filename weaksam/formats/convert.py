@@ -12,7 +12,7 @@ from weaksam.files.atomic import write_json
 from weaksam.formats.coco_export import write_coco, write_coco_polygons, write_coco_results
 from weaksam.formats.cvat import write_cvat
 from weaksam.formats.label_studio import write_label_studio
-from weaksam.formats.labelled import SUMMARY, LabelledSet, PolygonMaker, read_labelled
+from weaksam.formats.labelled import SUMMARY, LabelledSet, PolygonMaker, read_final
 from weaksam.formats.labelme import write_labelme
 from weaksam.formats.png import write_png
 from weaksam.formats.provenance import write_sidecar
@@ -47,20 +47,26 @@ def parse_format(text: str) -> FormatName:
 
 
 def convert(
-    folder: Path, to: FormatName, out: Path, min_fidelity: float = MIN_FIDELITY, image_url: str = ""
+    folder: Path,
+    to: FormatName,
+    out: Path,
+    min_fidelity: float = MIN_FIDELITY,
+    image_url: str = "",
+    reviewed: Path | None = None,
 ) -> dict[str, Any]:
-    """Write a labelling run in another format, with `conversion.json`, and return what that file says.
+    """Write a labelling run or a review in another format, with `conversion.json`, and return what that file says.
 
     Args:
-        folder: what `weaksam label` wrote.
+        folder: what `weaksam label` or `weaksam review` wrote.
         out: a new or empty folder.
         min_fidelity: smallest IoU of an object's polygons with its mask, for the formats that have polygons.
         image_url: see `write_label_studio`.
+        reviewed: a review of the run, see `read_final`.
 
     Raises:
         UserError: the folder holds no labelling run, `out` holds something, or the run does not fit the format.
     """
-    labelled = read_labelled(folder)
+    labelled = read_final(folder, reviewed)
     if out.exists() and any(out.iterdir()):
         raise UserError(f"{out} is not empty: name a new folder")
     out.mkdir(parents=True, exist_ok=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,8 +15,8 @@ from pycocotools import mask as coco_mask
 from weaksam.arrays import Mask
 from weaksam.errors import UserError
 from weaksam.files.image_source import as_os_errors
-from weaksam.formats.coco import DATASET
-from weaksam.formats.labelled_document import LabelledDocument, parse_labelled
+from weaksam.formats.coco import DATASET, REVIEWED
+from weaksam.formats.labelled_document import DecisionState, LabelledDocument, parse_labelled
 from weaksam.formats.polygons import Ring, join_rings, mask_iou, mask_to_polygons, polygons_to_mask
 from weaksam.mask_schemas import Rle
 
@@ -59,6 +59,7 @@ class LabelledImage:
         review: how urgently a person should look at it, 0..1, with `review_reason` in words. None in runs of
             earlier versions.
         sha256: digest of size and upright pixels, as the service states it; None in runs of earlier versions.
+        review_state: what a person decided; None if nobody did, or in a run itself.
     """
 
     id: int
@@ -69,6 +70,12 @@ class LabelledImage:
     review: float | None = None
     review_reason: str = ""
     sha256: str | None = None
+    review_state: DecisionState | None = None
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether a person said that its objects are right and complete."""
+        return self.review_state in ("accepted", "corrected")
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,10 @@ class LabelledSet:
     labels: tuple[str, ...]
     images: tuple[LabelledImage, ...]
     info: dict[str, Any]
+
+    def only(self, images: Iterable[LabelledImage]) -> LabelledSet:
+        """Return the same set with these images alone."""
+        return replace(self, images=tuple(images))
 
 
 @dataclass
@@ -127,16 +138,61 @@ def read_labelled(folder: Path) -> LabelledSet:
     Raises:
         UserError: the folder holds no finished labelling run, or one with a member that cannot be, which is named.
     """
-    path = folder / DATASET
+    return _read(folder / DATASET, "label")
+
+
+def read_reviewed(folder: Path) -> LabelledSet:
+    """Read what `weaksam review` wrote into a folder; an image that is not `confirmed` has no objects there.
+
+    Raises:
+        UserError: as `read_labelled`.
+    """
+    return _read(folder / REVIEWED, "review")
+
+
+def read_final(folder: Path, reviewed: Path | None = None) -> LabelledSet:
+    """Read the labels as they are to be used.
+
+    Args:
+        folder: of a run, or of a review: then confirmed images alone.
+        reviewed: folder of a review of that run: its objects take the place of those found, and images that were
+            rejected are left out.
+
+    Raises:
+        UserError: as `read_labelled`, or the review is one of another run.
+    """
+    if reviewed is not None:
+        return _with_review(read_labelled(folder), read_reviewed(reviewed), reviewed)
+    if (folder / REVIEWED).is_file() and not (folder / DATASET).is_file():
+        decided = read_reviewed(folder)
+        return decided.only(image for image in decided.images if image.confirmed)
+    return read_labelled(folder)
+
+
+def _with_review(found: LabelledSet, decided: LabelledSet, reviewed: Path) -> LabelledSet:
+    decided_images = {image.id: image for image in decided.images}
+    if {image.id: image.file_name for image in found.images} != {
+        image.id: image.file_name for image in decided.images
+    } or found.info.get("bundle") != decided.info.get("bundle"):
+        raise UserError(f"{reviewed} is a review of another run: name the folder that was reviewed")
+    latest = (
+        replace(decided_images[image.id], sha256=image.sha256) if decided_images[image.id].confirmed else image
+        for image in found.images
+        if decided_images[image.id].review_state != "rejected"
+    )
+    return decided.only(latest)
+
+
+def _read(path: Path, command: str) -> LabelledSet:
     try:
         with as_os_errors():
             data = path.read_bytes()
     except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist: name a folder that `weaksam label` wrote") from error
+        raise UserError(f"{path} does not exist: name a folder that `weaksam {command}` wrote") from error
     try:
         return _from_document(parse_labelled(data))
     except UserError as error:
-        raise UserError(f"{path} is no data set that `weaksam label` wrote: {error}") from error
+        raise UserError(f"{path} is no data set that `weaksam {command}` wrote: {error}") from error
 
 
 def _from_document(document: LabelledDocument) -> LabelledSet:
@@ -157,6 +213,7 @@ def _from_document(document: LabelledDocument) -> LabelledSet:
             row.review,
             row.review_reason,
             row.sha256,
+            row.review_state,
         )
         for row in document.images
     )

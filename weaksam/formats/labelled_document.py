@@ -6,7 +6,7 @@ import reprlib
 from collections import Counter
 from collections.abc import Hashable, Iterable
 from pathlib import PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -29,6 +29,7 @@ def _below_the_folder(name: str) -> str:
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Length = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Pixels = Annotated[int, Field(ge=1)]
+DecisionState = Literal["accepted", "corrected", "rejected"]
 
 
 class _Row(BaseModel):
@@ -54,6 +55,7 @@ class ImageRow(_Row):
     review: Number | None = None
     review_reason: str = ""
     sha256: str | None = None
+    review_state: DecisionState | None = None
 
 
 class AnnotationRow(_Row):

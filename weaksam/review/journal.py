@@ -13,8 +13,9 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from weaksam.errors import UserError
+from weaksam.formats.labelled_document import DecisionState
 from weaksam.review.errors import ConflictingDecision, NotStored
-from weaksam.review.schemas import Decision, DecisionState, ReviewObject
+from weaksam.review.schemas import Decision, ReviewObject
 
 CLAIM_S = 600.0
 SCHEMA = """

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from weaksam.files.image_source import is_address
-from weaksam.formats.coco import Row, annotation_row, category_rows, dataset_file, image_row
+from weaksam.formats.coco import REVIEWED, Row, annotation_row, category_rows, dataset_file, image_row
 from weaksam.formats.labelled import LabelledImage
 from weaksam.review.journal import Decided
 from weaksam.review.labelled_run import LabelledRun, review_object
 from weaksam.review.schemas import ReviewObject
 from weaksam.segment_schemas import Box
 
-ANNOTATIONS_JSON = Path("annotations") / "instances_train.json"
+ANNOTATIONS_JSON = Path(REVIEWED)
 IMAGES = "images"
 
 
@@ -64,8 +64,9 @@ def _labels(run: LabelledRun, latest: Mapping[int, Decided]) -> Sequence[str]:
 
 
 def _image_row(image: LabelledImage, tags: Sequence[str], decided: Decided | None, *, confirmed: bool) -> Row:
+    digest = {} if image.sha256 is None else {"sha256": image.sha256}
     state = {} if decided is None else {"review_state": decided.state, "reviewer": decided.reviewer}
-    return image_row(image.id, image.file_name, image.size_hw, tags=list(tags), confirmed=confirmed, **state)
+    return image_row(image.id, image.file_name, image.size_hw, **digest, tags=list(tags), confirmed=confirmed, **state)
 
 
 def _annotation_rows(image_id: int, objects: Sequence[ReviewObject], category_ids: Mapping[str, int]) -> Iterator[Row]:

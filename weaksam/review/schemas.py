@@ -6,11 +6,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from weaksam.formats.labelled_document import DecisionState
 from weaksam.mask_schemas import Document, RleMask
 from weaksam.schemas import Score
 from weaksam.segment_schemas import Box
 
-DecisionState = Literal["accepted", "corrected", "rejected"]
 ReviewState = Literal["open", "accepted", "corrected", "rejected"]
 Reviewer = Annotated[str, Field(min_length=1, max_length=80)]
 

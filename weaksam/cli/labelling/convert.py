@@ -19,16 +19,22 @@ MinFidelityOption = Annotated[
 
 
 def convert(
-    folder: Annotated[str, typer.Argument(help="Folder that `weaksam label` wrote, or its address.")],
+    folder: Annotated[
+        str, typer.Argument(help="Folder that `weaksam label` or `weaksam review` wrote, or its address.")
+    ],
     to: Annotated[FormatName, typer.Option(help="The format.")],
     out: Annotated[Path, typer.Option(help="New folder to write.")],
     min_fidelity: MinFidelityOption = MIN_FIDELITY,
     image_url: Annotated[
         str, typer.Option(help="labelstudio: what stands before each image's path in its address.")
     ] = "",
+    reviewed: Annotated[
+        Path | None,
+        typer.Option(help="Folder that `weaksam review` wrote: corrections win, rejected images are left out."),
+    ] = None,
 ) -> None:
-    """Write a labelling run in the format of another tool."""
-    summary = write_format(open_path(folder), to, out, min_fidelity, image_url)
+    """Write a labelling run in the format of another tool, with what people corrected, if they reviewed it."""
+    summary = write_format(open_path(folder), to, out, min_fidelity, image_url, reviewed)
     print_conversion(Console(markup=False, highlight=False), summary, out)
 
 

@@ -12,12 +12,13 @@ from typing import Any, cast
 import pytest
 
 from tests.support.review_server import write_labelled
+from weaksam.formats.labelled_document import DecisionState
 from weaksam.review.app import Review, create_review_app
 from weaksam.review.forward import Forwarder
 from weaksam.review.journal import Decided, ReviewJournal
 from weaksam.review.labelled_run import open_labelled_run
 from weaksam.review.reviewed_files import ANNOTATIONS_JSON, write_reviewed
-from weaksam.review.schemas import Decision, DecisionState
+from weaksam.review.schemas import Decision
 
 
 @pytest.fixture
