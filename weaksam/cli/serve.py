@@ -26,7 +26,8 @@ def serve(**given: Any) -> None:
     # Bound before anything is loaded: a port in use is told at once, and in one sentence.
     with listen(settings.host, settings.port) as listener, suppress(KeyboardInterrupt):
         server = create_server(settings)
-        logger.info("listening on http://%s:%d, reference at /docs", settings.host, listener.getsockname()[1])
+        page = "page at /, reference at /docs" if settings.page else "reference at /docs"
+        logger.info("listening on http://%s:%d, %s", settings.host, listener.getsockname()[1], page)
         server.run(sockets=[listener])
 
 

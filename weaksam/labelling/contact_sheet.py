@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -50,11 +51,13 @@ class ContactSheet:
 
     Attributes:
         folder: of the images; None leaves the thumbnails out.
+        server: address of the service that a review asks for corrections; None if it is not known.
         classes: by label.
         doubtful: images whose review is at least `DOUBTFUL_REVIEW`.
     """
 
     folder: Path | None
+    server: str | None = None
     classes: dict[str, ClassTally] = field(default_factory=dict)
     images: int = 0
     objects: int = 0
@@ -96,19 +99,23 @@ class ContactSheet:
         tagged, found = (sum(getattr(row, name) for row in self.classes.values()) for name in ("tagged", "found"))
         if tagged:
             yield f"{found} of {tagged} tags were found: {found / tagged:.0%}."
-        yield f"{_count(self.doubtful, 'image')} should be checked by a person."
+        yield f"{_count(self.doubtful, 'image')} should be checked by a person: a doubt of {DOUBTFUL_REVIEW} or more."
 
     def _next_steps(self, failures: Sequence[Failure], out: Path) -> Iterator[str]:
         if self.doubtful:
-            yield f"Check the doubtful images, worst first: weaksam review {out} --photos {self.folder or 'PHOTOS'}"
+            yield f"Check the doubtful images, worst first: {self._review_command(out)}"
         for label, row in weak_classes(self.classes):
             found = f"{label} was found in only {row.found} of the {_count(row.tagged, 'image')} tagged with it."
-            few = f" {FEW_IMAGES} images or more teach a class better: add some."
+            few = f" To teach it, add images: {FEW_IMAGES} or more."
             yield found + (few if row.tagged < FEW_IMAGES else " Confirm its boxes in the review, and train on them.")
         for code, count in Counter(failure.code for failure in failures).most_common():
             yield f"{_count(count, 'image')} failed with {code}: failures.csv says why."
         if not self.doubtful and not failures:
             yield "Nothing: every tag was found clearly. Check a few of the images below all the same."
+
+    def _review_command(self, out: Path) -> str:
+        command = ["weaksam", "review", str(out), "--photos", str(self.folder or "PHOTOS")]
+        return shlex.join(command if self.server is None else [*command, "--server", self.server])
 
     def _thumbnails(self, kept: list[Shown]) -> str:
         return "".join(map(self._thumbnail, kept)) or "<p>None.</p>"

@@ -31,6 +31,7 @@ class Outcome:
         failures: images without a result.
         result: reads the result of a finished image.
         folder: of the images, for the thumbnails of the contact sheet; None leaves them out.
+        server: address of the service, for the contact sheet; None if it is not known.
     """
 
     labels: Sequence[str]
@@ -41,6 +42,7 @@ class Outcome:
     failures: Sequence[Failure]
     result: Callable[[str], DetectResult]
     folder: Path | None = None
+    server: str | None = None
 
 
 def write_files(outcome: Outcome, out: Path) -> int:
@@ -50,7 +52,7 @@ def write_files(outcome: Outcome, out: Path) -> int:
     """
     image_ids = {image: id_ for id_, image in enumerate(outcome.images, start=1) if image in outcome.finished}
     write_failures(outcome.failures, out / FAILURES)
-    sheet = ContactSheet(outcome.folder)
+    sheet = ContactSheet(outcome.folder, outcome.server)
     with (
         coco_files(outcome.labels, outcome.bundle, outcome.options, out / DATASET, out / RESULTS) as coco,
         ledger_file(out / LEDGER) as add_to_ledger,

@@ -19,9 +19,10 @@ from weaksam.labelling.outputs import FILES, Outcome, write_files
 from weaksam.labelling.shard import Shard
 from weaksam.labelling.shrink import restore, shrink
 from weaksam.labelling.worklist import Failure, Worklist, unreadable
-from weaksam.schemas import BundleInfo, DetectResult
+from weaksam.schemas import BundleInfo, DetectResult, LabelsResponse
 
 OnDone = Callable[[Failure | None], None]
+OnLabels = Callable[[LabelsResponse], None]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class LabelJob:
         max_side: images with a longer side are made that small before they are sent; None sends every file as it is.
         masks: whether masks are wanted, or boxes alone.
         zoom: whether small objects are looked at again, enlarged, for better masks.
+        server: address of the service, which the contact sheet names for a review; None leaves it out.
     """
 
     folder: Path
@@ -43,6 +45,7 @@ class LabelJob:
     max_side: int | None = None
     masks: bool = True
     zoom: bool = False
+    server: str | None = None
 
     def __post_init__(self) -> None:
         if not is_address(self.folder) and self.folder.resolve() == self.out.resolve():
@@ -88,12 +91,15 @@ class LabelSummary:
         return len(self.failures) / max(1, self.labelled + len(self.failures))
 
 
-async def label_folder(job: LabelJob, client: AsyncClient, *, workers: int, on_done: OnDone) -> LabelSummary:
+async def label_folder(
+    job: LabelJob, client: AsyncClient, *, workers: int, on_done: OnDone, on_labels: OnLabels = lambda _: None
+) -> LabelSummary:
     """Send every tagged image that has no result yet, then write the COCO files, the failures and the ledger.
 
     Args:
         workers: images in work at once; the client may allow fewer requests than that.
         on_done: called after each tagged image, with what went wrong or None.
+        on_labels: called with the service's labels before any image is sent.
 
     Raises:
         ClientError: the service does not respond at all when the run starts.
@@ -102,6 +108,7 @@ async def label_folder(job: LabelJob, client: AsyncClient, *, workers: int, on_d
     """
     await _reach(client)
     labels = await client.labels()
+    on_labels(labels)
     identity = job.identity(labels.bundle, (row.name for row in labels.labels))
     with writing_into(job.out), open_journal(job.out / JOURNAL, identity) as journal:
         run = _Run(job, client, journal, labels.bundle.digest, on_done)
@@ -140,6 +147,7 @@ def finish(
         failures,
         journal.result,
         job.folder,
+        job.server,
     )
     return LabelSummary(len(finished), resumed, write_files(outcome, job.out), failures)
 

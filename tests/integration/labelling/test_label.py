@@ -187,6 +187,22 @@ def test_a_tag_of_half_a_character_fails_its_image_alone(
     assert failures(tmp_path / "out") == [("half.jpg", "unknown_tag")]
 
 
+def test_tags_that_are_no_label_are_told_before_and_failures_are_counted(
+    command: list[str], fake: FakeService, folder: Path
+) -> None:
+    (folder / "Spanner").mkdir()
+    for number in range(2):
+        (folder / "Spanner" / f"x{number}.jpg").write_bytes(f"spanner {number}".encode())
+        fake.replies[f"x{number}.jpg"] = [Reply(422, "unknown_tag")]
+    (folder / "Bolt" / "raw.heic").write_bytes(b"heic")
+    ended = run(command)
+    assert ended.returncode == TOO_MANY_FAILED
+    lines = ended.stdout.splitlines()
+    assert lines[0] == "Note: 'Spanner' is no label, images with it: 2, nearest: Nut, Wrench, Bolt."
+    assert lines[1] == "Tags that are no label: 1. Images with such tags fail. GET /labels lists the labels."
+    assert "Failed: 2 unknown_tag, 1 unsupported_format. failures.csv says why for each image." in lines
+
+
 def test_changed_tags_and_images_are_sent_again(
     command: list[str], fake: FakeService, folder: Path, tmp_path: Path
 ) -> None:

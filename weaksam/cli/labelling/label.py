@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
+from models.labels import Label, LabelSet
 from weaksam.cli.labelling.api_key import ApiKeyFileOption, read_api_key
 from weaksam.cli.labelling.convert import MinFidelityOption, print_conversion
 from weaksam.cli.progress import progress
@@ -23,10 +25,12 @@ from weaksam.labelling.shard import Shard, parse_shard, shard_worklist
 from weaksam.labelling.worklist import TagPlace, Worklist, worklist_from_names, worklist_from_table
 from weaksam.mask_schemas import MIN_FIDELITY, MaskFormat
 from weaksam.retry import RetryPolicy
+from weaksam.schemas import LabelsResponse
 
 # A batch can wait: a server that restarts or is busy with others costs time, not results.
 BATCH_RETRY = RetryPolicy(attempts=10)
 INTERRUPTED_STATUS = 130
+MAX_UNKNOWN_TAGS = 5  # that are printed
 FORMATS_OF_MASKS: dict[MaskFormat, tuple[FormatName, ...]] = {
     "rle": (),
     "polygon": ("coco-polygons",),
@@ -111,7 +115,18 @@ def label(
     further = (*FORMATS_OF_MASKS[masks], *map(parse_format, formats or ()))
     source = open_images(folder)
     worklist = read_worklist(source, tags, tags_from, part)
-    job = LabelJob(source.folder, out, worklist, min_score, unknown_tags, part, max_side, masks != "none", zoom)
+    job = LabelJob(
+        source.folder,
+        out,
+        worklist,
+        min_score,
+        unknown_tags,
+        part,
+        max_side,
+        masks != "none",
+        zoom,
+        None if "@" in server else server,  # a password is not written into a page
+    )
     client = AsyncClient(
         server,
         timeout_s=timeout_s,
@@ -142,7 +157,7 @@ def read_worklist(source: ImageSource, tags: Path | None, tags_from: TagPlace | 
 
 def _labelled(job: LabelJob, client: AsyncClient, concurrency: int, console: Console) -> LabelSummary:
     try:
-        return asyncio.run(_run(job, client, concurrency))
+        return asyncio.run(_run(job, client, concurrency, console))
     except ClientError as error:
         raise UserError(str(error)) from error
     except KeyboardInterrupt:
@@ -150,10 +165,29 @@ def _labelled(job: LabelJob, client: AsyncClient, concurrency: int, console: Con
         raise typer.Exit(INTERRUPTED_STATUS) from None
 
 
-async def _run(job: LabelJob, client: AsyncClient, concurrency: int) -> LabelSummary:
+async def _run(job: LabelJob, client: AsyncClient, concurrency: int, console: Console) -> LabelSummary:
     async with client:
         with progress(len(job.worklist.tags)) as on_done:
-            return await label_folder(job, client, workers=concurrency, on_done=on_done)
+            return await label_folder(
+                job,
+                client,
+                workers=concurrency,
+                on_done=on_done,
+                on_labels=lambda labels: _print_unknown_tags(console, job, labels),
+            )
+
+
+def _print_unknown_tags(console: Console, job: LabelJob, served: LabelsResponse) -> None:
+    """Print the tags that are no labels, before hours pass until their images are listed as failed."""
+    labels = LabelSet(tuple(Label(row.name, tuple(row.aliases)) for row in served.labels))
+    images_of = Counter(tag for tags in job.worklist.tags.values() for tag in tags).most_common()
+    unknown = [(tag, images) for tag, images in images_of if labels.index(tag) is None]
+    for tag, images in unknown[:MAX_UNKNOWN_TAGS]:
+        nearest = ", ".join(labels.nearest(tag))
+        console.print(f"Note: {tag!r} is no label, images with it: {images}, nearest: {nearest}.", soft_wrap=True)
+    if unknown:
+        fate = "Images with such tags fail" if job.unknown_tags == "error" else "Such tags are left out"
+        console.print(f"Tags that are no label: {len(unknown)}. {fate}. GET /labels lists the labels.", soft_wrap=True)
 
 
 def print_notes(console: Console, worklist: Worklist) -> None:
@@ -170,6 +204,10 @@ def print_summary(console: Console, summary: LabelSummary, out: Path) -> None:
         f"{summary.detections} detections, {failed} failed.",
         soft_wrap=True,
     )
+    if failed:
+        codes = Counter(failure.code for failure in summary.failures).most_common()
+        counts = ", ".join(f"{count} {code}" for code, count in codes)
+        console.print(f"Failed: {counts}. {FAILURES} says why for each image.", soft_wrap=True)
     names = [name for name in FILES if failed or name != FAILURES]
     console.print(f"In {out}: {', '.join(names)}", soft_wrap=True)
     console.print(f"Look at {out / CONTACT_SHEET} first: it says what to do next.", soft_wrap=True)

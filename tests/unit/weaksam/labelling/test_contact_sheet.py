@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -49,9 +51,9 @@ def test_the_first_screen_says_what_was_reached_and_what_to_do(photos: Path, tmp
     assert sentences == [
         "2 images of 3 labelled, with 1 object.",
         "1 of 2 tags were found: 50%.",
-        "1 image should be checked by a person.",
+        "1 image should be checked by a person: a doubt of 0.5 or more.",
         f"Check the doubtful images, worst first: weaksam review {tmp_path} --photos {photos}",
-        "Nut was found in only 0 of the 1 image tagged with it. 30 images or more teach a class better: add some.",
+        "Nut was found in only 0 of the 1 image tagged with it. To teach it, add images: 30 or more.",
         "1 image failed with unsupported_format: failures.csv says why.",
     ]
     assert page.index("lost.jpg") < page.index("clear.jpg") < page.index("<table>")
@@ -67,6 +69,16 @@ def test_the_file_stands_alone(photos: Path, tmp_path: Path) -> None:
 def test_images_that_cannot_be_drawn_are_named(tmp_path: Path) -> None:
     assert "lost.jpg: Nut: not found" in sheet_of(tmp_path / "gone", tmp_path, [])
     assert "--photos PHOTOS" in sheet_of(None, tmp_path, [])
+
+
+def test_the_command_of_the_review_can_be_pasted(tmp_path: Path) -> None:
+    sheet = ContactSheet(tmp_path / "my photos", "http://gateway:8123")
+    add(sheet, "lost.jpg", lost(b"2", "Nut"))
+    sheet.write([], tmp_path / "sheet.html")
+    command = re.findall("weaksam review.*?(?=</li>)", (tmp_path / "sheet.html").read_text(encoding="utf-8"))
+    assert [shlex.split(html.unescape(text)) for text in command] == [
+        ["weaksam", "review", str(tmp_path), "--photos", f"{tmp_path}/my photos", "--server", "http://gateway:8123"]
+    ]
 
 
 def test_a_run_without_doubts_says_so(tmp_path: Path) -> None:
