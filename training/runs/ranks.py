@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from operator import length_hint
 from typing import Any, TypeVar
 
 from rich.progress import track
@@ -17,6 +19,7 @@ from training.runs.console import console
 from weaksam.errors import UserError
 
 Item = TypeVar("Item")
+LINE_INTERVAL_S = 60.0
 
 
 def _group() -> Any:
@@ -79,5 +82,22 @@ def share_of_batch(batch: int, name: str) -> int:
 
 
 def track_first(items: Iterable[Item], description: str) -> Iterable[Item]:
-    """Yield the items under a progress bar; only the first rank shows it."""
-    return track(items, description, console=console, disable=not is_first_rank())
+    """Yield the items under a progress bar; without a terminal it says how far it is each minute.
+
+    Only the first rank shows anything.
+    """
+    total = length_hint(items) or None
+    told = items if console.is_terminal or not is_first_rank() else _told(items, description, total)
+    return track(told, description, total=total, console=console, disable=not is_first_rank())
+
+
+def _told(items: Iterable[Item], description: str, total: int | None) -> Iterator[Item]:
+    """Print a line a minute, between two items: a bar in a file shows itself at its end only."""
+    begun = last = time.monotonic()
+    of = "" if total is None else f" of {total}"
+    for done, item in enumerate(items):
+        now = time.monotonic()
+        if now - last >= LINE_INTERVAL_S:
+            console.print(f"{description}: {done}{of}, {60 * done / (now - begun):.1f} a minute")
+            last = now
+        yield item

@@ -63,7 +63,9 @@ def run_command(
     with writing_into(out):
         report = run_pipeline(settings, out)
     if is_first_rank():
-        console.print(f"wrote {report}")
+        bundle = report.parent / "bundle"
+        console.print(f"wrote {report}: look at it first")
+        console.print(f"wrote {bundle}: serve it with `weaksam serve --bundle {bundle}`")
 
 
 @train_app.command("sam")
