@@ -52,6 +52,9 @@ SUB_COMMANDS = {
     "bundle": SubCommand("weaksam.cli.bundle", "bundle_app", "Show or check a bundle, give it another segmenter."),
     "train": SubCommand("weaksam.cli.train", "train_app", "Train from tagged images, the whole path or a stage."),
     "evaluate": SubCommand("weaksam.cli.evaluation.evaluate", "evaluate", "Measure a bundle on annotated images."),
+    "evaluate-labels": SubCommand(
+        "weaksam.cli.evaluation.evaluate_labels", "evaluate_labels", "Measure labels on disk against true boxes."
+    ),
     "evaluate-proposals": SubCommand(
         "weaksam.cli.evaluation.evaluate_proposals", "evaluate_proposals", "Measure what a bundle's proposals find."
     ),
