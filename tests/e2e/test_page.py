@@ -157,6 +157,22 @@ def test_three_clicks_correct_a_mask(tab: LabellingPage, scene: SceneImage, tmp_
     assert mask_iou(truth, masks_of(tab.dataset(tmp_path))[index]) == started
 
 
+def test_one_key_enlarges_the_selected_object(tab: LabellingPage, samples: Path, tmp_path: Path) -> None:
+    tab.add(samples / "taxiway.jpg")
+    tab.tag("tape")
+    [row] = tab.dataset(tmp_path)["annotations"]
+    x, y, width, height = row["bbox"]
+    tab.select(0)
+    tab.page.keyboard.press("e")
+    tab.page.keyboard.press("a")
+    canvas = tab.page.locator("#canvas").bounding_box()
+    assert canvas is not None
+    with tab.page.expect_request(re.compile("/segment$")) as asked, tab.page.expect_response(re.compile("/segment$")):
+        tab.page.mouse.click(canvas["x"] + canvas["width"] / 2, canvas["y"] + canvas["height"] / 2)
+    [point] = re.findall(rb"\[\[([\d.]+),([\d.]+),1\]\]", asked.value.post_data_buffer or b"")
+    assert [*map(float, point)] == pytest.approx([x + width / 2, y + height / 2], abs=1)
+
+
 def test_a_click_on_another_thing_leaves_the_object_as_it_is(tab: LabellingPage, samples: Path, tmp_path: Path) -> None:
     tab.add(samples / "taxiway.jpg")
     tab.tag("adjustable clamp", "paint chip", "tape")

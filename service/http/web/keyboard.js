@@ -1,7 +1,7 @@
 // Everything by keyboard. Single letters work wherever no text is typed.
 
 import { byId } from "./dom.js";
-import { currentItem } from "./state.js";
+import { currentItem, objectsOf, selectedObject } from "./state.js";
 
 /** The keys in the order in which the help shows them: `press` is compared, `run` is done. */
 export const KEYS = [
@@ -40,6 +40,7 @@ export const KEYS = [
   },
   { press: "h", shown: ["H"], words: "heat map of the next tag", run: nextHeatMap },
   { press: "f", shown: ["F"], words: "show the whole image", run: ({ stage }) => stage.fit() },
+  { press: "e", shown: ["E"], words: "enlarge the selected object, or all objects", run: enlargeObjects },
   { press: "+", shown: ["+"], words: "enlarge", run: ({ stage }) => stage.zoom(1.4) },
   { press: "-", shown: ["-"], words: "reduce", run: ({ stage }) => stage.zoom(1 / 1.4) },
   { press: "]", shown: ["]"], words: "next image", run: ({ actions }) => actions.showNext(1) },
@@ -79,6 +80,15 @@ const isTyping = ({ tagName, type }) =>
 function focusLabel({ store }) {
   const { selectedId } = store.get();
   if (selectedId) byId(`label-${selectedId}`)?.focus();
+}
+
+function enlargeObjects({ store, stage }) {
+  const state = store.get();
+  const selected = selectedObject(state);
+  const boxes = (selected ? [selected] : objectsOf(currentItem(state))).map((object) => object.box_xyxy);
+  if (!boxes.length) return;
+  const ends = [Math.min, Math.min, Math.max, Math.max];
+  stage.enlarge(ends.map((end, side) => end(...boxes.map((box) => box[side]))));
 }
 
 function nextHeatMap({ store, actions }) {

@@ -1,7 +1,7 @@
 // The canvas: its view, the pointer and the keyboard's cross. It reports what was meant, in pixels of the image.
 
 import { drawScene } from "./drawing.js";
-import { fitView, panned, toImage, zoomed } from "./view.js";
+import { boxView, fitView, panned, toImage, zoomed } from "./view.js";
 
 const MIN_DRAG_PX = 5;
 const CROSS_STEP_PX = 8;
@@ -55,6 +55,13 @@ export function createStage(canvas, to) {
     if (!scene.bitmap) return;
     fitted = false;
     view = zoomed(view, factor, about, wholeView().scale / 2);
+    draw();
+  }
+
+  function enlarge(boxXyxy) {
+    if (!scene.bitmap) return;
+    fitted = false;
+    view = boxView(boxXyxy, canvasWh());
     draw();
   }
 
@@ -176,6 +183,8 @@ export function createStage(canvas, to) {
   return {
     fit,
     zoom,
+    /** Show a box of the image as large as the canvas allows. */
+    enlarge,
     /** Show a scene; another image is fitted into the canvas. */
     show(next) {
       const changed = next.bitmap !== scene.bitmap;

@@ -10,6 +10,12 @@ export function fitView(imageWh, canvasWh) {
   return { scale, left: (canvasWh[0] - imageWh[0] * scale) / 2, top: (canvasWh[1] - imageWh[1] * scale) / 2 };
 }
 
+/** Return the view with a box of the image in the middle, and its own size around it on each side. */
+export function boxView([x0, y0, x1, y1], canvasWh) {
+  const scale = Math.min(canvasWh[0] / (3 * (x1 - x0)), canvasWh[1] / (3 * (y1 - y0)), MAX_SCALE);
+  return { scale, left: (canvasWh[0] - (x0 + x1) * scale) / 2, top: (canvasWh[1] - (y0 + y1) * scale) / 2 };
+}
+
 export const toImage = ({ scale, left, top }, [x, y]) => [(x - left) / scale, (y - top) / scale];
 export const toCanvas = ({ scale, left, top }, [x, y]) => [x * scale + left, y * scale + top];
 export const panned = (view, dx, dy) => ({ ...view, left: view.left + dx, top: view.top + dy });
