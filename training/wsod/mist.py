@@ -64,7 +64,7 @@ def mine_many_seeds(
     return Seeds(boxes[found[order]], of[order], weights if rule.weigh_by_score else torch.ones_like(weights))
 
 
-def _lying_apart(boxes: torch.Tensor, seed_iou: Share) -> list[int]:
+def _lying_apart(boxes: torch.Tensor, seed_iou: float) -> list[int]:
     near = (box_iou(boxes, boxes) >= seed_iou).tolist()
     kept: list[int] = []
     for index in range(len(near)):
