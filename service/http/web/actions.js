@@ -56,9 +56,8 @@ export function createActions(store, source, announce) {
       );
     }
     if (!files.length) {
-      showProblem(
-        new Problem({ title: "There is no image", detail: "The folder holds none, nor do its folders.", code: "no_image" }),
-      );
+      const detail = "The folder holds none, nor do its folders.";
+      showProblem(new Problem({ title: "There is no image", detail, code: "no_image" }));
     }
     if (!shown.length) return;
     const items = source.add(shown);
