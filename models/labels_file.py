@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 from models.labels import Label, LabelSet
-from weaksam.files.atomic import write_json
+from weaksam.files.atomic import read_json, write_json
 
 
 def write_labels(labels: LabelSet, path: Path) -> None:
@@ -15,5 +14,5 @@ def write_labels(labels: LabelSet, path: Path) -> None:
 
 
 def read_labels(path: Path) -> LabelSet:
-    rows = json.loads(path.read_text(encoding="utf-8"))
+    rows = read_json(path)
     return LabelSet(tuple(Label(row["name"], tuple(row["aliases"])) for row in rows))

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from models.labels import LabelSet
 from models.labels_file import read_labels
 from weaksam.errors import UserError
+from weaksam.files.atomic import read_json
 
 CONFIG = "config.json"
 INPUTS = "inputs.json"
@@ -58,13 +58,13 @@ class Run:
     @property
     def thresholds(self) -> dict[str, list[float]]:
         """Score thresholds by their name, one for each class; raises RunError if they are missing."""
-        values: dict[str, list[float]] = json.loads(self._existing(THRESHOLDS).read_text(encoding="utf-8"))
+        values: dict[str, list[float]] = read_json(self._existing(THRESHOLDS))
         return values
 
     def records(self) -> dict[str, Any]:
         """Return what the run says of its environment and its quality, as far as it says anything."""
         paths = [self.folder / name for name in (ENVIRONMENT, REPORT)]
-        return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()}
+        return {path.stem: read_json(path) for path in paths if path.is_file()}
 
     def _existing(self, name: str) -> Path:
         return _require(self.folder / name, self.checkpoint.stem)
@@ -73,7 +73,7 @@ class Run:
 def open_run(folder: Path, name: str) -> Run:
     """Open the folder of a finished ``weaksam train NAME``; raises RunError if weights or settings are missing."""
     checkpoint = _require(folder / weights_file(name), name)
-    config = json.loads(_require(folder / CONFIG, name).read_text(encoding="utf-8"))
+    config = read_json(_require(folder / CONFIG, name))
     return Run(folder, checkpoint, config)
 
 

@@ -45,6 +45,32 @@ def read_checkpoint(path: Path) -> Any:
         ) from error
 
 
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a safetensors file that a training wrote.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}): copy it again, or repeat its training") from error
+
+
+def load_weights(net: nn.Module, path: Path) -> None:
+    """Load the weights of a finished training into the network of its settings.
+
+    Raises:
+        CheckpointError: the file is damaged, or of another network.
+    """
+    try:
+        net.load_state_dict(read_weights(path))
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{path} is of another network than the files beside it say: copy the run again"
+        ) from error
+
+
 def state_of(checkpoint: object) -> State:
     """Return the tensors of a checkpoint by name, which some publishers put under the key ``model``."""
     inner = checkpoint.get("model", checkpoint) if isinstance(checkpoint, Mapping) else {}

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-
 from models.bundle import CAM
 from models.nets.cam_nets import AveragedCam, CamNet, build_cam_of_run
+from models.nets.checkpoint_files import load_weights
 from models.run_folder import Run, open_run
 from training.classifier.report import measure_cam
 from training.data.tagged import TaggedImage
@@ -49,5 +48,5 @@ def _measure(run: Path, images: Sequence[TaggedImage], scales: Sequence[float], 
 def open_cam(run: Run) -> CamNet:
     """Return a finished run's network in evaluation mode."""
     net = build_cam_of_run(run.config, len(run.labels))
-    net.load_state_dict(load_file(run.checkpoint))
+    load_weights(net, run.checkpoint)
     return net.eval()

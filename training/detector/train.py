@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
 from models.bundle import DETECTOR
@@ -18,6 +17,7 @@ from models.image import read_image
 from models.labels import LabelSet
 from models.letterbox import Letterbox
 from models.nets.backbone import MEAN_RGB
+from models.nets.checkpoint_files import load_weights
 from models.nets.detectors.build import build_detector
 from models.nets.detectors.detector import Detector
 from models.nets.detectors.settings import DetectorSettings
@@ -151,7 +151,7 @@ def _sample_images(rows: Sequence[DetectorExample], side_px: int) -> npt.NDArray
 
 
 def load_detector(checkpoint: Path, settings: DetectorSettings, classes: int) -> Detector:
-    """Return the trained network in evaluation mode; raises RuntimeError if the file is of another network."""
+    """Return the trained network in evaluation mode; raises CheckpointError if the file is of another network."""
     net = build_detector(settings, classes)
-    net.load_state_dict(load_file(checkpoint))
+    load_weights(net, checkpoint)
     return net.eval()

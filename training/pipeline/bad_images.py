@@ -14,7 +14,7 @@ from training.runs.problems import print_problems
 from training.runs.ranks import is_first_rank, track_first
 from training.runs.stage import run_stage
 from weaksam.errors import UserError
-from weaksam.files.atomic import write_text
+from weaksam.files.atomic import read_json, write_text
 
 FOUND_JSON = "undecodable.json"
 MAX_BAD_SHARE = 0.01
@@ -39,7 +39,7 @@ def without_bad_images(
             write_text(folder / FOUND_JSON, json.dumps(found))
 
     done = run_stage(run_dir, "images", {}, {"images": digests.of_images(images)}, find, (FOUND_JSON,))
-    bad = {int(number): error for number, error in json.loads((done.folder / FOUND_JSON).read_bytes()).items()}
+    bad = {int(number): error for number, error in read_json(done.folder / FOUND_JSON).items()}
     _check(images, bad, on_bad_image)
     print_problems(
         DataProblem(str(images[number].path), "image", f"{error}; the image is left out")

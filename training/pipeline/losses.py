@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from training.data.tagged import TaggedImage
 from training.evaluation.loss_sentences import loss_sentences
 from training.evaluation.lost_objects import Chain, ImageResults, count_lost_objects, count_lost_tags
 from training.evaluation.stored_results import read_tagged
+from weaksam.files.atomic import read_json
 
 # Enough images to say of 100 tags where they are lost, and minutes at most.
 MAX_CHECKED_IMAGES = 64
@@ -42,7 +42,7 @@ def run_losses(chain: Chain, images: Sequence[TaggedImage], weak_dir: Path, fina
     ]
     if any(image.objects for image in images):
         return count_lost_objects(chain, results)
-    return count_lost_tags(chain, results) | {"tag_map": json.loads((cam_dir / REPORT).read_bytes())["tag_map"]}
+    return count_lost_tags(chain, results) | {"tag_map": read_json(cam_dir / REPORT)["tag_map"]}
 
 
 def losses_html(losses: Mapping[str, Json]) -> str:

@@ -24,7 +24,7 @@ from training.pipeline.report_summary import few_images, next_steps, reached
 from training.proposals.graph_runner import GraphRunner
 from training.pseudo_labels.selection import PseudoLabelConfig
 from training.runs.stage import DONE
-from weaksam.files.atomic import write_text
+from weaksam.files.atomic import read_json, write_text
 from weaksam.files.html_page import figure, html_page, section, sentence_list, table
 
 # Not figures of the measurement but of what was measured.
@@ -135,10 +135,10 @@ def _class_table(metrics: Mapping[str, Any]) -> str:
 
 def _stage(folder: Path) -> str:
     """Show how long a stage took, what its own report measured, and its curves."""
-    seconds = json.loads((folder / DONE).read_text(encoding="utf-8"))["elapsed_s"]
+    seconds = read_json(folder / DONE)["elapsed_s"]
     body = f"<p>The session that finished it took {seconds:g} s.</p>"
     if (folder / REPORT).is_file():
-        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        report = read_json(folder / REPORT)
         figures = [[plain_name(name), _number(value)] for name, value in _flat(report).items()]
         body += table(["measure", "value"], figures) if figures else ""
         body += _rules(report["compared"]) if "compared" in report else ""
@@ -212,7 +212,7 @@ def shown_images(config: ReportConfig, images: Sequence[TaggedImage]) -> list[Ta
 
 
 def _settings(inputs: ReportInputs) -> str:
-    environment = json.loads((inputs.run_dir / ENVIRONMENT).read_text(encoding="utf-8"))
+    environment = read_json(inputs.run_dir / ENVIRONMENT)
     texts = (json.dumps(values, indent=1) for values in (environment, config_values(inputs.config)))
     return "".join(f"<pre>{html.escape(text)}</pre>" for text in texts)
 

@@ -7,7 +7,6 @@ unfinished one goes on from its last checkpoint.
 from __future__ import annotations
 
 import difflib
-import json
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -46,7 +45,7 @@ from training.runs.run_folder import prepare_run
 from training.runs.stage import DONE, Done, digest_of, run_stage
 from training.wsod.train import train_wsod
 from weaksam.errors import UserError
-from weaksam.files.atomic import write_json
+from weaksam.files.atomic import read_json, write_json
 
 METRICS = "metrics.json"
 LOSSES = "losses.json"
@@ -212,7 +211,7 @@ def _evaluate(run: _Run, name: str, bundle: Done, test: TestSplit) -> Evaluated:
 
     inputs = {"bundle": bundle.digest, "pictures": run.digests.of_images(test.images)}
     done = run_stage(run.dir, f"{EVALUATE}-{name}", {"limit": limit}, inputs, make, (METRICS,))
-    metrics = json.loads((done.folder / METRICS).read_text(encoding="utf-8"))
+    metrics = read_json(done.folder / METRICS)
     return Evaluated(name, test.name, test.images, done.folder / "answers", metrics)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from training.pseudo_labels.masks import PseudoMask
 from training.pseudo_labels.rules import adaptive_rule, threshold_rule, top1_rule
 from training.pseudo_labels.store import Detected, Teacher
 from weaksam.errors import UserError
+from weaksam.files.atomic import read_json
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def with_min_score(config: PseudoLabelConfig, detected: Sequence[Detected]) -> P
 def settled_rule(pgt_dir: Path) -> PseudoLabelConfig:
     """Return the rule of a finished `weaksam train pgt`, with the minimum score that it came to."""
     try:
-        values, report = (json.loads((pgt_dir / name).read_text(encoding="utf-8")) for name in (CONFIG, REPORT))
+        values, report = (read_json(pgt_dir / name) for name in (CONFIG, REPORT))
     except OSError as error:
         raise UserError(f"pgt: {pgt_dir} is no folder of a finished `weaksam train pgt` ({error})") from error
     rule = config_from_values(PseudoLabelConfig, values, str(pgt_dir / CONFIG))

@@ -28,7 +28,7 @@ from training.pseudo_labels.masks import PseudoMask, draw_masks
 from training.runs.image_digests import image_key
 from weaksam.arrays import Float32
 from weaksam.errors import UserError
-from weaksam.files.atomic import replacing_bytes, write_text
+from weaksam.files.atomic import read_json, replacing_bytes, write_text
 
 Teacher = Literal["wsod", "detector"]
 MIN_SIDE_PX = 1.0
@@ -139,7 +139,7 @@ class DetectionStore:
         if not path.exists():
             rows = [asdict(mask) for mask in draw_masks(self._runner, image, boxes_xyxy, margin)]
             write_text(path, json.dumps(rows))
-        return [PseudoMask(**row) for row in json.loads(path.read_bytes())]
+        return [PseudoMask(**row) for row in read_json(path)]
 
     def _path(self, image: TaggedImage, ending: str) -> Path:
         return self._folder / f"{image_key(image)}{ending}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from models.bundle import CAM, MANIFEST, load_bundle
@@ -37,9 +38,12 @@ def cam_weights(path: Path, part: str) -> dict[str, torch.Tensor]:
     """Return the tensors of one part, `BACKBONE` or `PYRAMID`, by their names in it.
 
     Raises:
-        UserError: the classifier has no such part, as WeakTr's has none.
+        UserError: the file is damaged, or the classifier has no such part, as WeakTr's has none.
     """
-    state = graph_weights(path) if path.suffix == ".onnx" else load_file(path)
+    try:
+        state = graph_weights(path) if path.suffix == ".onnx" else load_file(path)
+    except SafetensorError as error:
+        raise UserError(f"{path} is damaged ({error}): copy it again, or repeat its training") from error
     own = {key.removeprefix(part): value for key, value in state.items() if key.startswith(part)}
     if not own:
         raise UserError(

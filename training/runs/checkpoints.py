@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 
 from models.run_folder import RESUME
 from training.runs.ranks import is_first_rank
+from weaksam.errors import UserError
 from weaksam.files.atomic import replacing_bytes
 
 
@@ -28,15 +30,24 @@ def save_checkpoint(out_dir: Path, net: nn.Module, optimizer: torch.optim.Optimi
 def resume_checkpoint(out_dir: Path, net: nn.Module, optimizer: torch.optim.Optimizer) -> int:
     """Load ``resume.pt`` if there is one, and return the number of finished steps.
 
+    Raises:
+        UserError: the file is damaged, or of another network.
+
     Call it after `Fabric.setup`, which moves the network to its device: the optimiser's state follows the parameters.
     """
     path = out_dir / RESUME
     if not path.exists():
         return 0
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    net.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        net.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        return int(state["step"])
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0][:200] or type(error).__name__
+        raise UserError(
+            f"{path} is damaged, or of another network ({reason}): copy it again, or remove it to start anew"
+        ) from error
 
 
 def save_weights(net: nn.Module, path: Path) -> None:

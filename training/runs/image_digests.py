@@ -12,7 +12,7 @@ from models.bundle import file_sha256
 from training.data.tagged import TaggedImage
 from training.runs.ranks import is_first_rank
 from training.runs.stage import digest_of
-from weaksam.files.atomic import write_text
+from weaksam.files.atomic import read_json, write_text
 
 
 def image_key(image: TaggedImage) -> str:
@@ -34,7 +34,7 @@ class ImageDigests:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: dict[str, list[int | str]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        self._known: dict[str, list[int | str]] = read_json(path) if path.is_file() else {}
 
     def of_images(self, images: Sequence[TaggedImage]) -> str:
         """Return a digest of ids, tags, true objects and file contents, in order."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from training.runs.environment import environment
 from training.runs.ranks import is_first_rank
 from training.runs.stage import WITHOUT_EFFECT, digest_of, settings_values
 from weaksam.errors import UserError
-from weaksam.files.atomic import remove_drafts, write_json
+from weaksam.files.atomic import read_json, remove_drafts, write_json
 
 START_ANEW = f"give another --out, or remove its {RESUME} to start anew"
 SETTINGS = "settings"
@@ -72,5 +71,5 @@ def _require_same_settings(settings: dict[str, Any], out_dir: Path) -> None:
 
 def _recorded(path: Path, otherwise: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what an earlier start wrote down; runs of earlier versions did not write all files."""
-    recorded: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else otherwise
+    recorded: Mapping[str, Any] = read_json(path) if path.is_file() else otherwise
     return recorded

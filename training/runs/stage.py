@@ -14,7 +14,7 @@ from models.bundle import file_sha256
 from models.config import config_values
 from training.runs.console import console
 from training.runs.ranks import is_first_rank, wait_for_ranks
-from weaksam.files.atomic import write_json
+from weaksam.files.atomic import read_json, write_json
 
 DONE = "done.json"
 KEY_CHARACTERS = 12
@@ -92,7 +92,7 @@ def _read_done(folder: Path, key: str, products: Sequence[str]) -> Done | None:
     path = folder / DONE
     if not path.is_file() or not all((folder / name).is_file() for name in products):
         return None
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = read_json(path)
     return Done(folder, digest_of(record["products"]) if products else key)
 
 

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from weaksam.errors import UserError
+
 DRAFT_NAME = re.compile(r"\.(.+)\.\d+")  # the name of a file between a dot and a process's number
 
 
@@ -70,6 +72,18 @@ def write_json(path: Path, values: Any) -> None:
     """Write plain values as an indented JSON file, whole or not at all; makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(values, indent=1) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Return what `write_json` wrote.
+
+    Raises:
+        UserError: the file is damaged, by a copy that was cut off, say.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}): copy it again, or remove it and repeat what wrote it") from error
 
 
 @contextmanager

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from weaksam.files.atomic import remove_drafts, replacing, replacing_bytes, replacing_files, write_json, write_text
+from weaksam.errors import UserError
+from weaksam.files.atomic import (
+    read_json,
+    remove_drafts,
+    replacing,
+    replacing_bytes,
+    replacing_files,
+    write_json,
+    write_text,
+)
 
 OTHER_WRITER = (
     "import sys, pathlib; from weaksam.files.atomic import write_text; write_text(pathlib.Path(sys.argv[1]), 'other')"
@@ -125,3 +134,12 @@ def test_drafts_of_killed_processes_are_removed_and_nothing_else(tmp_path: Path)
     assert {path.name for path in tmp_path.iterdir()} == {".resume.pt.14558", "resume.pt", ".hidden", "log.1"}
     remove_drafts(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"resume.pt", ".hidden", "log.1"}
+
+
+def test_a_damaged_json_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    write_json(path, {"steps": 5})
+    assert read_json(path) == {"steps": 5}
+    path.write_text(path.read_text()[:-4])
+    with pytest.raises(UserError, match=r"config\.json is damaged .*: copy it again, or remove it and repeat"):
+        read_json(path)
