@@ -69,6 +69,7 @@ class Lifecycle:
         Raises:
             ReloadFailed: keys or bundle cannot be read; it says why. The other one is reloaded all the same.
         """
+        logger.info("reloading")
         failures = []
         try:
             self._reload_keys()

@@ -39,6 +39,7 @@ class Server(uvicorn.Server):
     async def main_loop(self) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))
         await super().main_loop()
         self._lifecycle.drain()
         until_s = time.monotonic() + self._drain_s
@@ -64,6 +65,11 @@ class Server(uvicorn.Server):
         task = asyncio.create_task(self._lifecycle.reload_on_signal())
         self._reloads.add(task)
         task.add_done_callback(self._reloads.discard)
+
+
+def hold_hangups() -> None:
+    """Keep a SIGHUP until the server listens to it; before, it would end the process. Call it from the main thread."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
 
 
 def _has_waiting(server: asyncio.Server) -> bool:

@@ -21,7 +21,9 @@ logger = logging.getLogger(LOGGER_NAME)
 def serve(**given: Any) -> None:
     """Answer POST /detect over HTTP. Each option can be set in the environment too; the command line wins."""
     from service.app import create_server
+    from service.runtime.server import hold_hangups
 
+    hold_hangups()
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     # Bound before anything is loaded: a port in use is told at once, and in one sentence.
     with listen(settings.host, settings.port) as listener, suppress(KeyboardInterrupt):

@@ -25,11 +25,6 @@ from tests.support.tiny_bundle import encoded, write_tiny_bundle
 
 PICTURE = encoded(TWO_BOLTS_AND_A_NUT)
 CLIENTS = 8
-SERVE = """
-from service.app import create_server
-from service.settings import load_settings
-create_server(load_settings()).run()
-"""
 
 
 @dataclass
@@ -47,15 +42,18 @@ class Process:
         """Status by request id of every POST /detect that the service has seen to its end."""
         return {row["request_id"]: row["status"] for row in self.rows() if row.get("path") == "/detect"}
 
-    def url(self) -> str:
+    def wait_for_message(self, words: str) -> str:
         give_up_s = time.monotonic() + PATIENCE_S
         while time.monotonic() < give_up_s:
             assert self.popen.poll() is None, self.log.read_text()
             for row in self.rows():
-                if "running on" in row["message"]:
-                    return str(row["message"].split()[3])
+                if words in row["message"]:
+                    return str(row["message"])
             time.sleep(0.05)
-        raise AssertionError("the service does not say where it listens")
+        raise AssertionError(f"the service does not say {words!r}")
+
+    def url(self) -> str:
+        return self.wait_for_message("listening on").split()[2].rstrip(",")
 
     def wait_until_ready(self) -> str:
         url, give_up_s = self.url(), time.monotonic() + PATIENCE_S
@@ -71,7 +69,7 @@ def served(bundle: Path, log: Path, **environment: str) -> Iterator[Process]:
     root = Path(__file__).resolve().parents[3]
     variables = {**os.environ, **{f"WEAKSAM_{name}": value for name, value in given.items()}}
     with log.open("wb") as file:
-        popen = subprocess.Popen([sys.executable, "-c", SERVE], cwd=root, env=variables, stderr=file)
+        popen = subprocess.Popen([sys.executable, "-m", "weaksam", "serve"], cwd=root, env=variables, stderr=file)
         try:
             yield Process(popen, log)
         finally:
@@ -193,3 +191,15 @@ async def test_sighup_reloads_the_bundle_and_a_failure_leaves_the_old_one(tmp_pa
     (failed,) = [row for row in rows if row["message"].startswith("the bundle stays as it was")]
     assert "bundle.json does not exist" in failed["message"]
     assert [row["outcome"] for row in rows if row["message"] == "reloaded"] == ["swapped"]
+
+
+def test_a_sighup_during_the_start_reloads_after_it(tmp_path: Path) -> None:
+    (tmp_path / "bundle").mkdir()
+    write_tiny_bundle(tmp_path / "bundle")
+    with served(tmp_path / "bundle", tmp_path / "log") as process:
+        process.wait_for_message("listening on")
+        process.popen.send_signal(signal.SIGHUP)
+        process.wait_until_ready()
+        process.wait_for_message("reloaded")
+        messages = [row["message"] for row in process.rows()]
+    assert messages.index("ready") < messages.index("reloading") < messages.index("reloaded")
