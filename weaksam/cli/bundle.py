@@ -1,8 +1,9 @@
-"""`weaksam bundle`: look into a bundle, check that it is whole, give it another segmenter."""
+"""`weaksam bundle`: look into a bundle, check that it is whole, give it another segmenter or more names of labels."""
 
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from models import label_aliases
 from models.bundle import (
     DEFAULT_BUNDLE,
     PROPOSAL_GRAPHS,
@@ -22,13 +24,15 @@ from models.bundle import (
     load_bundle,
     write_manifest,
 )
+from weaksam.errors import UserError
 from weaksam.files.full_disk import writing_into
 
 if TYPE_CHECKING:
     from training.data.tagged import TaggedImage
 
 bundle_app = typer.Typer(
-    help="Show or check a bundle of exported models, or give it another segmenter.", no_args_is_help=True
+    help="Show or check a bundle of exported models, give it another segmenter or more names of labels.",
+    no_args_is_help=True,
 )
 
 FolderArgument = Annotated[Path, typer.Argument(help="Folder of the bundle.", show_default="the one installed")]
@@ -97,6 +101,28 @@ def with_sam(
         f"wrote {out}. wsod was learnt from the other segmenter's proposals: it works, {thresholds}, and "
         f"`weaksam train own.toml --set sam={sam}` trains it anew"
     )
+
+
+@bundle_app.command()
+def with_aliases(
+    table: Annotated[Path, typer.Argument(help="CSV with the columns `label` and `alias`, a row for each alias.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new bundle.")],
+    bundle: Annotated[
+        Path, typer.Option(help="Bundle whose labels get more names.", show_default="the one installed")
+    ] = DEFAULT_BUNDLE,
+    version: Annotated[str | None, typer.Option(help="Its version.", show_default="the bundle's")] = None,
+) -> None:
+    """Write the same bundle with more names for its labels: a tag `spanner` then asks for the label Wrench."""
+    given = load_bundle(bundle, PROPOSAL_GRAPHS)
+    labels = label_aliases.with_aliases(given.labels, table)
+    if out.resolve() == given.folder.resolve():
+        raise UserError(f"--out: {out} is the bundle itself: give a new folder")
+    with writing_into(out):
+        for name in given.graphs:
+            shutil.copyfile(given.path(name), out / given.graphs[name].file)
+        write_manifest(replace(given, folder=out, labels=labels, version=version or given.version))
+    count = sum(len(label.aliases) for label in labels)
+    typer.echo(f"wrote {out}: {len(labels)} labels with {count} aliases")
 
 
 def _open_images(data: Sequence[Path], split: str) -> Sequence[TaggedImage]:

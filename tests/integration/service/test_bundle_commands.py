@@ -9,10 +9,19 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from models.bundle import MANIFEST, PROPOSAL_GRAPHS, Bundle, BundleError, Thresholds, write_manifest
+from models.bundle import (
+    MANIFEST,
+    PROPOSAL_GRAPHS,
+    Bundle,
+    BundleError,
+    Thresholds,
+    load_bundle,
+    write_manifest,
+)
 from service.errors import BackendMismatch
 from tests.support.tiny_bundle import write_tiny_bundle
 from weaksam.cli.bundle import bundle_app
+from weaksam.errors import UserError
 
 
 @pytest.fixture
@@ -70,3 +79,25 @@ def test_sides_may_differ_between_segmenter_and_classifier_and_nowhere_else(bund
     write_manifest(replace(bundle, graphs=graphs))
     with pytest.raises(BundleError, match=r"cam and wsod.* differ in side_px \[32, 64\]"):
         run("check", bundle)
+
+
+def test_aliases_are_tags_of_the_new_bundle(bundle: Bundle, tmp_path: Path) -> None:
+    table, out = tmp_path / "aliases.csv", tmp_path / "out"
+    table.write_text("label,alias\nblue-wrench,spanner\n")
+    options = ["with-aliases", str(table), "--bundle", str(bundle.folder), "--out", str(out), "--version", "2"]
+    ended = CliRunner().invoke(bundle_app, options, catch_exceptions=False)
+    assert ended.output == f"wrote {out}: 3 labels with 2 aliases\n"
+    made = load_bundle(out)
+    assert made.labels.index("Spanner") == bundle.labels.index("blue-wrench")
+    assert (made.version, made.digest != bundle.digest) == ("2", True)
+    assert run("check", made).startswith("tiny 2 is whole")
+
+
+def test_aliases_do_not_overwrite_the_bundle(bundle: Bundle, tmp_path: Path) -> None:
+    table = tmp_path / "aliases.csv"
+    table.write_text("label,alias\nblue-wrench,spanner\n")
+    folder = str(bundle.folder)
+    with pytest.raises(UserError, match="--out: .* is the bundle itself"):
+        CliRunner().invoke(
+            bundle_app, ["with-aliases", str(table), "--bundle", folder, "--out", folder], catch_exceptions=False
+        )
