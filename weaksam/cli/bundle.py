@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -50,9 +51,17 @@ def check(folder: FolderArgument = DEFAULT_BUNDLE) -> None:
 
 
 @bundle_app.command()
-def show(folder: FolderArgument = DEFAULT_BUNDLE) -> None:
-    """Show the graphs, labels, thresholds and provenance of a bundle."""
+def show(
+    folder: FolderArgument = DEFAULT_BUNDLE,
+    provenance: Annotated[
+        bool, typer.Option("--provenance", help="Print how it was trained, as JSON, and nothing else.")
+    ] = False,
+) -> None:
+    """Show the graphs, labels, thresholds and settings of a bundle."""
     bundle = load_bundle(folder, PROPOSAL_GRAPHS)
+    if provenance:
+        typer.echo(json.dumps(bundle.provenance, indent=1))
+        return
     console = Console(markup=False)
     console.print(f"{bundle.name} {bundle.version}, digest {bundle.digest}", soft_wrap=True, highlight=False)
     for table in (_graphs(bundle), _labels(bundle), _settings(bundle)):
@@ -166,14 +175,9 @@ def _labels(bundle: Bundle) -> Table:
 
 
 def _settings(bundle: Bundle) -> Table:
-    table = Table("setting", "value", title="Settings and provenance")
-    groups: dict[str, dict[str, Any]] = {
-        "prompts": vars(bundle.prompts),
-        "post": vars(bundle.post),
-        "provenance": dict(bundle.provenance),
-    }
-    for group, values in groups.items():
-        for name, value in values.items():
+    table = Table("setting", "value", title="Settings")
+    for group, settings in (("prompts", bundle.prompts), ("post", bundle.post)):
+        for name, value in vars(settings).items():
             table.add_row(f"{group}.{name}", str(value))
     return table
 

@@ -266,6 +266,20 @@ def _check_same(first: RunIdentity, identity: RunIdentity, path: str) -> None:
         )
     if first.options != identity.options:
         raise JournalError(
-            f"{path} holds results with the options {first.options}, now they are {identity.options}: "
+            f"{path} holds results with other options: {_changes(first.options, identity.options)}: "
             "give the first options again or another --out"
         )
+
+
+def _changes(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Return the options that differ, as the command line names them."""
+    names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    return ", ".join(
+        f"--{name.replace('_', '-')} was {_told(before.get(name))}, now it is {_told(now.get(name))}" for name in names
+    )
+
+
+def _told(value: object) -> str:
+    if value is None or value is False:
+        return "not given"
+    return "given" if value is True else str(value)

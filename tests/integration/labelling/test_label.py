@@ -349,4 +349,4 @@ def test_shrunk_images_get_results_in_their_own_pixels(tiny_service: httpx.Clien
 
     ended = run(command, "--max-side", "128")
     assert ended.returncode == REFUSED
-    assert "'max_side': 64}, now they are" in ended.stderr
+    assert "--max-side was 64, now it is" in ended.stderr

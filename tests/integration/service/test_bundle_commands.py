@@ -101,3 +101,10 @@ def test_aliases_do_not_overwrite_the_bundle(bundle: Bundle, tmp_path: Path) -> 
         CliRunner().invoke(
             bundle_app, ["with-aliases", str(table), "--bundle", folder, "--out", folder], catch_exceptions=False
         )
+
+
+def test_provenance_is_json_and_stands_alone(bundle: Bundle) -> None:
+    write_manifest(replace(bundle, provenance={"runs": {"cam": {"config": {"seed": 7}}}}))
+    ended = CliRunner().invoke(bundle_app, ["show", str(bundle.folder), "--provenance"], catch_exceptions=False)
+    assert json.loads(ended.output) == {"runs": {"cam": {"config": {"seed": 7}}}}
+    assert "seed" not in run("show", bundle)

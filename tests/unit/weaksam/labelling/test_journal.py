@@ -97,7 +97,7 @@ OTHER_SHARD = RunIdentity(IDENTITY.bundle, IDENTITY.options, ("Bolt",), "1/4")
         pytest.param(
             OTHER_BUNDLE, r"bundle fake 1 \(dddddddddddd\), the server has mine 2 .* another --out", id="bundle"
         ),
-        pytest.param(OTHER_OPTIONS, "'min_score': None}, now they are {'min_score': 0.5}", id="options"),
+        pytest.param(OTHER_OPTIONS, "--min-score was not given, now it is 0.5", id="options"),
         pytest.param(OTHER_SHARD, "shard none, all images, now it is 1/4: .* another --out", id="shard"),
     ],
 )
