@@ -19,6 +19,7 @@ from weaksam.errors import UserError
 
 SHORTEST_MEAN_RUN = 5
 VAL_SHARE = 0.1
+SPLITS = {"train", "val", "test"}
 # How other tools call a split.
 SPLIT_NAMES = {"valid": "val", "validation": "val", "dev": "val", "training": "train", "testing": "test"}
 

@@ -22,7 +22,7 @@ from training.data.formats.coco_rows import Json, distinct_rows, id_text, image_
 from training.data.formats.documents import DocumentError, documents, read_json
 from training.data.locate import locate, report_unnamed
 from training.data.polygons import MaskError, run_lengths_rle
-from training.data.splits import read_split, split_of_name
+from training.data.splits import SPLITS, read_split, split_of_name
 from training.data.tagged import Box, TaggedDataset
 from training.data.written import WrittenImage, WrittenObject, checked_dataset
 from weaksam.errors import UserError
@@ -30,7 +30,6 @@ from weaksam.mask_schemas import Rle
 
 ROBOFLOW = "_annotations.coco.json"
 LISTS = ("images", "annotations", "categories")
-SPLITS = {"train", "val", "test"}
 
 
 @dataclass(frozen=True)

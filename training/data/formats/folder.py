@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 
 from training.data.checks import Report, merged_labels, read_labels_txt, read_text
 from training.data.locate import entries, image_id, image_paths, is_file
-from training.data.splits import read_split, split_of_name
+from training.data.splits import SPLITS, read_split, split_of_name
 from training.data.tagged import TaggedDataset
 from training.data.written import WrittenImage, checked_dataset
 from weaksam.errors import UserError
@@ -38,7 +38,6 @@ from weaksam.files.tag_files import (
 )
 
 _TagsOfFile = dict[str, tuple[str, ...]]
-SPLITS = {"train", "val", "test"}
 # A layout that is not known would else be read as classes of these names.
 LAYOUT_WORDS = {
     *("annotations", "data", "dataset", "image", "images", "img", "imgs", "jpegimages", "label", "labels", "photos"),

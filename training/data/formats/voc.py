@@ -5,8 +5,9 @@
     ROOT/SPLIT/x.xml          beside SPLIT/x.jpg: Roboflow's export
     ROOT/x.xml                beside x.jpg: what LabelImg writes; all are `train`
 
-Splits are the lists in ImageSets/Main; one of another folder is named with it, such as `Segmentation/val`, VOC 2012's
-images with instance masks.
+Splits are the lists in ImageSets/Main, or in ImageSets if that has none; a single list of another name, such as CVAT's
+`default`, is `train`. A list of another folder is named with it, such as `Segmentation/val`, VOC 2012's images with
+instance masks.
 
 Boxes. VOC's are 1-based and inclusive, so half-open x0 = xmin - 1, x1 = xmax. Some sets in this layout (FOD-A) write
 0-based continuous edges instead (0.0 .. 300.0 in an image of 300 pixels), which are half-open as they stand.
@@ -30,7 +31,7 @@ from models.masks import encode_rle
 from training.data.checks import Report, merged_labels, read_labels_txt, read_lines
 from training.data.formats.documents import DocumentError, read_xml
 from training.data.locate import is_file, report_unnamed
-from training.data.splits import read_split, split_of_name
+from training.data.splits import SPLITS, read_split, split_of_name
 from training.data.tagged import Box, TaggedDataset
 from training.data.written import WrittenImage, WrittenObject, checked_dataset
 from weaksam.files.image_files import IMAGE_SUFFIXES
@@ -79,10 +80,10 @@ def read_voc(root: Path, split: str) -> TaggedDataset:
 
 
 def _split_names(root: Path, wanted: str) -> list[str]:
-    """Return lists in ImageSets/Main, without those of single classes (`aeroplane_train`), of which VOC has sixty."""
+    """Return the lists, without those of single classes (`aeroplane_train`), of which VOC has sixty."""
     if not (root / "Annotations").is_dir():
         return list(_beside(root))
-    names = sorted(path.stem for path in (root / "ImageSets" / "Main").glob("*.txt"))
+    names = list(_lists(root))
     whole = {name for name in names if "_" not in name}
     lists = [name for name in names if name in whole or name.rpartition("_")[2] not in whole]
     named = [wanted] if is_file(_list_path(root, wanted)) and wanted not in lists else []
@@ -102,8 +103,18 @@ def _has_xml_beside(folder: Path) -> bool:
     return any(_image_in(folder, path.stem) is not None for path in folder.glob("*.xml"))
 
 
+def _lists(root: Path) -> dict[str, Path]:
+    """Return the lists by split; a single one that is called otherwise, `default` say, is for training."""
+    folder = root / "ImageSets"
+    paths = sorted((folder / "Main").glob("*.txt")) or sorted(folder.glob("*.txt"))
+    if len(paths) == 1 and paths[0].stem not in SPLITS:
+        return {"train": paths[0]}
+    return {path.stem: path for path in paths}
+
+
 def _list_path(root: Path, split: str) -> Path:
-    return root / "ImageSets" / (f"{split}.txt" if "/" in split else f"Main/{split}.txt")
+    named = root / "ImageSets" / (f"{split}.txt" if "/" in split else f"Main/{split}.txt")
+    return _lists(root).get(split, named)
 
 
 def _read(root: Path, split: str) -> TaggedDataset:

@@ -238,6 +238,23 @@ def test_a_validation_list_of_its_own_is_used(write_voc: WriteVoc) -> None:
     assert ids == {"fit": ["a"], "val": ["b"]}
 
 
+def test_lists_may_lie_in_image_sets_itself(write_voc: WriteVoc) -> None:
+    root = write_voc({"a": GOOD, "b": GOOD}, train=["a"], test=["b"])
+    for name in ("train.txt", "test.txt"):
+        (root / "ImageSets" / "Main" / name).rename(root / "ImageSets" / name)
+
+    ids = {split: [image.id for image in read_voc(root, split).images] for split in ("train", "test")}
+
+    assert ids == {"train": ["a"], "test": ["b"]}
+
+
+def test_a_single_list_of_another_name_is_for_training(write_voc: WriteVoc) -> None:
+    root = write_voc({"a": GOOD, "b": GOOD}, train=["a"])
+    (root / "ImageSets" / "Main" / "train.txt").rename(root / "ImageSets" / "Main" / "default.txt")
+    for split in ("train", "default"):
+        assert [image.id for image in read_voc(root, split).images] == ["a"]
+
+
 def test_fod_a_reads_without_problems(fod_a_dir: Path) -> None:
     sets = {split: read_voc(fod_a_dir, split) for split in ("train", "test", "fit", "val")}
 
