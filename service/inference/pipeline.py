@@ -23,7 +23,7 @@ from service.inference.explain import explain
 from service.inference.image_features import CachedImage, ImageFeatures, not_cached
 from service.inference.ledger import Evidence, collect_evidence, tag_row
 from service.inference.mask_rendering import MaskRenderer, RenderedMask
-from service.inference.segment import Segmenting, render_levels
+from service.inference.segment import Segmenting, render_levels, within_image
 from service.inference.selection import missed_by_detector, select
 from service.inference.stage_results import Classes, DetectorOutput, GraphInputs
 from service.inference.stages import Stages
@@ -166,12 +166,14 @@ class Pipeline:
             timings: as in `detect`.
 
         Raises:
+            InvalidRequest: a point on the object, or the whole box, lies outside of the image.
             ImageNotCached: nothing is kept of that image, or not any longer.
             BackendFailure, BackendUnavailable: a graph could not be run.
         """
         timings = timings or Timings(self.metrics)
         source = image or self._cached_image(request.image_sha256 or "")
         image_hw = source.size_hw if isinstance(source, DecodedImage) else source.inputs.image_hw
+        request = within_image(request, image_hw)
         letterbox = Letterbox(image_hw, self.bundle.side_px)
         features = ImageFeatures(self._stages, self._cache, self.bundle, source, letterbox, timings)
         await features.inputs()  # kept, so that the next click need not send the image again

@@ -12,12 +12,16 @@ from models.letterbox import Letterbox, Part
 from models.masks import mask_box
 from models.prompting.prompts import BOTTOM_RIGHT, PADDING, TOP_LEFT, PromptBatch
 from models.zoom import Level, best_level, better_levels, levels_of, zoom_part
+from service.errors import InvalidRequest
 from service.inference.image_features import ImageFeatures
 from service.inference.mask_rendering import encode_mask
 from service.inference.stages import Stages
 from service.observability.timings import Timings
 from weaksam.mask_schemas import MaskOptions
 from weaksam.segment_schemas import SegmentMask, SegmentParameters
+
+# Tools that count in shares of the image round a click on its edge over it.
+EDGE_PX = 1.0
 
 
 class Segmenting:
@@ -73,6 +77,30 @@ class Segmenting:
         extent_px = np.concatenate([corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)])
         height, width = self._letterbox.image_hw
         return zoom_part(np.clip(extent_px, 0, (width, height, width, height)), (height, width))
+
+
+def within_image(request: SegmentParameters, image_hw: tuple[int, int]) -> SegmentParameters:
+    """Return the request with its box cut to the image, and without points off the object that lie outside.
+
+    Raises:
+        InvalidRequest: a point on the object, or the whole box, lies outside of the image: its mask would be a guess.
+    """
+    height, width = image_hw
+    size = f"the image, {width} x {height} pixels"
+    inside = [-EDGE_PX <= x <= width + EDGE_PX and -EDGE_PX <= y <= height + EDGE_PX for x, y, _ in request.points]
+    for index, (x, y, label) in enumerate(request.points):
+        if label and not inside[index]:
+            raise InvalidRequest(
+                f"points[{index}] is {[x, y, label]}, outside of {size}: give pixels of the upright image"
+            )
+    points = tuple(point for point, is_inside in zip(request.points, inside, strict=True) if is_inside)
+    if request.box is None:
+        return request.model_copy(update={"points": points})
+    x0, y0, x1, y1 = request.box
+    cut = (max(x0, 0.0), max(y0, 0.0), min(x1, width), min(y1, height))
+    if cut[0] >= cut[2] or cut[1] >= cut[3]:
+        raise InvalidRequest(f"box is {list(request.box)}, outside of {size}: give pixels of the upright image")
+    return request.model_copy(update={"points": points, "box": cut})
 
 
 def segment_prompt(request: SegmentParameters, letterbox: Letterbox) -> PromptBatch:

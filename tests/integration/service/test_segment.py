@@ -198,9 +198,41 @@ def test_a_request_without_an_image_says_so(tiny_service: httpx.Client) -> None:
     assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
 
 
-def test_a_click_outside_of_everything_still_gets_a_response(tiny_service: httpx.Client) -> None:
-    response = post(tiny_service, points=[[-500, 9000, 1]])
-    assert response.status_code == 200
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        (
+            {"points": [[48, 48, 1], [-500, 9000, 1]]},
+            "points[1] is [-500.0, 9000.0, 1], outside of the image, 128 x 128",
+        ),
+        ({"box": [130, 10, 190, 60]}, "box is [130.0, 10.0, 190.0, 60.0], outside of the image, 128 x 128 pixels"),
+    ],
+    ids=["point", "box"],
+)
+def test_a_prompt_outside_of_the_image_is_named(
+    tiny_service: httpx.Client, fields: dict[str, Any], sentence: str
+) -> None:
+    response = post(tiny_service, **fields)
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
+    assert sentence in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "same_as"),
+    [
+        ({"box": [-900, -900, 64, 64]}, {"box": [0, 0, 64, 64]}),
+        ({"points": [[48, 48, 1], [-500, 60, 0]]}, {"points": [[48, 48, 1]]}),
+    ],
+    ids=["box", "point-off-the-object"],
+)
+def test_what_lies_outside_of_the_image_says_nothing(
+    tiny_service: httpx.Client, fields: dict[str, Any], same_as: dict[str, Any]
+) -> None:
+    assert post(tiny_service, **fields).json()["masks"] == post(tiny_service, **same_as).json()["masks"]
+
+
+def test_a_click_on_the_edge_gets_a_response(tiny_service: httpx.Client) -> None:
+    assert post(tiny_service, points=[[128.4, 0, 1]]).status_code == 200
 
 
 def test_the_client_clicks_by_file_and_then_by_digest(tiny_service: httpx.Client, tmp_path: Path) -> None:
