@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import csv
-import io
 from dataclasses import replace
 from pathlib import Path
 
 from models.labels import LabelSet
 from weaksam.errors import UserError
-from weaksam.files.text_files import decoded
+from weaksam.files.csv_rows import csv_rows
 
 COLUMNS = ("label", "alias")
-DELIMITERS = ",;\t"
 
 
 def with_aliases(labels: LabelSet, table: Path) -> LabelSet:
     """Return the labels with more names, from a CSV with the columns `label` and `alias`; others are ignored.
 
-    Fields are separated by commas, or by semicolons or tabs if the first line is. Rows without an alias say nothing.
+    `csv_rows` says how the file may be written. Rows without an alias say nothing.
 
     Raises:
         UserError: the file is no such CSV, a row names no label, or two labels would share a name.
@@ -41,20 +39,15 @@ def with_aliases(labels: LabelSet, table: Path) -> LabelSet:
 def _rows(table: Path) -> list[tuple[int, tuple[str, str]]]:
     """Return label and alias of each row that has an alias, with the row's number in the file."""
     try:
-        text = decoded(table.read_bytes())
-        first = text.partition("\n")[0]
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=max(DELIMITERS, key=first.count))
-        names = {name.strip().lower(): name for name in reader.fieldnames or ()}
-        absent = [column for column in COLUMNS if column not in names]
-        if absent:
-            raise UserError(
-                f"{table} lacks the column {absent[0]!r}: its first line must name the columns label, alias"
-            )
-        rows = [(reader.line_num, [(row[names[column]] or "").strip() for column in COLUMNS]) for row in reader]
+        names, rows = csv_rows(table.read_bytes(), COLUMNS)
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{table} cannot be read as a CSV in UTF-8 ({error}): save it as CSV UTF-8") from error
     except OSError as error:
         raise UserError(
             f"{table} cannot be read ({error.strerror}): give a CSV with the columns label, alias"
         ) from error
-    return [(number, (label, alias)) for number, (label, alias) in rows if alias]
+    absent = [column for column in COLUMNS if column not in names]
+    if absent:
+        raise UserError(f"{table} lacks the column {absent[0]!r}: its first line must name the columns label, alias")
+    fields = [(number, dict(zip(names, map(str.strip, line), strict=False))) for number, line in rows]
+    return [(number, (row.get("label", ""), row["alias"])) for number, row in fields if row.get("alias")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 from collections.abc import Iterable
@@ -12,11 +11,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from weaksam.errors import UserError
+from weaksam.files.csv_rows import csv_rows
 from weaksam.files.text_files import decoded
 from weaksam.tag_texts import whole_text
 
 TAG_COLUMNS = ("file", "tags")
-DELIMITERS = (",", ";", "\t")
 BOXES = "boxes"
 # A class number and four or more numbers on every line.
 _YOLO_LINE = re.compile(r"\s*\d+(?:\s+[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?){4,}\s*")
@@ -42,17 +41,14 @@ class TaggedFile:
 def read_tag_table(path: Path) -> tuple[TaggedFile, ...]:
     """Return the rows of a CSV with the columns `file` and `tags`; several of `tags` are joined, others ignored.
 
-    Fields are separated by commas, or by semicolons or tabs if the first line is.
+    `csv_rows` says how the file may be written.
 
     Raises:
         TagFileError: the file is no CSV in UTF-8, lacks a column or has two of `file`, or has a row with more fields
             than columns or with tags and no file.
     """
     try:
-        text = decoded(path.read_bytes())
-        lines = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=_delimiter(text))
-        names = [name.strip().lower() for name in next(lines, [])]
-        rows = list(enumerate((line for line in lines if line), start=2))
+        names, rows = csv_rows(path.read_bytes(), TAG_COLUMNS)
     except (UnicodeDecodeError, csv.Error) as error:
         raise TagFileError("csv", f"{path} cannot be read as a CSV in UTF-8 ({error}): save it as CSV UTF-8") from error
     absent = [name for name in TAG_COLUMNS if name not in names]
@@ -116,12 +112,6 @@ def read_sidecar(path: Path) -> tuple[str, ...]:
 def split_written_tags(text: str) -> tuple[str, ...]:
     """Return the tags of a text, separated by commas, semicolons or line ends; doubles and empty ones dropped."""
     return _distinct(re.split(r"[,;\n]", text))
-
-
-def _delimiter(text: str) -> str:
-    first = text.splitlines()[0].lower() if text else ""
-    named = (mark for mark in DELIMITERS if set(TAG_COLUMNS) <= {name.strip(' "') for name in first.split(mark)})
-    return next(named, ",")
 
 
 def _tag_row(number: int, names: list[str], line: list[str]) -> TaggedFile:

@@ -39,6 +39,11 @@ def test_rows_have_the_numbers_a_spreadsheet_shows(tmp_path: Path) -> None:
     )
 
 
+def test_empty_rows_count_as_a_spreadsheet_counts_them(tmp_path: Path) -> None:
+    (tmp_path / "tags.csv").write_text("\n;;\nfile;tags\n\na.jpg;bolt\n")
+    assert read_tag_table(tmp_path / "tags.csv") == (TaggedFile(5, "a.jpg", ("bolt",)),)
+
+
 @pytest.mark.parametrize(
     ("content", "field", "sentence"),
     [
@@ -128,6 +133,7 @@ def test_tags_may_hold_numbers(tmp_path: Path, text: str) -> None:
         pytest.param(b"file,tags,note,Tags\na.jpg,bolt,x,nut\n", id="two columns of tags"),
         pytest.param(b"file,tags,tags\na.jpg,bolt;nut\n", id="a short row"),
         pytest.param(b"file,tags\na.jpg,bolt;nut\n,\n , \n", id="rows of separators"),
+        pytest.param("\ufeffsep=;\r\nfile;tags\r\na.jpg;bolt, nut\r\n".encode(), id="Excel's line of the separator"),
     ],
 )
 def test_tables_as_spreadsheets_write_them(tmp_path: Path, content: bytes) -> None:

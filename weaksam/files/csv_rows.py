@@ -1,0 +1,38 @@
+"""Rows of a CSV as people's spreadsheets save it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+
+from weaksam.files.text_files import decoded
+
+DELIMITERS = (",", ";", "\t")
+EMPTY = "".join(DELIMITERS) + ' "'
+# What Excel reads as the separator of the lines below, and does not show.
+_SEPARATOR_LINE = re.compile(r"\A\s*sep=[,;\t]\s*?\n")
+
+
+def csv_rows(data: bytes, columns: Sequence[str]) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Return the names of a file's columns in small letters, and its rows with the number that a spreadsheet shows.
+
+    Fields are separated by commas, or by semicolons or tabs if the first line then names the `columns`. Empty lines,
+    and Excel's `sep=;` above it, are no first line.
+
+    Raises:
+        UnicodeDecodeError: it is neither in UTF-8 nor in UTF-16 with its mark.
+        csv.Error: a quoted field does not end.
+    """
+    text = _SEPARATOR_LINE.sub("", decoded(data))
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=_delimiter(text, columns))
+    lines = enumerate(reader, start=1)
+    names = next(([name.strip().lower() for name in line] for _, line in lines if any(line)), [])
+    return names, [(number, line) for number, line in lines if line]
+
+
+def _delimiter(text: str, columns: Sequence[str]) -> str:
+    first = next((line.lower() for line in text.splitlines() if line.strip(EMPTY)), "")
+    named = (mark for mark in DELIMITERS if set(columns) <= {name.strip(' "') for name in first.split(mark)})
+    return next(named, ",")
