@@ -23,7 +23,8 @@ def detect(
     tags: Annotated[str, typer.Option(help="What is in it, a,b,c. None: the models propose tags.")] = "",
     overlay: Annotated[Path | None, typer.Option(help="Where to write the image with what was found, PNG.")] = None,
     json_out: Annotated[
-        Path | None, typer.Option("--json", help="Where to write the result, as POST /detect returns it.")
+        Path | None,
+        typer.Option("--json", dir_okay=False, help="Where to write the result, as POST /detect returns it."),
     ] = None,
     bundle: Annotated[Path | None, typer.Option(help="Folder of the bundle.", show_default="the one installed")] = None,
     min_score: Annotated[

@@ -116,7 +116,7 @@ def sam_quality_command(
 def sam_report_command(
     run: Annotated[Path, typer.Option(help="Folder of a finished `weaksam train sam`, or of a bundle.")],
     data: Annotated[Path, typer.Option(help="Data set with true masks.")],
-    json_out: Annotated[Path, typer.Option("--json", help="Where the report goes.")],
+    json_out: Annotated[Path, typer.Option("--json", dir_okay=False, help="Where the report goes.")],
     split: str = "test",
     per_image: Annotated[int | None, typer.Option(min=1, help="Measure at most so many objects of an image.")] = None,
     images_out: Annotated[
@@ -151,7 +151,7 @@ def cam_command(config: ConfigOption, data: DataOption, out: OutOption, override
 def cam_compare_command(
     run: Annotated[list[Path], typer.Option(help="Folder of a finished `weaksam train cam`; repeatable.")],
     data: DataOption,
-    json_out: Annotated[Path, typer.Option("--json", help="Where the figures go.")],
+    json_out: Annotated[Path, typer.Option("--json", dir_okay=False, help="Where the figures go.")],
     split: Annotated[str, typer.Option(help="Split to measure on.")] = "test",
     scale: Annotated[list[float] | None, typer.Option(help="Scale that maps are averaged over; repeatable.")] = None,
     flip: Annotated[bool, typer.Option(help="Average over mirror images as well.")] = False,
@@ -251,7 +251,7 @@ def detector_command(
 def detector_report_command(
     run: Annotated[Path, typer.Option(help="Folder of a finished `weaksam train detector`.")],
     data: DataOption,
-    json_out: Annotated[Path, typer.Option("--json", help="Where the figures go.")],
+    json_out: Annotated[Path, typer.Option("--json", dir_okay=False, help="Where the figures go.")],
     split: Annotated[str, typer.Option(help="Split to measure on.")] = "test",
 ) -> None:
     """Measure a detector or instance segmenter, without a bundle: AP of boxes and of its own masks, tags given."""

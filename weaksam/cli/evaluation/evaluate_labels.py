@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training.evaluation.evaluate_labels import evaluate_labels as measure
+from weaksam.cli.evaluation.options import JsonOption, SplitOption
 from weaksam.files.atomic import write_json
 
 _FIGURES = {"precision": "labels that are right", "recall": "objects found", "ap50": "AP50", "mask_ap50": "mask AP50"}
@@ -21,11 +22,11 @@ def evaluate_labels(
         Path,
         typer.Option(help="The same images with true boxes, in any layout that `weaksam data check` reads."),
     ],
-    split: Annotated[str, typer.Option(help="train, val, fit or test.")] = "test",
+    split: SplitOption = "test",
     reviewed: Annotated[
         Path | None, typer.Option(help="Folder that `weaksam review` wrote: measure the run with its corrections.")
     ] = None,
-    json_out: Annotated[Path | None, typer.Option("--json", help="Where the report goes.")] = None,
+    json_out: JsonOption = None,
 ) -> None:
     """Measure labels on disk against true boxes of the same images, the worst class first."""
     report = measure(labelled, data, split, reviewed)

@@ -9,7 +9,7 @@ import typer
 
 BundleOption = Annotated[Path, typer.Option("--bundle", help="Folder of the bundle.")]
 SplitOption = Annotated[str, typer.Option("--split", help="train, val, fit or test.")]
-JsonOption = Annotated[Path | None, typer.Option("--json", help="Where the report goes.")]
+JsonOption = Annotated[Path | None, typer.Option("--json", dir_okay=False, help="Where the report goes.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Measure the first so many images.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="Threads within one operator; 0 is one per core.")]
 DeviceOption = Annotated[

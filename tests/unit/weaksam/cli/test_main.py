@@ -168,3 +168,16 @@ def test_a_fault_of_the_program_shows_where_it_arose(repository_dir: Path, error
     assert ended.returncode == 1
     assert "Traceback" in ended.stderr
     assert "in app" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [["evaluate"], ["evaluate-labels", "out"], ["train", "sam-report"], ["detect", "a.jpg"]]
+)
+def test_a_folder_in_place_of_a_file_is_refused_before_anything_is_measured(
+    repository_dir: Path, tmp_path: Path, command: list[str]
+) -> None:
+    ended = run(repository_dir, *command, "--json", str(tmp_path))
+    assert ended.returncode == 2
+    assert f"Invalid value for '--json': file '{tmp_path}' is a directory" in " ".join(
+        ended.stderr.replace("│", " ").split()
+    )
