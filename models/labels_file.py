@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from models.labels import Label, LabelSet
+from weaksam.errors import UserError
 from weaksam.files.atomic import read_json, write_json
+
+_ROWS = TypeAdapter(tuple[Label, ...])
 
 
 def write_labels(labels: LabelSet, path: Path) -> None:
@@ -14,5 +19,14 @@ def write_labels(labels: LabelSet, path: Path) -> None:
 
 
 def read_labels(path: Path) -> LabelSet:
-    rows = read_json(path)
-    return LabelSet(tuple(Label(row["name"], tuple(row["aliases"])) for row in rows))
+    """Return what `write_labels` wrote.
+
+    Raises:
+        UserError: the file is damaged, or holds something else.
+    """
+    try:
+        return LabelSet(_ROWS.validate_python(read_json(path)))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise UserError(f"{path}: {place}: {first['msg']}: put back the file that the training wrote") from error
