@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 bundle_app = typer.Typer(
     help="Show or check a bundle of exported models, give it another segmenter or more names of labels.",
     no_args_is_help=True,
+    add_completion=False,
 )
 
 FolderArgument = Annotated[Path, typer.Argument(help="Folder of the bundle.", show_default="the one installed")]

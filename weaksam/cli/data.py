@@ -11,12 +11,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from weaksam.cli.evaluation.options import SplitOption
 from weaksam.errors import UserError
 
 if TYPE_CHECKING:
     from training.data.tagged import TaggedDataset
 
-data_app = typer.Typer(help="Check data sets, draw scenes, make mosaics.", no_args_is_help=True)
+data_app = typer.Typer(help="Check data sets, draw scenes, make mosaics.", no_args_is_help=True, add_completion=False)
 
 _OutOption = Annotated[Path, typer.Option("--out", help="New folder to write.")]
 _SeedOption = Annotated[int, typer.Option("--seed", help="The same seed draws the same images.")]
@@ -39,7 +40,7 @@ def scenes(
 def mosaics(
     source: Annotated[Path, typer.Option("--source", help="Data set to take photographs from.")],
     out: _OutOption,
-    split: Annotated[str, typer.Option("--split", help="train, val, fit or test.")] = "test",
+    split: SplitOption = "test",
     count: Annotated[int, typer.Option("--count", min=1, help="Mosaics to write.")] = 180,
     seed: _SeedOption = 0,
 ) -> None:
@@ -54,7 +55,7 @@ def mosaics(
 @data_app.command()
 def check(
     folder: Annotated[Path, typer.Argument(help="Data set: tagged folder, COCO, YOLO, VOC, CVAT or Label Studio.")],
-    split: Annotated[str, typer.Option("--split", help="train, val, fit or test.")] = "train",
+    split: SplitOption = "train",
 ) -> None:
     """Read a data set, decode every image, count its classes and list what is wrong; exit status 1 if anything is."""
     from training.data.checks import undecodable

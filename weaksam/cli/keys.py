@@ -13,7 +13,9 @@ from rich.table import Table
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, read_key_file, write_key_file
 from weaksam.errors import UserError
 
-keys_app = typer.Typer(help="Make, list and remove the API keys of a service.", no_args_is_help=True)
+keys_app = typer.Typer(
+    help="Make, list and remove the API keys of a service.", no_args_is_help=True, add_completion=False
+)
 
 FileOption = Annotated[Path, typer.Option("--file", help="Keys file, which WEAKSAM_API_KEYS_FILE names.")]
 NameArgument = Annotated[str, typer.Argument(help="Who holds the key: letters, digits, dots, dashes, underscores.")]

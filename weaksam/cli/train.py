@@ -37,8 +37,10 @@ def command_first(words: list[str]) -> list[str]:
 
 train_app = typer.Typer(
     cls=PathOrStage,
-    help="Train from tagged images: the whole path with `weaksam train CONFIG.toml --out RUN`, or a single stage.",
+    help="Train from tagged images: the whole path with `weaksam train CONFIG.toml --out RUN`, or a single stage. "
+    "`weaksam train run --help` has the options of the whole path, COMMAND --help those of a stage.",
     no_args_is_help=True,
+    add_completion=False,
     context_settings={"ignore_unknown_options": True},  # options before the stage are the stage's
 )
 

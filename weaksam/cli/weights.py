@@ -14,7 +14,9 @@ from deploy.weights.download import address_in, pull_weights
 from deploy.weights.published import WEIGHTS, find_weights
 from weaksam.variables import WEIGHTS_URL_VARIABLE
 
-weights_app = typer.Typer(help="List published weights, download them, measure them.", no_args_is_help=True)
+weights_app = typer.Typer(
+    help="List published weights, download them, measure them.", no_args_is_help=True, add_completion=False
+)
 
 NameArgument = Annotated[str, typer.Argument(help="One of `weaksam weights list`.")]
 FolderOption = Annotated[Path, typer.Option("--out", help="Folder of the files.")]

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 BundleOption = Annotated[Path, typer.Option("--bundle", help="Folder of the bundle.")]
-SplitOption = Annotated[str, typer.Option("--split", help="train, val, fit or test.")]
+SplitOption = Annotated[str, typer.Option("--split", help="train, val, test, or fit: train without val.")]
 JsonOption = Annotated[Path | None, typer.Option("--json", dir_okay=False, help="Where the report goes.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Measure the first so many images.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="Threads within one operator; 0 is one per core.")]
