@@ -52,7 +52,7 @@ def compare_modes(
     comparison of how many true objects they find. True boxes pick that point: it says what a mode can do, and not
     what a setting picked without boxes will do.
     """
-    pairs = [(image, found) for image, found in zip(images, detected, strict=True) if image.has_boxes]
+    pairs = [(image, found) for image, found in zip(images, detected, strict=True) if image.objects]
     known = _Known(bundle, tuple(pairs[:: max(1, len(pairs) // MAX_IMAGES)]), labels)
     adaptive = config
     if config.mode != "adaptive":

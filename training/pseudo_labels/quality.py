@@ -21,7 +21,7 @@ def report_quality(labelled_images: Sequence[PseudoLabelledImage], labels: Label
     A pseudo box hits the true object of its class that it overlaps most, from IoU 0.5 on. Each object counts once,
     difficult ones not at all. ``precision`` is the share of pseudo boxes that hit, ``recall`` the share of true objects
     that are hit, overall and in ``per_class``. ``tight_precision`` and ``tight_recall`` ask for IoU 0.75. All look only
-    at images that have true boxes of all their tags.
+    at images that have true boxes.
     """
     tags = sum(len(labelled.image.tags) for labelled in labelled_images)
     boxes = sum(len(labelled.objects) for labelled in labelled_images)
@@ -32,7 +32,7 @@ def report_quality(labelled_images: Sequence[PseudoLabelledImage], labels: Label
         "instances_per_image": round(boxes / max(1, len(labelled_images)), 4),
         "tags_without_box": tags - tags_with_box,
     }
-    known = [labelled for labelled in labelled_images if labelled.image.has_boxes]
+    known = [labelled for labelled in labelled_images if labelled.image.objects]
     return report | (_agreement(known, labels) if known else {})
 
 
