@@ -7,7 +7,7 @@ from pathlib import Path
 
 from models.nets.cam_nets import Architecture
 from models.nets.weaktr import WeakTrSettings
-from models.ranges import Above0, From0, Seed, Share, WholeFrom0, WholeFrom1
+from models.ranges import From0, Seed, Share, WholeFrom0, WholeFrom1
 from training.runs.devices import Precision
 from weaksam.errors import UserError
 
@@ -37,7 +37,7 @@ class CamConfig:
     batch: WholeFrom1
     mosaic_prob: Share
     background_share: float
-    lr: Above0
+    lr: From0
     backbone_lr_scale: From0
     weight_decay: From0
     warmup_steps: WholeFrom0

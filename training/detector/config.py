@@ -44,7 +44,7 @@ class DetectorConfig(DetectorSettings):
     steps: WholeFrom0
     batch: WholeFrom1
     optimizer: Literal["adamw", "sgd"]
-    lr: Above0
+    lr: From0
     backbone_lr_scale: From0
     weight_decay: From0
     warmup_steps: WholeFrom0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.ranges import Above0, From0, Seed, Share, WholeFrom0, WholeFrom1
+from models.ranges import From0, Seed, Share, WholeFrom0, WholeFrom1
 from training.runs.devices import Precision
 from weaksam.errors import UserError
 
@@ -49,7 +49,7 @@ class SamConfig:
     prompts_per_image: WholeFrom1
     point_share: Share
     group_share: Share
-    lr: Above0
+    lr: From0
     weight_decay: From0
     warmup_steps: WholeFrom0
     precision: Precision

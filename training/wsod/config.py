@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from models.nets.wsod import Method
-from models.ranges import Above0, From0, Seed, WholeFrom0, WholeFrom1
+from models.ranges import From0, Seed, WholeFrom0, WholeFrom1
 from training.runs.devices import Precision
 from training.wsod.mist import MistSettings
 from weaksam.errors import UserError
@@ -38,7 +38,7 @@ class WsodConfig:
     subsample: WholeFrom1
     epochs: WholeFrom1
     batch: WholeFrom1
-    lr: Above0
+    lr: From0
     weight_decay: From0
     warmup_steps: WholeFrom0
     precision: Precision = "32-true"

@@ -99,7 +99,7 @@ def test_a_setting_that_cannot_be_used_is_named(override: str, message: str) -> 
         pytest.param("test_limit=-1", r"test_limit: must be greater than or equal to 1, got -1", id="limit"),
         pytest.param("data.val_limit=0", r"data\.val_limit: must be greater than or equal to 1, got 0", id="val"),
         pytest.param("report.best=-1", r"report\.best: must be greater than or equal to 0", id="report"),
-        pytest.param("cam.lr=-1", r"cam\.lr: must be greater than 0, got -1", id="lr"),
+        pytest.param("cam.lr=-1", r"cam\.lr: must be greater than or equal to 0, got -1", id="lr"),
         pytest.param("cam.lr=nan", r"cam\.lr: must be a finite number, got nan", id="nan"),
         pytest.param("cam.mosaic_prob=1.5", r"cam\.mosaic_prob: must be less than or equal to 1", id="share"),
         pytest.param("cam.checkpoint_steps=0", r"cam\.checkpoint_steps: must be greater", id="checkpoints"),

@@ -130,14 +130,15 @@ def test_tags_from_sidecars(tmp_path: Path) -> None:
     worklist = worklist_from_names(folder, "sidecar")
     assert worklist.tags == {
         "a/x.jpg": ("bolt", "nut"),
-        "b/x.jpg": ("\ufffd",),
         "d.png": ("bolt", "nut"),
         "e.png": ("pin",),
     }
     assert [(failure.image, failure.code) for failure in worklist.failures] == [
+        ("b/x.jpg", "no_tags"),
         ("c.png", "no_tags"),
         ("f.png", "no_tags"),
     ]
+    assert "UTF-8" in worklist.failures[0].message
 
 
 def test_rows_written_on_windows_are_matched_and_told_once(tmp_path: Path) -> None:
