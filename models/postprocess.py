@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from models.boxes import clip_boxes, nms, pairwise_iou
+from models.boxes import box_areas, clip_boxes, nms, pairwise_intersection, pairwise_iou
 from models.detections import Detections
 from models.settings import PostSettings
 from weaksam.arrays import Float32
@@ -18,8 +18,8 @@ DELTA_WEIGHTS = np.array([10.0, 10.0, 5.0, 5.0], np.float32)
 MAX_LOG_GROWTH = float(np.log(1000.0 / 16.0))
 # Of a detection's score, what another tag's must have to claim its thing.
 CLAIM_SHARE = 0.5
-# Of its score, what a detection keeps whose thing has another tag.
-SECOND_TAG_SHARE = 0.1
+# Of its score, what a detection keeps that another one has beaten.
+BEATEN_SHARE = 0.1
 
 
 def apply_deltas(boxes_xyxy: Float32, deltas: Float32) -> Float32:
@@ -113,7 +113,32 @@ def favour_one_tag(found: Detections, max_iou: float) -> Detections:
     kept[np.unique(found.labels, return_index=True)[1]] = True
     for row in np.flatnonzero(~kept):
         kept[row] = not (clashes[row] & kept).any()
-    scores = np.where(kept, found.scores, np.float32(SECOND_TAG_SHARE) * found.scores)
+    scores = np.where(kept, found.scores, np.float32(BEATEN_SHARE) * found.scores)
+    return best_first([replace(found, scores=scores)])
+
+
+def favour_one_box(found: Detections, max_nested_share: float) -> Detections:
+    """Return the detections, best first, after those lost most of their score that are nested with a better one.
+
+    Two boxes of one class, both from the detector or both from proposals, are nested if more than ``max_nested_share``
+    of the smaller lies in the larger. One of them is then a part of the object, or a group: non-maximum suppression
+    leaves both, since their IoU is low. The worse keeps a tenth of its score. Pseudo ground truth drops such boxes too
+    (WeakSAM, arXiv 2402.14812).
+
+    Args:
+        found: best first.
+        max_nested_share: 1 leaves all as they are.
+    """
+    if max_nested_share >= 1 or len(found) < 2:
+        return found
+    areas = np.maximum(box_areas(found.boxes_xyxy), 1e-9)
+    shares = pairwise_intersection(found.boxes_xyxy, found.boxes_xyxy) / np.minimum(areas[:, None], areas[None])
+    alike = (found.labels[:, None] == found.labels[None]) & (found.by_detector[:, None] == found.by_detector[None])
+    nested = np.tril((shares > max_nested_share) & alike, -1)
+    kept = np.ones(len(found), np.bool_)
+    for row in np.flatnonzero(nested.any(axis=1)):
+        kept[row] = not (nested[row] & kept).any()
+    scores = np.where(kept, found.scores, np.float32(BEATEN_SHARE) * found.scores)
     return best_first([replace(found, scores=scores)])
 
 

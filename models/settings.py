@@ -131,6 +131,8 @@ class PostSettings:
         nms_iou: of two detections of one class with a higher IoU, the lower score goes.
         one_tag_iou: of two detections of different classes with a higher IoU, one loses most of its score, see
             `favour_one_tag`; 1 leaves both.
+        nested_share: of two boxes of one class and model, of which more than this share of the smaller lies in the
+            larger, the worse loses most of its score, see `favour_one_box`; 1 leaves both.
         mask_source: ``proposal``, the mask that the box came from; ``box``, a box prompt on the final box; or
             ``detector``, the mask of the detector's own head. A detector's box without such a mask gets a box prompt,
             a proposal's keeps the mask that it came from.
@@ -143,12 +145,13 @@ class PostSettings:
     quality_power: float = 3.0
     nms_iou: float = 0.3
     one_tag_iou: float = 1.0
+    nested_share: float = 0.9
     mask_source: MaskSource = "proposal"
     box_mask_share: float = 0.0
     effort: Effort = "fast"
 
     def __post_init__(self) -> None:
-        _check_shares(self, "nms_iou", "one_tag_iou", "box_mask_share")
+        _check_shares(self, "nms_iou", "one_tag_iou", "nested_share", "box_mask_share")
         if not 0 <= self.quality_power < float("inf"):
             raise UserError(f"quality_power: is {self.quality_power}, take a power from 0, such as 3")
 

@@ -11,7 +11,7 @@ from models.boxes import pairwise_iou
 from models.bundle import Bundle
 from models.detections import Detections
 from models.letterbox import Letterbox
-from models.postprocess import best_first, favour_one_tag, missed_classes, select_detections
+from models.postprocess import best_first, favour_one_box, favour_one_tag, missed_classes, select_detections
 from service.inference.stage_results import Classes, DetectorOutput, ScoredProposals, Selection
 from weaksam.arrays import Float32
 from weaksam.schemas import DetectOptions
@@ -39,7 +39,8 @@ def select(
 
     The proposals add what overlaps none of the detector's boxes of the class. If the detector missed the class, a
     proposal that reaches its own threshold also confirms the box that it overlaps most: that box gets the higher of
-    both scores, and needs the proposals' threshold only. Last, a second tag of the same thing loses (`favour_one_tag`).
+    both scores, and needs the proposals' threshold only. Last, a second tag of the same thing loses (`favour_one_tag`),
+    and so does a second box of the same tag (`favour_one_box`).
 
     Args:
         bundle: with the thresholds.
@@ -65,7 +66,8 @@ def select(
     detected = _with_confirmed_scores(detector.found, confirming, bundle.post.nms_iou)
     is_found = _overlaps(from_proposals, detected, bundle.post.nms_iou).any(axis=1)
     added = from_proposals[np.flatnonzero(~is_found)]
-    candidates = favour_one_tag(best_first([detected, added]), bundle.post.one_tag_iou)
+    one_tag = favour_one_tag(best_first([detected, added]), bundle.post.one_tag_iou)
+    candidates = favour_one_box(one_tag, bundle.post.nested_share)
     confirmed = _confirmed(candidates, confirming, bundle.post.nms_iou).any(axis=1)
     detector_min = _min_scores(_detector_thresholds(bundle), options)
     proposal_min = _min_scores(bundle.thresholds.score, options)

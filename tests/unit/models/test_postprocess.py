@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.detections import Detections
-from models.postprocess import favour_one_tag
+from models.postprocess import favour_one_box, favour_one_tag
 
 TAPE, CLAMP, WIRE = 0, 1, 2
 LEFT, RIGHT, LEFT_SHIFTED = (0, 0, 10, 10), (50, 0, 60, 10), (1, 0, 11, 10)
@@ -71,3 +71,28 @@ def test_nothing_is_lost_and_every_class_keeps_its_best_score(
         assert kept.scores[kept.labels == label].max() == found.scores[found.labels == label].max()
     assert sorted(kept.sources) == list(found.sources)
     assert (np.diff(kept.scores) <= 0).all()
+
+
+WHOLE, PART, GROUP = (10, 10, 30, 30), (12, 12, 20, 20), (8, 8, 70, 40)
+
+
+def test_the_worse_of_two_nested_boxes_of_a_class_keeps_a_tenth_whichever_is_larger() -> None:
+    found = detections((TAPE, 0.9, WHOLE), (TAPE, 0.8, PART), (TAPE, 0.7, GROUP), (TAPE, 0.6, RIGHT))
+    assert found_in(favour_one_box(found, 0.9)) == [(TAPE, 0.9), (TAPE, 0.6), (TAPE, 0.08), (TAPE, 0.07)]
+
+
+def test_a_box_that_has_lost_takes_nothing_from_others() -> None:
+    inner = (60, 12, 68, 20)  # lies in the group alone
+    found = detections((TAPE, 0.9, WHOLE), (TAPE, 0.8, GROUP), (TAPE, 0.7, inner))
+    assert found_in(favour_one_box(found, 0.9)) == [(TAPE, 0.9), (TAPE, 0.7), (TAPE, 0.08)]
+
+
+def test_nested_boxes_of_two_classes_and_boxes_that_reach_out_keep_their_scores() -> None:
+    out = (10, 10, 20, 33)  # 20/23 of it in the whole
+    found = detections((TAPE, 0.9, WHOLE), (CLAMP, 0.8, PART), (TAPE, 0.7, out))
+    assert found_in(favour_one_box(found, 0.9)) == found_in(found)
+    assert found_in(favour_one_box(found, 0.86)) == [(TAPE, 0.9), (CLAMP, 0.8), (TAPE, 0.07)]
+    assert found_in(favour_one_box(detections((TAPE, 0.9, WHOLE), (TAPE, 0.8, WHOLE)), 1.0)) == [
+        (TAPE, 0.9),
+        (TAPE, 0.8),
+    ]
