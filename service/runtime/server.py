@@ -37,9 +37,10 @@ class Server(uvicorn.Server):
         self._reloads: set[asyncio.Task[None]] = set()
 
     async def main_loop(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop, held = asyncio.get_running_loop(), signal.getsignal(signal.SIGHUP)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))
+        if isinstance(held, HeldHangup) and held.came:
+            self._on_hangup()
         await super().main_loop()
         self._lifecycle.drain()
         until_s = time.monotonic() + self._drain_s
@@ -67,9 +68,18 @@ class Server(uvicorn.Server):
         task.add_done_callback(self._reloads.discard)
 
 
+class HeldHangup:
+    """A handler that notes whether a SIGHUP came."""
+
+    came = False
+
+    def __call__(self, *_: object) -> None:
+        self.came = True
+
+
 def hold_hangups() -> None:
-    """Keep a SIGHUP until the server listens to it; before, it would end the process. Call it from the main thread."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
+    """Keep a SIGHUP until the server listens to it: before, it would end the process. Call it from the main thread."""
+    signal.signal(signal.SIGHUP, HeldHangup())
 
 
 def _has_waiting(server: asyncio.Server) -> bool:
