@@ -115,18 +115,8 @@ def label(
     further = (*FORMATS_OF_MASKS[masks], *map(parse_format, formats or ()))
     source = open_images(folder)
     worklist = read_worklist(source, tags, tags_from, part)
-    job = LabelJob(
-        source.folder,
-        out,
-        worklist,
-        min_score,
-        unknown_tags,
-        part,
-        max_side,
-        masks != "none",
-        zoom,
-        None if "@" in server else server,  # a password is not written into a page
-    )
+    shown = None if "@" in server else server  # a password is not written into a page
+    job = LabelJob(source.folder, out, worklist, min_score, unknown_tags, part, max_side, masks != "none", zoom, shown)
     client = AsyncClient(
         server,
         timeout_s=timeout_s,
