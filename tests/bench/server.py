@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.bench.images import Sample
+from tests.support.free_port import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 120.0
@@ -59,7 +59,7 @@ def started(bundle_dir: Path, threads: int, *options: str) -> Iterator[Started]:
 @contextmanager
 def started_by(command: Sequence[str]) -> Iterator[Started]:
     """Yield the server that a command starts, which holds `PORT` in place of a free port."""
-    port = str(_free_port())
+    port = str(free_port())
     url = f"http://127.0.0.1:{port}"
     arguments = [port if word == PORT else word for word in command]
     with tempfile.TemporaryFile() as log, httpx.Client(base_url=url, timeout=RESPONSE_TIMEOUT_S) as client:
@@ -112,10 +112,3 @@ def _becomes_ready(client: httpx.Client, process: subprocess.Popen[bytes]) -> bo
 def _environment() -> dict[str, str]:
     """Return the environment without WEAKSAM_* settings, which would change what is measured."""
     return {name: value for name, value in os.environ.items() if not name.startswith("WEAKSAM_")}
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import pytest
 
 from models.bundle import DEFAULT_BUNDLE, load_bundle
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
+from tests.support.free_port import free_port
 
 PATIENCE_S = 1800.0
 PROJECT = "weaksam-test"
@@ -29,8 +29,7 @@ class Compose:
     """`docker compose` on the repository's file, as a project of the test's own on a free port."""
 
     def __init__(self, repository_dir: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._folder = repository_dir
         self._environment = {"GATEWAY_PORT": str(port), "GATEWAY_IMAGE": IMAGE, "WEAKSAM_WORKERS": "1"}

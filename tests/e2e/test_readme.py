@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,8 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.support.free_port import free_port
 
 START_TIMEOUT_S = 120.0
 
@@ -31,8 +32,7 @@ def workplace(tmp_path: Path, repository_dir: Path) -> Path:
 @pytest.fixture(scope="module")
 def port(default_bundle_dir: Path) -> Iterator[int]:
     """`weaksam serve` on the default bundle, ready to answer; yields its port."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "weaksam", "serve", "--port", str(port)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from playwright.sync_api import Page
 from service.app import create_app
 from service.settings import load_settings
 from tests.support.browser import chromium, labelling_page
+from tests.support.free_port import free_port
 from tests.support.live_server import live_server
 from tests.support.review_server import review_server
 from training.data.formats.coco import read_coco
@@ -104,8 +104,7 @@ def annotations_of(path: Path) -> dict[str, list[Any]]:
 
 
 def test_thirty_scenes_are_reviewed_by_keyboard_across_a_kill(folder: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     settings = load_settings()
     seen: list[str] = []
     with ExitStack() as stack:

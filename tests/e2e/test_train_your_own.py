@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from tests.support.free_port import free_port
 from training.scenes.generate import generate_scenes
 from weaksam.cli import main as command_line
 
@@ -151,8 +151,7 @@ def server(
     outputs: dict[str, str], lines: list[str], workplace: Path, repository_dir: Path
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """`weaksam serve` as the page starts it, on a free port."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     link, command = lines[(at := next(i for i, line in enumerate(lines) if _is_serve(line))) - 1 : at + 1]
     subprocess.run(shlex.split(link), cwd=workplace, check=True)
     arguments = [port if word == "8000" else word for word in shlex.split(command)[1:]]

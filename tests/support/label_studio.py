@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,8 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 import pytest
+
+from tests.support.free_port import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 VENV = REPOSITORY / ".venv-labelstudio"
@@ -88,8 +89,7 @@ def label_studio(folder: Path) -> Iterator[LabelStudio]:
     """Run a Label Studio with SQLite in an empty folder; skip the test if it is not installed."""
     if not (VENV / ".installed").is_file():
         pytest.skip("Label Studio is not installed: make label-studio installs it")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     url, log = f"http://127.0.0.1:{port}", folder / "label_studio.log"
     program = str(VENV / "bin" / "label-studio")
     command = [program, "start", "--no-browser", "--internal-host", "127.0.0.1", "--port", str(port)]

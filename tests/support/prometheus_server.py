@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ import pytest
 import yaml
 
 from tests.conftest import REPOSITORY
+from tests.support.free_port import free_port
 
 MONITORING = REPOSITORY / "deploy" / "monitoring"
 PATIENCE_S = 120.0
@@ -68,8 +68,7 @@ def running_prometheus(folder: Path, targets: Mapping[str, str]) -> Iterator[Pro
     if program is None:
         pytest.skip("there is no prometheus: on Debian, apt-get install prometheus")
     (folder / "prometheus.yml").write_text(yaml.safe_dump(_configuration(targets)), encoding="utf-8")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     command = [
         program,
         f"--config.file={folder / 'prometheus.yml'}",

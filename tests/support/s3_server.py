@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.support.free_port import free_port
 from tests.support.tools_environment import VENV
 
 START_TIMEOUT_S = 60.0
@@ -20,9 +21,7 @@ def s3_server() -> Iterator[str]:
     """Start the server on a free port of this machine and yield its address; skip if it is not installed."""
     if not (VENV / ".installed").is_file():
         pytest.skip("moto is not installed: make tools installs it")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [str(VENV / "bin" / "python"), "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

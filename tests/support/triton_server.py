@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -19,6 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+
+from tests.support.free_port import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 VENV = REPOSITORY / ".venv-triton"
@@ -48,7 +49,7 @@ class TritonServer:
         self._files = require_triton()
         self._repository = repository
         self._arguments = arguments
-        self._ports = dict(zip(("grpc", "http", "metrics"), _free_ports(3), strict=True))
+        self._ports = {name: free_port() for name in ("grpc", "http", "metrics")}
         self._prefix = f"weaksam-test-{self._ports['grpc']}"
         self._log = repository.with_name(f"{self._prefix}.log")
         self._process: subprocess.Popen[bytes] | None = None
@@ -183,14 +184,3 @@ def _environment() -> dict[str, str]:
         "PATH": f"{VENV / 'bin'}:{os.environ['PATH']}",
         "LD_LIBRARY_PATH": f"{library}:{os.environ.get('LD_LIBRARY_PATH', '')}",
     }
-
-
-def _free_ports(count: int) -> list[int]:
-    taken = [socket.socket() for _ in range(count)]
-    try:
-        for each in taken:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in taken]
-    finally:
-        for each in taken:
-            each.close()

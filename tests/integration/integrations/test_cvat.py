@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import runpy
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +37,7 @@ from cvat_cli._internal.parsers import parse_function_parameter  # noqa: E402
 from cvat_sdk.auto_annotation.driver import _AnnotationMapper, _DetectionFunctionContextImpl  # noqa: E402
 from cvat_sdk.masks import decode_mask  # noqa: E402
 
+from tests.support.free_port import free_port  # noqa: E402
 from weaksam.integrations.cvat import _png  # noqa: E402
 from weaksam.integrations.nuclio import write_functions  # noqa: E402
 
@@ -247,17 +247,10 @@ def test_bad_input_is_a_client_error(nuclio: Any, kind: str, body: dict[str, Any
 
 
 def test_a_service_that_is_down_is_told(nuclio: Any) -> None:
-    write_functions(f"http://127.0.0.1:{unused_port()}", LABELS, nuclio.folder)
+    write_functions(f"http://127.0.0.1:{free_port()}", LABELS, nuclio.folder)
     status, document = nuclio("detector")
     assert (status, document["code"]) == (503, "unreachable")
     assert "Connection refused" in document["detail"]
-
-
-def unused_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        port: int = server.getsockname()[1]
-        return port
 
 
 def crop_mask(values: list[int]) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -11,6 +11,7 @@ import pytest
 
 from service.errors import ImageUnreachable, ImageUrlRefused
 from service.http.integrations.guarded_http import GuardedHttp, HostRules, Origin, parse_url
+from tests.support.free_port import free_port
 
 LABEL_STUDIO = Origin("http", "label.example", 8080)
 RULES = HostRules(
@@ -123,8 +124,7 @@ def test_a_name_with_one_private_address_among_others_is_refused(monkeypatch: py
 
 def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """The name is resolved once: what it means a moment later does not matter."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     rules = HostRules(None, frozenset({"photos.example"}), (ipaddress.ip_network("127.0.0.1/32"),))
     asked = resolver(monkeypatch, "127.0.0.1")
     with pytest.raises(ImageUnreachable, match=rf"http://photos\.example:{port} cannot be reached"):
