@@ -25,7 +25,7 @@ from weaksam.files.full_disk import writing_into
 from weaksam.files.image_files import JOURNAL
 from weaksam.image_bytes import read_image_bytes
 from weaksam.labelling.journal import Journal, Stamp, open_journal, stamp_of
-from weaksam.labelling.run import LabelJob, LabelSummary, OnDone, finish, request_options
+from weaksam.labelling.run import LabelJob, LabelSummary, OnDone, OnResume, finish, request_options
 from weaksam.labelling.worklist import Failure, unreadable
 from weaksam.schemas import BundleInfo, DetectOptions, DetectResult
 
@@ -94,8 +94,10 @@ class LabelWorker:
             return "", json.dumps([InternalError.code, f"the fault is in weaksam, not in the image: {error!r}"])
 
 
-def label_with_ray(job: LabelJob, settings: Settings, plan: RayPlan, on_done: OnDone) -> LabelSummary:
-    """Label every tagged image that has no result yet. Outputs and resuming are those of `label_folder`.
+def label_with_ray(
+    job: LabelJob, settings: Settings, plan: RayPlan, on_done: OnDone, on_resume: OnResume = lambda *_: None
+) -> LabelSummary:
+    """Label every tagged image that has no result yet. Outputs, calls and resuming are those of `label_folder`.
 
     Raises:
         UserError: `job.max_side` is set. Images are shrunk only to be sent, and here none is.
@@ -110,6 +112,8 @@ def label_with_ray(job: LabelJob, settings: Settings, plan: RayPlan, on_done: On
     with writing_into(job.out), open_journal(job.out / JOURNAL, identity) as journal:
         todo, finished, failures = _plan(job, journal)
         resumed = len(finished)
+        if resumed:
+            on_resume(resumed, len(job.worklist.tags) - resumed)
         for outcome in (*[None] * resumed, *failures):
             on_done(outcome)
         for image, result, failure in _run(job, settings, plan, todo):

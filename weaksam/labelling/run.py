@@ -23,6 +23,7 @@ from weaksam.schemas import BundleInfo, DetectResult, LabelsResponse
 
 OnDone = Callable[[Failure | None], None]
 OnLabels = Callable[[LabelsResponse], None]
+OnResume = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,13 @@ class LabelSummary:
 
 
 async def label_folder(
-    job: LabelJob, client: AsyncClient, *, workers: int, on_done: OnDone, on_labels: OnLabels = lambda _: None
+    job: LabelJob,
+    client: AsyncClient,
+    *,
+    workers: int,
+    on_done: OnDone,
+    on_labels: OnLabels = lambda _: None,
+    on_resume: OnResume = lambda *_: None,
 ) -> LabelSummary:
     """Send every tagged image that has no result yet, then write the COCO files, the failures and the ledger.
 
@@ -100,6 +107,8 @@ async def label_folder(
         workers: images in work at once; the client may allow fewer requests than that.
         on_done: called after each tagged image, with what went wrong or None.
         on_labels: called with the service's labels before any image is sent.
+        on_resume: called before that if earlier runs labelled images: how many, and how many are left. Of the former,
+            those whose file has changed are sent again.
 
     Raises:
         ClientError: the service does not respond at all when the run starts.
@@ -112,6 +121,8 @@ async def label_folder(
     identity = job.identity(labels.bundle, (row.name for row in labels.labels))
     with writing_into(job.out), open_journal(job.out / JOURNAL, identity) as journal:
         run = _Run(job, client, journal, labels.bundle.digest, on_done)
+        if done := journal.count(job.worklist.tags):
+            on_resume(done, len(job.worklist.tags) - done)
         await run.send_all(workers)
         failures = (*job.worklist.failures, *run.failures)
         return finish(job, identity, journal, run.finished, run.resumed, failures)

@@ -73,6 +73,7 @@ def test_ray_and_the_service_write_the_same_files(tiny_bundle: Bundle, folder: P
     ]
     assert_same_files_as_the_service(tiny_bundle, folder, tmp_path / "ray")
     again = label_with_ray(*command, variables={})
+    assert "9 images labelled in earlier runs, 4 left." in again.stdout
     assert "9 images labelled (9 in earlier runs)" in again.stdout
 
 

@@ -164,6 +164,7 @@ async def _run(job: LabelJob, client: AsyncClient, concurrency: int, console: Co
                 workers=concurrency,
                 on_done=on_done,
                 on_labels=lambda labels: _print_unknown_tags(console, job, labels),
+                on_resume=lambda done, left: print_resumed(console, done, left),
             )
 
 
@@ -178,6 +179,11 @@ def _print_unknown_tags(console: Console, job: LabelJob, served: LabelsResponse)
     if unknown:
         fate = "Images with such tags fail" if job.unknown_tags == "error" else "Such tags are left out"
         console.print(f"Tags that are no label: {len(unknown)}. {fate}. GET /labels lists the labels.", soft_wrap=True)
+
+
+def print_resumed(console: Console, done: int, left: int) -> None:
+    """Print at the start how far earlier runs have come."""
+    console.print(f"{done} images labelled in earlier runs, {left} left.", soft_wrap=True)
 
 
 def print_notes(console: Console, worklist: Worklist) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,6 +20,7 @@ from weaksam.cli.labelling.label import (
     UnknownTagsOption,
     ZoomOption,
     print_notes,
+    print_resumed,
     print_summary,
     read_worklist,
 )
@@ -50,12 +52,13 @@ def label_ray(
 
     worklist = read_worklist(open_images(str(folder)), tags, tags_from, None)
     job = LabelJob(folder, out, worklist, min_score, unknown_tags, zoom=zoom)
-    print_notes(Console(markup=False), job.worklist)
+    console = Console(markup=False)
+    print_notes(console, job.worklist)
     given = {} if bundle is None else {"bundle": bundle.resolve()}
     # Every image comes once, so there is nothing to keep; and one thread for each core that Ray has set aside.
     settings = load_settings(device=device, cache_bytes=0, intra_op_threads=max(1, int(cpus_per_worker)), **given)
     with progress(len(job.worklist.tags)) as on_done:
         plan = RayPlan(workers, cpus_per_worker, gpus_per_worker, batch_size)
-        summary = label_with_ray(job, settings, plan, on_done)
-    print_summary(Console(markup=False), summary, out)
+        summary = label_with_ray(job, settings, plan, on_done, partial(print_resumed, console))
+    print_summary(console, summary, out)
     raise typer.Exit(1 if summary.error_rate > max_error_rate else 0)

@@ -38,6 +38,11 @@ def test_answers_come_back(path: Path) -> None:
         assert journal.result("b.jpg") == detect_result(b"b.jpg", ["Bolt"])
 
 
+def test_images_with_other_tags_than_before_do_not_count_as_done(path: Path) -> None:
+    with open_journal(path, IDENTITY) as journal:
+        assert journal.count({"a.jpg": STAMP.tags, "b.jpg": ("Nut",), "c.jpg": STAMP.tags}) == 1
+
+
 @pytest.mark.parametrize("cut_bytes", [1, 20, 300], ids=lambda count: f"{count} bytes lost")
 def test_a_torn_last_line_is_cut_off(path: Path, cut_bytes: int) -> None:
     whole = path.read_bytes()
