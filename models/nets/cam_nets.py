@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,9 +11,9 @@ from torch.nn import functional
 
 from models.config import config_from_values
 from models.nets.cam import CnnCam, build_cnn_cam
-from models.nets.weaktr import WeakTr, WeakTrSettings, build_weaktr
+from models.nets.cam_settings import Architecture, WeakTrSettings
+from models.nets.weaktr import WeakTr, build_weaktr
 
-Architecture = Literal["cnn", "weaktr"]
 CamNet = CnnCam | WeakTr
 
 

@@ -7,7 +7,6 @@ size, so that any side that is a multiple of the patch works, and the pooling ma
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import timm
@@ -18,26 +17,10 @@ from torch.nn import functional
 
 from models.nets.backbone import create_timm_model, load_backbone_weights, normalise_image, trained_contrast
 from models.nets.cam import smooth_max
-from models.ranges import From0, WholeFrom0, WholeFrom1
+from models.nets.cam_settings import WeakTrSettings
 from weaksam.errors import UserError
 
 Vit = Any  # a timm `VisionTransformer`: torch gives the parts of a network no types of their own
-
-
-@dataclass(frozen=True)
-class WeakTrSettings:
-    """Settings of `WeakTr` beside its backbone; the defaults are the paper's, for a ViT of 12 blocks.
-
-    Attributes:
-        fusion_reduction: how many times narrower than the number of heads the fusion's hidden layer is.
-        cross_blocks: blocks, counted from 0, whose heads' class-to-patch attention become maps of their own; the
-            paper's ninth and tenth.
-        inverse_temperature: of the pooling of coarse and fine maps, as in `smooth_max`; 0 averages.
-    """
-
-    fusion_reduction: WholeFrom1 = 4
-    cross_blocks: tuple[WholeFrom0, ...] = (8, 9)
-    inverse_temperature: From0 = 0.0
 
 
 class WeakTrOutput(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -10,11 +10,9 @@ from torchvision.ops import roi_align
 
 from models.nets.backbone import STRIDE_PX, FeaturePyramid, create_backbone, normalise_image
 from models.nets.drop_block import ConcreteDropBlock
+from models.nets.wsod_methods import REFINEMENTS, REGRESSORS, Method
 
-Method = Literal["wsddn", "oicr", "mist"]
 POOLED_SIDE = 7
-REFINEMENTS: dict[Method, int] = {"wsddn": 0, "oicr": 3, "mist": 3}
-REGRESSORS: dict[Method, int] = {"wsddn": 0, "oicr": 1, "mist": 3}
 NO_PROPOSAL_LOGIT = -1e4
 
 

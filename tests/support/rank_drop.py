@@ -18,8 +18,8 @@ from torch import distributed
 from transformers import DFineConfig
 
 from models.nets.detectors.dfine_losses import dfine_losses
-from models.nets.detectors.drop_rule import DropRule
 from models.nets.detectors.rcnn_losses import box_losses
+from models.nets.detectors.settings import DropRule
 from training.runs.devices import start_fabric
 from training.runs.ranks import my_share, rank, rank_count
 

@@ -14,8 +14,8 @@ import numpy as np
 from training.data.open_together import open_together
 from training.evaluation.evaluate import evaluate
 from training.proposals.store import store_proposals
+from training.pseudo_labels.config import PseudoLabelConfig
 from training.pseudo_labels.make import make_pseudo_labels_together
-from training.pseudo_labels.selection import PseudoLabelConfig
 from training.runs.devices import start_fabric
 from training.runs.ranks import is_first_rank, rank, rank_count
 

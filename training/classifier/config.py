@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.nets.cam_nets import Architecture
-from models.nets.weaktr import WeakTrSettings
+from models.nets.cam_settings import Architecture, WeakTrSettings
 from models.ranges import From0, Seed, Share, WholeFrom0, WholeFrom1
-from training.runs.devices import Precision
+from training.runs.settings import Precision
 from weaksam.errors import UserError
 
 

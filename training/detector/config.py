@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from models.nets.detectors.drop_rule import DropRule
-from models.nets.detectors.settings import DetectorSettings
+from models.nets.detectors.settings import DetectorSettings, DropRule
 from models.ranges import Above0, From0, Seed, Share, WholeFrom0, WholeFrom1
-from training.runs.devices import Precision
+from training.runs.settings import Precision
 from weaksam.errors import UserError
 
 

@@ -18,7 +18,8 @@ from models.bundle import Bundle
 from training.data.tagged import TaggedImage, TrueObject
 from training.evaluation.loss_sentences import FOUND, GOOD_IOU, OBJECT_STAGES, POOR_BOX, RETRAINING, TAG_STAGES
 from training.metrics.hits import HIT_IOU, true_boxes
-from training.pseudo_labels.selection import PseudoLabelConfig, label_image
+from training.pseudo_labels.config import PseudoLabelConfig
+from training.pseudo_labels.selection import label_image
 from training.pseudo_labels.store import Detected
 from weaksam.arrays import Flags, Float32
 from weaksam.errors import UserError

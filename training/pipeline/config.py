@@ -14,7 +14,7 @@ from models.settings import BundleConfig
 from training.classifier.config import CamConfig
 from training.detector.config import DetectorConfig
 from training.pipeline.stages import FEATURES, SEGMENTER, TRAININGS
-from training.pseudo_labels.selection import PseudoLabelConfig
+from training.pseudo_labels.config import PseudoLabelConfig
 from training.wsod.config import WsodConfig
 
 NO_TEST = "none"

@@ -22,7 +22,7 @@ from training.pipeline.report_images import encode_jpeg, image_score, path_panel
 from training.pipeline.report_plots import dropped_by_step, loss_against_error, loss_curves, read_log
 from training.pipeline.report_summary import few_images, next_steps, reached
 from training.proposals.graph_runner import GraphRunner
-from training.pseudo_labels.selection import PseudoLabelConfig
+from training.pseudo_labels.config import PseudoLabelConfig
 from training.runs.stage import DONE
 from weaksam.files.atomic import read_json, write_text
 from weaksam.files.html_page import figure, html_page, section, sentence_list, table

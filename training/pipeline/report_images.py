@@ -17,7 +17,8 @@ from training.data.tagged import TaggedImage
 from training.evaluation.lost_objects import detected_of
 from training.metrics.hits import count_hits
 from training.proposals.graph_runner import GraphRunner
-from training.pseudo_labels.selection import PseudoLabelConfig, label_image
+from training.pseudo_labels.config import PseudoLabelConfig
+from training.pseudo_labels.selection import label_image
 from weaksam.arrays import Float32, ImageU8
 from weaksam.mask_schemas import Rle
 

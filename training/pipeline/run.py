@@ -34,9 +34,10 @@ from training.pipeline.segmenter import Segmenter, find_segmenter
 from training.pipeline.stages import ANSWERS, BUNDLE, EVALUATE, FEATURES, PGT, PROPOSALS, PROPOSER, SEGMENTER
 from training.proposals.graph_runner import inference_device
 from training.proposals.store import store_proposals
+from training.pseudo_labels.config import PseudoLabelConfig
 from training.pseudo_labels.dataset import ANNOTATIONS_JSON
 from training.pseudo_labels.make import make_pseudo_labels_together
-from training.pseudo_labels.selection import PseudoLabelConfig, settled_rule
+from training.pseudo_labels.selection import settled_rule
 from training.runs.devices import start_fabric
 from training.runs.image_digests import ImageDigests
 from training.runs.inputs import segmenter_digest

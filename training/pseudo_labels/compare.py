@@ -11,9 +11,10 @@ import numpy as np
 from models.bundle import Bundle
 from models.labels import LabelSet
 from training.data.tagged import TaggedImage
+from training.pseudo_labels.config import PseudoLabelConfig, Teacher
 from training.pseudo_labels.quality import count_hits_by_class
-from training.pseudo_labels.selection import PseudoLabelConfig, best_scores, label_image, with_min_score
-from training.pseudo_labels.store import Detected, Teacher
+from training.pseudo_labels.selection import best_scores, label_image, with_min_score
+from training.pseudo_labels.store import Detected
 
 STEPS = tuple(step / 10 for step in range(1, 11))
 MAX_IMAGES = 2000

@@ -13,10 +13,11 @@ from models.labels import LabelSet
 from models.run_folder import REPORT
 from training.data.tagged import TaggedImage
 from training.pseudo_labels.compare import compare_modes
+from training.pseudo_labels.config import PseudoLabelConfig
 from training.pseudo_labels.dataset import PseudoLabelledImage, PseudoObject, category_ids, write_pseudo_dataset
 from training.pseudo_labels.masks import PseudoMask
 from training.pseudo_labels.quality import report_quality
-from training.pseudo_labels.selection import PseudoLabelConfig, confirmed_objects, label_image, with_min_score
+from training.pseudo_labels.selection import confirmed_objects, label_image, with_min_score
 from training.pseudo_labels.store import Detected, DetectionStore
 from training.runs.ranks import is_first_rank, my_share, rank_count, track_first, wait_for_ranks
 from training.runs.run_folder import prepare_run

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,13 +23,13 @@ from models.letterbox import Letterbox
 from models.postprocess import detector_detections, select_detections
 from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner
+from training.pseudo_labels.config import Teacher
 from training.pseudo_labels.masks import PseudoMask, draw_masks
 from training.runs.image_digests import image_key
 from weaksam.arrays import Float32
 from weaksam.errors import UserError
 from weaksam.files.atomic import read_json, replacing_bytes, write_text
 
-Teacher = Literal["wsod", "detector"]
 MIN_SIDE_PX = 1.0
 
 

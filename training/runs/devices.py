@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -13,9 +13,9 @@ from lightning_fabric.plugins.precision import MixedPrecision
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import distributed
 
+from training.runs.settings import Precision
 from weaksam.errors import UserError
 
-Precision = Literal["32-true", "bf16-mixed"]
 MAX_WAIT = timedelta(hours=12)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.ranges import From0, Seed, Share, WholeFrom0, WholeFrom1
-from training.runs.devices import Precision
+from training.runs.settings import Precision
 from weaksam.errors import UserError
 
 SIDE_MULTIPLE_PX = 32  # the coarsest stride

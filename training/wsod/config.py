@@ -5,11 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from models.nets.wsod import Method
-from models.ranges import From0, Seed, WholeFrom0, WholeFrom1
-from training.runs.devices import Precision
-from training.wsod.mist import MistSettings
+from models.nets.wsod_methods import Method
+from models.ranges import From0, Seed, Share, WholeFrom0, WholeFrom1
+from training.runs.settings import Precision
 from weaksam.errors import UserError
+
+
+@dataclass(frozen=True)
+class MistSettings:
+    """What MIST adds to OICR.
+
+    Attributes:
+        seed_share: share of the proposals, the best ones of each tag, that its seeds are chosen from.
+        seed_iou: a seed overlaps the better seeds of its tag by less than this.
+        first_weight: of the first refinement's losses, classification and regression; the others count 1.
+        drop_share: bound on the expected share of RoI cells that the concrete drop block drops; 0 is without it.
+    """
+
+    seed_share: Share = 0.15
+    seed_iou: Share = 0.2
+    first_weight: From0 = 3.0
+    drop_share: Share = 0.3
 
 
 @dataclass(frozen=True)
@@ -22,7 +38,7 @@ class WsodConfig:
         subsample: learn from one of so many images; neighbouring frames of one video look alike.
         epochs: rounds over all examples, ``batch`` of them a step.
         method: ``wsddn`` alone, or with the refinements of ``oicr`` or ``mist``.
-        mist: settings of ``mist``, see `training.wsod.mist.MistSettings`.
+        mist: settings of ``mist``, see `MistSettings`.
         loss_weights: of loss terms by their names in the log; they win over those of ``mist``.
 
     Raises:

@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torchvision.ops import box_iou
 
 from models.nets.wsod import WsodOutput
-from models.ranges import From0, Share
+from training.wsod.config import MistSettings
 from training.wsod.oicr import SeedRule, Seeds, assign_targets, box_loss, refinement_loss, seed_merit, wsddn_loss
-
-
-@dataclass(frozen=True)
-class MistSettings:
-    """What MIST adds to OICR.
-
-    Attributes:
-        seed_share: share of the proposals, the best ones of each tag, that its seeds are chosen from.
-        seed_iou: a seed overlaps the better seeds of its tag by less than this.
-        first_weight: of the first refinement's losses, classification and regression; the others count 1.
-        drop_share: bound on the expected share of RoI cells that the concrete drop block drops; 0 is without it.
-    """
-
-    seed_share: Share = 0.15
-    seed_iou: Share = 0.2
-    first_weight: From0 = 3.0
-    drop_share: Share = 0.3
 
 
 def mine_many_seeds(

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import torch
 
 from models.labels import LabelSet
-from models.nets.wsod import Method, RoiHead
+from models.nets.wsod import RoiHead
+from models.nets.wsod_methods import Method
 from models.postprocess import weighted_scores
 from training.data.tagged import TaggedImage
 from training.data.tiles import tag_vector

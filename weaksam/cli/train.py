@@ -1,4 +1,7 @@
-"""``weaksam train``: the whole path from a config, or one stage by its name."""
+"""``weaksam train``: the whole path from a config, or one stage by its name.
+
+Every command reads its settings before it imports torch, which takes many seconds, and before it reads data.
+"""
 
 from __future__ import annotations
 
@@ -58,10 +61,11 @@ def run_command(
 ) -> None:
     """Run the whole path: classifier, proposals, detectors, evaluation, bundle, report. Finished stages are skipped."""
     from training.pipeline.config import load_pipeline
+
+    settings = load_pipeline(config, override or ())
     from training.pipeline.run import run_pipeline
     from training.runs.ranks import is_first_rank
 
-    settings = load_pipeline(config, override or ())
     with writing_into(out):
         report = run_pipeline(settings, out)
     if is_first_rank():
@@ -74,9 +78,10 @@ def run_command(
 def sam_command(config: ConfigOption, out: OutOption, override: SetOption = None) -> None:
     """Train the compact SAM, class-agnostic, on generated images and on photographs with masks."""
     from training.sam.config import SamConfig
-    from training.sam.train import train_sam
 
     settings = load_config(SamConfig, config, override or ())
+    from training.sam.train import train_sam
+
     with writing_into(out):
         checkpoint = train_sam(settings, out)
     console.print(f"wrote {checkpoint}")
@@ -106,9 +111,10 @@ def sam_quality_command(
 ) -> None:
     """Let a finished compact SAM learn to rank its masks, from `steps` batches; nothing else of it changes."""
     from training.sam.config import SamConfig
-    from training.sam.quality import learn_quality
 
     settings = load_config(SamConfig, config, override or ())
+    from training.sam.quality import learn_quality
+
     with writing_into(out):
         checkpoint = learn_quality(settings, run, out)
     console.print(f"wrote {checkpoint}")
@@ -140,10 +146,11 @@ def sam_report_command(
 def cam_command(config: ConfigOption, data: DataOption, out: OutOption, override: SetOption = None) -> None:
     """Train the CAM classifier from tags."""
     from training.classifier.config import CamConfig
+
+    settings = load_config(CamConfig, config, override or ())
     from training.classifier.train import train_cam
 
     fit, held_out = _open_to_train(data)
-    settings = load_config(CamConfig, config, override or ())
     with writing_into(out):
         checkpoint = train_cam(settings, fit.images, held_out.images, fit.labels, out)
     console.print(f"wrote {checkpoint}")
@@ -181,13 +188,14 @@ def wsod_command(
     override: SetOption = None,
 ) -> None:
     """Train the weakly supervised detector: --set method=wsddn, oicr or mist; its twin with --set supervision=boxes."""
-    from training.runs.cam_weights import cam_file
     from training.wsod.config import WsodConfig
+
+    settings = load_config(WsodConfig, config, override or ())
+    from training.runs.cam_weights import cam_file
     from training.wsod.train import train_wsod
 
-    fit, held_out = _open_to_train(data)
-    settings = load_config(WsodConfig, config, override or ())
     weights = cam_file(cam)
+    fit, held_out = _open_to_train(data)
     with writing_into(out):
         checkpoint = train_wsod(settings, weights, proposals, fit.images, held_out.images, fit.labels, store, out)
     console.print(f"wrote {checkpoint}")
@@ -206,13 +214,14 @@ def pgt_command(
     override: SetOption = None,
 ) -> None:
     """Turn tagged images into pseudo ground truth, a COCO data set that any trainer reads."""
+    from training.pseudo_labels.config import PseudoLabelConfig
+
+    settings = load_config(PseudoLabelConfig, config, override or ())
     from training.pseudo_labels.dataset import ANNOTATIONS_JSON
     from training.pseudo_labels.make import make_pseudo_labels_together
-    from training.pseudo_labels.selection import PseudoLabelConfig
     from training.runs.devices import start_fabric
     from training.runs.ranks import is_first_rank
 
-    settings = load_config(PseudoLabelConfig, config, override or ())
     start_fabric("32-true", seed=0)  # joins the ranks; nothing is drawn at random
     opened = _open(data, split)
     with writing_into(out):
@@ -236,12 +245,13 @@ def detector_command(
 ) -> None:
     """Retrain a detector, or with masks an instance segmenter, on pseudo ground truth with RoI drop."""
     from training.detector.config import DetectorConfig
+
+    settings = load_config(DetectorConfig, config, override or ())
     from training.detector.report import report_detector
     from training.detector.train import train_detector
     from training.runs.ranks import is_first_rank
 
     fit, held_out = _open_to_train(data)
-    settings = load_config(DetectorConfig, config, override or ())
     with writing_into(out):
         checkpoint = train_detector(settings, fit.images, fit.labels, annotations or (), out)
         if is_first_rank():

@@ -10,9 +10,8 @@ import torch
 from torch import nn
 
 from models.nets.backbone import create_backbone
-from models.nets.detectors.drop_rule import DropRule
 from models.nets.detectors.output import DetectorTensors
-from models.nets.detectors.settings import NetSettings
+from models.nets.detectors.settings import DropRule, NetSettings
 from models.nets.detectors.targets import Foreground, Target, freeze_norm
 
 

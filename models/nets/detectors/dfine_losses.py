@@ -15,8 +15,9 @@ from torchvision.ops import box_convert, generalized_box_iou
 from transformers import DFineConfig
 from transformers.loss.loss_d_fine import DFineLoss
 
-from models.nets.detectors.drop_rule import DropRule, exceeds_both, mean_over_ranks
+from models.nets.detectors.drop_rule import exceeds_both, mean_over_ranks
 from models.nets.detectors.query_drop import Match, Matched, by_object, silenced, without_dropped
+from models.nets.detectors.settings import DropRule
 
 # By the names of `transformers`, what the log calls them.
 TERMS = {

@@ -1,35 +1,13 @@
-"""Which losses are too large to learn from: drop's thresholds, and what is counted over all ranks."""
+"""Which losses are too large to learn from by drop's thresholds, and what is counted over all ranks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import distributed
 
-from weaksam.errors import UserError
-
-
-@dataclass(frozen=True)
-class DropRule:
-    """Which foreground RoIs and anchors to drop.
-
-    Attributes:
-        unit: ``absolute``: the thresholds are losses. ``quantile``: they are quantiles of the foreground of the whole
-            batch, over all ranks, for schedules whose losses have another scale than the paper's.
-        classification, regression: a foreground RoI whose losses exceed both is dropped.
-        rpn: a foreground anchor whose regression loss exceeds it is dropped from the RPN's regression.
-    """
-
-    unit: Literal["absolute", "quantile"]
-    classification: float
-    regression: float
-    rpn: float
-
-    def __post_init__(self) -> None:
-        if self.unit == "quantile" and not all(0 <= q <= 1 for q in (self.classification, self.regression, self.rpn)):
-            raise UserError(f"quantiles must be in 0..1, got {self}")
+from models.nets.detectors.settings import DropRule
 
 
 def exceeds_both(losses: torch.Tensor, rule: DropRule | None) -> torch.Tensor:

@@ -12,9 +12,10 @@ from torch.nn import functional
 from transformers import Mask2FormerConfig
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 
-from models.nets.detectors.drop_rule import DropRule, exceeds_both, mean_over_ranks
+from models.nets.detectors.drop_rule import exceeds_both, mean_over_ranks
 from models.nets.detectors.query_drop import Match, Matched, by_object, without_dropped
 from models.nets.detectors.query_parts import MaskTargets
+from models.nets.detectors.settings import DropRule
 
 
 def mask2former_losses(

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional
 
-from models.nets.detectors.drop_rule import DropRule, drop_threshold, exceeds_both
+from models.nets.detectors.drop_rule import drop_threshold, exceeds_both
+from models.nets.detectors.settings import DropRule
 
 
 class BoxLosses(NamedTuple):

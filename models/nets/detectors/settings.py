@@ -147,6 +147,27 @@ class DetectorSettings:
         return self.rcnn is not None and self.rcnn.mask_channels > 0
 
 
+@dataclass(frozen=True)
+class DropRule:
+    """Which foreground RoIs and anchors to drop.
+
+    Attributes:
+        unit: ``absolute``: the thresholds are losses. ``quantile``: they are quantiles of the foreground of the whole
+            batch, over all ranks, for schedules whose losses have another scale than the paper's.
+        classification, regression: a foreground RoI whose losses exceed both is dropped.
+        rpn: a foreground anchor whose regression loss exceeds it is dropped from the RPN's regression.
+    """
+
+    unit: Literal["absolute", "quantile"]
+    classification: float
+    regression: float
+    rpn: float
+
+    def __post_init__(self) -> None:
+        if self.unit == "quantile" and not all(0 <= q <= 1 for q in (self.classification, self.regression, self.rpn)):
+            raise UserError(f"quantiles must be in 0..1, got {self}")
+
+
 def of_this_release(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a run's settings with the sizes of its R-CNN in ``rcnn``: earlier versions had them in ``net``."""
     net = dict(values["net"])

@@ -14,8 +14,8 @@ from models.run_folder import open_run
 from models.settings import BundleConfig
 from tests.support.tiny_runs import CONFIGS, make_scenes, run_cam, run_sam, run_wsod
 from training.data.open_together import open_together
+from training.pseudo_labels.config import PseudoLabelConfig
 from training.pseudo_labels.make import make_pseudo_labels
-from training.pseudo_labels.selection import PseudoLabelConfig
 
 CONFIG = load_config(
     BundleConfig,

@@ -20,9 +20,10 @@ from training.data.dataset_writer import write_tags_csv
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage, TrueObject
 from training.proposals.graph_runner import GraphRunner
+from training.pseudo_labels.config import PseudoLabelConfig
 from training.pseudo_labels.make import label_images, make_pseudo_labels
 from training.pseudo_labels.masks import draw_masks
-from training.pseudo_labels.selection import PseudoLabelConfig, label_image, with_min_score
+from training.pseudo_labels.selection import label_image, with_min_score
 from training.pseudo_labels.store import Detected, DetectionStore
 from weaksam.cli.train import train_app
 

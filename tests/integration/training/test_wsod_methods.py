@@ -17,7 +17,8 @@ from deploy.export.onnx_graph import export_graph
 from models.bundle import Bundle
 from models.config import load_config
 from models.labels import LabelSet
-from models.nets.wsod import Method, Wsod, build_wsod
+from models.nets.wsod import Wsod, build_wsod
+from models.nets.wsod_methods import Method
 from tests.support.cut_off import cut_off_between_checkpoints
 from tests.support.tiny_bundle import LABELS, SIDE_PX, encoded, picture
 from training.data.tagged import TaggedImage

@@ -14,9 +14,10 @@ from timm.models import FeatureInfo
 from torch import nn
 
 from models.nets.backbone import FeaturePyramid, create_backbone, normalise_image
+from models.nets.cam_settings import WeakTrSettings
 from models.nets.detectors.rcnn_parts import Pyramid
 from models.nets.detectors.settings import RcnnSettings
-from models.nets.weaktr import WeakTrSettings, build_weaktr
+from models.nets.weaktr import build_weaktr
 
 SIDE_PX = 64
 

@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 
 from models.nets.cam import CnnCam
 from models.nets.cam_nets import AveragedCam, build_cam, build_cam_of_run
-from models.nets.weaktr import AttentionFusion, WeakTr, WeakTrSettings, build_weaktr, resize_positions
+from models.nets.cam_settings import WeakTrSettings
+from models.nets.weaktr import AttentionFusion, WeakTr, build_weaktr, resize_positions
 from weaksam.errors import UserError
 
 VIT, SIDE, CLASSES = "test_vit", 64, 5

@@ -14,7 +14,7 @@ from models.settings import PostSettings, PromptSettings
 from training.data.tagged import TaggedImage, TrueObject
 from training.evaluation.loss_sentences import NO_BOXES, loss_sentences, worst_stage
 from training.evaluation.lost_objects import Chain, ImageResults, count_lost_objects, count_lost_tags, own_ious
-from training.pseudo_labels.selection import PseudoLabelConfig
+from training.pseudo_labels.config import PseudoLabelConfig
 
 Box = tuple[float, float, float, float]
 BOX: Box = (10, 10, 30, 30)

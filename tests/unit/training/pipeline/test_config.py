@@ -11,7 +11,7 @@ from models.settings import BundleConfig
 from training.classifier.config import CamConfig
 from training.detector.config import DetectorConfig
 from training.pipeline.config import PipelineConfig, load_pipeline
-from training.pseudo_labels.selection import PseudoLabelConfig
+from training.pseudo_labels.config import PseudoLabelConfig
 from training.sam.config import SamConfig
 from training.wsod.config import WsodConfig
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from models.config import ConfigError, load_config
-from training.pseudo_labels.selection import PseudoLabelConfig
-from training.wsod.config import WsodConfig
-from training.wsod.mist import MistSettings
+from training.pseudo_labels.config import PseudoLabelConfig
+from training.wsod.config import MistSettings, WsodConfig
 
 CONFIGS = Path(__file__).resolve().parents[4] / "training" / "configs"
 BY_SCORE_ALONE = (1.0, 0.0, True)

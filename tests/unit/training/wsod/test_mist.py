@@ -11,7 +11,8 @@ import torch
 
 from models.nets.wsod import RoiHead, WsodOutput
 from models.postprocess import apply_deltas
-from training.wsod.mist import MistSettings, mine_many_seeds, mist_loss_weights, mist_losses
+from training.wsod.config import MistSettings
+from training.wsod.mist import mine_many_seeds, mist_loss_weights, mist_losses
 from training.wsod.oicr import SeedRule, assign_targets, box_loss, box_supervised_losses, encode_deltas, wsddn_loss
 
 Float64 = npt.NDArray[np.float64]

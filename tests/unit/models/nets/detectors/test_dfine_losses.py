@@ -10,8 +10,8 @@ import torch
 from transformers import DFineConfig
 
 from models.nets.detectors.dfine_losses import DENOISING, dfine_losses
-from models.nets.detectors.drop_rule import DropRule
 from models.nets.detectors.query_drop import SILENT
+from models.nets.detectors.settings import DropRule
 
 CONFIG = DFineConfig(num_labels=2, decoder_layers=2, num_denoising=0)
 BINS = 4 * (CONFIG.max_num_bins + 1)

@@ -9,9 +9,9 @@ import torch
 from torch.nn import functional
 from transformers import Mask2FormerConfig, TimmBackboneConfig
 
-from models.nets.detectors.drop_rule import DropRule
 from models.nets.detectors.mask2former_losses import mask2former_losses
 from models.nets.detectors.query_parts import MaskTargets
+from models.nets.detectors.settings import DropRule
 
 CONFIG = Mask2FormerConfig(
     backbone_config=TimmBackboneConfig(backbone="resnet18", use_pretrained_backbone=False),

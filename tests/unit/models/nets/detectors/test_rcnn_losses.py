@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from models.nets.detectors.drop_rule import DropRule
 from models.nets.detectors.rcnn_losses import box_losses, mask_loss, rpn_losses
+from models.nets.detectors.settings import DropRule
 
 PAPER = DropRule("absolute", classification=4.0, regression=4.0, rpn=0.3)
 SURE_OF_GROUND, UNSURE, SURE_OF_FIRST = [5.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 5.0, 0.0]
