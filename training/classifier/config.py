@@ -7,7 +7,7 @@ from pathlib import Path
 
 from models.nets.cam_settings import Architecture, WeakTrSettings
 from models.ranges import From0, Seed, Share, WholeFrom0, WholeFrom1
-from training.runs.settings import Precision
+from training.runs.settings import Precision, check_loss_weights
 from weaksam.errors import UserError
 
 
@@ -57,3 +57,11 @@ class CamConfig:
                 "objectness_from: needs architecture = 'cnn' and a background_share below 1, "
                 f"got {self.architecture!r} and {self.background_share}"
             )
+        check_loss_weights(self.loss_weights, self.loss_terms)
+
+    @property
+    def loss_terms(self) -> tuple[str, ...]:
+        """Names of the terms of `cnn_losses` or `weaktr_losses`."""
+        if self.architecture == "weaktr":
+            return ("loss_class_tokens", "loss_coarse", "loss_fine", "loss_background")
+        return ("loss_tags", "loss_background")

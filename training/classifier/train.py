@@ -64,6 +64,7 @@ def train_cam(
         steps=config.steps,
         batches=lambda done: fabric.setup_dataloaders(_loader(config, images, labels, done)),
         compute=partial(_compute, config, objectness),
+        loss_terms=config.loss_terms,
         loss_weights=config.loss_weights,
         max_gradient_norm=MAX_GRADIENT_NORM,
         log_steps=LOG_STEPS,

@@ -8,7 +8,7 @@ from typing import Literal
 
 from models.nets.detectors.settings import DetectorSettings, DropRule
 from models.ranges import Above0, From0, Seed, Share, WholeFrom0, WholeFrom1
-from training.runs.settings import Precision
+from training.runs.settings import Precision, check_loss_weights
 from weaksam.errors import UserError
 
 
@@ -66,3 +66,4 @@ class DetectorConfig(DetectorSettings):
         for name, sides in (("side_px", (self.side_px,)), ("train_sides_px", self.train_sides_px)):
             if any(side < 64 or side % 32 for side in sides):
                 raise UserError(f"{name}: must be multiples of 32 from 64 on, got {list(sides)}")
+        check_loss_weights(self.loss_weights, self.loss_terms)

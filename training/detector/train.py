@@ -80,6 +80,7 @@ def train_detector(
         steps=config.steps,
         batches=lambda done: fabric.setup_dataloaders(_loader(config, rows, labels, done)),
         compute=partial(_compute, config, net),
+        loss_terms=config.loss_terms,
         loss_weights=config.loss_weights,
         max_gradient_norm=config.max_gradient_norm,
         log_steps=1,

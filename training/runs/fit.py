@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -16,7 +16,6 @@ from training.runs.checkpoints import resume_checkpoint, save_checkpoint
 from training.runs.log import JsonlLog
 from training.runs.ranks import track_first
 from training.runs.schedule import scheduled_lr, set_lr
-from weaksam.errors import UserError
 
 Losses = Mapping[str, torch.Tensor]
 
@@ -40,7 +39,8 @@ class Task:
         steps: the length of the training.
         batches: makes the batches from a step on. Those of a resumed run must be those of an unbroken one.
         compute: takes the module as set up by Fabric, a batch and the step's number.
-        loss_weights: see `weighted_sum`.
+        loss_terms: names of what ``compute`` returns, in any step.
+        loss_weights: of terms; one without a weight counts 1.
         max_gradient_norm: longer gradients are cut to it.
         log_steps: one step in so many goes into the log.
     """
@@ -52,6 +52,7 @@ class Task:
     steps: int
     batches: Callable[[int], Iterable[Any]]
     compute: Callable[[Any, Any, int], StepOutput]
+    loss_terms: Sequence[str]
     loss_weights: Mapping[str, float]
     max_gradient_norm: float
     log_steps: int
@@ -75,7 +76,6 @@ def fit(fabric: Any, task: Task, schedule: Schedule, out_dir: Path) -> None:
 
     Raises:
         FloatingPointError: a loss term is not finite; the message has all terms.
-        UserError: a weight belongs to no term.
     """
     model, optimizer = fabric.setup(task.module, task.optimizer)
     done = resume_checkpoint(out_dir, task.net, task.optimizer)
@@ -84,6 +84,7 @@ def fit(fabric: Any, task: Task, schedule: Schedule, out_dir: Path) -> None:
     for step, batch in zip(track_first(range(done, task.steps), task.name), task.batches(done), strict=True):
         set_lr(optimizer, scheduled_lr(schedule.lr, step, task.steps, schedule.warmup_steps))
         losses, figures = task.compute(model, batch, step)
+        assert losses.keys() == set(task.loss_terms), f"weights are checked against {task.loss_terms}, not {[*losses]}"
         terms = finite_terms(losses, step)
         loss = weighted_sum(losses, task.loss_weights)
         optimizer.zero_grad()
@@ -98,14 +99,7 @@ def fit(fabric: Any, task: Task, schedule: Schedule, out_dir: Path) -> None:
 
 
 def weighted_sum(losses: Losses, weights: Mapping[str, float]) -> torch.Tensor:
-    """Return the sum of the terms, each by its weight; a term without one counts 1.
-
-    Raises:
-        UserError: a weight belongs to no term.
-    """
-    unknown = sorted(weights.keys() - losses.keys())
-    if unknown:
-        raise UserError(f"loss_weights: there is no term {unknown[0]!r}, the terms are {', '.join(losses)}")
+    """Return the sum of the terms, each by its weight; a term without one counts 1."""
     return torch.stack([weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
 
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.ranges import From0, Seed, Share, WholeFrom0, WholeFrom1
-from training.runs.settings import Precision
+from training.runs.settings import Precision, check_loss_weights
 from weaksam.errors import UserError
 
 SIDE_MULTIPLE_PX = 32  # the coarsest stride
+PROMPT_MAP_LOSS = "loss_prompt_map"
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,13 @@ class SamConfig:
             side_px = getattr(self, name)
             if side_px is not None and side_px % SIDE_MULTIPLE_PX:
                 raise UserError(f"{name}: is {side_px}, give a multiple of {SIDE_MULTIPLE_PX}")
+        check_loss_weights(self.loss_weights, self.loss_terms)
+
+    @property
+    def loss_terms(self) -> tuple[str, ...]:
+        """Names of the terms of `SamLosses`."""
+        of_masks = ("loss_focal", "loss_dice", "loss_iou", "loss_rank")
+        return (*of_masks, PROMPT_MAP_LOSS) if self.prompt_map else of_masks
 
     def side_px_at(self, step: int) -> int:
         """Side of the images of one step's batch."""

@@ -20,7 +20,7 @@ from training.runs.inputs import masked_images_digest, segmenter_digest
 from training.runs.ranks import wait_for_ranks
 from training.runs.run_folder import prepare_run
 from training.sam.batches import MASK_STRIDE_PX, Batch, sam_loader
-from training.sam.config import SamConfig
+from training.sam.config import PROMPT_MAP_LOSS, SamConfig
 from training.sam.images.photographs import Domain, read_domains
 from training.sam.initial_weights import load_initial_weights
 from training.sam.prompt_map import prompt_map_loss
@@ -37,7 +37,6 @@ SHARED_LOSS = 0.1
 RANK_TEMPERATURE = 0.05
 # Which level is ranked first decides as much as how good the levels are.
 LOSS_WEIGHTS = {"loss_iou": 4.0}
-PROMPT_MAP_LOSS = "loss_prompt_map"
 # The prompt map must not lead the encoder away from masks, which are what it is for.
 PROMPT_MAP_WEIGHTS = {PROMPT_MAP_LOSS: 0.1}
 
@@ -146,6 +145,7 @@ def train_sam(config: SamConfig, out_dir: Path) -> Path:
         steps=config.steps,
         batches=lambda done: fabric.setup_dataloaders(sam_loader(config, sources, done)),
         compute=_compute,
+        loss_terms=config.loss_terms,
         loss_weights={**LOSS_WEIGHTS, **(PROMPT_MAP_WEIGHTS if config.prompt_map else {}), **config.loss_weights},
         max_gradient_norm=MAX_GRADIENT_NORM,
         log_steps=LOG_STEPS,

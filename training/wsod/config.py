@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from models.nets.wsod_methods import Method
+from models.nets.wsod_methods import REFINEMENTS, REGRESSORS, Method
 from models.ranges import From0, Seed, Share, WholeFrom0, WholeFrom1
-from training.runs.settings import Precision
+from training.runs.settings import Precision, check_loss_weights
 from weaksam.errors import UserError
 
 
@@ -67,3 +67,12 @@ class WsodConfig:
     def __post_init__(self) -> None:
         if self.method == "wsddn" and self.supervision == "boxes":
             raise UserError("supervision: WSDDN learns from tags alone; the twin takes method=oicr or method=mist")
+        check_loss_weights(self.loss_weights, self.loss_terms)
+
+    @property
+    def loss_terms(self) -> tuple[str, ...]:
+        """Names of the terms of `WsodLosses`. Only MIST from tags tells its regressors apart."""
+        refinements = tuple(f"loss_refine_{number}" for number in range(1, REFINEMENTS[self.method] + 1))
+        boxes = tuple(f"loss_box_{number}" for number in range(1, REGRESSORS[self.method] + 1))
+        apart = self.method == "mist" and self.supervision == "tags"
+        return ("loss_wsddn", *refinements, *(boxes if apart or not boxes else ("loss_box",)))

@@ -155,6 +155,7 @@ def _train_head(
         steps=steps,
         batches=batches,
         compute=partial(_compute, config),
+        loss_terms=config.loss_terms,
         loss_weights=loss_weights(config),
         max_gradient_norm=MAX_GRADIENT_NORM,
         log_steps=LOG_STEPS,

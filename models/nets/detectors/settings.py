@@ -146,6 +146,17 @@ class DetectorSettings:
             return self.architecture == "mask2former"
         return self.rcnn is not None and self.rcnn.mask_channels > 0
 
+    @property
+    def loss_terms(self) -> tuple[str, ...]:
+        """Names of the terms that the network learns by."""
+        if self.architecture == "dfine":
+            denoising = ("loss_denoising",) if self.dfine.denoising else ()
+            return ("loss_class", "loss_box", "loss_giou", "loss_corners", "loss_distillation", *denoising)
+        if self.architecture == "mask2former":
+            return ("loss_class", "loss_mask", "loss_dice")
+        masks = ("loss_mask",) if self.has_masks else ()
+        return ("loss_objectness", "loss_rpn_box", "loss_class", "loss_box", *masks)
+
 
 @dataclass(frozen=True)
 class DropRule:

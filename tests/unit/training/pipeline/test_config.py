@@ -121,6 +121,46 @@ def test_a_number_out_of_its_range_is_named_before_anything_is_trained(override:
         load_pipeline(CONFIGS / "smoke.toml", [override])
 
 
+RCNN = "loss_objectness, loss_rpn_box, loss_class, loss_box"
+DFINE = "loss_class, loss_box, loss_giou, loss_corners, loss_distillation"
+REFINED = "loss_wsddn, loss_refine_1, loss_refine_2, loss_refine_3"
+
+
+@pytest.mark.parametrize(
+    ("section", "settings", "terms"),
+    [
+        pytest.param("cam", (), "loss_tags, loss_background", id="cnn"),
+        pytest.param("wsod", (), f"{REFINED}, loss_box", id="oicr"),
+        pytest.param("wsod", ("method=wsddn",), "loss_wsddn", id="wsddn"),
+        pytest.param("wsod", ("method=mist",), f"{REFINED}, loss_box_1, loss_box_2, loss_box_3", id="mist"),
+        pytest.param("wsod", ("method=mist", "supervision=boxes"), f"{REFINED}, loss_box", id="twin"),
+        pytest.param("detector", (), RCNN, id="faster_rcnn"),
+        pytest.param("segmenter", (), f"{RCNN}, loss_mask", id="mask_rcnn"),
+        pytest.param("detector", ("architecture=dfine",), f"{DFINE}, loss_denoising", id="dfine"),
+        pytest.param("detector", ("architecture=dfine", "dfine.denoising=0"), DFINE, id="without-denoising"),
+        pytest.param("segmenter", ("architecture=mask2former",), "loss_class, loss_mask, loss_dice", id="mask2former"),
+    ],
+)
+def test_a_weight_of_no_loss_term_is_named_before_anything_is_trained(
+    section: str, settings: tuple[str, ...], terms: str
+) -> None:
+    overrides = [f"{section}.{setting}" for setting in (*settings, "loss_weights.loss_clas=2.0")]
+    message = f"smoke.toml: {section}: loss_weights: there is no term 'loss_clas', the terms are {terms}"
+    with pytest.raises(ConfigError) as raised:
+        load_pipeline(CONFIGS / "smoke.toml", overrides)
+    assert str(raised.value).endswith(message)
+    known = terms.rsplit(", ", maxsplit=1)[-1]
+    config = load_pipeline(CONFIGS / "smoke.toml", [*overrides[:-1], f"{section}.loss_weights.{known}=2.0"])
+    assert getattr(config, section).loss_weights[known] == 2.0
+
+
+def test_so_is_one_of_weaktr_and_of_the_compact_sam() -> None:
+    with pytest.raises(ConfigError, match="no term 'loss_tags', the terms are loss_class_tokens, loss_coarse"):
+        load_config(CamConfig, CONFIGS / "cam_weaktr_small.toml", ["loss_weights.loss_tags=2.0"])
+    with pytest.raises(ConfigError, match="no term 'loss_prompt_map', the terms are loss_focal"):
+        load_config(SamConfig, CONFIGS / "sam.toml", ["prompt_map=false", "loss_weights.loss_prompt_map=2.0"])
+
+
 @pytest.mark.parametrize("override", ["batch_images=0", "point_share=2.0", "sources=[{data='x', weight=-1.0}]"])
 def test_so_is_one_of_the_compact_sam(override: str) -> None:
     with pytest.raises(ConfigError, match=r"must be (greater|less) than or equal to [01], got"):
