@@ -21,6 +21,7 @@ from training.pipeline.losses import losses_html
 from training.pipeline.report_images import encode_jpeg, image_score, path_panels
 from training.pipeline.report_plots import dropped_by_step, loss_against_error, loss_curves, read_log
 from training.pipeline.report_summary import few_images, next_steps, reached
+from training.pipeline.report_words import words_link, words_section
 from training.proposals.graph_runner import GraphRunner
 from training.pseudo_labels.config import PseudoLabelConfig
 from training.runs.stage import DONE
@@ -80,8 +81,10 @@ def write_report(inputs: ReportInputs, path: Path) -> None:
         section("Figures", _figures(measured)),
         *(section(f"Classes of {row.data}, {row.bundle}", _class_table(row.metrics)) for row in measured),
         *(section(f"Training: {stage}", _stage(folder)) for stage, folder in inputs.stages.items()),
-        section("Settings and environment", _settings(inputs)),
     ]
+    words = words_section(parts)
+    parts = [parts[0], words_link() if words else "", *parts[1:], words]
+    parts.append(section("Settings and environment", _settings(inputs)))
     write_text(path, html_page(f"{inputs.config.bundle.name} {inputs.config.bundle.version}", parts))
 
 

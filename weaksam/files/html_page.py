@@ -19,6 +19,8 @@ td { text-align: right; font-variant-numeric: tabular-nums; } td:first-child, th
 figure { display: inline-block; margin: .3em; vertical-align: top; } figure img { max-width: 100%; }
 figcaption { color: var(--faint); font-size: 13px; max-width: 24em; } h3 { margin-bottom: .2em; }
 pre { background: var(--inset); padding: 1em; overflow-x: auto; } code { background: var(--inset); padding: 0 .3em; }
+.words td { text-align: left; max-width: 46em; } .words th { white-space: nowrap; vertical-align: top; }
+@media (max-width: 600px) { .words th { white-space: normal; } }
 .summary { font-size: 17px; max-width: 46em; } .scroll { overflow-x: auto; }
 """
 

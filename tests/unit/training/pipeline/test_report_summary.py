@@ -61,6 +61,9 @@ def test_a_run_that_measured_nothing_names_the_classes_with_few_images() -> None
         ("naive_ap50_tagged_11_point", "box precision (AP50) of the naive baseline, tags given, by VOC's 11 points"),
         ("proposal_recall at 0.5", "objects covered by a proposal, IoU 0.5"),
         ("loss_first", "loss first"),
+        ("ap50_tagged_per_class at red_bolt", "box precision (AP50), tags given, red_bolt"),
+        ("pointing_by_kind at coarse", "the same (pointing), by kind of map, coarse"),
+        ("peaks at per_tag", "peaks for each tag"),
     ],
 )
 def test_people_read_plain_names(name: str, plain: str) -> None:
