@@ -22,6 +22,7 @@ from training.sam.prompt_map import innermost_point
 from training.sam.prompts import interior_points
 from training.sam.trained import load_segmenter
 from weaksam.arrays import Mask
+from weaksam.errors import UserError
 from weaksam.files.atomic import write_json
 from weaksam.formats.polygons import mask_iou
 
@@ -54,7 +55,15 @@ def report_sam(
         out: the JSON file.
         per_image: measure at most so many objects of an image, drawn at random; None measures all.
         zoom: look at small objects again, enlarged, see `models.zoom`.
+
+    Raises:
+        UserError: no object has a true mask, or there is no compact SAM in ``source``.
     """
+    if not any(thing.mask_rle is not None for image in images for thing in image.objects):
+        raise UserError(
+            f"data: none of the {len(images)} images has an object with a mask: give a data set with true masks, such "
+            "as a COCO file with `segmentation`, or another --split"
+        )
     net = load_segmenter(source)
     rows = [row for image in track(images, "SAM report") for row in measure_image(net, image, per_image, zoom=zoom)]
     write_json(out, summarise(rows))

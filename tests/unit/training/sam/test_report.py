@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from training.data.tagged import TaggedImage
+from training.data.tagged import TaggedImage, TrueObject
 from training.sam.baselines import filled_box, grabcut_mask
-from training.sam.report import BASELINES, MEASURES, ObjectRow, summarise
+from training.sam.report import BASELINES, MEASURES, ObjectRow, report_sam, summarise
+from weaksam.errors import UserError
 from weaksam.formats.polygons import mask_iou
 
 
@@ -49,3 +50,10 @@ def test_domains_weigh_the_same_in_their_mean_and_by_objects_in_all() -> None:
     assert report["small"]["objects"] == report["domains"]["many"]["objects"] == 3
     assert report["large"]["grabcut_miou"] == 1.0
     assert report["medium"]["box_miou"] is None
+
+
+def test_data_without_masks_is_named_and_no_report_is_written(tmp_path: Path) -> None:
+    boxed = TaggedImage("a", Path("a.png"), (9, 9), ("Bolt",), (TrueObject("Bolt", (1.0, 1.0, 5.0, 5.0)),))
+    with pytest.raises(UserError, match="data: none of the 2 images has an object with a mask: give a data set with"):
+        report_sam(tmp_path / "run", [boxed, TaggedImage("b", Path("b.png"), (9, 9), ())], tmp_path / "report.json")
+    assert list(tmp_path.iterdir()) == []
