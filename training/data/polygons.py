@@ -18,24 +18,37 @@ from weaksam.mask_schemas import Rle
 # pycocotools minutes and gigabytes.
 MAX_SIDES_OUTSIDE = 4
 MIN_POLYGON_NUMBERS = 6
+MAX_SHOWN = 60  # characters of a wrong value
 
 
 class MaskError(UserError):
     """A mask that cannot be used; the message says why."""
 
 
+def polygon_numbers(polygon: Sequence[Any]) -> list[float]:
+    """Return the numbers of a polygon as written; a text such as "12.5" is the number that it says.
+
+    Raises:
+        MaskError: one is no number; the message has it.
+    """
+    for value in polygon:
+        if not _is_number(_number(value)):
+            raise MaskError(f"a polygon holds {shown_value(value)}, which is no number: write [[x, y, x, y, ...]]")
+    return [float(_number(value)) for value in polygon]
+
+
 def polygons_rle(polygons: Sequence[Sequence[float]], size_hw: tuple[int, int]) -> Rle:
     """Return the union of polygons x,y,x,y,... in pixels.
 
     Raises:
-        MaskError: a polygon has fewer than three points, or lies far outside of the image.
+        MaskError: a polygon has fewer than three points, holds what is no number, or lies far outside of the image.
     """
     for polygon in polygons:
         if len(polygon) < MIN_POLYGON_NUMBERS or len(polygon) % 2:
             raise MaskError(f"a polygon has {len(polygon)} numbers: give x and y of three points or more")
-        if not all(_is_number(value) and abs(value) <= MAX_SIDES_OUTSIDE * max(size_hw) for value in polygon):
+        if any(abs(value) > MAX_SIDES_OUTSIDE * max(size_hw) for value in polygon_numbers(polygon)):
             raise MaskError("a polygon has points far outside of the image")
-    parts = [list(map(float, polygon)) for polygon in polygons]
+    parts = [polygon_numbers(polygon) for polygon in polygons]
     return _as_text(coco_mask.merge(coco_mask.frPyObjects(parts, *size_hw)))
 
 
@@ -71,6 +84,20 @@ def _runs_of_text(counts: str | bytes) -> npt.NDArray[np.int64]:
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _number(value: Any) -> Any:
+    """Return the number that a text says, and all else as it is."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def shown_value(value: Any) -> str:
+    """Return a wrong value for a message, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def _is_number(value: Any) -> bool:

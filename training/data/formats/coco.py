@@ -18,10 +18,10 @@ from pycocotools import mask as coco_mask
 
 from models.labels import fold_label
 from training.data.checks import Report, read_labels_txt
-from training.data.formats.coco_rows import Json, distinct_rows, id_text, image_id_of, size_hw_of
+from training.data.formats.coco_rows import Json, distinct_rows, id_text, image_id_of, parsed_text, size_hw_of
 from training.data.formats.documents import DocumentError, documents, read_json
 from training.data.locate import locate, report_unnamed
-from training.data.polygons import MaskError, run_lengths_rle
+from training.data.polygons import MaskError, polygon_numbers, run_lengths_rle, shown_value
 from training.data.splits import SPLITS, read_split, split_of_name
 from training.data.tagged import Box, TaggedDataset
 from training.data.written import WrittenImage, WrittenObject, checked_dataset
@@ -192,14 +192,16 @@ def _objects_by_image(
 
 def _written_object(row: Json, name: str, field: str, path: Path, report: Report) -> WrittenObject:
     fields = (f"{field}.category_id", f"{field}.bbox", f"{field}.segmentation")
-    box = _box(row.get("bbox"))
+    annotation = f"annotation id {row.get('id')!r}"
+    box = _box(parsed_text(row.get("bbox")))
     if box is None and row.get("bbox") is not None:
-        report.add(path, fields[1], f"bbox {row['bbox']!r} is not four numbers; the object is a tag alone")
+        message = f"{annotation}: bbox {shown_value(row['bbox'])} is not four numbers: write [x, y, width, height]"
+        report.add(path, fields[1], f"{message}; the object is a tag alone")
     try:
-        rle, polygons = _mask(row.get("segmentation"))
+        rle, polygons = _mask(parsed_text(row.get("segmentation")))
     except MaskError as error:
         rle, polygons = None, ()
-        report.add(path, fields[2], f"{error}; no mask")
+        report.add(path, fields[2], f"{annotation}: {error}; no mask")
     if row.get("bbox") is None:
         box = _box_of_mask(rle, polygons)
     return WrittenObject(name, fields, box, rle, polygons, difficult=bool(row.get("iscrowd", 0)))
@@ -213,14 +215,11 @@ def _box(bbox: Any) -> Box | None:
     return x, y, x + width, y + height
 
 
-def _box_of_mask(rle: Rle | None, polygons: Sequence[Sequence[Any]]) -> Box | None:
+def _box_of_mask(rle: Rle | None, polygons: Sequence[Sequence[float]]) -> Box | None:
     """Return the box around a mask, for an object that has no box of its own."""
     if rle is not None:
         return _box(coco_mask.toBbox(rle))
-    try:
-        xs, ys = ([float(value) for polygon in polygons for value in polygon[start::2]] for start in (0, 1))
-    except (TypeError, ValueError, OverflowError):
-        return None
+    xs, ys = ([value for polygon in polygons for value in polygon[start::2]] for start in (0, 1))
     return (min(xs), min(ys), max(xs), max(ys)) if xs and ys else None
 
 
@@ -231,8 +230,10 @@ def _mask(segmentation: Any) -> tuple[Rle | None, tuple[list[float], ...]]:
     if isinstance(segmentation, dict):
         return run_lengths_rle(segmentation.get("counts"), segmentation.get("size")), ()
     if isinstance(segmentation, list) and all(isinstance(polygon, list) for polygon in segmentation):
-        return None, tuple(polygon for polygon in segmentation if polygon)
-    raise MaskError(f"a {type(segmentation).__name__} is neither polygons nor run lengths")
+        return None, tuple(polygon_numbers(polygon) for polygon in segmentation if polygon)
+    raise MaskError(
+        f"segmentation {shown_value(segmentation)} is neither polygons nor run lengths: write [[x, y, x, y, ...]]"
+    )
 
 
 def _written_image(row: Json, path: Path, source: Path, objects: tuple[WrittenObject, ...]) -> WrittenImage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,6 +18,14 @@ def id_text(value: Any) -> str | None:
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else str(value)
     return str(value).strip()
+
+
+def parsed_text(value: Any) -> Any:
+    """Return what a text of JSON holds, as tables have boxes and polygons; all else as it is."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        return value
 
 
 def distinct_rows(rows: list[Any], path: Path, report: Report) -> tuple[list[Json], dict[str, list[str | None]]]:

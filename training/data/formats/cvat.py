@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 from training.data.checks import Report, distinct_labels, merged_labels
 from training.data.formats.documents import DocumentError, read_xml
 from training.data.locate import entries, image_id, locate, report_unnamed
+from training.data.polygons import shown_value
 from training.data.splits import read_split, split_of_name
 from training.data.tagged import Box, TaggedDataset
 from training.data.written import Polygon, WrittenImage, WrittenObject, checked_dataset
@@ -63,7 +64,9 @@ def _read(
         name: _paths(root, group, path, report if name == split else Report(root)) for name, group in groups.items()
     }
     paths = paths_of.get(split, {})
-    images = [_written(root, path, paths[name], node) for node in nodes if (name := node.get("name") or "") in paths]
+    images = [
+        _written(root, path, paths[name], node, report) for node in nodes if (name := node.get("name") or "") in paths
+    ]
     named = (file for files in paths_of.values() for file in files.values())
     report_unnamed(root, named, f"{path.name} does not name the image", report)
     declared = [(node.findtext("name") or "").strip() for node in document.iterfind("meta//labels/label")]
@@ -77,7 +80,7 @@ def _paths(root: Path, nodes: list[ET.Element], source: Path, report: Report) ->
     return locate(root, (node.get("name") or "" for node in nodes), (*FOLDERS, *subsets), source, report)
 
 
-def _written(root: Path, source: Path, path: Path, node: ET.Element) -> WrittenImage:
+def _written(root: Path, source: Path, path: Path, node: ET.Element, report: Report) -> WrittenImage:
     field = f"image {node.get('name')!r}"
     return WrittenImage(
         image_id(root, path),
@@ -85,7 +88,7 @@ def _written(root: Path, source: Path, path: Path, node: ET.Element) -> WrittenI
         source,
         field,
         tags=tuple(thing.get("label") or "" for thing in node.iterfind("tag")),
-        objects=tuple(_object(thing, f"{field}: {thing.tag}") for thing in node if thing.tag in SHAPES),
+        objects=tuple(_object(thing, f"{field}: {thing.tag}", source, report) for thing in node if thing.tag in SHAPES),
         size_hw=_size_hw(node),
     )
 
@@ -98,26 +101,26 @@ def _size_hw(node: ET.Element) -> tuple[int, int] | None:
     return height, width
 
 
-def _object(node: ET.Element, field: str) -> WrittenObject:
+def _object(node: ET.Element, field: str, source: Path, report: Report) -> WrittenObject:
     name, fields = node.get("label") or "", (field, field, field)
-    polygon = _polygon(node) if node.tag == "polygon" else ()
+    try:
+        polygon = _polygon(node) if node.tag == "polygon" else ()
+        box = _box(node) if node.tag == "box" else None
+    except ValueError:
+        place = shown_value(node.get("points") or [node.get(side) for side in BOX_SIDES])
+        report.add(source, field, f"{place} is not the place of a {node.tag}, in numbers; the object is a tag alone")
+        return WrittenObject(name, fields)
     if polygon:
         xs, ys = polygon[::2], polygon[1::2]
         return WrittenObject(name, fields, (min(xs), min(ys), max(xs), max(ys)), polygons=(polygon,))
-    return WrittenObject(name, fields, _box(node) if node.tag == "box" else None)
+    return WrittenObject(name, fields, box)
 
 
 def _box(node: ET.Element) -> Box | None:
-    try:
-        x0, y0, x1, y1, rotation = (float(node.get(name) or 0) for name in (*BOX_SIDES, "rotation"))
-    except ValueError:
-        return None
+    x0, y0, x1, y1, rotation = (float(node.get(name) or 0) for name in (*BOX_SIDES, "rotation"))
     return (x0, y0, x1, y1) if rotation == 0 else None  # a turned box is a tag and nothing more
 
 
 def _polygon(node: ET.Element) -> Polygon:
-    try:
-        points = [pair.split(",") for pair in (node.get("points") or "").split(";")]
-        return [float(value) for x, y in points for value in (x, y)]
-    except ValueError:
-        return ()
+    points = [pair.split(",") for pair in (node.get("points") or "").split(";")]
+    return [float(value) for x, y in points for value in (x, y)]

@@ -13,6 +13,7 @@ from typing import Any
 from training.data.checks import Report, merged_labels, read_labels_txt
 from training.data.formats.documents import documents
 from training.data.locate import image_id, is_file, locate, report_unnamed
+from training.data.polygons import shown_value
 from training.data.splits import read_split
 from training.data.tagged import Box, TaggedDataset
 from training.data.written import Polygon, WrittenImage, WrittenObject, checked_dataset
@@ -27,6 +28,7 @@ from weaksam.files.label_studio_export import (
 )
 
 FOLDERS = ("", "images")
+BOX_SIDES = ("x", "y", "width", "height")
 
 
 def is_label_studio(root: Path) -> bool:
@@ -97,35 +99,37 @@ def _written(
         source,
         field,
         tags=tuple(tag for row in results for tag in choices_of(row)),
-        objects=tuple(thing for row in results for thing in _regions(row, field)),
+        objects=tuple(thing for row in results for thing in _regions(row, field, source, report)),
         size_hw=_size_hw(results),
         in_shares=True,
     )
 
 
-def _regions(row: Json, field: str) -> Iterator[WrittenObject]:
+def _regions(row: Json, field: str, source: Path, report: Report) -> Iterator[WrittenObject]:
     value = row.get("value")
     if not isinstance(value, dict):
         return
-    polygon = _polygon(value)
+    try:
+        polygon = _polygon(value)
+        box = _box(value, polygon)
+    except (TypeError, ValueError, OverflowError):
+        polygon, box = (), None
+        place = shown_value(value.get("points") or [value.get(side) for side in BOX_SIDES])
+        report.add(source, field, f"{place} is not the place of a region, in numbers; the region is a tag alone")
     for name in labels_of(row):
-        yield WrittenObject(name, (field, field, field), _box(value, polygon), polygons=(polygon,) if polygon else ())
+        yield WrittenObject(name, (field, field, field), box, polygons=(polygon,) if polygon else ())
 
 
 def _polygon(value: Json) -> Polygon:
-    try:
-        return [float(side) / 100 for x, y in value.get("points") or () for side in (x, y)]
-    except (TypeError, ValueError, OverflowError):
-        return ()
+    return [float(side) / 100 for x, y in value.get("points") or () for side in (x, y)]
 
 
 def _box(value: Json, polygon: Polygon) -> Box | None:
     if polygon:
         return min(polygon[::2]), min(polygon[1::2]), max(polygon[::2]), max(polygon[1::2])
-    try:
-        x, y, width, height = (float(value[side]) / 100 for side in ("x", "y", "width", "height"))
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return None
+    if not all(side in value for side in BOX_SIDES):
+        return None  # an ellipse, a key point, a brush
+    x, y, width, height = (float(value[side]) / 100 for side in BOX_SIDES)
     return (x, y, x + width, y + height) if value.get("rotation", 0) == 0 else None
 
 

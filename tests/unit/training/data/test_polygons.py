@@ -57,8 +57,10 @@ def test_run_lengths_that_cannot_be(counts: Any, size: Any, sentence: str) -> No
         pytest.param([1, 1, 2, 2], "has 4 numbers", id="two points"),
         pytest.param([1, 1, 2, 2, 3, 3, 4], "has 7 numbers", id="half a point"),
         pytest.param([0, 0, 1e12, 0, 5, 5], "far outside", id="huge"),
-        pytest.param([0, 0, float("nan"), 0, 5, 5], "far outside", id="nan"),
-        pytest.param([0, 0, "1", 0, 5, 5], "far outside", id="text"),
+        pytest.param([0, 0, float("nan"), 0, 5, 5], "holds nan, which is no number: write", id="nan"),
+        pytest.param([0, 0, "one", 0, 5, 5], "holds 'one', which is no number", id="text"),
+        pytest.param([[0, 0], [1, 0], [5, 5], 1, 2, 3], r"holds \[0, 0\], which is no number", id="pairs"),
+        pytest.param([0, 0, True, 0, 5, 5], "holds True, which is no number", id="bool"),
     ],
 )
 def test_polygons_that_cannot_be(polygon: list[Any], sentence: str) -> None:

@@ -52,6 +52,8 @@ def test_boxes_labels_and_crowds(tmp_path: Path) -> None:
     "segmentation",
     [
         pytest.param([[2, 1, 6, 1, 6, 4, 2, 4]], id="polygon"),
+        pytest.param([["2", "1", "6", "1.0", "6", "4", "2", "4"]], id="polygon-of-texts"),
+        pytest.param("[[2, 1, 6, 1, 6, 4, 2, 4]]", id="polygon-in-a-text"),
         pytest.param({"size": [60, 80], "counts": [121, 3, 57, 3, 57, 3, 57, 3, 4496]}, id="plain-run-lengths"),
     ],
 )
@@ -65,6 +67,53 @@ def test_masks(tmp_path: Path, segmentation: object) -> None:
 
     assert thing.mask_rle is not None
     np.testing.assert_array_equal(decode_rle(thing.mask_rle), expected)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        pytest.param(
+            "segmentation",
+            [["2", "one", "6", "1", "6", "4"]],
+            "a polygon holds 'one', which is no number: write [[x, y, x, y, ...]]; no mask",
+            id="word",
+        ),
+        pytest.param(
+            "segmentation",
+            "[[2, 1, 6",
+            "segmentation '[[2, 1, 6' is neither polygons nor run lengths: write [[x, y, x, y, ...]]; no mask",
+            id="torn",
+        ),
+        pytest.param(
+            "segmentation",
+            [2, 1, 6, 1, 6, 4],
+            "segmentation [2, 1, 6, 1, 6, 4] is neither polygons nor run lengths: write [[x, y, x, y, ...]]; no mask",
+            id="flat",
+        ),
+        pytest.param(
+            "bbox",
+            "1 2 3 4",
+            "bbox '1 2 3 4' is not four numbers: write [x, y, width, height]; the object is a tag alone",
+            id="box",
+        ),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_annotation_and_the_remedy(
+    tmp_path: Path, field: str, value: object, message: str
+) -> None:
+    document = _document()
+    document["annotations"][0] |= {"id": 77, field: value}
+    (problem,) = read_coco(_write(tmp_path, document), "train").problems
+    assert (problem.file, problem.field) == ("annotations/instances_train.json", f"annotations[0].{field}")
+    assert problem.message == f"annotation id 77: {message}"
+
+
+def test_a_box_in_a_text_is_read(tmp_path: Path) -> None:
+    document = _document()
+    document["annotations"][0]["bbox"] = "[10, 20, 20, 10]"
+    dataset = read_coco(_write(tmp_path, document), "train")
+    assert dataset.problems == ()
+    assert dataset.images[0].objects[0].box_xyxy == (10.0, 20.0, 30.0, 30.0)
 
 
 def _set(*path: Any, value: object) -> Callable[[Json], None]:

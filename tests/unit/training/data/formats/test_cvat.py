@@ -56,6 +56,8 @@ def test_subsets_are_splits(tmp_path: Path) -> None:
         pytest.param('label="bolt" source', 'label="screw" source', "annotations.xml", "tags", id="unknown tag"),
         pytest.param('name="c.jpg"', 'name="gone.jpg"', "images/c.jpg", "tags", id="image that is not named"),
         pytest.param('name="c.jpg"', 'name="gone.jpg"', "gone.jpg", "image", id="missing image"),
+        pytest.param('xbr="30.5"', 'xbr="30,5"', "annotations.xml", "image 'b.jpg': box", id="decimal comma"),
+        pytest.param("9.0,1.0;", "9.0;1.0;", "annotations.xml", "image 'b.jpg': polygon", id="half a point"),
         pytest.param('xbr="30.5"', 'xbr="99"', "annotations.xml", "image 'b.jpg': box", id="box sticks out"),
         pytest.param(
             'name="b.jpg" width="80"', 'name="b.jpg" width="90"', "annotations.xml", "image 'b.jpg'", id="size"

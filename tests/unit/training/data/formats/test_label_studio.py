@@ -62,6 +62,22 @@ def test_regions_are_tags_and_objects(tmp_path: Path) -> None:
     assert [thing.box_xyxy for thing in image.objects] == [(20.0, 30.0, 60.0, 45.0), (0.0, 0.0, 40.0, 30.0)]
 
 
+def test_a_region_of_what_is_no_number_is_reported_and_a_key_point_is_not(tmp_path: Path) -> None:
+    point = {"type": "keypointlabels", "value": {"x": 1, "y": 2, "width": 1, "keypointlabels": ["bolt"]}}
+    torn = {"type": "polygonlabels", "value": {"points": "[[0, 0], [5, 0]]", "polygonlabels": ["cap"]}}
+    place = {"x": 25, "y": 50, "width": "wide", "height": 25}
+    wide = {"type": "rectanglelabels", "value": {**place, "rectanglelabels": ["nut"]}}
+    dataset = open_dataset(write(tmp_path, [task("a.jpg", point, torn, wide)], "a.jpg"), "train")
+    assert dataset.images[0].tags == ("bolt", "cap", "nut")
+    assert dataset.images[0].objects == ()
+    assert [(problem.file, problem.field) for problem in dataset.problems] == [
+        ("project-1-at-2026-11-28.json", "task 1")
+    ] * 2
+    assert dataset.problems[1].message == (
+        "[25, 50, 'wide', 25] is not the place of a region, in numbers; the region is a tag alone"
+    )
+
+
 def test_an_empty_annotation_is_a_negative_and_none_is_reported(tmp_path: Path) -> None:
     tasks = [
         task("a.jpg", choices("bolt")),
