@@ -71,7 +71,8 @@ class ActiveBundle:
 
     async def warm_up(self) -> None:
         """Run every graph of the present pipeline once; raise what the pipeline raises."""
-        await _warm_up(self.pipeline)
+        with self.lease() as pipeline:
+            await _warm_up(pipeline)
         self.warm = True
 
     async def reload(self) -> ReloadOutcome:

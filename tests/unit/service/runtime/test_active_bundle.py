@@ -83,6 +83,22 @@ async def test_whoever_has_a_lease_keeps_the_old_one_to_the_end(shelf: Shelf) ->
     await active.aclose()
 
 
+async def test_a_warm_up_keeps_its_pipeline_to_the_end_as_a_request_does(shelf: Shelf) -> None:
+    active = shelf.active()
+    first = shelf.backends[0]
+    shelf.put("2")
+    first.shut()
+    warm_up = asyncio.create_task(active.warm_up())
+    await until(lambda: first.held > 0)
+    reload = asyncio.create_task(active.reload())
+    await until(lambda: active.pipeline.bundle.version == "2")
+    first.release()
+    await warm_up
+    assert await reload == "swapped"
+    assert not await first.ready()
+    await active.aclose()
+
+
 async def test_reloads_come_one_after_the_other(shelf: Shelf) -> None:
     active = shelf.active()
     shelf.put("2")
