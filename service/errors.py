@@ -26,7 +26,7 @@ from weaksam.errors import UserError
 
 
 class ServiceError(Exception):
-    """An error that a client is told.
+    """An error that a client is told; responses carry `public_detail`, the log carries `detail`.
 
     Args:
         detail: a sentence that names the field, the value and the remedy.
@@ -50,6 +50,11 @@ class ServiceError(Exception):
         self.detail = detail
         self.retry_after_s = retry_after_s
         self.extras = extras
+
+    @property
+    def public_detail(self) -> str:
+        """What a client may read: the detail, unless it is about the inside of the service."""
+        return self.detail
 
 
 class RequestError(ServiceError):
@@ -208,6 +213,11 @@ class InternalError(ServiceError):
     code, status = "internal_error", 500
     title = "Internal error"
     remedy = "Send the request again; if it fails again, report the request_id."
+
+    @property
+    def public_detail(self) -> str:
+        """What a client may read of any fault of ours."""
+        return "the fault is in the service, not in the request; the log has more under the request_id"
 
 
 class BackendFailure(InternalError):

@@ -24,7 +24,6 @@ from weaksam.problem_schemas import PROBLEM_MEDIA_TYPE, Problem, problem_type
 
 # What routing raises; any other status is a request that cannot be read.
 ROUTING_ERRORS: Mapping[int, type[ServiceError]] = {error.status: error for error in (NotFound, MethodNotAllowed)}
-INTERNAL_DETAIL = "the fault is in the service, not in the request; the log has more under the request_id"
 
 logger = logging.getLogger(LOGGER_NAME)
 
@@ -43,7 +42,7 @@ def problem(request: Request, error: ServiceError, headers: Mapping[str, str] | 
         type=problem_type(error.code),
         title=error.title,
         status=error.status,
-        detail=INTERNAL_DETAIL if isinstance(error, InternalError) else error.detail,
+        detail=error.public_detail,
         code=error.code,
         remedy=error.remedy,
         request_id=REQUEST_ID.get() or "",

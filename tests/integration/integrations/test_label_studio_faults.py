@@ -20,6 +20,7 @@ from fastapi import FastAPI
 from models.bundle import Bundle
 from service.app import create_app
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
+from service.errors import BackendFailure
 from tests.support.image_host import ImageHost
 from tests.support.live_server import live_server
 from tests.support.service_parts import TWO_BOLTS_AND_A_NUT, WatchedBackend, tiny_settings
@@ -325,6 +326,21 @@ def test_what_there_is_no_time_for_is_left_to_the_next_call(tiny_bundle: Bundle)
         assert predict(client, task(image), task(image)) == [[], []]
         backend.release()
         assert [len(entry["result"]) for entry in predict(client, task(image), task(image))] == [2, 2]
+
+
+@pytest.mark.parametrize("fault", [BackendFailure("cannot run graph cam: inner"), RuntimeError("inner")])
+def test_what_fails_inside_the_service_is_for_its_log(
+    tiny_bundle: Bundle, caplog: pytest.LogCaptureFixture, fault: Exception
+) -> None:
+    backend = WatchedBackend(tiny_bundle)
+    image = f"data:image/png;base64,{base64.b64encode(PICTURE).decode()}"
+    with backend_of(create_app(tiny_settings(tiny_bundle.folder, cache_bytes=0), backend)) as client:
+        backend.failing, backend.error = True, fault
+        [entry] = predict(client, task(image))
+    assert entry["model_version"].endswith("failed: internal_error")
+    assert entry["error"].startswith("the fault is in the service")
+    assert "inner" not in entry["error"]
+    assert "inner" in caplog.text
 
 
 def test_many_tasks_leave_room_for_others(tiny_bundle: Bundle) -> None:

@@ -105,10 +105,10 @@ class LabelStudioBackend:
         except ServiceError as error:
             _log(task, error)
             return NO_PREDICTION if isinstance(error, CapacityError) else regions.failed(error, self.version)
-        except Exception:
+        except Exception as error:
             # The other tasks of the request are not lost with this one.
             logger.exception("label studio: task %s failed", task.get("id"))
-            return regions.failed(InternalError("the fault is in the service: see its log"), self.version)
+            return regions.failed(InternalError(str(error)), self.version)
 
     async def _detected(self, task: Mapping[str, Any], labels: ProjectLabels) -> Entry:
         image = await self._image(task, labels)

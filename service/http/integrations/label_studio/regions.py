@@ -55,7 +55,7 @@ def failed(error: ServiceError, version: str) -> Entry:
     Label Studio shows the version of a prediction. It is another one than that of the model, so the task is
     predicted again when predictions are next retrieved.
     """
-    return entry([], 0.0, f"{version} failed: {error.code}") | {"error": error.detail}
+    return entry([], 0.0, f"{version} failed: {error.code}") | {"error": error.public_detail}
 
 
 def _detected_in(
