@@ -135,4 +135,4 @@ def _stretched(low_high: tuple[float, float], strip: Any) -> ImageU8:
     if values.shape[2] == 4:
         alpha = values[..., 3:] / MAX_16_BIT
         scaled = scaled * alpha + 255 * (1 - alpha)
-    return np.broadcast_to(scaled, (*values.shape[:2], 3)).astype(np.uint8)
+    return np.broadcast_to(np.rint(scaled), (*values.shape[:2], 3)).astype(np.uint8)

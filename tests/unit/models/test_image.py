@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageFilter, ImageOps, PngImagePlugin
 
 from models import image as image_module
-from models.decoding.pixels import STORED_VIEWS
+from models.decoding.pixels import STORED_VIEWS, value_range
 from models.image import ImageError, decode_file, decode_image, read_image
 from tests.support.pictures import deep_tiff, sloppy_exif
 
@@ -117,6 +117,20 @@ def test_values_that_are_no_numbers_are_black() -> None:
 def test_alpha_of_16_bits_lies_over_white() -> None:
     bgra = np.dstack([TWELVE_BIT] * 3 + [np.zeros_like(TWELVE_BIT)])
     assert (decode_image(bytes(cv2.imencode(".png", bgra)[1])).image_hwc_u8 == 255).all()
+
+
+def test_white_stays_white_under_any_alpha() -> None:
+    white = np.full((256, 256), 65535, np.uint16)
+    alpha = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    data = bytes(cv2.imencode(".png", np.dstack([white] * 3 + [alpha]))[1])
+    assert (decode_image(data).image_hwc_u8 == 255).all()
+
+
+def test_values_are_rounded_to_the_nearest_of_8_bits() -> None:
+    values = np.arange(511, dtype=np.uint16)[None]
+    grey = decode_image(tiff(values)).image_hwc_u8[0, :, 0]
+    low, high = value_range(values)
+    np.testing.assert_allclose(grey, np.clip((values[0] - low) * 255 / (high - low), 0, 255), atol=0.501)
 
 
 def test_deep_colours_keep_their_order_and_a_lost_last_chunk_costs_nothing() -> None:
