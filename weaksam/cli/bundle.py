@@ -17,6 +17,7 @@ from rich.table import Table
 from models import label_aliases
 from models.bundle import (
     DEFAULT_BUNDLE,
+    MANIFEST,
     PROPOSAL_GRAPHS,
     SERVED_GRAPHS,
     Bundle,
@@ -26,6 +27,7 @@ from models.bundle import (
     write_manifest,
 )
 from weaksam.errors import UserError
+from weaksam.files.atomic import replacing_files
 from weaksam.files.full_disk import writing_into
 
 if TYPE_CHECKING:
@@ -127,10 +129,10 @@ def with_aliases(
     labels = label_aliases.with_aliases(given.labels, table)
     if out.resolve() == given.folder.resolve():
         raise UserError(f"--out: {out} is the bundle itself: give a new folder")
-    with writing_into(out):
+    with writing_into(out), replacing_files(out, MANIFEST) as draft:
         for name in given.graphs:
-            shutil.copyfile(given.path(name), out / given.graphs[name].file)
-        write_manifest(replace(given, folder=out, labels=labels, version=version or given.version))
+            shutil.copyfile(given.path(name), draft / given.graphs[name].file)
+        write_manifest(replace(given, folder=draft, labels=labels, version=version or given.version))
     count = sum(len(label.aliases) for label in labels)
     typer.echo(f"wrote {out}: {len(labels)} labels with {count} aliases")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +93,25 @@ def test_aliases_are_tags_of_the_new_bundle(bundle: Bundle, tmp_path: Path) -> N
     assert made.labels.index("Spanner") == bundle.labels.index("blue-wrench")
     assert (made.version, made.digest != bundle.digest) == ("2", True)
     assert run("check", made).startswith("tiny 2 is whole")
+
+
+def test_a_copy_that_fails_leaves_what_was_in_the_folder(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, out = tmp_path / "aliases.csv", tmp_path / "out"
+    table.write_text("label,alias\nblue-wrench,spanner\n")
+    out.mkdir()
+    older = write_tiny_bundle(out)
+
+    def copy_half(_: Path, target: Path) -> None:
+        target.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", copy_half)
+    options = ["with-aliases", str(table), "--bundle", str(bundle.folder), "--out", str(out)]
+    with pytest.raises(OSError, match="make room"):
+        CliRunner().invoke(bundle_app, options, catch_exceptions=False)
+    assert load_bundle(out).digest == older.digest
 
 
 def test_aliases_do_not_overwrite_the_bundle(bundle: Bundle, tmp_path: Path) -> None:
