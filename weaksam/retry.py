@@ -9,6 +9,8 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
+from weaksam.errors import UserError
+
 
 @dataclass(frozen=True)
 class RetryPolicy:
@@ -18,11 +20,18 @@ class RetryPolicy:
         attempts: how many times one request is sent at most.
         first_wait_s: longest wait after the first failure; it doubles with each further one.
         max_wait_s: no wait is longer, whatever Retry-After says.
+
+    Raises:
+        UserError: there would be no attempt.
     """
 
     attempts: int = 6
     first_wait_s: float = 0.5
     max_wait_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise UserError(f"attempts: is {self.attempts}, take 1 or more")
 
     def wait_s(self, attempt: int, retry_after_s: float | None) -> float:
         """Return the seconds to wait after attempt number `attempt`, counted from 1, has failed."""

@@ -207,6 +207,11 @@ def test_waits_double_up_to_the_longest() -> None:
     assert policy.wait_s(1, retry_after_s=3600.0) == 5.0
 
 
+def test_a_policy_that_never_sends_is_refused() -> None:
+    with pytest.raises(UserError, match="attempts: is 0, take 1 or more"):
+        RetryPolicy(attempts=0)
+
+
 async def test_too_many_tags_are_told_by_the_service(tiny_service: httpx.Client) -> None:
     async with AsyncClient(str(tiny_service.base_url), retry=FAST) as client:
         with pytest.raises(RequestRefused, match="1001 different tags") as refused:
