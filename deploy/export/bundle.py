@@ -36,7 +36,7 @@ from models.bundle import (
 from models.config import config_from_values
 from models.labels import LabelSet
 from models.nets.cam_nets import AveragedCam, CamNet, build_cam_of_run
-from models.nets.checkpoint_files import read_weights
+from models.nets.checkpoint_files import load_weights
 from models.nets.compact_sam import CompactSam, build_compact_sam
 from models.nets.detectors.build import build_detector
 from models.nets.detectors.settings import DetectorSettings, of_this_release
@@ -205,10 +205,7 @@ def _compact_sam(run: Run) -> CompactSam:
 
 def _load(net: nn.Module, run: Run) -> None:
     net.eval()  # before anything runs it: in training mode each image would move the statistics of its batch norms
-    try:
-        net.load_state_dict(read_weights(run.checkpoint))
-    except RuntimeError as error:
-        raise ExportError(f"{run.checkpoint} is of another network than {run.folder / CONFIG} says") from error
+    load_weights(net, run.checkpoint)
 
 
 def _require_shared_side(sides_px: Mapping[str, int]) -> None:
