@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from deploy.weights.download import address_in, pull_weights
+from deploy.weights.download import DEFAULT_FOLDER, address_in, pull_weights
 from deploy.weights.published import WEIGHTS, find_weights
 from models.bundle import DEFAULT_BUNDLE, MANIFEST, PROMPT_MAP, SAM_GRAPHS, Bundle, load_bundle
 from models.nets.published_sam.open_published import PublishedSam, open_published
@@ -14,7 +14,6 @@ from weaksam.errors import UserError
 from weaksam.variables import WEIGHTS_URL_VARIABLE
 
 SamSource = Run | Bundle | PublishedSam
-WEIGHTS_DIR = Path("weights")
 
 
 def sam_path(sam: Path | None) -> Path:
@@ -35,7 +34,7 @@ def sam_path(sam: Path | None) -> Path:
             f"weights: {names}"
         )
     weights, mirror = find_weights(str(sam)), os.environ.get(WEIGHTS_URL_VARIABLE)
-    return pull_weights(weights, WEIGHTS_DIR, url=address_in(mirror, weights) if mirror else None)
+    return pull_weights(weights, DEFAULT_FOLDER, url=address_in(mirror, weights) if mirror else None)
 
 
 def open_sam(sam: Path | None, side_px: int | None = None) -> SamSource:

@@ -18,6 +18,7 @@ from models.bundle import file_sha256
 from weaksam.connection import code_and_cause, proxy_for, tls_context
 from weaksam.files.atomic import write_text
 
+DEFAULT_FOLDER = Path("weights")
 ATTEMPTS = 5
 FIRST_WAIT_S, MAX_WAIT_S = 1.0, 30.0
 TIMEOUT_S = 60.0

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
-from deploy.weights.download import address_in, pull_weights
+from deploy.weights.download import DEFAULT_FOLDER, address_in, pull_weights
 from deploy.weights.published import WEIGHTS, find_weights
 from weaksam.variables import WEIGHTS_URL_VARIABLE
 
@@ -20,7 +20,6 @@ weights_app = typer.Typer(
 
 NameArgument = Annotated[str, typer.Argument(help="One of `weaksam weights list`.")]
 FolderOption = Annotated[Path, typer.Option("--out", help="Folder of the files.")]
-DEFAULT_FOLDER = Path("weights")
 
 
 @weights_app.command("list")
