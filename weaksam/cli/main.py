@@ -81,6 +81,7 @@ EXTRA_OF_PACKAGE = {
     "timm": "train",
     "torch": "train",
     "torchvision": "train",
+    "transformers": "train",
 }
 
 
