@@ -169,7 +169,7 @@ class Settings(BaseSettings):
 
     @field_validator("label_studio_token_file")
     @classmethod
-    def _is_readable(cls, value: Path | None) -> Path | None:
+    def _is_file(cls, value: Path | None) -> Path | None:
         if value is not None and not value.is_file():
             raise ValueError("there is no such file: write the token of Label Studio's account page into it")
         return value
