@@ -26,6 +26,8 @@ def _counts(character: str) -> bool:
 
 @dataclass(frozen=True)
 class Label:
+    """A class: its name as results have it, and further tags that ask for it."""
+
     name: str
     aliases: tuple[str, ...] = ()
 

@@ -13,7 +13,7 @@ from torch import nn
 EDGE_LOGIT = 1.0  # as `SamAutomaticMaskGenerator`'s offset of stability
 SURE_LOGIT = 4.0
 MIN_AREA_SHARE = 1e-4
-# Each level beside the two others, in the same order of succession.
+# Each level with the two others: row r names, for each level, the one that is r places after it, in a circle.
 TURNS = ((0, 1, 2), (1, 2, 0), (2, 0, 1))
 STATISTICS = 5
 

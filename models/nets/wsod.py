@@ -116,6 +116,16 @@ def pool_rois(features: torch.Tensor, rois: torch.Tensor) -> torch.Tensor:
 
 
 class Wsod(nn.Module):
+    """A detector that is learnt from tags: a feature pyramid at a stride of 8 pixels, and a head that scores proposals.
+
+    Args:
+        backbone: yields the features that the pyramid joins.
+        classes: C.
+        channels: D, of the pyramid.
+        method: which refinements the head has.
+        drop_share: of MIST's drop block, see `ConcreteDropBlock`.
+    """
+
     def __init__(
         self, backbone: nn.Module, classes: int, channels: int = 128, method: Method = "oicr", drop_share: float = 0.3
     ) -> None:

@@ -29,7 +29,7 @@ from weaksam.errors import UserError
 from weaksam.mask_schemas import RleMask
 from weaksam.schemas import BundleInfo, DetectOptions, DetectResult
 
-# enough for the features of the image at hand, so that its second run (without tags) encodes nothing anew
+# enough for the features of the image at hand, so that its further runs (without tags, say) encode nothing anew
 _CACHE_BYTES = 64 * 2**20
 MADE_OF = "made_of"
 
@@ -148,7 +148,7 @@ async def _pipeline(bundle: Bundle, threads: int, device: Device, *, zoom: bool 
 
 
 async def score_images(pipeline: Pipeline, images: Sequence[TaggedImage], results_dir: Path | None = None) -> Scorecard:
-    """Send each image through `pipeline` twice, with its tags and without, and add up the results."""
+    """Send each image through `pipeline`, with its tags and in every other way that is measured; add up the results."""
     if results_dir is not None:
         await _store_all(pipeline, images, results_dir)
     scorecard = Scorecard()

@@ -33,6 +33,8 @@ class PseudoObject:
 
 @dataclass(frozen=True)
 class PseudoLabelledImage:
+    """A tagged image, and the objects that the served models found in it."""
+
     image: TaggedImage
     objects: tuple[PseudoObject, ...]
 

@@ -28,12 +28,12 @@ def save_checkpoint(out_dir: Path, net: nn.Module, optimizer: torch.optim.Optimi
 
 
 def resume_checkpoint(out_dir: Path, net: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Load ``resume.pt`` if there is one, and return the number of finished steps.
+    """Load ``resume.pt`` if there is one, and return the number of finished steps; 0 if there is none.
+
+    Call it after `Fabric.setup`, which moves the network to its device: the optimiser's state follows the parameters.
 
     Raises:
         UserError: the file is damaged, or of another network.
-
-    Call it after `Fabric.setup`, which moves the network to its device: the optimiser's state follows the parameters.
     """
     path = out_dir / RESUME
     if not path.exists():

@@ -32,10 +32,12 @@ def write_voc_annotation(
 ) -> None:
     """Write one annotation.
 
-    Boxes are written as VOC has them, in whole pixels of the image, 1-based and inclusive (xmin = x0 + 1, xmax = x1); a
-    box that is thinner than a pixel takes a whole one. With
-    `zero_based` they are written as they stand, with decimals, by which `read_voc` knows them: nothing is rounded.
-    `source` holds VOC's `database`, `annotation` and `image`.
+    Boxes are written as VOC has them, in whole pixels of the image, 1-based and inclusive (xmin = x0 + 1, xmax = x1);
+    a box that is thinner than a pixel takes a whole one.
+
+    Args:
+        zero_based: write boxes as they stand, with decimals, by which `read_voc` knows them: nothing is rounded.
+        source: VOC's `database`, `annotation` and `image`.
     """
     root = ET.Element("annotation")
     _text(root, "folder", "JPEGImages")

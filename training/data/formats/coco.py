@@ -140,7 +140,10 @@ def _document(path: Path) -> Json:
 
 
 def _check_categories(rows: list[Any], path: Path) -> None:
-    """Every object is of a category: with one that cannot be told from another, none of them can be used."""
+    """Raise UserError unless each category has an id and a name, and shares neither with another.
+
+    A single faulty category makes all of them useless: which one an object is of would be a guess.
+    """
     for number, row in enumerate(rows):
         if not isinstance(row, dict) or id_text(row.get("id")) is None or not row.get("name"):
             raise UserError(f"{path}: categories[{number}] is {row!r}: give it an id and a name")
