@@ -1,6 +1,7 @@
 // What is seen on the canvas. Everything is drawn in pixels of the image; `one` is a CSS pixel in them.
 
 import { colourOf } from "./colours.js";
+import { drawNames } from "./names.js";
 import { shapeOf } from "../masks/mask_shapes.js";
 
 const TAU = 2 * Math.PI;
@@ -24,7 +25,10 @@ export function drawScene(context, scene, view, pixelRatio) {
   if (scene.explanation) drawEvidence(context, scene, one);
   const selected = scene.objects.filter(({ id }) => id === scene.selectedId);
   const others = scene.objects.filter(({ id }) => id !== scene.selectedId);
-  if (scene.masksShown) [...others, ...selected].forEach((object) => drawObject(context, object, scene, one));
+  if (scene.masksShown) {
+    [...others, ...selected].forEach((object) => drawObject(context, object, scene, one));
+    drawNames(context, scene, view, pixelRatio);
+  }
   selected.forEach((object) => drawPrompt(context, object, one));
   if (scene.draft) strokeBox(context, scene.draft, "white", one, [5 * one, 4 * one]);
   if (scene.stroke) drawStroke(context, scene);
@@ -49,7 +53,6 @@ function drawObject(context, object, { labels, selectedId }, one) {
     outline(context, () => context.stroke(shape.path), colour, one, selected);
   }
   if (object.box_xyxy) strokeBox(context, object.box_xyxy, colour, one, selected ? [] : [4 * one, 3 * one]);
-  if (object.box_xyxy) drawName(context, object, colour, one, selected);
 }
 
 // A dark line below the coloured one keeps it visible over any image.
@@ -69,20 +72,6 @@ function strokeBox(context, [x0, y0, x1, y1], colour, one, dash) {
   context.lineWidth = 1.5 * one;
   context.strokeRect(x0, y0, x1 - x0, y1 - y0);
   context.setLineDash([]);
-}
-
-function drawName(context, { label, score, source, box_xyxy: [x0, y0] }, colour, one, selected) {
-  const text = source === "person" ? label : `${label} ${score.toFixed(2)}`;
-  context.font = `${selected ? 650 : 550} ${12 * one}px system-ui, sans-serif`;
-  const width = context.measureText(text).width + 10 * one;
-  const top = Math.max(0, y0 - 18 * one);
-  context.fillStyle = colour;
-  context.beginPath();
-  context.roundRect(x0 - one, top, width, 18 * one, 3 * one);
-  context.fill();
-  context.fillStyle = "#111";
-  context.textBaseline = "middle";
-  context.fillText(text, x0 + 4 * one, top + 9.5 * one);
 }
 
 function drawPrompt(context, { clicks, promptBox }, one) {
