@@ -108,7 +108,8 @@ class ReviewJournal:
     def claim(self, image_ids: Iterable[int], reviewer: str, count: int) -> list[int]:
         """Return the first `count` of the images that no one else holds, and hold them for `reviewer`.
 
-        What the reviewer held before is theirs again if it is among them, and free otherwise.
+        What the reviewer held before is theirs again if it is among them, and free otherwise: a
+        `count` of 0 gives everything back.
         """
         with self._lock, self._database:
             self._database.execute("delete from claims where until < ? or reviewer = ?", (self._now(), reviewer))

@@ -66,8 +66,8 @@ class Progress(Document):
 class ClaimRequest(Document):
     """A wish for the next images. They are not given to others for some minutes."""
 
-    reviewer: Reviewer
-    count: int = Field(10, ge=1, le=100)
+    reviewer: Reviewer = Field(description="Who holds them. The page names its tab: two people may share a browser.")
+    count: int = Field(10, ge=0, le=100, description="0 gives back what is held.")
 
 
 class Decision(Document):

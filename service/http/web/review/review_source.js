@@ -1,8 +1,8 @@
-// Images of a labelling run under review: the most doubtful first, each held for one reviewer while they look at it.
+// Images of a labelling run under review: the most doubtful first, each held for one tab while someone looks at it there.
 
 import { call, fetchBlob } from "../api.js";
 import { decideAndGoOn, reviewPanel } from "./review_panel.js";
-import { reviewerName } from "./reviewer.js";
+import { reviewerName, tabId } from "./reviewer.js";
 
 const CLAIMED = 10;
 
@@ -15,7 +15,7 @@ export function reviewSource() {
   let progress = null;
 
   async function claim() {
-    const claimed = await send("review/claims", "POST", { reviewer: reviewerName(), count: CLAIMED });
+    const claimed = await send("review/claims", "POST", { reviewer: tabId(), count: CLAIMED });
     progress = await call("review");
     const fresh = claimed.filter(({ id }) => !entries.has(String(id)));
     for (const entry of claimed) entries.set(String(entry.id), entry);
@@ -34,6 +34,7 @@ export function reviewSource() {
     entries.set(id, await send(`review/images/${id}`, "PUT", decision));
   }
 
+  addEventListener("pagehide", giveBack);
   return {
     takesFiles: false,
     takesKey: false,
@@ -57,6 +58,12 @@ export function reviewSource() {
       },
     ],
   };
+}
+
+/** Let others have the images that this tab holds. A reload takes them again. */
+function giveBack() {
+  const body = JSON.stringify({ reviewer: tabId(), count: 0 });
+  navigator.sendBeacon("review/claims", new Blob([body], { type: "application/json" }));
 }
 
 const send = (path, method, body) =>

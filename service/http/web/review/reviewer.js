@@ -1,12 +1,25 @@
-// Who reviews: a name that the browser keeps.
+// Who reviews, and in which tab. A reload changes neither, and two tabs may belong to two people.
 
-const REVIEWER = "weaksam-reviewer";
+const NAME = "weaksam-reviewer";
+const TAB = "weaksam-tab";
 
-/** Return the name under which this browser reviews; the first time it is drawn at random. */
+const drawn = () => crypto.getRandomValues(new Uint32Array(1))[0];
+
+/** Return who reviews in this tab: as typed here, or as typed last in this browser; at first a name drawn at random. */
 export function reviewerName() {
-  if (!localStorage.getItem(REVIEWER)) nameReviewer(`reviewer-${crypto.getRandomValues(new Uint16Array(1))[0]}`);
-  return localStorage.getItem(REVIEWER);
+  const name = sessionStorage.getItem(NAME) ?? localStorage.getItem(NAME) ?? `reviewer-${drawn() % 65536}`;
+  if (sessionStorage.getItem(NAME) === null) nameReviewer(name);
+  return name;
 }
 
-/** Keep the reviewer's name in this browser. */
-export const nameReviewer = (name) => localStorage.setItem(REVIEWER, name);
+/** Keep the reviewer's name: for this tab, and for tabs that are opened later. */
+export function nameReviewer(name) {
+  sessionStorage.setItem(NAME, name);
+  localStorage.setItem(NAME, name);
+}
+
+/** Return what names this tab to the server, which holds images for it. */
+export function tabId() {
+  if (sessionStorage.getItem(TAB) === null) sessionStorage.setItem(TAB, `tab-${drawn()}-${drawn()}`);
+  return sessionStorage.getItem(TAB);
+}

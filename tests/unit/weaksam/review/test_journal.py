@@ -34,6 +34,9 @@ def test_a_claim_ends_and_the_image_goes_to_another(tmp_path: Path) -> None:
     assert journal.claim([2, 3], "ann", 2) == [2], "what is hers is renewed, what she has decided is not"
     clock.now_s += CLAIM_S + 1
     assert journal.claim([2, 3], "ben", 2) == [2, 3]
+    assert journal.claim([2, 3], "ann", 2) == []
+    assert journal.claim([2, 3], "ben", 0) == []
+    assert journal.claim([2, 3], "ann", 2) == [2, 3], "what is given back is free at once"
     journal.close()
 
 
