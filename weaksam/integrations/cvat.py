@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -91,8 +91,17 @@ class CvatFunction:
         for row in result.tags:
             if row.status == "unknown":
                 logger.warning("%s: the tag %r is no label", name, row.tag)
+        return list(self._shapes(name, result.detections))
+
+    def _shapes(self, frame_name: str, detections: Sequence[Detection]) -> Iterator[LabeledShapeRequest]:
+        """Yield the shapes of a frame. An empty mask is told: cvat-cli refuses a rectangle among masks."""
         ids = {label.name: label.id for label in self.spec.labels}
-        return [shape for group, found in enumerate(result.detections, 1) for shape in _shapes(found, ids, group)]
+        for group, found in enumerate(detections, 1):
+            shapes = list(_shapes(found, ids, group))
+            if not shapes:
+                box = [round(side, 1) for side in found.box_xyxy]
+                logger.warning("%s: %s at %s is left out, its mask is empty", frame_name, found.label, box)
+            yield from shapes
 
     def _ask(self, context: cvataa.DetectionFunctionContext, image: Image.Image, tags: tuple[str, ...]) -> DetectResult:
         outlined: MaskFormat = "polygon" if context.conv_mask_to_poly else "rle"

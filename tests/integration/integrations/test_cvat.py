@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import logging
+import re
 import runpy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from tests.support.service_parts import BLUE, RED, tiny_settings
 from tests.support.tiny_bundle import encoded, picture
 from weaksam.cli.labelling.cvat_functions import cvat_functions
 from weaksam.formats.polygons import mask_iou
+from weaksam.mask_schemas import PolygonMask, RleMask
 
 cvataa = pytest.importorskip("cvat_sdk.auto_annotation", reason="cvat-cli is not installed: pip install -e '.[cvat]'")
 from cvat_cli._internal.common import FunctionLoader  # noqa: E402
@@ -153,6 +155,27 @@ def test_a_frame_that_cannot_be_labelled_is_named(
     assert "unlisted.png is left out: the file of tags has none for it" in caplog.text
     assert {shape.label_id for shape in annotate(function, frame_name="other.png")} == {101}
     assert "the tag 'gasket' is no label" in caplog.text
+
+
+@pytest.mark.parametrize("conv_mask_to_poly", [False, True])
+def test_an_object_whose_mask_is_empty_is_named(
+    loaded: Loader, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, conv_mask_to_poly: bool
+) -> None:
+    """cvat-cli would refuse the whole task for a rectangle among masks."""
+    function = loaded()
+    detect = function.client.detect
+    rle, polygon = {"size": SIZE_HW, "counts": "PP`0"}, {"size": SIZE_HW, "polygons": [], "fidelity_iou": 1.0}
+    empty = PolygonMask.model_validate(polygon) if conv_mask_to_poly else RleMask.model_validate(rle)
+
+    def without_the_first_mask(*arguments: Any, **options: Any) -> Any:
+        result = detect(*arguments, **options)
+        first, *others = result.detections
+        return result.model_copy(update={"detections": [first.model_copy(update={"mask": empty}), *others]})
+
+    monkeypatch.setattr(function.client, "detect", without_the_first_mask)
+    shapes = annotate(function, conv_mask_to_poly=conv_mask_to_poly)
+    assert {shape.label_id for shape in shapes} == {101, 102}
+    assert re.search(r"scene.png: red-bolt at \[[\d., ]+\] is left out, its mask is empty", caplog.text)
 
 
 @dataclass(frozen=True)
