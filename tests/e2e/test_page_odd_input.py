@@ -208,3 +208,18 @@ def test_nothing_is_drawn_before_there_are_labels(browser: Browser, bundle: Bund
         tab.page.mouse.up()
         expect(tab.page.locator("#hint")).to_have_text("There are no labels yet: the service has not named them")
         assert tab.labels() == []
+
+
+def test_a_problem_names_its_image_and_goes_with_it(tab: LabellingPage) -> None:
+    damaged: FilePayload = {"name": "damaged.png", "mimeType": "image/png", "buffer": PICTURE[:60]}
+    tab.add(image("whole.png"), damaged)
+    tab.page.keyboard.press("]")
+    expect(tab.page.locator(".problem strong")).to_have_text("damaged.png: The browser cannot show this image")
+    tab.page.keyboard.press("[")
+    expect(tab.page.locator(".problem")).to_have_count(0)
+
+
+def test_where_nothing_is_found_the_hint_tells_how_to_draw(tab: LabellingPage) -> None:
+    tab.add(image("whole.png"))
+    tab.tag("blue-wrench")
+    expect(tab.page.locator("#hint")).to_have_text("There is no object. Add or Box draws one")

@@ -72,14 +72,15 @@ export function createActions(store, source, announce) {
 
   async function show(id) {
     update((state) => steps.showItem(state, id));
-    await run("show", "image", async (signal) => {
+    const draw = async (signal) => {
       await load(id);
-      const bitmap = await bitmapOf(blobs.get(id), current().name);
+      const bitmap = await bitmapOf(blobs.get(id));
       if (signal.aborted) return bitmap.close();
       shown.bitmap?.close();
       shown = { id, bitmap };
       changeItem(id, () => ({}));
-    });
+    };
+    await run("show", "image", draw, id);
     const item = current();
     if (blobs.has(id) && item.status === "new" && item.tags.length) await find(id);
   }
@@ -219,13 +220,13 @@ export function createActions(store, source, announce) {
   };
 }
 
-async function bitmapOf(blob, name) {
+async function bitmapOf(blob) {
   try {
     return await createImageBitmap(blob);
   } catch {
     throw new Problem({
       title: "The browser cannot show this image",
-      detail: `${name} is damaged or of a format that browsers do not show, such as TIFF.`,
+      detail: "It is damaged or of a format that browsers do not show, such as TIFF.",
       code: "not_shown",
       remedy: "Convert it to JPEG or PNG. `weaksam label` reads more formats.",
     });

@@ -58,7 +58,7 @@ export function startPage(source) {
 function render(state, page, dialogs) {
   const item = currentItem(state);
   const { actions } = page;
-  problemBanner(byId("problem"), state.problem, actions, dialogs);
+  problemBanner(byId("problem"), state, actions, dialogs);
   byId("bundle").textContent = state.bundle ? `${state.bundle.name} ${state.bundle.version}` : "";
   byId("key").hidden = !page.source.takesKey || (!state.needsKey && !storedKey());
   byId("save").disabled = !state.items.some(({ image }) => image);

@@ -23,6 +23,7 @@ export const startState = () => ({
   labels: [],
   bundle: null,
   problem: null,
+  problemImageId: null, // of the image that the problem is about, if it is about one
   notice: null,
   needsKey: false,
 });
@@ -78,7 +79,12 @@ export const addItems = (state, items) => ({
   currentId: state.currentId ?? items[0]?.id ?? null,
 });
 
-export const showItem = (state, id) => ({ ...state, currentId: id, selectedId: null });
+/** Return the state with another image shown. A problem with the image that is left goes with it. */
+export function showItem(state, id) {
+  const { currentId, problem, problemImageId } = state;
+  const left = currentId !== null && problemImageId === currentId && id !== currentId;
+  return { ...state, currentId: id, selectedId: null, problem: left ? null : problem };
+}
 
 /** Return the state with the item's objects edited by a function of them: one step that can be undone. */
 export const editObjects = (state, id, edit) =>

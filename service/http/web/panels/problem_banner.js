@@ -4,18 +4,19 @@ import { element, replaceContent } from "../dom.js";
 
 let shown = null;
 
-export function problemBanner(root, problem, actions, dialogs) {
+export function problemBanner(root, { problem, problemImageId, items }, actions, dialogs) {
   if (problem === shown) return;
   shown = problem;
-  replaceContent(root, problem && banner(problem, actions, dialogs));
+  const image = items.find(({ id }) => id === problemImageId);
+  replaceContent(root, problem && banner(problem, image ? `${image.name}: ` : "", actions, dialogs));
 }
 
-function banner(problem, actions, dialogs) {
+function banner(problem, about, actions, dialogs) {
   const needsKey = problem.code === "unauthorized" || problem.code === "forbidden";
   return element(
     "div",
     { class: "problem", "data-code": problem.code },
-    element("div", {}, element("strong", {}, problem.message), element("p", {}, problem.detail ?? "")),
+    element("div", {}, element("strong", {}, about, problem.message), element("p", {}, problem.detail ?? "")),
     problem.fields.length > 0 &&
       element("ul", {}, ...problem.fields.map(({ field, message }) => element("li", {}, `${field}: ${message}`))),
     problem.remedy && element("p", {}, problem.remedy),

@@ -35,6 +35,7 @@ export function hintWords(state) {
   if (state.notice) return state.notice;
   if (item.status === "finding") return "Looking …";
   if (!item.tags.length && !objectsOf(item).length) return "Type what is in the image";
+  if (state.tool === "select" && !objectsOf(item).length) return "There is no object. Add or Box draws one";
   return HINTS[state.tool](state.selectedId !== null, state.newLabel);
 }
 
