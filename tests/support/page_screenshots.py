@@ -80,16 +80,8 @@ def _review(folder: Path, service_url: str) -> Iterator[str]:
     rows = [(image.path.name, ";".join(image.tags)) for image in images]
     with (folder / "tags.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("file", "tags"), *rows])
-    command: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "weaksam",
-        "label",
-        folder / "photos",
-        "--tags",
-        folder / "tags.csv",
-    ]
-    subprocess.run([*command, "--server", service_url, "--out", folder / "labelled"], check=True)
+    command = [sys.executable, "-m", "weaksam", "label", str(folder / "photos"), "--tags", str(folder / "tags.csv")]
+    subprocess.run([*command, "--server", service_url, "--out", str(folder / "labelled")], check=True)
     with review_server(folder, "--server", service_url) as review:
         yield review.url
 
