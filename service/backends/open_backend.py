@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from models.bundle import Bundle
 from service.backends.base import Backend
+from service.backends.run_sizes import run_sizes
 from service.observability.metrics import Metrics
 from service.settings import Settings
 
@@ -32,6 +33,7 @@ def open_backend(settings: Settings, bundle: Bundle, metrics: Metrics) -> Backen
         )
     from service.backends.ort import OrtBackend  # noqa: PLC0415 - needs the extra `cpu` or `gpu`
 
+    run_sizes(bundle, OrtBackend.kind)  # checked before there are sessions and threads that nobody would close
     return OrtBackend(
         bundle,
         device=settings.device,

@@ -19,7 +19,7 @@ from models.prompting.prompts import DecodedBatch, PromptBatch, split_prompts
 from models.prompting.proposals import ProposalSet, Proposing, propose
 from models.zoom import shrink_for_zoom
 from service.backends.base import Array, Backend, Tensors
-from service.errors import BackendMismatch
+from service.backends.run_sizes import run_sizes
 from service.inference.prompt_budget import PromptBudget
 from service.inference.stage_results import ClassMaps, DetectorOutput, GraphInputs, ScoredProposals, SegmenterFeatures
 from service.observability.metrics import Metrics
@@ -35,10 +35,7 @@ class Stages:
     """
 
     def __init__(self, bundle: Bundle, backend: Backend, metrics: Metrics) -> None:
-        try:
-            self._buckets = bundle.prompts.buckets_of(backend.kind)
-        except ValueError as error:
-            raise BackendMismatch(str(error)) from error
+        self._buckets = run_sizes(bundle, backend.kind)
         self._bundle = bundle
         self._backend = backend
         self._metrics = metrics
