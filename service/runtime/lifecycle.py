@@ -44,14 +44,18 @@ class Lifecycle:
     async def warm_up(self) -> None:
         """Run every graph once, as soon as the backend can. `check_ready` passes only after that."""
         while not self._active.warm:
+            pipeline = self._active.pipeline
             try:
                 await self._active.warm_up()
             except CapacityError as error:
                 logger.warning("the warm-up inference waits: %s", error)
                 await asyncio.sleep(WARM_UP_AGAIN_S)
             except Exception:
-                logger.exception("the warm-up inference failed: the service stays not ready")
-                return
+                if self._active.pipeline is pipeline:
+                    logger.exception("the warm-up inference failed: the service stays not ready")
+                    return
+                # By a reload meanwhile, which warms up what it brings.
+                logger.warning("the warm-up inference of the replaced bundle failed", exc_info=True)
         logger.info("ready")
 
     async def check_ready(self) -> None:
