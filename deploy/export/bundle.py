@@ -45,6 +45,7 @@ from models.nets.wsod import build_wsod
 from models.run_folder import CONFIG, SAM, SAMPLE_IMAGES, Run, open_run
 from models.settings import BundleConfig
 from weaksam.files.atomic import replacing_files
+from weaksam.files.damaged import naming_damage
 
 CHECK_SEED = 20240212
 
@@ -178,7 +179,10 @@ def _detector_plan(run: Run, labels: LabelSet) -> GraphPlan:
     known = {field.name: config[field.name] for field in fields(DetectorSettings) if field.name in config}
     net = build_detector(config_from_values(DetectorSettings, known, str(run.folder / CONFIG)), len(labels))
     _load(net, run)
-    return detector_plan(net, np.load(run.folder / SAMPLE_IMAGES, allow_pickle=False), len(labels))
+    samples = run.folder / SAMPLE_IMAGES
+    with naming_damage(samples):
+        images_bhwc_u8 = np.load(samples, allow_pickle=False)
+    return detector_plan(net, images_bhwc_u8, len(labels))
 
 
 def _sam_graphs(sam: SamSource, half_size_boxes: bool, out_dir: Path, rng: np.random.Generator) -> dict[str, GraphSpec]:

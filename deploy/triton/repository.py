@@ -15,6 +15,7 @@ from models.bundle import MANIFEST, Bundle
 from models.triton import sequence_number
 from weaksam.errors import UserError
 from weaksam.files.atomic import write_text
+from weaksam.files.damaged import naming_damage
 
 PYTHON_MODEL = Path(__file__).with_name("model.py")
 
@@ -74,8 +75,9 @@ def _digest(manifest: Path) -> str:
 
 
 def _signature(manifest: Path, graph: str) -> Any:
-    spec = json.loads(manifest.read_text(encoding="utf-8"))["graphs"][graph]
-    return spec["inputs"], spec["outputs"]
+    with naming_damage(manifest):
+        spec = json.loads(manifest.read_bytes())["graphs"][graph]
+        return spec["inputs"], spec["outputs"]
 
 
 def _write_version(bundle: Bundle, graph: str, folder: Path, version: int, *, with_python: bool) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from weaksam.files.atomic import replacing_bytes
+from weaksam.files.damaged import naming_damage
 
 Json = dict[str, Any]
 
@@ -19,8 +20,13 @@ def results_path(results_dir: Path, image_id: str) -> Path:
 
 
 def read_results(path: Path) -> Json:
-    """Return results as `POST /detect` gives them, by the fields of `training.evaluation.evaluate.ServedResults`."""
-    results: Json = json.loads(gzip.decompress(path.read_bytes()))
+    """Return results as `POST /detect` gives them, by the fields of `training.evaluation.evaluate.ServedResults`.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    with naming_damage(path):
+        results: Json = json.loads(gzip.decompress(path.read_bytes()))
     return results
 
 

@@ -16,6 +16,7 @@ from training.proposals.graph_runner import GraphRunner
 from training.runs.image_digests import image_key
 from training.runs.ranks import my_share, track_first, wait_for_ranks
 from weaksam.files.atomic import replacing_bytes
+from weaksam.files.damaged import read_arrays
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,7 @@ def _proposals_of(runner: GraphRunner, image: TaggedImage, folder: Path, average
     path = folder / (f"{key}-averaged.npz" if averaged else f"{key}.npz")
     if not path.exists():
         _write(path, _propose(runner, image, averaged))
-    with np.load(path, allow_pickle=False) as stored:
-        return StoredProposals(stored["boxes_xyxy"], stored["predicted_iou"], stored["tag_scores"])
+    return StoredProposals(**read_arrays(path))
 
 
 def _propose(runner: GraphRunner, image: TaggedImage, averaged: bool) -> StoredProposals:

@@ -29,6 +29,7 @@ from training.runs.image_digests import image_key
 from weaksam.arrays import Float32
 from weaksam.errors import UserError
 from weaksam.files.atomic import read_json, replacing_bytes, write_text
+from weaksam.files.damaged import read_arrays
 
 MIN_SIDE_PX = 1.0
 
@@ -128,8 +129,7 @@ class DetectionStore:
             found = detect_tagged(self._runner, image, self._teacher)
             with replacing_bytes(path) as file:
                 np.savez(file, **vars(found))
-        with np.load(path, allow_pickle=False) as stored:
-            return Detected(**stored)
+        return Detected(**read_arrays(path))
 
     def masks(self, image: TaggedImage, boxes_xyxy: Float32, margin: float) -> list[PseudoMask]:
         """Return masks of boxes [N,4] in image pixels, in their order; ``margin`` as `draw_masks` takes it."""

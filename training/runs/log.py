@@ -11,6 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from training.runs.ranks import is_first_rank
 from weaksam.files.atomic import write_text
+from weaksam.files.damaged import naming_damage
 
 
 class JsonlLog:
@@ -51,4 +52,6 @@ def _keep_rows_before(path: Path, done: int) -> None:
     if not path.is_file():
         return
     whole = path.read_text(encoding="utf-8").rpartition("\n")[0].splitlines()
-    write_text(path, "".join(f"{line}\n" for line in whole if json.loads(line)["step"] < done))
+    with naming_damage(path):
+        kept = [line for line in whole if json.loads(line)["step"] < done]
+    write_text(path, "".join(f"{line}\n" for line in kept))

@@ -23,6 +23,7 @@ from training.data.tiles import tag_vector
 from training.proposals.store import StoredProposals
 from training.runs.ranks import my_share, track_first, wait_for_ranks
 from weaksam.files.atomic import replacing_bytes
+from weaksam.files.damaged import read_arrays
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,7 @@ class ExampleFile:
     proposals: int
 
     def read(self) -> RoiExample:
-        with np.load(self.path, allow_pickle=False) as stored:
-            return RoiExample(*(torch.from_numpy(stored[field.name]) for field in fields(RoiExample)))
+        return RoiExample(**{name: torch.from_numpy(array) for name, array in read_arrays(self.path).items()})
 
 
 @dataclass(frozen=True)

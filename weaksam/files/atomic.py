@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from weaksam.errors import UserError
+from weaksam.files.damaged import naming_damage
 
 DRAFT_NAME = re.compile(r"\.(.+)\.\d+")  # the name of a file between a dot and a process's number
 
@@ -80,10 +80,8 @@ def read_json(path: Path) -> Any:
     Raises:
         UserError: the file is damaged, by a copy that was cut off, say.
     """
-    try:
+    with naming_damage(path):
         return json.loads(path.read_bytes())
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}): copy it again, or remove it and repeat what wrote it") from error
 
 
 @contextmanager
