@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from weaksam.client import AsyncClient
+from weaksam.errors import UserError
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -22,6 +23,8 @@ def _blocking(
 
     @wraps(method)
     def wait(self: Client, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        if self._loop.is_closed():
+            raise UserError("the client is closed: open another one")
         return self._wait(method(self._client, *args, **kwargs))
 
     return wait
@@ -40,7 +43,7 @@ class Client:
         options: those of `AsyncClient`: `timeout_s`, `max_concurrent`, `retry`, `api_key` and `ca_file`.
 
     Raises:
-        UserError: `base_url` is no URL, or `max_concurrent` is below 1.
+        UserError: `base_url` is no URL, `max_concurrent` is below 1, or a call comes after `close`.
     """
 
     def __init__(self, base_url: str, **options: Any) -> None:

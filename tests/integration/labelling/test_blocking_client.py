@@ -51,6 +51,13 @@ def test_closing_ends_its_thread_and_may_be_repeated(url: str) -> None:
     assert "weaksam-client" not in {thread.name for thread in threading.enumerate()}
 
 
+def test_a_call_after_it_was_closed_is_refused(url: str) -> None:
+    with Client(url) as client:
+        pass
+    with pytest.raises(ValueError, match="the client is closed: open another one"):
+        client.detect(b"image", ["Bolt"])
+
+
 def test_an_address_without_a_scheme_starts_no_thread() -> None:
     with pytest.raises(ValueError, match="server must be a URL"):
         Client("localhost:8000")
