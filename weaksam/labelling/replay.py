@@ -86,7 +86,13 @@ async def replay(
             found[image.file_name] = await _differences(image, folder, client, options, tolerance)
             on_done()
 
-    await asyncio.gather(*(work() for _ in range(workers)))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(work())
+    except ExceptionGroup as stopped:
+        # The first error has stopped the other workers; it alone says what is wrong.
+        raise stopped.exceptions[0] from stopped
     differences = {name: found[name] for name in sorted(found) if found[name]}
     bundle = labelled.info.get("bundle")
     return Replay(bundle and BundleInfo.model_validate(bundle), now, len(found), differences)
