@@ -23,7 +23,7 @@ ATTEMPTS = 5
 FIRST_WAIT_S, MAX_WAIT_S = 1.0, 30.0
 TIMEOUT_S = 60.0
 READ_BYTES = 1 << 20
-CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
+CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(?:(\d+)|\*)")  # RFC 9110, 14.4: the star is an unknown size
 
 OnBytes = Callable[[int], None]
 
@@ -197,7 +197,7 @@ def _range_of(response: httpx.Response, url: str) -> tuple[int, int | None]:
         stated = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if stated is None:
             raise WeightsError(f"{url} answers 206 without a Content-Range: give another address of the file")
-        return int(stated[1]), int(stated[2])
+        return int(stated[1]), None if stated[2] is None else int(stated[2])
     if response.status_code == httpx.codes.OK:  # a server without ranges begins anew
         length = response.headers.get("Content-Length")
         return 0, None if length is None else int(length)

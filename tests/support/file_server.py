@@ -22,6 +22,7 @@ class FileServer:
         length: the length it states, where it lies about it.
         statuses: taken for the first answers.
         with_ranges: whether it honours Range.
+        states_total: whether it states the whole size with a part.
         shift: by how much it begins elsewhere than asked.
     """
 
@@ -30,6 +31,7 @@ class FileServer:
     length: int | None = None
     statuses: list[int] = field(default_factory=list)
     with_ranges: bool = True
+    states_total: bool = True
     shift: int = 0
     ranges: list[str | None] = field(default_factory=list)
 
@@ -50,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
             start = int(asked.removeprefix("bytes=").removesuffix("-")) + mine.shift
             self.send_response(206)
             total = mine.length or len(mine.content)
-            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
+            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total if mine.states_total else '*'}")
         else:
             self.send_response(200)
         body = mine.content[start:]

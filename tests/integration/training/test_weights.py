@@ -63,6 +63,13 @@ def test_another_run_goes_on_where_the_last_was_killed(
     assert server.ranges == ["bytes=1234-"]
 
 
+def test_a_part_without_the_whole_size_is_taken(weights: WeightsFile, server: FileServer, tmp_path: Path) -> None:
+    server.states_total = False
+    server.cuts = 1
+    assert pull(weights, tmp_path).read_bytes() == CONTENT
+    assert server.ranges == [None, f"bytes={CUT_AFTER}-"]
+
+
 def test_a_server_without_ranges_begins_anew(weights: WeightsFile, server: FileServer, tmp_path: Path) -> None:
     server.with_ranges = False
     server.cuts = 1
