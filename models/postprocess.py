@@ -42,6 +42,12 @@ def weighted_scores(scores: Float32, predicted_iou: Float32, quality_power: floa
     return (scores * np.clip(predicted_iou, 0, 1)[:, None] ** quality_power).astype(np.float32)
 
 
+def best_scores(scores: Float32, predicted_iou: Float32, quality_power: float) -> Float32:
+    """Return the best of `weighted_scores` of each class [C]; 0 without proposals."""
+    best: Float32 = weighted_scores(scores, predicted_iou, quality_power).max(axis=0, initial=0)
+    return best
+
+
 def select_detections(
     boxes_xyxy: Float32,
     scores: Float32,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +49,20 @@ def tag_recall_threshold(
     Whoever gives a tag knows that the object is there.
     """
     return min(max_threshold, max(min_threshold, float(np.quantile(scores[positive], 1 - TAG_RECALL))))
+
+
+def weak_detector_thresholds(
+    scores: npt.NDArray[np.float32], tags: npt.NDArray[np.float32], method: str
+) -> list[float]:
+    """Return a threshold for each class of a weak detector.
+
+    Args:
+        scores: [N,C] the best detection's of each image.
+        tags: [N,C] zeros and ones.
+        method: that the detector learnt by; decides how low a threshold may be.
+    """
+    min_threshold = MIN_WSDDN_THRESHOLD if method == "wsddn" else MIN_THRESHOLD
+    return thresholds_by_class(scores, tags, partial(tag_recall_threshold, min_threshold=min_threshold))
 
 
 def best_f1_threshold(scores: npt.NDArray[np.float32], positive: npt.NDArray[np.bool_]) -> float:

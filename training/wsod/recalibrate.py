@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
 from models.bundle import WSOD, Bundle, Thresholds
-from models.postprocess import weighted_scores
+from models.postprocess import best_scores
 from training.data.tagged import TaggedImage
 from training.data.tiles import tag_vector
-from training.metrics.score_thresholds import (
-    MIN_THRESHOLD,
-    MIN_WSDDN_THRESHOLD,
-    tag_recall_threshold,
-    thresholds_by_class,
-)
+from training.metrics.score_thresholds import weak_detector_thresholds
 from training.proposals.graph_runner import GraphRunner
 from training.runs.ranks import track_first
 from weaksam.arrays import Float32
@@ -33,20 +27,18 @@ def recalibrated(bundle: Bundle, images: Sequence[TaggedImage]) -> Thresholds:
         images: held-out images with tags of the bundle.
     """
     runner = GraphRunner(bundle)
-    best = np.stack([_best_scores(runner, image) for image in track_first(images, "thresholds")])
+    best = np.stack([_scores_of(runner, image) for image in track_first(images, "thresholds")])
     tags = np.stack([tag_vector(image.tags, bundle.labels) for image in images])
     of_wsod = bundle.provenance.get("runs", {}).get(WSOD, {}).get("config", {})
-    low = MIN_WSDDN_THRESHOLD if of_wsod.get("method") == "wsddn" else MIN_THRESHOLD
-    picked = thresholds_by_class(best, tags, partial(tag_recall_threshold, min_threshold=low))
+    picked = weak_detector_thresholds(best, tags, of_wsod.get("method", "oicr"))
     return replace(bundle.thresholds, score=tuple(picked))
 
 
-def _best_scores(runner: GraphRunner, image: TaggedImage) -> Float32:
+def _scores_of(runner: GraphRunner, image: TaggedImage) -> Float32:
     """Return each class's best score [C]; 0 without proposals."""
     bundle = runner.bundle
     proposals = runner.propose(image, bundle.labels.indices(image.tags))[0].proposals
     if not len(proposals):
         return np.zeros(len(bundle.labels), np.float32)
     scores, _ = runner.score(image, proposals)
-    best: Float32 = weighted_scores(scores, proposals.predicted_iou, bundle.post.quality_power).max(axis=0)
-    return best
+    return best_scores(scores, proposals.predicted_iou, bundle.post.quality_power)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +11,10 @@ import torch
 from models.labels import LabelSet
 from models.nets.wsod import RoiHead
 from models.nets.wsod_methods import Method
-from models.postprocess import weighted_scores
+from models.postprocess import best_scores
 from training.data.tagged import TaggedImage
 from training.data.tiles import tag_vector
-from training.metrics.score_thresholds import (
-    MIN_THRESHOLD,
-    MIN_WSDDN_THRESHOLD,
-    best_f1_threshold,
-    tag_recall_threshold,
-    thresholds_by_class,
-)
+from training.metrics.score_thresholds import best_f1_threshold, thresholds_by_class, weak_detector_thresholds
 from training.proposals.store import StoredProposals
 from training.wsod.roi_store import ExampleFile, RoiExample
 
@@ -45,23 +38,19 @@ def choose_thresholds(
         method: decides how low a score threshold may be.
         quality_power: of the bundle's post-processing.
     """
-    best = np.stack([_best_scores(head, example.read(), quality_power) for example in examples])
+    best = np.stack([_scores_of(head, example.read(), quality_power) for example in examples])
     tags = np.stack([tag_vector(image.tags, labels) for image in images])
     tag_scores = np.stack([proposals.tag_scores for proposals in stored])
-    min_threshold = MIN_WSDDN_THRESHOLD if method == "wsddn" else MIN_THRESHOLD
     return {
         "classifier": thresholds_by_class(tag_scores, tags, best_f1_threshold),
-        "score": thresholds_by_class(best, tags, partial(tag_recall_threshold, min_threshold=min_threshold)),
+        "score": weak_detector_thresholds(best, tags, method),
     }
 
 
-def _best_scores(head: RoiHead, example: RoiExample, quality_power: float) -> npt.NDArray[np.float32]:
+def _scores_of(head: RoiHead, example: RoiExample, quality_power: float) -> npt.NDArray[np.float32]:
     """Return each class's best score [C]; 0 without proposals."""
     if not len(example.boxes_xyxy):
         return np.zeros(len(example.tags), np.float32)
     with torch.no_grad():
         scores = head.scores(head.embed_pooled(example.pooled.float()))  # [P,C]
-    best: npt.NDArray[np.float32] = weighted_scores(scores.numpy(), example.predicted_iou.numpy(), quality_power).max(
-        axis=0
-    )
-    return best
+    return best_scores(scores.numpy(), example.predicted_iou.numpy(), quality_power)

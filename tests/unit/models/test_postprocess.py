@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.detections import Detections
-from models.postprocess import favour_one_box, favour_one_tag
+from models.postprocess import best_scores, favour_one_box, favour_one_tag
 
 TAPE, CLAMP, WIRE = 0, 1, 2
 LEFT, RIGHT, LEFT_SHIFTED = (0, 0, 10, 10), (50, 0, 60, 10), (1, 0, 11, 10)
@@ -96,3 +97,9 @@ def test_nested_boxes_of_two_classes_and_boxes_that_reach_out_keep_their_scores(
         (TAPE, 0.9),
         (TAPE, 0.8),
     ]
+
+
+def test_the_best_score_of_a_class_is_0_without_proposals() -> None:
+    scores, predicted_iou = np.array([[0.5, 0.2], [0.9, 0.1]], np.float32), np.array([1.0, 0.5], np.float32)
+    assert best_scores(scores, predicted_iou, 1.0).tolist() == pytest.approx([0.5, 0.2])
+    assert best_scores(scores[:0], predicted_iou[:0], 1.0).tolist() == [0, 0]

@@ -8,6 +8,7 @@ from training.metrics.score_thresholds import (
     best_f1_threshold,
     tag_recall_threshold,
     thresholds_by_class,
+    weak_detector_thresholds,
 )
 
 
@@ -46,3 +47,9 @@ def test_a_class_without_images_gets_the_median_of_the_others() -> None:
 def test_no_tags_at_all_leave_the_middle() -> None:
     nothing = np.zeros((2, 3), np.float32)
     assert thresholds_by_class(nothing, nothing, tag_recall_threshold) == [0.5, 0.5, 0.5]
+
+
+def test_thresholds_of_a_detector_that_divides_a_class_may_be_lower() -> None:
+    scores, tags = np.full((3, 1), 0.001, np.float32), np.ones((3, 1), np.float32)
+    assert weak_detector_thresholds(scores, tags, "wsddn") == [0.001]
+    assert weak_detector_thresholds(scores, tags, "oicr") == [MIN_THRESHOLD]
