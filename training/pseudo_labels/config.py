@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from models.ranges import Share, WholeFrom1
-from weaksam.errors import UserError
+from models.ranges import Share, ShareBelow1, WholeFrom1
 
 Teacher = Literal["wsod", "detector"]
 
@@ -42,18 +41,12 @@ class PseudoLabelConfig:
     mode: Literal["adaptive", "top1", "threshold"] = "adaptive"
     keep_share: Share = 0.3
     contained_share: Share = 0.85
-    further_quantile: float = 0.0
+    further_quantile: ShareBelow1 = 0.0
     min_score: Share | None = None
     teacher: Teacher = "wsod"
     masks: bool = False
     boxes_from_masks: bool = False
-    box_margin: float = 0.0
+    box_margin: Share = 0.0
     image_files: Literal["link", "copy"] = "link"
     subsample: WholeFrom1 = 1
     categories: Path | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.further_quantile < 1:
-            raise UserError(f"further_quantile: must be from 0 to below 1, got {self.further_quantile}")
-        if not 0 <= self.box_margin <= 1:
-            raise UserError(f"box_margin: is {self.box_margin}, take a share from 0 to 1, such as 0.3")
