@@ -19,20 +19,8 @@ from deploy.export.graph_plans import cam_plan, sam_boxes_plan, sam_decoder_plan
 from deploy.export.onnx_graph import ExportError, GraphPlan, export_graph
 from deploy.export.sam_settings import licence_of
 from deploy.export.sam_sources import SamSource, asks_prompt_map
-from models.bundle import (
-    AVERAGED_CAM,
-    CAM,
-    CLASS_GRAPHS,
-    DETECTOR,
-    MANIFEST,
-    WSOD,
-    Bundle,
-    GraphSpec,
-    Thresholds,
-    file_sha256,
-    load_bundle,
-    write_manifest,
-)
+from models.bundle import AVERAGED_CAM, CAM, CLASS_GRAPHS, DETECTOR, MANIFEST, WSOD, Bundle, GraphSpec, Thresholds
+from models.bundle_files.manifest import load_bundle, write_manifest
 from models.config import config_from_values
 from models.labels import LabelSet
 from models.nets.cam_nets import AveragedCam, CamNet, build_cam_of_run
@@ -46,6 +34,7 @@ from models.run_folder import CONFIG, SAM, SAMPLE_IMAGES, Run, open_run
 from models.settings import BundleConfig
 from weaksam.files.atomic import replacing_files
 from weaksam.files.damaged import naming_damage
+from weaksam.files.digests import file_sha256
 
 CHECK_SEED = 20240212
 

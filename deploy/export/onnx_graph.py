@@ -19,9 +19,10 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from deploy.export.same_padding import fold_same_padding, inner_graphs
-from models.bundle import GraphSpec, TensorSpec, file_sha256
+from models.bundle import GraphSpec, TensorSpec
 from models.nets.backbone import MEAN_RGB
 from weaksam.errors import UserError
+from weaksam.files.digests import file_sha256
 
 OPSET = 17
 HALF_MIN_ELEMENTS = 256

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from deploy.export.sam_sources import SamSource, asks_prompt_map
-from models.bundle import DEFAULT_BUNDLE, PROPOSAL_GRAPHS, Bundle, load_bundle
+from models.bundle import DEFAULT_BUNDLE, PROPOSAL_GRAPHS, Bundle
+from models.bundle_files.manifest import load_bundle
 from models.nets.published_sam.open_published import MOBILE_SAM, PublishedSam
 from models.nets.published_sam.sam2 import TRUNKS
 from models.settings import PromptSettings

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from deploy.weights.download import DEFAULT_FOLDER, address_in, pull_weights
 from deploy.weights.published import WEIGHTS, find_weights
-from models.bundle import DEFAULT_BUNDLE, MANIFEST, PROMPT_MAP, SAM_GRAPHS, Bundle, load_bundle
+from models.bundle import DEFAULT_BUNDLE, MANIFEST, PROMPT_MAP, SAM_GRAPHS, Bundle
+from models.bundle_files.manifest import load_bundle
 from models.nets.published_sam.open_published import PublishedSam, open_published
 from models.run_folder import SAM, Run, open_run
 from weaksam.errors import UserError

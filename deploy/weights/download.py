@@ -14,9 +14,9 @@ from typing import BinaryIO
 import httpx
 
 from deploy.weights.published import WeightsError, WeightsFile
-from models.bundle import file_sha256
 from weaksam.connection import code_and_cause, proxy_for, tls_context
 from weaksam.files.atomic import write_text
+from weaksam.files.digests import file_sha256
 
 DEFAULT_FOLDER = Path("weights")
 ATTEMPTS = 5

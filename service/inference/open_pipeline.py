@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from models.bundle import Bundle, load_bundle
+from models.bundle import Bundle
+from models.bundle_files.manifest import load_bundle
 from service.backends.base import Backend
 from service.backends.open_backend import open_backend
 from service.inference.cache import ResultCache

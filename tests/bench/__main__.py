@@ -14,7 +14,8 @@ import torch
 import typer
 from rich.console import Console
 
-from models.bundle import DEFAULT_BUNDLE, load_bundle
+from models.bundle import DEFAULT_BUNDLE
+from models.bundle_files.manifest import load_bundle
 from tests.bench.capacity import measure_capacity
 from tests.bench.clicks import measure_clicks
 from tests.bench.decoder_runs import measure_decoder_runs

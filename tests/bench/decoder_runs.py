@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
-from models.bundle import Bundle, load_bundle
+from models.bundle import Bundle
+from models.bundle_files.manifest import load_bundle
 from models.image import decode_image
 from models.letterbox import Letterbox
 from models.prompting.prompts import PromptBatch, grid_points, point_prompts, split_prompts

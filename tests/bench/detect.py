@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from rich.progress import track
 
-from models.bundle import load_bundle
+from models.bundle_files.manifest import load_bundle
 from models.image import decode_image
 from service.backends.ort import OrtBackend
 from service.inference.open_pipeline import create_pipeline

@@ -17,7 +17,8 @@ import typer
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 from rich.progress import track
 
-from models.bundle import DEFAULT_BUNDLE, SAM_GRAPHS, Bundle, load_bundle
+from models.bundle import DEFAULT_BUNDLE, SAM_GRAPHS, Bundle
+from models.bundle_files.manifest import load_bundle
 from models.image import read_image
 from models.letterbox import Letterbox
 from models.masks import decode_rle, mask_box

@@ -16,7 +16,8 @@ import torch
 import typer
 from segment_anything import sam_model_registry
 
-from models.bundle import DEFAULT_BUNDLE, load_bundle
+from models.bundle import DEFAULT_BUNDLE
+from models.bundle_files.manifest import load_bundle
 from tests.bench.images import draw_scenes
 from tests.support.official_sam import write_random_runs
 

@@ -15,7 +15,8 @@ from rich.progress import track
 from segment_anything import SamPredictor
 
 from models.boxes import pairwise_iou
-from models.bundle import Bundle, load_bundle
+from models.bundle import Bundle
+from models.bundle_files.manifest import load_bundle
 from models.image import DecodedImage, decode_image
 from models.letterbox import Letterbox
 from models.prompting.peaks import Peaks

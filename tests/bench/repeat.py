@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.progress import track
 
-from models.bundle import load_bundle
+from models.bundle_files.manifest import load_bundle
 from tests.bench.images import draw_scenes
 from tests.bench.server import post_detect, read_counters, served
 

@@ -15,7 +15,8 @@ from typing import Annotated, Any
 
 import typer
 
-from models.bundle import SAM_GRAPHS, load_bundle
+from models.bundle import SAM_GRAPHS
+from models.bundle_files.manifest import load_bundle
 from models.image import decode_file
 from models.prompting.prompts import grid_points, point_prompts, split_prompts
 from service.inference.open_pipeline import create_pipeline

@@ -16,7 +16,8 @@ from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedO
 
 from deploy.triton.config import TritonOptions
 from deploy.triton.repository import write_repository
-from models.bundle import Bundle, load_bundle
+from models.bundle import Bundle
+from models.bundle_files.manifest import load_bundle
 from models.triton import TRITON_TYPES
 from service.backends.triton.backend import TritonBackend
 from service.observability.metrics import Metrics

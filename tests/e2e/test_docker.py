@@ -15,7 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from models.bundle import DEFAULT_BUNDLE, load_bundle
+from models.bundle import DEFAULT_BUNDLE
+from models.bundle_files.manifest import load_bundle
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
 from tests.support.free_port import free_port
 

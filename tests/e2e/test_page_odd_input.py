@@ -14,7 +14,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, FilePayload, Route, expect
 
-from models.bundle import Bundle, write_manifest
+from models.bundle import Bundle
+from models.bundle_files.manifest import write_manifest
 from models.labels import Label, LabelSet
 from service.app import create_app
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file

@@ -24,9 +24,11 @@ import onnx
 import onnx.parser
 from PIL import Image
 
-from models.bundle import Bundle, GraphSpec, TensorSpec, Thresholds, file_sha256, load_bundle, write_manifest
+from models.bundle import Bundle, GraphSpec, TensorSpec, Thresholds
+from models.bundle_files.manifest import load_bundle, write_manifest
 from models.labels import Label, LabelSet
 from models.settings import PostSettings, PromptSettings
+from weaksam.files.digests import file_sha256
 
 SIDE_PX = 64
 FILL_RGB = (124, 116, 104)

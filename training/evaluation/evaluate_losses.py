@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from models.bundle import DETECTOR, Bundle, load_bundle
+from models.bundle import DETECTOR, Bundle
+from models.bundle_files.manifest import load_bundle
 from service.backends.ort import Device
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage

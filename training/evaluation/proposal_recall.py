@@ -15,7 +15,8 @@ from typing import Any, Literal
 import numpy as np
 
 from models.boxes import pairwise_iou
-from models.bundle import PROPOSAL_GRAPHS, Bundle, load_bundle
+from models.bundle import PROPOSAL_GRAPHS, Bundle
+from models.bundle_files.manifest import load_bundle
 from models.letterbox import Letterbox
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage

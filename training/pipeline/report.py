@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from models.bundle import load_bundle
+from models.bundle_files.manifest import load_bundle
 from models.config import config_values
 from models.run_folder import ENVIRONMENT, LOG, REPORT
 from training.data.tagged import TaggedImage

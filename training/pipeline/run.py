@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from models.bundle import CAM, DETECTOR, MANIFEST, PROPOSAL_GRAPHS, WSOD, load_bundle
+from models.bundle import CAM, DETECTOR, MANIFEST, PROPOSAL_GRAPHS, WSOD
+from models.bundle_files.manifest import load_bundle
 from models.run_folder import CONFIG, LABELS, THRESHOLDS, weights_file
 from training.classifier.config import CamConfig
 from training.classifier.objectness import objectness_source

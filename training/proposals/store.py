@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models.bundle import AVERAGED_CAM, CAM, PROPOSAL_GRAPHS, load_bundle
+from models.bundle import AVERAGED_CAM, CAM, PROPOSAL_GRAPHS
+from models.bundle_files.manifest import load_bundle
 from models.letterbox import Letterbox
 from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner

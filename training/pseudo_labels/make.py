@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from models.bundle import Bundle, load_bundle
+from models.bundle import Bundle
+from models.bundle_files.manifest import load_bundle
 from models.labels import LabelSet
 from models.run_folder import REPORT
 from training.data.tagged import TaggedImage

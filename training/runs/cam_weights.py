@@ -8,7 +8,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from models.bundle import CAM, MANIFEST, load_bundle
+from models.bundle import CAM, MANIFEST
+from models.bundle_files.manifest import load_bundle
 from models.run_folder import weights_file
 from training.runs.graph_weights import graph_weights
 from weaksam.errors import UserError

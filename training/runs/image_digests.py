@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from models.bundle import file_sha256
 from training.data.tagged import TaggedImage
 from training.runs.ranks import is_first_rank
 from training.runs.stage import digest_of
 from weaksam.files.atomic import read_json, write_text
+from weaksam.files.digests import file_sha256
 
 
 def image_key(image: TaggedImage) -> str:

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from models.bundle import MANIFEST, file_sha256
+from models.bundle import MANIFEST
 from models.labels import LabelSet
 from models.run_folder import SAM, weights_file
 from training.data.tagged import TaggedImage
 from training.runs.stage import digest_of
 from weaksam.errors import UserError
+from weaksam.files.digests import file_sha256
 
 
 def images_digest(images: Sequence[TaggedImage], labels: LabelSet, *, objects: bool = False) -> str:

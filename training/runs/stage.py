@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.bundle import file_sha256
 from models.config import config_values
 from training.runs.console import console
 from training.runs.ranks import is_first_rank, wait_for_ranks
 from weaksam.files.atomic import read_json, write_json
+from weaksam.files.digests import file_sha256
 
 DONE = "done.json"
 KEY_CHARACTERS = 12

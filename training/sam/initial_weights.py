@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from models.bundle import MANIFEST, SAM_GRAPHS, load_bundle
+from models.bundle import MANIFEST, SAM_GRAPHS
+from models.bundle_files.manifest import load_bundle
 from models.nets.checkpoint_files import load_exactly, read_checkpoint, state_of
 from models.nets.compact_sam import CompactSam
 from models.run_folder import SAM, weights_file

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from models.bundle import MANIFEST, PROMPT_MAP, SAM_ENCODER, SAM_GRAPHS, load_bundle
+from models.bundle import MANIFEST, PROMPT_MAP, SAM_ENCODER, SAM_GRAPHS
+from models.bundle_files.manifest import load_bundle
 from models.nets.checkpoint_files import load_exactly, read_checkpoint, state_of
 from models.nets.compact_sam import CompactSam, build_compact_sam, has_prompt_map
 from models.run_folder import SAM, open_run

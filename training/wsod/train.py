@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.bundle import CAM, PROPOSAL_GRAPHS, WSOD, Bundle, load_bundle
+from models.bundle import CAM, PROPOSAL_GRAPHS, WSOD, Bundle
+from models.bundle_files.manifest import load_bundle
 from models.labels import LabelSet
 from models.nets.wsod import RoiHead, Wsod, build_wsod
 from models.run_folder import REPORT, THRESHOLDS, weights_file

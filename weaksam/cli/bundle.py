@@ -15,17 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from models import label_aliases
-from models.bundle import (
-    DEFAULT_BUNDLE,
-    MANIFEST,
-    PROPOSAL_GRAPHS,
-    SERVED_GRAPHS,
-    Bundle,
-    GraphSpec,
-    TensorSpec,
-    load_bundle,
-    write_manifest,
-)
+from models.bundle import DEFAULT_BUNDLE, MANIFEST, PROPOSAL_GRAPHS, SERVED_GRAPHS, Bundle, GraphSpec, TensorSpec
+from models.bundle_files.manifest import load_bundle, write_manifest
 from weaksam.errors import UserError
 from weaksam.files.atomic import replacing_files
 from weaksam.files.full_disk import writing_into

@@ -10,7 +10,8 @@ import typer
 from deploy.triton.config import Device, Platform, TritonOptions
 from deploy.triton.engines import SCRIPT_NAME
 from deploy.triton.repository import write_repository
-from models.bundle import DEFAULT_BUNDLE, load_bundle
+from models.bundle import DEFAULT_BUNDLE
+from models.bundle_files.manifest import load_bundle
 from weaksam.errors import UserError
 
 DEFAULTS = TritonOptions("onnxruntime", "gpu")

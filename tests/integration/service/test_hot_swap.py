@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from models.bundle import load_bundle, write_manifest
+from models.bundle_files.manifest import load_bundle, write_manifest
 from models.settings import PostSettings
 from service.app import create_app
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file

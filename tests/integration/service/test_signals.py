@@ -19,7 +19,8 @@ from typing import Any
 import httpx
 import pytest
 
-from models.bundle import Bundle, load_bundle, write_manifest
+from models.bundle import Bundle
+from models.bundle_files.manifest import load_bundle, write_manifest
 from tests.support.service_parts import PATIENCE_S, TWO_BOLTS_AND_A_NUT
 from tests.support.tiny_bundle import encoded, write_tiny_bundle
 

@@ -12,7 +12,8 @@ import torch
 from deploy.export.bundle import export_bundle
 from deploy.export.sam_sources import open_sam
 from models.boxes import pairwise_iou
-from models.bundle import Bundle, file_sha256, load_bundle
+from models.bundle import Bundle
+from models.bundle_files.manifest import load_bundle
 from models.config import load_config
 from models.labels import Label, LabelSet
 from models.letterbox import Letterbox
@@ -28,6 +29,7 @@ from tests.support.tiny_bundle import encoded
 from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner
 from training.proposals.store import store_proposals
+from weaksam.files.digests import file_sha256
 
 BUNDLE_CONFIG = Path(__file__).resolve().parents[3] / "deploy" / "configs" / "default.toml"
 LABELS = LabelSet((Label("Bolt"), Label("Nut")))

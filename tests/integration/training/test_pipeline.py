@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.bundle import load_bundle
+from models.bundle_files.manifest import load_bundle
 from tests.support.ranks import run_on_ranks
 from training.runs.stage import DONE
 

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from deploy.export.bundle import export_bundle
 from deploy.export.sam_settings import licence_of
 from deploy.export.sam_sources import open_sam
-from models.bundle import Bundle, load_bundle, write_manifest
+from models.bundle import Bundle
+from models.bundle_files.manifest import load_bundle, write_manifest
 from models.config import load_config
 from models.labels import Label, LabelSet
 from models.masks import decode_rle

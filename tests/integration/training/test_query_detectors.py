@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 
 from deploy.export.bundle import export_bundle
 from models.boxes import pairwise_iou
-from models.bundle import Bundle, load_bundle
+from models.bundle import Bundle
+from models.bundle_files.manifest import load_bundle
 from models.masks import decode_rle
 from models.nets.backbone import MEAN_RGB
 from models.run_folder import open_run

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from deploy.export.bundle import export_bundle, open_classes
 from deploy.export.other_sam import export_with_sam
 from deploy.export.sam_settings import GRID_PROMPTS
-from models.bundle import DEFAULT_BUNDLE, load_bundle
+from models.bundle import DEFAULT_BUNDLE
+from models.bundle_files.manifest import load_bundle
 from models.config import load_config
 from models.run_folder import open_run
 from models.settings import BundleConfig

@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 from deploy.export.bundle import export_bundle, open_classes
 from deploy.export.onnx_graph import ExportError
 from deploy.export.sam_sources import open_sam
-from models.bundle import PROPOSAL_GRAPHS, BundleError, load_bundle
+from models.bundle import PROPOSAL_GRAPHS, BundleError
+from models.bundle_files.manifest import load_bundle
 from models.config import load_config
 from models.labels import LabelSet
 from models.labels_file import read_labels, write_labels

@@ -18,7 +18,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from models.bundle import DEFAULT_BUNDLE, MANIFEST, load_bundle
+from models.bundle import DEFAULT_BUNDLE, MANIFEST
+from models.bundle_files.manifest import load_bundle
 from models.run_folder import LOG, RESUME
 from tests.support.small_disk import small_disk
 from tests.support.tiny_runs import CONFIGS, make_scenes

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from deploy.export.bundle import export_bundle
-from models.bundle import AVERAGED_CAM, PROPOSAL_GRAPHS, Bundle, BundleError, load_bundle
+from models.bundle import AVERAGED_CAM, PROPOSAL_GRAPHS, Bundle, BundleError
+from models.bundle_files.manifest import load_bundle
 from models.config import load_config
 from models.image import decode_image
 from models.run_folder import open_run

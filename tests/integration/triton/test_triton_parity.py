@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from deploy.triton.config import TritonOptions
-from models.bundle import DEFAULT_BUNDLE, load_bundle
+from models.bundle import DEFAULT_BUNDLE
+from models.bundle_files.manifest import load_bundle
 from models.image import decode_image
 from models.masks import decode_rle
 from service.inference.open_pipeline import create_pipeline

@@ -13,7 +13,8 @@ import httpx
 import pytest
 from tritonclient.grpc import InferenceServerClient
 
-from models.bundle import Bundle, load_bundle, write_manifest
+from models.bundle import Bundle
+from models.bundle_files.manifest import load_bundle, write_manifest
 from service.app import create_app
 from service.backends.triton.backend import TritonBackend
 from service.errors import BackendMismatch, DeadlineExceeded

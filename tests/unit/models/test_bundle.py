@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from models.bundle import BundleError, load_bundle
+from models.bundle import BundleError
+from models.bundle_files.manifest import load_bundle
 from tests.support.tiny_bundle import write_tiny_bundle
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from deploy.export import runs
 from deploy.export.sam_settings import GRID_PROMPTS, prompts_for
-from models.bundle import DEFAULT_BUNDLE, load_bundle
+from models.bundle import DEFAULT_BUNDLE
+from models.bundle_files.manifest import load_bundle
 from models.run_folder import Run, open_run
 from models.settings import BundleConfig, PostSettings
 

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from deploy.triton.config import Platform, TritonOptions
 from deploy.triton.repository import write_repository
-from models.bundle import Bundle, BundleError, GraphSpec, TensorSpec, load_bundle, write_manifest
+from models.bundle import Bundle, BundleError, GraphSpec, TensorSpec
+from models.bundle_files.manifest import load_bundle, write_manifest
 from models.triton import sequence_number
 from tests.support.tiny_bundle import write_tiny_bundle
 from weaksam.cli import main as command_line

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.bundle import MANIFEST, Bundle, BundleError, load_bundle, write_manifest
+from models.bundle import MANIFEST, Bundle, BundleError
+from models.bundle_files.manifest import load_bundle, write_manifest
 from models.masks import mask_box
 from models.settings import PostSettings, PromptSettings
 from tests.support.service_parts import (

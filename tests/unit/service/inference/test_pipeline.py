@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from models.boxes import points_in_boxes
-from models.bundle import Bundle, write_manifest
+from models.bundle import Bundle
+from models.bundle_files.manifest import write_manifest
 from models.masks import mask_box
 from models.settings import PostSettings
 from service.errors import BackendMismatch, TooManyTags, UnknownTag

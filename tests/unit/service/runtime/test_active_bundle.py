@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from models.bundle import Bundle, load_bundle, write_manifest
+from models.bundle import Bundle
+from models.bundle_files.manifest import load_bundle, write_manifest
 from service.inference.cache import ResultCache
 from service.inference.pipeline import Pipeline, RequestLimits
 from service.observability.metrics import Metrics

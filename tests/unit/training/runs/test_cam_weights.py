@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from models.bundle import DEFAULT_BUNDLE, load_bundle
+from models.bundle import DEFAULT_BUNDLE
+from models.bundle_files.manifest import load_bundle
 from models.image import read_image
 from models.letterbox import Letterbox
 from models.nets.graphs import WsodGraph

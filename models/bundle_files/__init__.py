@@ -1,0 +1,1 @@
+"""The files of a bundle: how they are read, checked and written."""
