@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from weaksam.arrays import Float32, Int64
+from weaksam.arrays import Flags, Float32, Int64
+
+# A box that is narrower, in whatever pixels it is given, shows nothing.
+MIN_BOX_SIDE_PX = 1.0
 
 
 def box_areas(boxes_xyxy: Float32) -> Float32:
@@ -29,6 +32,12 @@ def pairwise_iou(first_xyxy: Float32, second_xyxy: Float32) -> Float32:
     intersection = pairwise_intersection(first_xyxy, second_xyxy)
     union = box_areas(first_xyxy)[:, None] + box_areas(second_xyxy)[None, :] - intersection
     return np.asarray(intersection / np.maximum(union, 1e-9), dtype=np.float32)
+
+
+def reach_a_pixel(boxes_xyxy: Float32) -> Flags:
+    """Return [N] which boxes [N,4] have sides of `MIN_BOX_SIDE_PX` at least."""
+    wide: Flags = np.all(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2] >= MIN_BOX_SIDE_PX, axis=1)
+    return wide
 
 
 def points_in_boxes(points_xy: Float32, boxes_xyxy: Float32) -> npt.NDArray[np.bool_]:

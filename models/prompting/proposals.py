@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
-from models.boxes import box_areas, clip_boxes, enlarge_boxes, nms, points_in_boxes
+from models.boxes import box_areas, clip_boxes, enlarge_boxes, nms, points_in_boxes, reach_a_pixel
 from models.prompting.peaks import Peaks
 from models.prompting.prompts import (
     DecodedBatch,
@@ -26,7 +26,6 @@ from models.prompting.prompts import (
 from models.settings import PromptSettings
 from weaksam.arrays import Float32, Int64
 
-MIN_SIDE_PX = 1.0
 # Of promising boxes that overlap by more, points are sought in the better one.
 SAME_THING_IOU = 0.7
 
@@ -236,10 +235,8 @@ def _masks_of(decoded: DecodedBatch, first_prompt: int, from_peak: bool, setting
         np.tile(levels, count),
         np.full(count * len(levels), from_peak),
     )
-    sides_wh = masks.boxes_xyxy[:, 2:] - masks.boxes_xyxy[:, :2]
-    drawn = (sides_wh >= MIN_SIDE_PX).all(axis=1)
     good = (masks.predicted_iou >= settings.grid_min_iou) & (masks.stability >= settings.grid_min_stability)
-    return masks[drawn & (good | masks.from_peak)]
+    return masks[reach_a_pixel(masks.boxes_xyxy) & (good | masks.from_peak)]
 
 
 def _promising(asked: _Asked) -> Float32:

@@ -25,7 +25,8 @@ from training.data.tiles import jitter_camera, jitter_colours
 from weaksam.arrays import Float32, ImageU8
 from weaksam.errors import UserError
 
-MIN_SIDE_PX = 2.0
+# In the square: a narrower object is not learnt from.
+MIN_LEARNT_SIDE_PX = 2.0
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ class _Tile:
         fitted = jitter_colours(rng, self._letterbox.apply(read_image(row.image.path), MEAN_RGB))
         self.image_hwc_u8 = fitted[:, ::-1] if self._flipped else fitted
         boxes = self._boxes(row.objects)
-        large = np.all((boxes[:, 2:] - boxes[:, :2]) >= MIN_SIDE_PX, axis=1)
+        large = np.all((boxes[:, 2:] - boxes[:, :2]) >= MIN_LEARNT_SIDE_PX, axis=1)
         chosen = [item for item, fits in zip(row.objects, large, strict=True) if fits]
         self.boxes_xyxy = boxes[large]
         self.labels = _class_indices(chosen, labels)

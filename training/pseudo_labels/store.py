@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from models.boxes import reach_a_pixel
 from models.bundle import DETECTOR, Bundle
 from models.detections import Detections
 from models.letterbox import Letterbox
@@ -30,8 +31,6 @@ from weaksam.arrays import Float32
 from weaksam.errors import UserError
 from weaksam.files.atomic import read_json, replacing_bytes, write_text
 from weaksam.files.damaged import read_arrays
-
-MIN_SIDE_PX = 1.0
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def _detect_retrained(runner: GraphRunner, image: TaggedImage, tagged: Sequence[
 
 def _drawn(boxes_xyxy: Float32, found: Detections) -> Detected:
     """Return detections with boxes in pixels of the image, without those under a pixel."""
-    drawn = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2] >= MIN_SIDE_PX).all(axis=1)
+    drawn = reach_a_pixel(boxes_xyxy)
     return Detected(boxes_xyxy[drawn], found.scores[drawn], found.labels[drawn], found.by_detector[drawn])
 
 

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import torch
 from torchvision.ops import nms
 
+from models.boxes import MIN_BOX_SIDE_PX
 from models.nets.detectors.settings import NetSettings
-
-MIN_SIDE_PX = 1.0
 
 
 class DetectorTensors(NamedTuple):
@@ -51,7 +50,7 @@ def best_detections(
         settings: smallest score, overlap of two boxes of one class, and number of detections.
         image_hw: size of the input.
     """
-    large = ((boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]) >= MIN_SIDE_PX).all(dim=1)
+    large = ((boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]) >= MIN_BOX_SIDE_PX).all(dim=1)
     row, label = torch.where((scores > settings.min_score) & large[:, None])
     boxes, found = boxes_xyxy[row], scores[row, label]
     # Each class in a place of its own: one suppression for all.

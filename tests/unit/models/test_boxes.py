@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.boxes import box_areas, clip_boxes, nms, pairwise_iou, points_in_boxes
+from models.boxes import box_areas, clip_boxes, nms, pairwise_iou, points_in_boxes, reach_a_pixel
 
 
 def boxes(*rows: tuple[float, float, float, float]) -> np.ndarray:
@@ -62,3 +62,8 @@ def test_no_points_and_no_boxes_have_a_table_of_their_sizes() -> None:
     none = np.zeros((0, 2), np.float32)
     assert points_in_boxes(none, boxes((0, 0, 1, 1))).shape == (0, 1)
     assert points_in_boxes(np.zeros((2, 2), np.float32), boxes()).shape == (2, 0)
+
+
+def test_boxes_that_are_narrower_than_a_pixel_or_inverted_show_nothing() -> None:
+    boxes = np.array([(0, 0, 1, 1), (0, 0, 5, 0.9), (0, 0, 0.9, 5), (5, 5, 0, 9)], np.float32)
+    assert reach_a_pixel(boxes).tolist() == [True, False, False, False]
