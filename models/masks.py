@@ -1,37 +1,15 @@
-"""Instance masks: COCO run lengths, PNG and boxes."""
+"""Instance masks: drawn from logits, and their boxes."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pycocotools import mask as coco_mask
 
 from weaksam.arrays import Mask
-from weaksam.mask_schemas import Rle
 
 # A mask is drawn in strips of so many pixels, since its logits take four bytes each.
 STRIP_PIXELS = 2**24
-
-
-def encode_rle(mask_hw: Mask) -> Rle:
-    """Mask [H,W] to COCO compressed run lengths (column-major, first run is background)."""
-    encoded = coco_mask.encode(np.asfortranarray(mask_hw).view(np.uint8))
-    return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
-
-
-def decode_rle(rle: Rle) -> Mask:
-    """COCO compressed run lengths to a C-ordered mask [H,W]."""
-    decoded = coco_mask.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")})  # [H,W], column-major
-    # OpenCV reorders memory in blocks: of a large photograph in a tenth of the time that numpy takes.
-    return np.asarray(cv2.transpose(decoded.T), np.uint8).view(np.bool_)
-
-
-def encode_mask_png(mask_hw: Mask) -> bytes:
-    """Mask [H,W] to a one-channel PNG, 255 inside."""
-    done, encoded = cv2.imencode(".png", mask_hw.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_COMPRESSION, 3])
-    assert done, "OpenCV writes any 8-bit mask"
-    return encoded.tobytes()
 
 
 def paste_mask(

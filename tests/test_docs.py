@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from models.bundle import DEFAULT_BUNDLE
-from models.masks import decode_rle, mask_box
+from models.masks import mask_box
 from service.http.error_table import error_classes, error_table
 from service.settings import Settings
 from tests.support import import_picture
 from tests.support.prose import complaints
 from weaksam.cli import main as command_line
+from weaksam.formats.run_lengths import decode_rle
 from weaksam.mask_schemas import RleMask
 from weaksam.problem_schemas import Problem
 from weaksam.schemas import DetectResult

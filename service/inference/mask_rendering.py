@@ -15,7 +15,7 @@ from models.boxes import enlarge_boxes
 from models.bundle import Bundle
 from models.detections import Detections
 from models.letterbox import Letterbox, Part
-from models.masks import encode_mask_png, encode_rle, mask_box, paste_mask
+from models.masks import mask_box, paste_mask
 from models.prompting.prompts import PromptBatch, box_prompts
 from models.prompting.proposals import prompt_of
 from models.zoom import Level, best_level, better_levels, levels_of, zoom_parts
@@ -23,7 +23,9 @@ from service.inference.image_features import ImageFeatures
 from service.inference.stage_results import DetectorOutput, ScoredProposals
 from service.inference.stages import Stages
 from weaksam.arrays import Float32, Mask
+from weaksam.formats.png import encode_mask_png
 from weaksam.formats.polygons import mask_to_polygons
+from weaksam.formats.run_lengths import encode_rle
 from weaksam.mask_schemas import AnyMask, MaskOptions, PngMask, PolygonMask, RleMask
 from weaksam.schemas import DetectOptions
 

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from models.masks import decode_rle
 from service.inference.label_text import label_text
 from weaksam.arrays import ImageU8, Mask
+from weaksam.formats.run_lengths import decode_rle
 from weaksam.mask_schemas import RleMask
 from weaksam.schemas import Detection, DetectResult
 

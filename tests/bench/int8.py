@@ -21,11 +21,12 @@ from models.bundle import DEFAULT_BUNDLE, SAM_GRAPHS, Bundle
 from models.bundle_files.manifest import load_bundle
 from models.image import read_image
 from models.letterbox import Letterbox
-from models.masks import decode_rle, mask_box
+from models.masks import mask_box
 from models.prompting.prompts import box_prompts
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage
 from weaksam.formats.polygons import mask_iou
+from weaksam.formats.run_lengths import decode_rle
 
 # Attention multiplies activations with each other; only products with weights have a side that is known beforehand.
 OPERATORS = {"sam_encoder": ["Conv"], "sam_decoder": ["MatMul", "Gemm"]}

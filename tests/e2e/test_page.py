@@ -19,7 +19,6 @@ from PIL import Image
 from playwright.sync_api import Browser, FilePayload, expect
 from pycocotools.coco import COCO
 
-from models.masks import decode_rle
 from service.app import create_app
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
 from service.settings import load_settings
@@ -29,6 +28,7 @@ from training.scenes.compose import SceneImage
 from training.scenes.scene import draw_scene
 from weaksam.arrays import Mask
 from weaksam.formats.polygons import mask_iou
+from weaksam.formats.run_lengths import decode_rle
 
 # A scene of which a bolt gets a mask of about half of it.
 SCENE_SEED, SCENE_LABEL = 47, "Bolt"

@@ -14,7 +14,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from models.masks import encode_rle, mask_box
+from models.masks import mask_box
 from tests.property.test_polygons import MASKS
 from tests.support.format_readers import (
     MaskRow,
@@ -31,6 +31,7 @@ from weaksam.arrays import Mask
 from weaksam.formats.coco import annotation_row, category_rows, image_row, write_dataset
 from weaksam.formats.convert import FormatName, convert
 from weaksam.formats.polygons import mask_iou
+from weaksam.formats.run_lengths import encode_rle
 
 LABELS = ["wrench", "bolt & nut", 'Öl: "rot"']
 ROWS = st.lists(st.tuples(st.sampled_from(LABELS), MASKS.filter(np.any)), min_size=1, max_size=3)

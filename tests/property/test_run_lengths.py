@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_mask
 
-from models.masks import encode_rle
 from weaksam.errors import UserError
-from weaksam.formats.run_lengths import check_mask
+from weaksam.formats.run_lengths import check_mask, encode_rle
 
 MASKS = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=60))
 

@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request, UploadFile
 from fastapi.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from models.masks import encode_rle
+from weaksam.formats.run_lengths import encode_rle
 
 LABELS = ("Bolt", "Wrench", "Nut")
 HEIGHT_PX, WIDTH_PX = 30, 40

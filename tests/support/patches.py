@@ -9,13 +9,13 @@ from PIL import Image
 
 from models.config import load_config
 from models.labels import LabelSet
-from models.masks import encode_rle
 from tests.support.tiny_bundle import LABELS, picture
 from training.data.tagged import TaggedImage, TrueObject
 from training.detector.config import DetectorConfig
 from training.detector.train import train_detector
 from training.pseudo_labels.dataset import PseudoLabelledImage, PseudoObject, write_pseudo_dataset
 from training.pseudo_labels.masks import PseudoMask
+from weaksam.formats.run_lengths import encode_rle
 
 CONFIG = Path(__file__).resolve().parents[2] / "training" / "configs" / "segmenter.toml"
 SIDE_PX = 64

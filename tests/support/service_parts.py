@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from models.bundle import Bundle
 from models.image import DecodedImage, pixels_sha256
-from models.masks import decode_rle
 from service.backends.base import Array, Backend, Tensors
 from service.backends.ort import OrtBackend
 from service.inference.open_pipeline import create_pipeline
@@ -23,6 +22,7 @@ from service.settings import Settings, load_settings
 from tests.support.fake_backend import FakeBackend
 from tests.support.tiny_bundle import picture
 from weaksam.arrays import Mask
+from weaksam.formats.run_lengths import decode_rle
 from weaksam.mask_schemas import RleMask
 from weaksam.schemas import Detection, DetectOptions, DetectResult
 

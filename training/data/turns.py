@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.masks import decode_rle, encode_rle
 from training.data.tagged import Box
+from weaksam.formats.run_lengths import decode_rle, encode_rle
 from weaksam.mask_schemas import Rle
 
 

@@ -15,7 +15,6 @@ from torch.utils.data import Dataset
 from models.image import read_image
 from models.labels import LabelSet
 from models.letterbox import Letterbox
-from models.masks import decode_rle
 from models.nets.backbone import MEAN_RGB
 from models.nets.detectors.targets import Target
 from training.data.compose import cell_offsets_xy, compose
@@ -24,6 +23,7 @@ from training.data.tagged import TaggedImage, TrueObject
 from training.data.tiles import jitter_camera, jitter_colours
 from weaksam.arrays import Float32, ImageU8
 from weaksam.errors import UserError
+from weaksam.formats.run_lengths import decode_rle
 
 # In the square: a narrower object is not learnt from.
 MIN_LEARNT_SIDE_PX = 2.0

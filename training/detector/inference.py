@@ -16,7 +16,7 @@ from models.config import config_from_values
 from models.detections import Detections
 from models.labels import LabelSet
 from models.letterbox import Letterbox
-from models.masks import encode_rle, paste_mask
+from models.masks import paste_mask
 from models.nets.backbone import MEAN_RGB
 from models.nets.detectors.detector import Detector
 from models.nets.detectors.output import DetectorTensors
@@ -26,6 +26,7 @@ from models.run_folder import CONFIG, open_run
 from training.detector.config import DetectorConfig
 from training.detector.train import load_detector
 from weaksam.arrays import ImageU8
+from weaksam.formats.run_lengths import encode_rle
 from weaksam.mask_schemas import Rle
 
 Allowed = npt.NDArray[np.float32]

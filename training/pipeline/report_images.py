@@ -12,7 +12,6 @@ import numpy as np
 from models.bundle import CAM, Bundle
 from models.image import read_image
 from models.labels import fold_label
-from models.masks import decode_rle
 from training.data.tagged import TaggedImage
 from training.evaluation.lost_objects import detected_of
 from training.metrics.hits import count_hits
@@ -20,6 +19,7 @@ from training.proposals.graph_runner import GraphRunner
 from training.pseudo_labels.config import PseudoLabelConfig
 from training.pseudo_labels.selection import label_image
 from weaksam.arrays import Float32, ImageU8
+from weaksam.formats.run_lengths import decode_rle
 from weaksam.mask_schemas import Rle
 
 Json = dict[str, Any]

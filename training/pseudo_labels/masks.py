@@ -9,12 +9,12 @@ from pycocotools import mask as coco_mask
 
 from models.boxes import enlarge_boxes
 from models.letterbox import Letterbox
-from models.masks import encode_rle
 from models.prompting.prompts import box_prompts, split_prompts
 from models.specks import without_specks
 from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner
 from weaksam.arrays import Float32, Mask
+from weaksam.formats.run_lengths import encode_rle
 from weaksam.mask_schemas import Rle
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from rich.progress import track
 
 from models.image import read_image
-from models.masks import decode_rle, mask_box
+from models.masks import mask_box
 from models.nets.compact_sam import CompactSam
 from models.zoom import best_level
 from training.data.tagged import TaggedImage
@@ -25,6 +25,7 @@ from weaksam.arrays import Mask
 from weaksam.errors import UserError
 from weaksam.files.atomic import write_json
 from weaksam.formats.polygons import mask_iou
+from weaksam.formats.run_lengths import decode_rle
 
 REPORT_SEED = 11
 # COCO's bounds of small, medium and large, in square pixels of the image.

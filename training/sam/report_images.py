@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from models.image import read_image
 from models.letterbox import Letterbox
-from models.masks import decode_rle, mask_box
+from models.masks import mask_box
 from models.nets.backbone import MEAN_RGB
 from models.nets.compact_sam import CompactSam
 from models.zoom import best_level
@@ -19,6 +19,7 @@ from training.sam.answers import AskedImage
 from training.sam.prompt_map import innermost_point
 from training.sam.report import ObjectRow
 from weaksam.arrays import ImageU8
+from weaksam.formats.run_lengths import decode_rle
 
 TILE_PX = 240
 COLUMNS = 6

@@ -17,13 +17,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from models.masks import encode_rle, mask_box
+from models.masks import mask_box
 from training.data.dataset_writer import require_new_folder, write_jpeg, write_lines, write_tags_csv
 from training.scenes.compose import SceneImage
 from training.scenes.objects.catalogue import CATEGORY_NAMES
 from training.scenes.scene import draw_scene
 from weaksam.errors import UserError
 from weaksam.formats.coco import Row, annotation_row, category_rows, image_row, write_dataset
+from weaksam.formats.run_lengths import encode_rle
 from weaksam.formats.voc import VocObject, voc_palette, write_voc_annotation
 
 FOLDERS = ("JPEGImages", "Annotations", "ImageSets/Main", "SegmentationObject", "SegmentationClass", "annotations")

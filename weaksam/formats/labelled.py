@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pycocotools import mask as coco_mask
 
 from weaksam.arrays import Mask
 from weaksam.errors import UserError
@@ -18,15 +17,11 @@ from weaksam.files.image_source import as_os_errors
 from weaksam.formats.coco import DATASET, REVIEWED
 from weaksam.formats.labelled_document import DecisionState, LabelledDocument, parse_labelled
 from weaksam.formats.polygons import Ring, join_rings, mask_iou, mask_to_polygons, polygons_to_mask
+from weaksam.formats.run_lengths import decode_rle
 from weaksam.mask_schemas import Rle
 
 Shares = npt.NDArray[np.float64]
 SUMMARY = "conversion.json"  # of an export
-
-
-def decode_mask(rle: Rle) -> Mask:
-    """Return the mask [H,W] of COCO compressed run lengths."""
-    return np.ascontiguousarray(coco_mask.decode(rle).astype(np.bool_))
 
 
 @dataclass(frozen=True)
@@ -46,7 +41,7 @@ class LabelledObject:
 
     def mask(self) -> Mask | None:
         """Return the mask [H,W]."""
-        return None if self.rle is None else decode_mask(self.rle)
+        return None if self.rle is None else decode_rle(self.rle)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from weaksam.arrays import Mask
 from weaksam.files.csv_cells import path_cell, text_cell
 from weaksam.formats.labelled import LabelledSet
 
@@ -27,12 +27,15 @@ def write_png(labelled: LabelledSet, out: Path) -> None:
                 # The suffix stays in the name: a.jpg and a.png are two images.
                 name = "" if mask_hw is None else str(PurePosixPath("masks") / f"{image.file_name}.{number}.png")
                 if mask_hw is not None:
-                    _write_mask(out / name, mask_hw.astype(np.uint8) * 255)
+                    path = out / name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(encode_mask_png(mask_hw))
                 cells = (name, path_cell(image.file_name), text_cell(thing.label))
                 table.writerow((*cells, thing.score, *thing.box_xyxy))
 
 
-def _write_mask(path: Path, mask_hw_u8: npt.NDArray[np.uint8]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _, data = cv2.imencode(".png", mask_hw_u8)
-    path.write_bytes(data.tobytes())
+def encode_mask_png(mask_hw: Mask) -> bytes:
+    """Mask [H,W] to a one-channel PNG, 255 inside."""
+    done, encoded = cv2.imencode(".png", mask_hw.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    assert done, "OpenCV writes any 8-bit mask"
+    return encoded.tobytes()

@@ -23,7 +23,7 @@ from weaksam.errors import UserError
 from weaksam.files.file_names import match_names
 from weaksam.files.tag_files import joined_rows, read_tag_table
 from weaksam.formats.cvat import mask_points
-from weaksam.formats.labelled import decode_mask
+from weaksam.formats.run_lengths import decode_rle
 from weaksam.mask_schemas import MaskFormat, PolygonMask, RleMask
 from weaksam.retry import RetryPolicy
 from weaksam.schemas import Detection, DetectResult
@@ -137,7 +137,7 @@ def _shapes(found: Detection, ids: Mapping[str, int], group: int) -> Iterator[La
         grouped = {"group": group} if len(parts) > 1 else {}
         yield from (cvataa.polygon(id_, list(ring), **grouped) for ring in parts)
     elif isinstance(found.mask, RleMask):
-        mask_hw = decode_mask(found.mask.rle())
+        mask_hw = decode_rle(found.mask.rle())
         if mask_hw.any():
             yield cvataa.mask(id_, mask_points(mask_hw))
     else:

@@ -13,8 +13,9 @@ import numpy as np
 from weaksam.client import AsyncClient, ClientError
 from weaksam.errors import UserError
 from weaksam.files.image_source import as_os_errors
-from weaksam.formats.labelled import LabelledImage, LabelledObject, LabelledSet, decode_mask
+from weaksam.formats.labelled import LabelledImage, LabelledObject, LabelledSet
 from weaksam.formats.polygons import mask_iou
+from weaksam.formats.run_lengths import decode_rle
 from weaksam.labelling.boxes import box_iou
 from weaksam.labelling.run import detect_file
 from weaksam.mask_schemas import RleMask
@@ -153,7 +154,7 @@ def _changes(pair: Pair, tolerance: Tolerance) -> Iterator[str]:
         yield f"{_named(thing)}: its box has moved by {moved_px:.1f} pixels, to {_rounded(found.box_xyxy)}"
     # Equal run lengths are equal masks, also where both are empty.
     if thing.rle is not None and isinstance(found.mask, RleMask) and thing.rle != found.mask.rle():
-        mask_hw, now_hw = decode_mask(thing.rle), decode_mask(found.mask.rle())
+        mask_hw, now_hw = decode_rle(thing.rle), decode_rle(found.mask.rle())
         iou = mask_iou(mask_hw, now_hw) if mask_hw.shape == now_hw.shape else 0.0
         if iou < tolerance.mask_iou:
             yield f"{_named(thing)}: its masks have IoU {iou:.3f}"

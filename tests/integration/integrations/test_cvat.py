@@ -22,7 +22,6 @@ from PIL import Image
 
 from models.bundle import Bundle
 from models.image import decode_image
-from models.masks import decode_rle
 from service.app import create_app
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
 from tests.support.format_readers import even_odd
@@ -31,6 +30,7 @@ from tests.support.service_parts import BLUE, RED, tiny_settings
 from tests.support.tiny_bundle import encoded, picture
 from weaksam.cli.labelling.cvat_functions import cvat_functions
 from weaksam.formats.polygons import mask_iou
+from weaksam.formats.run_lengths import decode_rle
 from weaksam.mask_schemas import PolygonMask, RleMask
 
 cvataa = pytest.importorskip("cvat_sdk.auto_annotation", reason="cvat-cli is not installed: pip install -e '.[cvat]'")

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from models.bundle import Bundle
-from models.masks import decode_rle, encode_rle
 from service.app import create_app
 from tests.support.image_host import ImageHost
 from tests.support.label_studio import TOKEN, LabelStudio, decode_brushes, label_studio
@@ -23,6 +22,7 @@ from tests.support.tiny_bundle import encoded
 from weaksam.arrays import Mask
 from weaksam.formats.convert import convert
 from weaksam.formats.polygons import mask_iou, polygons_to_mask
+from weaksam.formats.run_lengths import decode_rle, encode_rle
 from weaksam.labelling.worklist import worklist_from_table
 
 

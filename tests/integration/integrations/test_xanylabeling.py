@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from models.bundle import Bundle
-from models.masks import decode_rle
 from service.app import create_app
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
 from tests.support.format_readers import even_odd
@@ -20,6 +19,7 @@ from tests.support.live_server import live_server
 from tests.support.service_parts import BLUE, RED, tiny_settings
 from tests.support.tiny_bundle import encoded, picture
 from tests.support.tools_environment import remote_server
+from weaksam.formats.run_lengths import decode_rle
 
 SIZE_HW = (128, 128)
 PALE_GREEN = (0, 220, 0)  # its score is 0.86

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from models.masks import decode_rle, mask_box
+from models.masks import mask_box
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedDataset
 from training.scenes.generate import generate_scenes
 from weaksam.formats.coco import annotation_row, category_rows, image_row, write_dataset
 from weaksam.formats.convert import FormatName, convert
 from weaksam.formats.polygons import mask_iou
+from weaksam.formats.run_lengths import decode_rle
 
 
 @pytest.fixture(scope="module")

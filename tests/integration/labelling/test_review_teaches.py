@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from models.bundle import Bundle
-from models.masks import decode_rle
 from tests.integration.training.test_pgt import ADAPTIVE, FIRST, GREEN, NUT, RED, SECOND, boxes_of, xywh
 from tests.support.tiny_bundle import LABELS, encoded, picture
 from training.data.formats.coco import read_coco
@@ -21,6 +20,7 @@ from training.evaluation.evaluate import evaluate
 from training.pseudo_labels.make import make_pseudo_labels
 from training.runs.image_digests import ImageDigests
 from weaksam.client import AsyncClient
+from weaksam.formats.run_lengths import decode_rle
 from weaksam.labelling.run import LabelJob, label_folder
 from weaksam.labelling.worklist import worklist_from_table
 from weaksam.review.app import Review

@@ -19,8 +19,8 @@ import pytest
 from PIL import Image
 
 from models.bundle import Bundle
-from models.masks import decode_rle
 from tests.support import pictures
+from weaksam.formats.run_lengths import decode_rle
 
 START_TIMEOUT_S = 300.0  # a busy machine
 # Compose gives a gateway 2 GiB, and its default bundle takes some 400 MiB more than the tiny one.

@@ -19,7 +19,7 @@ from models.boxes import pairwise_iou
 from models.bundle import GraphSpec
 from models.config import config_from_values
 from models.image import read_image
-from models.masks import decode_rle, paste_mask
+from models.masks import paste_mask
 from models.nets.detectors.detector import Detector
 from models.nets.detectors.rcnn import Rcnn
 from models.nets.graphs import DetectorGraph
@@ -33,6 +33,7 @@ from training.detector.train import load_detector
 from training.metrics.score_thresholds import MAX_DETECTOR_THRESHOLD, MIN_DETECTOR_THRESHOLD
 from weaksam.errors import UserError
 from weaksam.formats.polygons import mask_iou
+from weaksam.formats.run_lengths import decode_rle
 
 STEPS = 120
 EVERYTHING = np.ones(len(LABELS), np.float32)

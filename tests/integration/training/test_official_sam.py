@@ -17,7 +17,6 @@ from models.bundle_files.manifest import load_bundle
 from models.config import load_config
 from models.labels import Label, LabelSet
 from models.letterbox import Letterbox
-from models.masks import decode_rle
 from models.nets.published_sam.parts import FILL_RGB
 from models.run_folder import open_run
 from models.settings import BundleConfig
@@ -30,6 +29,7 @@ from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner
 from training.proposals.store import store_proposals
 from weaksam.files.digests import file_sha256
+from weaksam.formats.run_lengths import decode_rle
 
 BUNDLE_CONFIG = Path(__file__).resolve().parents[3] / "deploy" / "configs" / "default.toml"
 LABELS = LabelSet((Label("Bolt"), Label("Nut")))

@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 from models.bundle import Bundle
 from models.config import config_from_values
 from models.labels import LabelSet
-from models.masks import decode_rle
 from tests.support.tiny_bundle import LABELS, encoded, picture, write_tiny_bundle
 from training.data.dataset_writer import write_tags_csv
 from training.data.open_dataset import open_dataset
@@ -27,6 +26,7 @@ from training.pseudo_labels.masks import draw_masks
 from training.pseudo_labels.selection import label_image, with_min_score
 from training.pseudo_labels.store import Detected, DetectionStore
 from weaksam.cli.train import train_app
+from weaksam.formats.run_lengths import decode_rle
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 # on the decoder's 4 px cells, so that boxes and masks are exact

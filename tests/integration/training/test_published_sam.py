@@ -18,7 +18,6 @@ from models.bundle import Bundle
 from models.bundle_files.manifest import load_bundle, write_manifest
 from models.config import load_config
 from models.labels import Label, LabelSet
-from models.masks import decode_rle
 from models.run_folder import open_run
 from models.settings import BundleConfig
 from service.app import create_app
@@ -36,6 +35,7 @@ from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner
 from weaksam.cli.bundle import bundle_app
 from weaksam.errors import UserError
+from weaksam.formats.run_lengths import decode_rle
 from weaksam.schemas import DetectOptions
 from weaksam.segment_schemas import SegmentParameters
 

@@ -17,7 +17,6 @@ from deploy.export.bundle import export_bundle
 from models.boxes import pairwise_iou
 from models.bundle import Bundle
 from models.bundle_files.manifest import load_bundle
-from models.masks import decode_rle
 from models.nets.backbone import MEAN_RGB
 from models.run_folder import open_run
 from models.settings import BundleConfig
@@ -30,6 +29,7 @@ from tests.support.triton_fixtures import tiny_repository
 from tests.support.triton_server import running_triton
 from training.data.tagged import TaggedImage
 from training.detector.report import report_detector
+from weaksam.formats.run_lengths import decode_rle
 
 STEPS = 140
 DFINE = (

@@ -11,13 +11,13 @@ from deploy.triton.config import TritonOptions
 from models.bundle import DEFAULT_BUNDLE
 from models.bundle_files.manifest import load_bundle
 from models.image import decode_image
-from models.masks import decode_rle
 from service.inference.open_pipeline import create_pipeline
 from service.inference.pipeline import Pipeline
 from service.settings import load_settings
 from tests.support.triton_fixtures import tiny_repository
 from tests.support.triton_server import running_triton
 from training.data.open_dataset import open_dataset
+from weaksam.formats.run_lengths import decode_rle
 from weaksam.mask_schemas import RleMask
 from weaksam.schemas import DetectResult
 

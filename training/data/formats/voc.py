@@ -27,7 +27,6 @@ from xml.etree import ElementTree as ET
 import numpy as np
 from PIL import Image
 
-from models.masks import encode_rle
 from training.data.checks import Report, merged_labels, read_labels_txt, read_lines
 from training.data.formats.documents import DocumentError, read_xml
 from training.data.locate import is_file, report_unnamed
@@ -36,6 +35,7 @@ from training.data.tagged import Box, TaggedDataset
 from training.data.written import WrittenImage, WrittenObject, checked_dataset
 from weaksam.files.image_files import IMAGE_SUFFIXES
 from weaksam.files.opened_image import BROKEN
+from weaksam.formats.run_lengths import encode_rle
 from weaksam.mask_schemas import Rle
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.masks import decode_rle
 from weaksam.arrays import Mask
 from weaksam.formats.cvat import mask_points
 from weaksam.formats.polygons import join_rings, mask_to_polygons
+from weaksam.formats.run_lengths import decode_rle
 from weaksam.mask_schemas import MIN_FIDELITY, RleMask
 from weaksam.schemas import Detection, DetectResult
 from weaksam.segment_schemas import SegmentResult

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from models.bundle import Bundle
-from models.masks import decode_rle
 from models.settings import PostSettings
 from service.errors import ImageNotCached
 from service.inference.pipeline import Pipeline
@@ -17,6 +16,7 @@ from tests.support.tiny_bundle import picture, write_tiny_bundle
 from training.sam.baselines import filled_box
 from weaksam.arrays import Mask
 from weaksam.formats.polygons import mask_iou
+from weaksam.formats.run_lengths import decode_rle
 from weaksam.mask_schemas import RleMask
 from weaksam.schemas import DetectOptions
 from weaksam.segment_schemas import SegmentParameters, SegmentResult

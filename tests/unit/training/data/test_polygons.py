@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from models.masks import decode_rle, encode_rle
 from training.data.polygons import MaskError, polygons_rle, run_lengths_rle
+from weaksam.formats.run_lengths import decode_rle, encode_rle
 
 
 @given(hnp.arrays(np.bool_, st.tuples(st.integers(1, 40), st.integers(1, 40))))

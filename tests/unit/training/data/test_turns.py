@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from models.image import read_image
-from models.masks import decode_rle, encode_rle
 from training.data.turns import turn_box, turn_mask
 from weaksam.files.opened_image import EXIF_ORIENTATION
+from weaksam.formats.run_lengths import decode_rle, encode_rle
 
 STORED_HW = (60, 80)
 BOX = (10, 5, 30, 17)

@@ -13,7 +13,6 @@ from PIL import Image
 from models.bundle import Bundle, GraphSpec, Thresholds
 from models.image import decode_file
 from models.labels import Label, LabelSet
-from models.masks import encode_rle
 from models.settings import PostSettings, PromptSettings
 from service.backends.base import Array, Tensors
 from service.inference.cache import ResultCache
@@ -26,6 +25,7 @@ from training.evaluation.stored_results import read_tagged
 from training.scenes.generate import generate_scenes
 from weaksam.cli.evaluation.evaluate import evaluate as evaluate_command
 from weaksam.errors import UserError
+from weaksam.formats.run_lengths import encode_rle
 
 SIDE_PX, MAP_CELLS, LOGIT_CELLS, LEVELS = 64, 16, 16, 3
 BOXES_XYXY = np.array([[8, 8, 24, 24], [40, 32, 56, 56]], np.float32)  # of Nut and Bolt

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from models.masks import encode_rle
 from training.evaluation.evaluate_labels import evaluate_labels
 from weaksam.cli import main as command_line
 from weaksam.errors import UserError
 from weaksam.formats.coco import Row, annotation_row, category_rows, image_row, write_dataset
+from weaksam.formats.run_lengths import encode_rle
 
 LABELS = ("Bolt", "FuelCap")
 SIZE_HW = (40, 60)

@@ -11,10 +11,10 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from models.masks import encode_rle
 from training.data.tagged import TrueObject
 from training.metrics.predictions import Predictions
 from training.metrics.scorecard import ImageProposals, Scorecard
+from weaksam.formats.run_lengths import encode_rle
 
 NUT_XYXY, BOLT_XYXY, NOWHERE_XYXY = (0.0, 0.0, 10.0, 10.0), (20.0, 20.0, 40.0, 30.0), (50.0, 50.0, 60.0, 60.0)
 NUT, BOLT = TrueObject("Nut", NUT_XYXY), TrueObject("Bolt", BOLT_XYXY)

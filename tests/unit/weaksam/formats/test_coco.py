@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from models.masks import encode_rle
 from weaksam.formats.coco import annotation_row, category_rows, image_row, write_dataset
+from weaksam.formats.run_lengths import encode_rle
 
 
 def test_areas_are_those_of_masks_or_else_of_boxes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

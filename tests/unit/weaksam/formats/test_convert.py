@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from models.masks import encode_rle
 from weaksam.cli import main as command_line
 from weaksam.errors import UserError
 from weaksam.formats.coco import Row, annotation_row, category_rows, image_row, write_dataset
 from weaksam.formats.convert import FormatName, convert
+from weaksam.formats.run_lengths import encode_rle
 
 DISC_HW = np.add.outer((np.arange(40) - 20) ** 2, (np.arange(60) - 30) ** 2) <= 15**2
 FORMATS: tuple[FormatName, ...] = get_args(FormatName)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pycocotools.coco import COCO
 
-from models.masks import decode_rle
 from tests.support.answers import detect_result
 from tests.support.fake_service import HEIGHT_PX, LABELS, WIDTH_PX
+from weaksam.formats.run_lengths import decode_rle
 from weaksam.labelling.coco_files import coco_files
 from weaksam.labelling.doubt import NO_DOUBT, review_result
 from weaksam.schemas import BundleInfo

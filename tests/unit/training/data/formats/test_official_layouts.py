@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.masks import decode_rle
 from tests.unit.training.data.conftest import write_image
 from training.data.open_dataset import open_dataset
+from weaksam.formats.run_lengths import decode_rle
 
 # As in VOC 2007: a person with parts, whose boxes are no objects; a chair marked difficult; whole numbers from 1.
 VOC_XML = """<annotation>

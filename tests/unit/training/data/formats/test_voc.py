@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.masks import decode_rle
 from tests.unit.training.data.conftest import WriteVoc, voc_object, voc_xml, write_image
 from training.data.formats.voc import read_voc
 from training.data.open_dataset import open_dataset
 from weaksam.files.opened_image import EXIF_ORIENTATION
+from weaksam.formats.run_lengths import decode_rle
 from weaksam.formats.voc import VocObject, write_voc_annotation
 from weaksam.schemas import Box
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.masks import decode_rle
 from tests.unit.training.data.conftest import write_image
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedDataset
 from weaksam.errors import UserError
+from weaksam.formats.run_lengths import decode_rle
 
 BOX, POLYGON = "0 0.5 0.5 0.5 0.5", "1 0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75"
 
