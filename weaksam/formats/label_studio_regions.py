@@ -11,6 +11,7 @@ import numpy as np
 from weaksam.arrays import Mask
 from weaksam.formats.labelled import LabelledObject, PolygonMaker
 
+# Each is the lower case of the tag that draws it in a labelling interface.
 RegionKind = Literal["rectanglelabels", "brushlabels", "polygonlabels"]
 # Bits of a run's length, smallest first: the format's header names them, and each block says which it uses.
 LENGTH_BITS = (3, 4, 8, 16)

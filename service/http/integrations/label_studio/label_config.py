@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 from xml.etree import ElementTree as ET
 
 from service.errors import InvalidRequest
 from weaksam.formats.label_studio_regions import RegionKind, RegionTarget
 
-KIND_OF_TAG: dict[str, RegionKind] = {
-    "rectanglelabels": "rectanglelabels",
-    "brushlabels": "brushlabels",
-    "polygonlabels": "polygonlabels",
-}
+KINDS: tuple[RegionKind, ...] = get_args(RegionKind)
 WANTED_CONTROLS = "RectangleLabels, BrushLabels or PolygonLabels"
 
 
@@ -91,7 +88,7 @@ def parse_label_config(text: object) -> LabelConfig:
         raise InvalidRequest('the labelling interface has no <Image name="image" value="$image"/>: add one')
     name = image.get("name", "")
     on_image = [tag for tag in root.iter() if name in map(str.strip, tag.get("toName", "").split(","))]
-    controls = tuple(_region_control(tag, name) for tag in on_image if tag.tag.lower() in KIND_OF_TAG)
+    controls = tuple(_region_control(tag, kind, name) for tag in on_image for kind in KINDS if _is(tag, kind))
     if not controls:
         raise InvalidRequest(f"the labelling interface has no {WANTED_CONTROLS} with toName={name!r}: add one")
     choices = tuple(_choices_control(tag) for tag in on_image if _is(tag, "choices") and not _flag(tag, "perRegion"))
@@ -109,8 +106,8 @@ def _root(text: object) -> ET.Element:
         raise InvalidRequest(f"the labelling interface is not well-formed XML ({error})") from error
 
 
-def _region_control(tag: ET.Element, image: str) -> RegionControl:
-    target = RegionTarget(KIND_OF_TAG[tag.tag.lower()], tag.get("name", ""), image)
+def _region_control(tag: ET.Element, kind: RegionKind, image: str) -> RegionControl:
+    target = RegionTarget(kind, tag.get("name", ""), image)
     return RegionControl(target, _labels(tag, "label"), _flag(tag, "smart"))
 
 
