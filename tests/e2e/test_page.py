@@ -24,7 +24,7 @@ from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_ke
 from service.settings import load_settings
 from tests.support.browser import LabellingPage, labelling_page
 from tests.support.live_server import live_server
-from training.scenes.compose import SceneImage
+from training.scenes.paste_objects import SceneImage
 from training.scenes.scene import draw_scene
 from weaksam.arrays import Mask
 from weaksam.formats.polygons import mask_iou

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.image import read_image
-from training.data.compose import cell_offsets_xy, compose
 from training.data.dataset_writer import require_new_folder, write_jpeg, write_lines, write_tags_csv
+from training.data.image_grid import cell_offsets_xy, join_in_grid
 from training.data.tagged import TaggedDataset, TaggedImage
 from weaksam.errors import UserError
 from weaksam.formats.voc import VocObject, write_voc_annotation
@@ -97,7 +97,7 @@ class _Deck:
 
 def _write_mosaic(out_dir: Path, image_id: str, tiles: Sequence[TaggedImage]) -> None:
     cell_hw = (max(tile.size_hw[0] for tile in tiles), max(tile.size_hw[1] for tile in tiles))
-    mosaic = compose([read_image(tile.path) for tile in tiles], 2, cell_hw, FILL_RGB)
+    mosaic = join_in_grid([read_image(tile.path) for tile in tiles], 2, cell_hw, FILL_RGB)
     offsets_xy = cell_offsets_xy(2, cell_hw)
     objects = [thing for tile, (x, y) in zip(tiles, offsets_xy, strict=True) for thing in _moved_objects(tile, x, y)]
     write_jpeg(out_dir / "JPEGImages" / f"{image_id}.jpg", mosaic, _MOSAIC_JPEG_QUALITY)

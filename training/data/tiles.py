@@ -15,7 +15,7 @@ from models.image import read_image
 from models.labels import LabelSet
 from models.letterbox import Letterbox
 from models.nets.backbone import MEAN_RGB
-from training.data.compose import compose
+from training.data.image_grid import join_in_grid
 from training.data.tagged import TaggedImage
 from weaksam.arrays import ImageU8
 from weaksam.errors import UserError
@@ -54,7 +54,7 @@ class TiledImages(Dataset[dict[str, torch.Tensor]]):
         chosen = rng.integers(len(self._images), size=across * across)
         tile_px = plan.side_px // across
         tiles = [_tile(rng, self._images[i], tile_px) for i in chosen]
-        image = jitter_camera(rng, compose(tiles, across, (tile_px, tile_px)))
+        image = jitter_camera(rng, join_in_grid(tiles, across, (tile_px, tile_px)))
         return {"image": torch.from_numpy(image), "tags": torch.from_numpy(self._tags[chosen])}
 
 

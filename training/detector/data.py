@@ -17,8 +17,8 @@ from models.labels import LabelSet
 from models.letterbox import Letterbox
 from models.nets.backbone import MEAN_RGB
 from models.nets.detectors.targets import Target
-from training.data.compose import cell_offsets_xy, compose
 from training.data.formats.coco import read_coco
+from training.data.image_grid import cell_offsets_xy, join_in_grid
 from training.data.tagged import TaggedImage, TrueObject
 from training.data.tiles import jitter_camera, jitter_colours
 from weaksam.arrays import Float32, ImageU8
@@ -194,7 +194,7 @@ class _Mosaic:
         self._offsets_xy = cell_offsets_xy(across, self._cell_hw)
 
     def scene(self, rng: np.random.Generator) -> Scene:
-        image_hwc_u8 = compose([tile.image_hwc_u8 for tile in self._tiles], self._across, self._cell_hw)
+        image_hwc_u8 = join_in_grid([tile.image_hwc_u8 for tile in self._tiles], self._across, self._cell_hw)
         target = Target(
             boxes_xyxy=torch.from_numpy(self._shifted([tile.boxes_xyxy for tile in self._tiles])),
             labels=torch.from_numpy(1 + np.concatenate([tile.labels for tile in self._tiles])),

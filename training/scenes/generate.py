@@ -19,8 +19,8 @@ from PIL import Image
 
 from models.masks import mask_box
 from training.data.dataset_writer import require_new_folder, write_jpeg, write_lines, write_tags_csv
-from training.scenes.compose import SceneImage
 from training.scenes.objects.catalogue import CATEGORY_NAMES
+from training.scenes.paste_objects import SceneImage
 from training.scenes.scene import draw_scene
 from weaksam.errors import UserError
 from weaksam.formats.coco import Row, annotation_row, category_rows, image_row, write_dataset

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from training.scenes.background import AIRFIELD, draw_background
-from training.scenes.compose import PlacedObject, SceneImage, compose_image
 from training.scenes.light import random_light
 from training.scenes.objects.catalogue import CATEGORIES, CATEGORY_NAMES, draw_object
 from training.scenes.objects.distractors import at_centre, draw_distractors
+from training.scenes.paste_objects import PlacedObject, SceneImage, compose_image
 
 MAX_INSTANCES = 6
 _REPEAT_SHARE = 0.4  # of the instances after the first: one more of a kind that already lies there

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from training.scenes.background import draw_background
-from training.scenes.compose import PlacedObject, compose_image
 from training.scenes.drawing.noise import Floats
 from training.scenes.drawing.object_image import ObjectImage
 from training.scenes.light import random_light
 from training.scenes.objects.shapes import draw_shape, random_size_px
+from training.scenes.paste_objects import PlacedObject, compose_image
 from weaksam.arrays import Masks
 
 MOSAIC_SHARE = 0.2

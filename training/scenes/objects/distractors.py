@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.scenes.compose import PlacedObject
 from training.scenes.drawing.basic_outlines import band, curve, path
 from training.scenes.drawing.layers import Layer, Material, render
 from training.scenes.drawing.noise import Floats
 from training.scenes.drawing.object_image import ObjectImage
 from training.scenes.drawing.outline import Outline
 from training.scenes.objects.shapes import compound, draw_shape
+from training.scenes.paste_objects import PlacedObject
 
 
 def draw_distractors(

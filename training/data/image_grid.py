@@ -14,12 +14,12 @@ def cell_offsets_xy(across: int, cell_hw: tuple[int, int]) -> list[tuple[int, in
     return [(column * cell_hw[1], row * cell_hw[0]) for row in range(across) for column in range(across)]
 
 
-def compose(
+def join_in_grid(
     images: Sequence[ImageU8], across: int, cell_hw: tuple[int, int], fill_rgb: tuple[int, int, int] = (0, 0, 0)
 ) -> ImageU8:
     """Return the images, across*across of at most the cell's size, each in its cell's top left corner."""
     height, width = cell_hw
-    composed = np.full((across * height, across * width, 3), fill_rgb, np.uint8)
+    joined = np.full((across * height, across * width, 3), fill_rgb, np.uint8)
     for image, (x, y) in zip(images, cell_offsets_xy(across, cell_hw), strict=True):
-        composed[y : y + image.shape[0], x : x + image.shape[1]] = image
-    return composed
+        joined[y : y + image.shape[0], x : x + image.shape[1]] = image
+    return joined

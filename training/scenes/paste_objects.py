@@ -1,4 +1,4 @@
-"""Composition: drawn objects on a background with their shadows, and the exact visible mask of each."""
+"""Pastes drawn objects on a background with their shadows, and tells the exact visible mask of each."""
 
 from __future__ import annotations
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.scenes.compose import PlacedObject, compose_image
 from training.scenes.drawing.object_image import ObjectImage
 from training.scenes.light import Light, cast_shadow, overlap
+from training.scenes.paste_objects import PlacedObject, compose_image
 
 LIGHT = Light(towards_xy=(1.0, 0.0), length=0.5, softness=0.3, darkness=0.6)
 
