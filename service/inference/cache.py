@@ -81,18 +81,18 @@ class ResultCache:
             self._kept.move_to_end(key)
         return self._kept.get(key)
 
+    def forget_bundle(self, bundle_digest: str) -> None:
+        """Drop the results of one bundle."""
+        for key in [key for key in self._kept if key.bundle_digest == bundle_digest]:
+            self._bytes -= self._kept.pop(key).nbytes
+        self._metrics.cache_bytes(self._bytes)
+
     def _start(self, key: Key, compute: Callable[[], Coroutine[None, None, Sized]]) -> _Flight:
         # A deadline of its own: `_join` moves it to that of the last request that waits.
         deadline = Deadline(-math.inf)
         context = copy_context()
         context.run(DEADLINE.set, deadline)
         return _Flight(asyncio.create_task(self._run(key, compute), context=context), deadline)
-
-    def forget_bundle(self, bundle_digest: str) -> None:
-        """Drop the results of one bundle."""
-        for key in [key for key in self._kept if key.bundle_digest == bundle_digest]:
-            self._bytes -= self._kept.pop(key).nbytes
-        self._metrics.cache_bytes(self._bytes)
 
     async def _join(self, key: Key, flight: _Flight) -> Sized:
         flight.waiting += 1
