@@ -1,13 +1,16 @@
-"""Tags as texts of a request: one by one, between commas, or as a JSON list."""
+"""Tags as texts: what programs send in a request, and what people write in files and tables."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 
 def split_sent_tags(text: str) -> list[str]:
-    """Return the tags that one text names: a JSON list, or names between commas.
+    """Return the tags that one text of a request names: a JSON list, or names between commas.
+
+    Nothing else separates them, as the API says: a program can send a list, and a label's name may hold a semicolon.
 
     Raises:
         ValueError: the text begins like a JSON list and is none.
@@ -21,6 +24,20 @@ def split_sent_tags(text: str) -> list[str]:
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise ValueError('is no JSON list of strings: send ["wire", "fuel cap"], or names between commas')
     return tags
+
+
+def split_written_tags(text: str) -> tuple[str, ...]:
+    """Return the tags of a text that a person wrote, separated by commas, semicolons or line ends.
+
+    In a CSV, the comma separates the columns already. Doubles and empty ones are dropped.
+    """
+    return distinct_tags(re.split(r"[,;\n]", text))
+
+
+def distinct_tags(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return texts as tags, stripped, without doubles and empty ones."""
+    # What is no text becomes a tag that nothing knows, so that this one image is reported as such.
+    return tuple(dict.fromkeys(tag for text in texts if (tag := whole_text(text).strip())))
 
 
 def tidy_tags(value: object) -> object:

@@ -13,7 +13,7 @@ from typing import Any
 from weaksam.errors import UserError
 from weaksam.files.csv_rows import csv_rows
 from weaksam.files.text_files import decoded
-from weaksam.tag_texts import whole_text
+from weaksam.tag_texts import distinct_tags, split_written_tags
 
 TAG_COLUMNS = ("file", "tags")
 BOXES = "boxes"
@@ -109,11 +109,6 @@ def read_sidecar(path: Path) -> tuple[str, ...]:
     return split_written_tags(text)
 
 
-def split_written_tags(text: str) -> tuple[str, ...]:
-    """Return the tags of a text, separated by commas, semicolons or line ends; doubles and empty ones dropped."""
-    return _distinct(re.split(r"[,;\n]", text))
-
-
 def _tag_row(number: int, names: list[str], line: list[str]) -> TaggedFile:
     fields = list(zip(names, line, strict=False))  # a short line has none of the last columns
     written = "".join(field.strip() for name, field in fields if name == "file")
@@ -138,16 +133,11 @@ def _tags_of_json(text: str) -> tuple[str, ...]:
     tags = document.get("tags") if isinstance(document, dict) else document
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise TagFileError("tags", "must be a list of names")
-    return _distinct(tags)
+    return distinct_tags(tags)
 
 
 def _labelme_tags(document: dict[str, Any]) -> tuple[str, ...]:
     flags = document.get("flags")
     checked = [name for name, value in flags.items() if value is True] if isinstance(flags, dict) else []
     labels = [shape.get("label") for shape in document["shapes"] if isinstance(shape, dict)]
-    return _distinct([*checked, *(label for label in labels if isinstance(label, str))])
-
-
-def _distinct(parts: Iterable[str]) -> tuple[str, ...]:
-    # What is no text becomes a tag that nothing knows, so that this one image is reported as such.
-    return tuple(dict.fromkeys(tag for part in parts if (tag := whole_text(part).strip())))
+    return distinct_tags([*checked, *(label for label in labels if isinstance(label, str))])

@@ -10,15 +10,8 @@ from typing import Literal
 from weaksam.files.file_names import ambiguous, match_names
 from weaksam.files.image_files import UNREADABLE, ImageFiles, find_images
 from weaksam.files.label_studio_export import read_label_studio_tags
-from weaksam.files.tag_files import (
-    TagFileError,
-    TaggedFile,
-    joined_rows,
-    read_sidecar,
-    read_tag_table,
-    sidecar_of,
-    split_written_tags,
-)
+from weaksam.files.tag_files import TagFileError, TaggedFile, joined_rows, read_sidecar, read_tag_table, sidecar_of
+from weaksam.tag_texts import split_written_tags
 
 IMAGE_MISSING = "image_missing"
 

@@ -27,15 +27,8 @@ from training.data.written import WrittenImage, checked_dataset
 from weaksam.errors import UserError
 from weaksam.files.file_names import ambiguous, match_names
 from weaksam.files.image_files import IMAGE_SUFFIXES, find_images
-from weaksam.files.tag_files import (
-    BOXES,
-    TagFileError,
-    joined_rows,
-    read_sidecar,
-    read_tag_table,
-    sidecar_of,
-    split_written_tags,
-)
+from weaksam.files.tag_files import BOXES, TagFileError, joined_rows, read_sidecar, read_tag_table, sidecar_of
+from weaksam.tag_texts import split_written_tags
 
 _TagsOfFile = dict[str, tuple[str, ...]]
 # A layout that is not known would else be read as classes of these names.

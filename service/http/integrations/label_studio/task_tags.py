@@ -10,6 +10,7 @@ from typing import Any
 from service.http.integrations.label_studio.label_config import ChoicesControl
 from service.http.integrations.label_studio.project_labels import ProjectLabels
 from service.http.integrations.requests import Body, checked_part
+from weaksam.tag_texts import distinct_tags, split_written_tags
 
 TAGS_FIELD = "tags"
 
@@ -70,7 +71,7 @@ def _named(data: Mapping[str, Any], fields: Iterable[str]) -> Iterator[str]:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Yield the tags in a text with commas, a list of texts, or what Label Studio writes: `{"choices": [...]}`.
+    """Yield the tags in a text that a person wrote, a list of texts, or what Label Studio writes: `{"choices": [...]}`.
 
     Tasks that were imported from a CSV have the last two as JSON.
     """
@@ -80,9 +81,9 @@ def _texts(value: object) -> Iterator[str]:
     if isinstance(value, dict):
         value = value.get("choices")
     if isinstance(value, str):
-        value = value.replace(";", ",").split(",")
+        yield from split_written_tags(value)
     if isinstance(value, list):
-        yield from (text.strip() for text in value if isinstance(text, str) and text.strip())
+        yield from distinct_tags(text for text in value if isinstance(text, str))
 
 
 def _dicts(value: object) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from weaksam.files.csv_cells import path_cell, path_of, text_cell, text_of
-from weaksam.files.tag_files import split_written_tags
+from weaksam.tag_texts import split_written_tags
 
 HARMLESS = ("a.jpg", "day 1/=b.jpg", "", "./a.jpg", " a")
 RISKY = ("=cmd|' /C calc'!A0", "+1", "-1.jpg", "@SUM(A1)", "\tx", "\rx")

@@ -7,28 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from weaksam.files.tag_files import (
-    TagFileError,
-    TaggedFile,
-    read_sidecar,
-    read_tag_table,
-    sidecar_of,
-    split_written_tags,
-)
-
-
-@pytest.mark.parametrize(
-    ("text", "tags"),
-    [
-        pytest.param("bolt", ("bolt",), id="one"),
-        pytest.param(" bolt , wrench;nut\nclip ", ("bolt", "wrench", "nut", "clip"), id="every separator"),
-        pytest.param("bolt,bolt,,", ("bolt",), id="doubled and empty"),
-        pytest.param("adjustable clamp", ("adjustable clamp",), id="a space is part of the tag"),
-        pytest.param("", (), id="nothing"),
-    ],
-)
-def test_split_tags(text: str, tags: tuple[str, ...]) -> None:
-    assert split_written_tags(text) == tags
+from weaksam.files.tag_files import TagFileError, TaggedFile, read_sidecar, read_tag_table, sidecar_of
 
 
 def test_rows_have_the_numbers_a_spreadsheet_shows(tmp_path: Path) -> None:
