@@ -1,4 +1,4 @@
-// Images of a labelling run under review: the most doubtful first, each held for one tab while someone looks at it there.
+// Images of a labelling run under review: the most doubtful first, each held for the one tab that shows it.
 
 import { call, fetchBlob } from "../api.js";
 import { decideAndGoOn, reviewPanel } from "./review_panel.js";
