@@ -84,3 +84,22 @@ def free(url: str) -> str:
     claimed = httpx.post(f"{url}/review/claims", json={"reviewer": "someone else", "count": 1}).json()
     name: str = claimed[0]["file_name"]
     return name
+
+
+def test_a_random_sample_tells_of_all_images(tmp_path: Path) -> None:
+    write_labelled(tmp_path, {f"{number:02}.png": ["Bolt", "Nut"] for number in range(IMAGES)})
+    with (
+        review_server(tmp_path, "--sample", "3") as server,
+        chromium() as browser,
+        labelling_page(browser, server.url) as tab,
+    ):
+        words = tab.page.locator("#review .quiet")
+        assert len(names(tab.page)) == 3
+        for reviewed, key in enumerate("113"):
+            expect(words).to_contain_text(f"{reviewed} of 3 drawn at random reviewed")
+            tab.page.locator('[data-decision="accepted"][aria-disabled="false"]').wait_for()
+            tab.page.keyboard.press(key)
+        expect(words).to_have_text(
+            "All 3 images drawn at random are reviewed, the data set is written: 2 accepted, 0 corrected, 1 rejected. "
+            "Of all 24 images, 21 to 94 % are right as they were labelled."
+        )

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from mimetypes import guess_type
@@ -23,6 +23,7 @@ from weaksam.review.forward import Forwarder
 from weaksam.review.journal import Decided, ReviewJournal
 from weaksam.review.labelled_run import LabelledRun
 from weaksam.review.reviewed_files import objects_of, write_reviewed
+from weaksam.review.sample import likely_share
 from weaksam.review.schemas import ClaimRequest, Decision, Progress, ReviewEntry, ReviewImage
 
 WRITE_EVERY_S = 10.0
@@ -39,12 +40,14 @@ class Review:
 
     Attributes:
         out: folder of the reviewed data set.
+        sample: ids of the only images to review, drawn at random; None reviews all, the most doubtful first.
         latest: the last decision on each image.
     """
 
     run: LabelledRun
     journal: ReviewJournal
     out: Path
+    sample: tuple[int, ...] | None = None
     latest: dict[int, Decided] = field(init=False)
     _unwritten: bool = True
     _writing: threading.Lock = field(default_factory=threading.Lock)
@@ -56,10 +59,16 @@ class Review:
 
     def progress(self) -> Progress:
         """Return how many images are in which state."""
-        states = Counter(decided.state for decided in self._decisions().values())
+        decisions = self._decisions()
+        states = Counter(decisions[image_id].state for image_id in self._queue if image_id in decisions)
         counts = {state: states[state] for state in ("accepted", "corrected", "rejected")}
-        images = len(self.run.images)
-        return Progress(images=images, open=images - sum(counts.values()), **counts)
+        images = len(self._queue)
+        progress = Progress(images=images, open=images - states.total(), **counts)
+        if self.sample is None:
+            return progress
+        # Images that were decided before the sample was drawn were the most doubtful: a part of it would mislead.
+        likely = None if progress.open else likely_share(progress.accepted, images)
+        return progress.model_copy(update={"sample_of": len(self.run.images), "likely_accepted": likely})
 
     def entry(self, image_id: int) -> dict[str, Any]:
         """Return the members of a `ReviewEntry`."""
@@ -87,8 +96,8 @@ class Review:
         )
 
     def claim(self, request: ClaimRequest) -> list[ReviewEntry]:
-        """Return the next images of a reviewer, worst first."""
-        waiting = (image_id for image_id in self.run.images if image_id not in self.latest)
+        """Return the next images of a reviewer."""
+        waiting = (image_id for image_id in self._queue if image_id not in self.latest)
         mine = self.journal.claim(waiting, request.reviewer, request.count)
         return [ReviewEntry(**self.entry(image_id)) for image_id in mine]
 
@@ -111,6 +120,11 @@ class Review:
             except BaseException:
                 self._unwritten = True
                 raise
+
+    @property
+    def _queue(self) -> Collection[int]:
+        """Ids of the images to review, in their order."""
+        return self.run.images if self.sample is None else self.sample
 
     def _decisions(self) -> dict[int, Decided]:
         """Return a copy of `latest` that no later decision changes."""

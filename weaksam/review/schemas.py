@@ -54,13 +54,19 @@ class ReviewImage(ReviewEntry):
 
 
 class Progress(Document):
-    """How many images are in which state."""
+    """How many images are in which state: of the whole run, or of a random sample of it."""
 
     images: int
     open: int
     accepted: int
     corrected: int
     rejected: int
+    sample_of: int | None = Field(None, description="Images of the whole run, if a random sample is reviewed.")
+    likely_accepted: tuple[Score, Score] | None = Field(
+        None,
+        description="Share of the whole run's images that would be accepted: from, to. Known once the sample is "
+        "reviewed; right for 19 of 20 samples.",
+    )
 
 
 class ClaimRequest(Document):

@@ -101,7 +101,8 @@ def test_a_review_killed_half_way_goes_on_and_ends_as_chosen(folder: Path) -> No
         server.process.wait()
     with review_server(folder) as server:
         assert httpx.get(f"{server.url}/review").json() == {
-            "images": 4, "open": 2, "accepted": 0, "corrected": 1, "rejected": 1,
+            "images": 4, "open": 2, "accepted": 0, "corrected": 1, "rejected": 1, "sample_of": None,
+            "likely_accepted": None,
         }  # fmt: skip
         third, fourth = claim(server.url, "ben", 10)
         assert decide(server.url, third, "ben", "accepted").status_code == 200

@@ -21,6 +21,7 @@ from weaksam.review.app import LOOPBACK, Review, create_review_app
 from weaksam.review.forward import Forwarder
 from weaksam.review.journal import ReviewJournal
 from weaksam.review.labelled_run import open_labelled_run
+from weaksam.review.sample import draw_sample
 
 JOURNAL = "review.sqlite"
 PAGE_SCRIPT = "review.js"
@@ -36,6 +37,10 @@ def review(
             show_default="reviewed, beside the labelled folder",
         ),
     ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(min=1, help="Review so many images drawn at random: how right are those that nobody looks at?"),
+    ] = None,
     server: Annotated[str, typer.Option(help="Address of the service that corrects masks.")] = "http://127.0.0.1:8000",
     api_key_file: ApiKeyFileOption = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets others in.")] = "127.0.0.1",
@@ -46,13 +51,14 @@ def review(
     folder = out or labelled.resolve().parent / "reviewed"
     forwarder = Forwarder(server, read_api_key(api_key_file))
     with writing_into(folder), listen(host, port) as listener:
-        review = Review(run, ReviewJournal(folder / JOURNAL, run.sha256), folder)
+        drawn = None if sample is None else draw_sample(run, sample)
+        review = Review(run, ReviewJournal(folder / JOURNAL, run.sha256), folder, drawn)
         review.write()
         app = create_review_app(review, forwarder, _add_page, loopback_only=host in LOOPBACK)
         name = host if host in LOOPBACK else socket.gethostname()
         state = review.progress()
         Console(markup=False, highlight=False).print(
-            f"{state.images} images, {state.open} to review: http://{name}:{listener.getsockname()[1]}\n"
+            f"{state.images} images{'' if drawn is None else ' drawn at random'}, {state.open} to review: http://{name}:{listener.getsockname()[1]}\n"
             f"Stop with Ctrl-C; the same command goes on. The reviewed data set is in {folder}.",
             soft_wrap=True,
         )

@@ -37,11 +37,18 @@ export function reviewPanel(root, state, page) {
   );
 }
 
-function progressWords({ images, open, accepted, corrected, rejected }) {
-  const all = `All ${images} images are reviewed, the data set is written`;
-  const begin = open ? `${images - open} of ${images} reviewed` : all;
-  return `${begin}: ${accepted} accepted, ${corrected} corrected, ${rejected} rejected.`;
+function progressWords({ images, open, accepted, corrected, rejected, sample_of: whole, likely_accepted: likely }) {
+  const drawn = whole === null ? "" : " drawn at random";
+  const all = `All ${images} images${drawn} are reviewed, the data set is written`;
+  const begin = open ? `${images - open} of ${images}${drawn} reviewed` : all;
+  const counts = `${accepted} accepted, ${corrected} corrected, ${rejected} rejected.`;
+  return [`${begin}: ${counts}`, likely && likelyWords(likely, whole)].filter(Boolean).join(" ");
 }
+
+const percent = (share) => Math.round(100 * share);
+
+const likelyWords = ([least, most], whole) =>
+  `Of all ${whole} images, ${percent(least)} to ${percent(most)} % are right as they were labelled.`;
 
 function reasonWords({ state, reviewer, review, review_reason: reason }) {
   if (state !== "open") return `${reviewer} has ${state} it.`;

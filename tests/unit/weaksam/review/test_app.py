@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from weaksam.review.forward import Forwarder
 from weaksam.review.journal import Decided, ReviewJournal
 from weaksam.review.labelled_run import open_labelled_run
 from weaksam.review.reviewed_files import ANNOTATIONS_JSON, write_reviewed
-from weaksam.review.schemas import Decision
+from weaksam.review.schemas import ClaimRequest, Decision
 
 
 @pytest.fixture
@@ -106,3 +107,21 @@ def test_of_two_decisions_the_later_one_stands(review: Review, monkeypatch: pyte
     accept(review, 1, version=1)
     first.join()
     assert review.latest[1].version == 2
+
+
+def test_a_review_of_a_sample_knows_no_other_images(review: Review) -> None:
+    sampled = replace(review, sample=(3, 2))
+    assert [entry.id for entry in sampled.claim(ClaimRequest(reviewer="ann"))] == [3, 2]
+    progress = sampled.progress()
+    assert (progress.images, progress.open, progress.sample_of, progress.likely_accepted) == (2, 2, 4, None)
+
+
+def test_a_sample_tells_of_the_whole_once_it_is_reviewed(review: Review) -> None:
+    accept(review, 1)  # no part of the sample
+    sampled = replace(review, sample=(3, 2))
+    accept(sampled, 3)
+    assert sampled.progress().likely_accepted is None
+    sampled.decide(2, Decision(reviewer="ann", version=0, state="rejected", objects=None))
+    progress = sampled.progress()
+    assert (progress.open, progress.accepted, progress.rejected) == (0, 1, 1)
+    assert progress.likely_accepted == pytest.approx((0.0945, 0.9055), abs=1e-4)
