@@ -129,6 +129,7 @@ def test_one_command_ends_with_a_bundle_and_pictures_of_the_way(outputs: dict[st
         "Where objects are lost",
         "Figures",
         *(f"Training: {stage}" for stage in ("cam", "wsod", "pgt", "detector")),
+        "What the words mean",
         "Settings and environment",
     ]
     shown = page.partition("<h2>Images of val</h2>")[2].partition("<h2>")[0]
