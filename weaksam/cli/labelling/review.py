@@ -56,9 +56,10 @@ def review(
         review.write()
         app = create_review_app(review, forwarder, _add_page, loopback_only=host in LOOPBACK)
         name = host if host in LOOPBACK else socket.gethostname()
-        state = review.progress()
+        address = f"http://{name}:{listener.getsockname()[1]}"
+        state, images = review.progress(), "images" if drawn is None else "images drawn at random"
         Console(markup=False, highlight=False).print(
-            f"{state.images} images{'' if drawn is None else ' drawn at random'}, {state.open} to review: http://{name}:{listener.getsockname()[1]}\n"
+            f"{state.images} {images}, {state.open} to review: {address}\n"
             f"Stop with Ctrl-C; the same command goes on. The reviewed data set is in {folder}.",
             soft_wrap=True,
         )
