@@ -61,7 +61,7 @@ check: $(VENV)/.all check-deploy ## formatting, lint, types and the files of dep
 
 check-deploy: $(VENV)/.all ## lint the Dockerfile, validate the files of compose, Prometheus and Kubernetes
 	@$(BIN)/hadolint Dockerfile
-	@$(BIN)/python -m tests.support.manifests
+	@$(BIN)/python -m tests.support.deploy.manifests
 	@if command -v promtool >/dev/null; then \
 	  found=$$(promtool check config $(MONITORING)/prometheus.yml 2>&1 && promtool test rules $(MONITORING)/alerts_test.yml 2>&1) \
 	    || { echo "$$found" >&2; exit 1; }; \
@@ -124,7 +124,7 @@ $(VENV)/.all: $(VENV)/.python pyproject.toml constraints.txt
 	@touch $(VENV)/.serve $@
 
 # Its Python backend needs numpy 1, for which there are no wheels beyond Python 3.12.
-$(TRITON)/.installed: tests/support/triton-requirements.txt
+$(TRITON)/.installed: tests/support/triton/requirements.txt
 	@echo "Installing a tritonserver for the tests into $(TRITON) ..." >&2
 	@for python in $(PYTHONS); do \
 	  "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null || continue; \
@@ -148,13 +148,13 @@ $(RAY)/.installed: $(VENV)/.all
 	@$(RAY)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt 'ray[data]'
 	@touch $@
 
-$(TOOLS)/.installed: tests/support/tools-requirements.txt $(VENV)/.all
+$(TOOLS)/.installed: tests/support/labelling_tools/requirements.txt $(VENV)/.all
 	@echo "Installing the labelling tools for the tests into $(TOOLS) ..." >&2
 	$(call stand_on_venv,$(TOOLS))
 	@$(TOOLS)/bin/python -m pip install -qq --disable-pip-version-check --no-deps -r $<
 	@touch $@
 
-$(LABEL_STUDIO)/.installed: tests/support/label-studio-requirements.txt $(VENV)/.python
+$(LABEL_STUDIO)/.installed: tests/support/label_studio/requirements.txt $(VENV)/.python
 	@echo "Installing Label Studio for the tests into $(LABEL_STUDIO) ..." >&2
 	@$(BIN)/python -m venv --clear $(LABEL_STUDIO)
 	@$(LABEL_STUDIO)/bin/python -m pip install -qq --no-compile --disable-pip-version-check -r $<

@@ -18,8 +18,8 @@ from models.bundle import DEFAULT_BUNDLE
 from models.masks import mask_box
 from service.http.error_table import error_classes, error_table
 from service.settings import Settings
-from tests.support import import_picture
-from tests.support.prose import complaints
+from tests.support.docs import import_picture
+from tests.support.docs.prose import complaints
 from weaksam.cli import main as command_line
 from weaksam.formats.run_lengths import decode_rle
 from weaksam.mask_schemas import RleMask
@@ -125,7 +125,7 @@ def test_a_newcomer_finds_the_place_by_its_name(word: str, path: str, symbol: st
 
 
 def test_the_import_picture_shows_the_rules() -> None:
-    """Drawn by `python -m tests.support.import_picture docs/images/imports.svg`; give that command after a change."""
+    """After a change: `python -m tests.support.docs.import_picture docs/images/imports.svg`."""
     assert (REPOSITORY / "docs" / "images" / "imports.svg").read_text(encoding="utf-8") == import_picture.draw()
 
 

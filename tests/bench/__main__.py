@@ -27,7 +27,7 @@ from tests.bench.repeat import measure_repeat
 from tests.bench.report import tables
 from tests.bench.throughput import measure_throughput
 from tests.bench.triton import measure_triton
-from tests.support.triton_server import INSTALLED as TRITON_INSTALLED
+from tests.support.triton.server import INSTALLED as TRITON_INSTALLED
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 THROUGHPUT_ROUNDS = 5

@@ -13,14 +13,14 @@ import numpy as np
 from PIL import Image
 from pycocotools.coco import COCO
 
-from tests.support.format_readers import (
+from tests.support.labelling_tools.environment import run_in_tools
+from tests.support.labelling_tools.format_readers import (
     fill_as_ultralytics,
     read_labelme_masks,
     read_yolo_outlines,
     yolo_points,
 )
-from tests.support.random_masks import LABELS, SIZE_HW, random_masks, store_run
-from tests.support.tools_environment import run_in_tools
+from tests.support.labelling_tools.random_masks import LABELS, SIZE_HW, random_masks, store_run
 from weaksam.arrays import Mask
 from weaksam.formats.convert import FormatName, convert
 from weaksam.formats.polygons import mask_iou
@@ -32,7 +32,7 @@ BY_TOOLS: tuple[FormatName, ...] = ("labelstudio", "cvat", "labelme", "roboflow"
 
 
 def read_back(to: FormatName, out: Path, run: Path) -> list[Mask]:
-    """Return the masks of a format that no tool's own code is asked for (`tests/support/tool_readers.py`)."""
+    """Return the masks of a format that `tests/support/labelling_tools/tool_readers.py` does not read."""
     stems = [str(number) for number in range(1, COUNT + 1)]
     readers: dict[FormatName, Callable[[], Iterable[Mask]]] = {
         "coco": lambda: coco_masks(out / "dataset.json"),

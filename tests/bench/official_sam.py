@@ -19,7 +19,7 @@ from segment_anything import sam_model_registry
 from models.bundle import DEFAULT_BUNDLE
 from models.bundle_files.manifest import load_bundle
 from tests.bench.images import draw_scenes
-from tests.support.official_sam import write_random_runs
+from tests.support.segmenters.official_sam import write_random_runs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 1800.0

@@ -24,7 +24,7 @@ from models.prompting.prompts import PADDING, DecodedBatch, PromptBatch
 from models.prompting.proposals import Decode, Proposals, propose, run_proposing
 from models.settings import PromptSettings
 from tests.bench.bare_loop import BareLoop, Call
-from tests.support.reference_decoder import upscale
+from tests.support.segmenters.reference_decoder import upscale
 from weaksam.arrays import ImageU8
 
 GRID_SIDE = 32

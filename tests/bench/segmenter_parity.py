@@ -30,7 +30,7 @@ from models.nets.published_sam.open_published import PublishedNet, open_publishe
 from models.nets.published_sam.parts import PIXEL_MEAN, PIXEL_STD
 from models.nets.published_sam.sam2 import Sam2
 from models.nets.published_sam.vit import OFFICIAL_SIZES, OfficialSam
-from tests.support import mobile_sam, official_sam, sam2
+from tests.support.segmenters import mobile_sam, official_sam, sam2
 
 SAME_BOX_PX = 0.1
 

@@ -26,7 +26,7 @@ from tests.bench.detect import SETTLE_S, WARM_UP, Recorded, record
 from tests.bench.images import draw_scenes
 from tests.bench.server import RESPONSE_TIMEOUT_S, post_detect, started
 from tests.bench.triton_transfer import measure_transfer
-from tests.support.triton_server import TritonServer, running_triton
+from tests.support.triton.server import TritonServer, running_triton
 
 TRANSFERS = 200
 SHARED_MEMORY_BYTES = 64 * 2**20

@@ -20,8 +20,8 @@ from models.bundle import Bundle
 from service.backends.triton.backend import TritonBackend
 from service.observability.metrics import Metrics
 from tests.bench.server import RESPONSE_TIMEOUT_S
-from tests.support.tiny_bundle import repaired, write_tiny_bundle
-from tests.support.triton_server import running_triton
+from tests.support.bundles.tiny_bundle import repaired, write_tiny_bundle
+from tests.support.triton.server import running_triton
 
 # The embedding that goes along with every run of the default bundle's `sam_decoder`.
 SHAPE = (1, 512, 40, 40)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.tiny_fixtures import tiny_bundle
-from tests.support.triton_fixtures import tiny_triton
+from tests.support.bundles.tiny_fixtures import tiny_bundle
+from tests.support.triton.fixtures import tiny_triton
 
 __all__ = ["tiny_bundle", "tiny_triton"]

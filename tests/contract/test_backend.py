@@ -15,9 +15,9 @@ from service.backends.ort import OrtBackend
 from service.backends.triton.backend import TritonBackend
 from service.errors import BackendFailure, BackendUnavailable
 from service.observability.metrics import Metrics
-from tests.support.fake_backend import FakeBackend
-from tests.support.service_parts import GREEN, PATIENCE_S, RED
-from tests.support.tiny_bundle import picture
+from tests.support.bundles.service_parts import GREEN, PATIENCE_S, RED
+from tests.support.bundles.tiny_bundle import picture
+from tests.support.fakes.fake_backend import FakeBackend
 
 SHARED_BYTES = 2**20
 IMAGE = {"image": picture(((8, 8, 24, 24), RED))[None]}

@@ -9,8 +9,8 @@ from playwright.sync_api import Browser
 
 from service.app import create_app
 from service.settings import load_settings
-from tests.support.browser import chromium
-from tests.support.live_server import live_server
+from tests.support.browser.labelling_page import chromium
+from tests.support.servers.live_server import live_server
 
 
 @pytest.fixture(scope="module")

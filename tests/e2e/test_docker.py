@@ -18,7 +18,7 @@ import pytest
 from models.bundle import DEFAULT_BUNDLE
 from models.bundle_files.manifest import load_bundle
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
-from tests.support.free_port import free_port
+from tests.support.servers.free_port import free_port
 
 PATIENCE_S = 1800.0
 PROJECT = "weaksam-test"

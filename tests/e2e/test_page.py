@@ -22,8 +22,8 @@ from pycocotools.coco import COCO
 from service.app import create_app
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
 from service.settings import load_settings
-from tests.support.browser import LabellingPage, labelling_page
-from tests.support.live_server import live_server
+from tests.support.browser.labelling_page import LabellingPage, labelling_page
+from tests.support.servers.live_server import live_server
 from training.scenes.paste_objects import SceneImage
 from training.scenes.scene import draw_scene
 from weaksam.arrays import Mask

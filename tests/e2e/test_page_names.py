@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from tests.support.browser import labelling_page
+from tests.support.browser.labelling_page import labelling_page
 
 Box = tuple[float, float, float, float]
 

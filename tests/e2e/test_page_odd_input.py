@@ -19,10 +19,10 @@ from models.bundle_files.manifest import write_manifest
 from models.labels import Label, LabelSet
 from service.app import create_app
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
-from tests.support.browser import LabellingPage, chromium, labelling_page
-from tests.support.live_server import live_server
-from tests.support.service_parts import TWO_BOLTS_AND_A_NUT, tiny_settings
-from tests.support.tiny_bundle import LABELS, encoded, write_tiny_bundle
+from tests.support.browser.labelling_page import LabellingPage, chromium, labelling_page
+from tests.support.bundles.service_parts import TWO_BOLTS_AND_A_NUT, tiny_settings
+from tests.support.bundles.tiny_bundle import LABELS, encoded, write_tiny_bundle
+from tests.support.servers.live_server import live_server
 
 PICTURE = encoded(TWO_BOLTS_AND_A_NUT)
 PASTE = """([selector, text, data]) => {

@@ -16,8 +16,8 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
-from tests.support.browser import LabellingPage, labelling_page
-from tests.support.format_readers import even_odd
+from tests.support.browser.labelling_page import LabellingPage, labelling_page
+from tests.support.labelling_tools.format_readers import even_odd
 from weaksam.formats.run_lengths import decode_rle, encode_rle
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.free_port import free_port
+from tests.support.servers.free_port import free_port
 
 START_TIMEOUT_S = 120.0
 

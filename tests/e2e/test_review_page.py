@@ -13,10 +13,10 @@ from playwright.sync_api import Page
 
 from service.app import create_app
 from service.settings import load_settings
-from tests.support.browser import chromium, labelling_page
-from tests.support.free_port import free_port
-from tests.support.live_server import live_server
-from tests.support.review_server import review_server
+from tests.support.browser.labelling_page import chromium, labelling_page
+from tests.support.servers.free_port import free_port
+from tests.support.servers.live_server import live_server
+from tests.support.servers.review_server import review_server
 from training.data.formats.coco import read_coco
 from training.scenes.generate import generate_scenes
 from weaksam.labelling.outputs import Outcome, write_files

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browser import LabellingPage, chromium, labelling_page
-from tests.support.review_server import review_server, write_labelled
+from tests.support.browser.labelling_page import LabellingPage, chromium, labelling_page
+from tests.support.servers.review_server import review_server, write_labelled
 
 IMAGES, CLAIMED = 24, 10
 

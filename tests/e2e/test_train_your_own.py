@@ -18,7 +18,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from tests.support.free_port import free_port
+from tests.support.servers.free_port import free_port
 from training.scenes.generate import generate_scenes
 from weaksam.cli import main as command_line
 

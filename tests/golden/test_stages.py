@@ -15,8 +15,8 @@ from models.prompting.peaks import Peaks, find_peaks
 from models.prompting.prompts import DecodedBatch, PromptBatch, split_prompts
 from models.prompting.proposals import ProposalSet, propose, run_proposing
 from models.settings import PostSettings, PromptSettings
-from tests.support import golden
-from tests.support.golden import assert_golden
+from tests.golden import kept_arrays
+from tests.golden.kept_arrays import assert_golden
 from training.metrics.score_thresholds import best_f1_threshold, tag_recall_threshold, thresholds_by_class
 
 IMAGE_HW = (48, 80)
@@ -128,7 +128,7 @@ def test_calibration() -> None:
 def test_another_value_is_told_with_the_command_that_accepts_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(golden, "FOLDER", tmp_path)
+    monkeypatch.setattr(kept_arrays, "FOLDER", tmp_path)
     monkeypatch.setenv("GOLDEN_ACCEPT", "1")
     assert_golden("one", {"x": np.zeros(3)}, tolerance=0)
     monkeypatch.delenv("GOLDEN_ACCEPT")

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.fake_service import FakeService, fake_app
-from tests.support.live_server import live_server
-from tests.support.tiny_fixtures import tiny_bundle, tiny_service
-from tests.support.triton_fixtures import tiny_triton
+from tests.support.bundles.tiny_fixtures import tiny_bundle, tiny_service
+from tests.support.fakes.fake_service import FakeService, fake_app
+from tests.support.servers.live_server import live_server
+from tests.support.triton.fixtures import tiny_triton
 
 __all__ = ["tiny_bundle", "tiny_service", "tiny_triton"]
 

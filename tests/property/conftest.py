@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.support.tiny_fixtures import tiny_bundle
+from tests.support.bundles.tiny_fixtures import tiny_bundle
 
 __all__ = ["tiny_bundle"]

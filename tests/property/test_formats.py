@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 
 from models.masks import mask_box
 from tests.property.test_polygons import MASKS
-from tests.support.format_readers import (
+from tests.support.labelling_tools.format_readers import (
     MaskRow,
     read_cvat_masks,
     read_label_studio_masks,

@@ -24,10 +24,10 @@ from models.bundle import Bundle
 from models.image import decode_image
 from service.app import create_app
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
-from tests.support.format_readers import even_odd
-from tests.support.live_server import live_server
-from tests.support.service_parts import BLUE, RED, tiny_settings
-from tests.support.tiny_bundle import encoded, picture
+from tests.support.bundles.service_parts import BLUE, RED, tiny_settings
+from tests.support.bundles.tiny_bundle import encoded, picture
+from tests.support.labelling_tools.format_readers import even_odd
+from tests.support.servers.live_server import live_server
 from weaksam.cli.labelling.cvat_functions import cvat_functions
 from weaksam.formats.polygons import mask_iou
 from weaksam.formats.run_lengths import decode_rle
@@ -39,7 +39,7 @@ from cvat_cli._internal.parsers import parse_function_parameter  # noqa: E402
 from cvat_sdk.auto_annotation.driver import _AnnotationMapper, _DetectionFunctionContextImpl  # noqa: E402
 from cvat_sdk.masks import decode_mask  # noqa: E402
 
-from tests.support.free_port import free_port  # noqa: E402
+from tests.support.servers.free_port import free_port  # noqa: E402
 from weaksam.integrations.cvat import _png  # noqa: E402
 from weaksam.integrations.nuclio import write_functions  # noqa: E402
 

@@ -13,12 +13,12 @@ import pytest
 
 from models.bundle import Bundle
 from service.app import create_app
-from tests.support.image_host import ImageHost
-from tests.support.label_studio import TOKEN, LabelStudio, decode_brushes, label_studio
-from tests.support.label_studio_project import PLACES, SAMPLES, Json, Project, predicted_project, wait_until_ready
-from tests.support.live_server import live_server
-from tests.support.service_parts import TWO_BOLTS_AND_A_NUT, tiny_settings
-from tests.support.tiny_bundle import encoded
+from tests.support.bundles.service_parts import TWO_BOLTS_AND_A_NUT, tiny_settings
+from tests.support.bundles.tiny_bundle import encoded
+from tests.support.label_studio.project import PLACES, SAMPLES, Json, Project, predicted_project, wait_until_ready
+from tests.support.label_studio.server import TOKEN, LabelStudio, decode_brushes, label_studio
+from tests.support.servers.image_host import ImageHost
+from tests.support.servers.live_server import live_server
 from weaksam.arrays import Mask
 from weaksam.formats.convert import convert
 from weaksam.formats.polygons import mask_iou, polygons_to_mask

@@ -21,10 +21,10 @@ from models.bundle import Bundle
 from service.app import create_app
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
 from service.errors import BackendFailure
-from tests.support.image_host import ImageHost
-from tests.support.live_server import live_server
-from tests.support.service_parts import TWO_BOLTS_AND_A_NUT, WatchedBackend, tiny_settings
-from tests.support.tiny_bundle import encoded
+from tests.support.bundles.service_parts import TWO_BOLTS_AND_A_NUT, WatchedBackend, tiny_settings
+from tests.support.bundles.tiny_bundle import encoded
+from tests.support.servers.image_host import ImageHost
+from tests.support.servers.live_server import live_server
 
 PICTURE = encoded(TWO_BOLTS_AND_A_NUT)
 TOKEN = "0123456789abcdef0123456789abcdef01234567"

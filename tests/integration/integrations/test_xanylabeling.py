@@ -14,11 +14,11 @@ import pytest
 from models.bundle import Bundle
 from service.app import create_app
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
-from tests.support.format_readers import even_odd
-from tests.support.live_server import live_server
-from tests.support.service_parts import BLUE, RED, tiny_settings
-from tests.support.tiny_bundle import encoded, picture
-from tests.support.tools_environment import remote_server
+from tests.support.bundles.service_parts import BLUE, RED, tiny_settings
+from tests.support.bundles.tiny_bundle import encoded, picture
+from tests.support.labelling_tools.environment import remote_server
+from tests.support.labelling_tools.format_readers import even_odd
+from tests.support.servers.live_server import live_server
 from weaksam.formats.run_lengths import decode_rle
 
 SIZE_HW = (128, 128)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_service import FakeService, Reply
+from tests.support.fakes.fake_service import FakeService, Reply
 from weaksam import Client, RequestRefused, RetryPolicy
 
 PROGRAM = """

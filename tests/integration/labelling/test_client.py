@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.fake_service import BUSY, CUT, FakeService, Reply
-from tests.support.live_server import live_server
-from tests.support.tiny_bundle import encoded, picture
+from tests.support.bundles.tiny_bundle import encoded, picture
+from tests.support.fakes.fake_service import BUSY, CUT, FakeService, Reply
+from tests.support.servers.live_server import live_server
 from weaksam.client import AsyncClient, ClientError, RequestRefused, ServerFailed, ServerUnreachable
 from weaksam.errors import UserError
 from weaksam.retry import RetryPolicy

@@ -12,9 +12,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
-from tests.support.fake_service import FakeService, fake_app
-from tests.support.live_server import live_server
-from tests.support.proxies import Proxy, running_proxy
+from tests.support.fakes.fake_service import FakeService, fake_app
+from tests.support.servers.live_server import live_server
+from tests.support.servers.proxies import Proxy, running_proxy
 from weaksam.client import AsyncClient, ServerFailed, ServerUnreachable
 from weaksam.retry import RetryPolicy
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.support.random_masks import SIZE_HW, label_of, random_masks, store_run
-from tests.support.tools_environment import run_in_tools
+from tests.support.labelling_tools.environment import run_in_tools
+from tests.support.labelling_tools.random_masks import SIZE_HW, label_of, random_masks, store_run
 from weaksam.arrays import Mask
 from weaksam.formats.convert import FormatName, convert
 

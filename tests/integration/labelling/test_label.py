@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from tests.support.fake_service import BUSY, CUT, LABELS, FakeService, Reply, fake_app
-from tests.support.live_server import live_server
-from tests.support.service_parts import RED
-from tests.support.tiny_bundle import encoded, picture
+from tests.support.bundles.service_parts import RED
+from tests.support.bundles.tiny_bundle import encoded, picture
+from tests.support.fakes.fake_service import BUSY, CUT, LABELS, FakeService, Reply, fake_app
+from tests.support.servers.live_server import live_server
 from weaksam.client import AsyncClient
 from weaksam.labelling.journal import JournalError
 from weaksam.labelling.run import LabelJob, LabelSummary, OnDone, label_folder

@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.fake_service import FakeService, Reply
-from tests.support.review_server import review_server, write_labelled
-from tests.support.s3_server import s3_server
+from tests.support.fakes.fake_service import FakeService, Reply
+from tests.support.servers.review_server import review_server, write_labelled
+from tests.support.servers.s3_server import s3_server
 from weaksam.cli.labelling.convert import convert
 from weaksam.errors import UserError
 from weaksam.files.image_source import open_images, open_path

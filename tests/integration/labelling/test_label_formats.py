@@ -10,8 +10,8 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.support.service_parts import BLUE, RED
-from tests.support.tiny_bundle import encoded, picture
+from tests.support.bundles.service_parts import BLUE, RED
+from tests.support.bundles.tiny_bundle import encoded, picture
 from weaksam.cli import main as command_line
 
 Label = Callable[..., Result]

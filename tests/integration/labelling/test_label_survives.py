@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_service import BUSY, CUT, LABELS, FakeService, Reply
-from tests.support.small_disk import small_disk
+from tests.support.fakes.fake_service import BUSY, CUT, LABELS, FakeService, Reply
+from tests.support.faults.small_disk import small_disk
 from weaksam.files.image_files import JOURNAL
 from weaksam.formats.coco import DATASET, RESULTS
 from weaksam.labelling.outputs import CONTACT_SHEET, FAILURES, LEDGER

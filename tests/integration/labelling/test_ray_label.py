@@ -9,11 +9,11 @@ import pytest
 
 from models.bundle import Bundle
 from service.app import create_app
-from tests.support.live_server import live_server
-from tests.support.ray_environment import label_with_ray
-from tests.support.service_parts import BLUE, GREEN, RED, tiny_settings
-from tests.support.tiny_bundle import encoded, picture
-from tests.support.triton_server import TritonServer
+from tests.support.bundles.service_parts import BLUE, GREEN, RED, tiny_settings
+from tests.support.bundles.tiny_bundle import encoded, picture
+from tests.support.distributed.ray_environment import label_with_ray
+from tests.support.servers.live_server import live_server
+from tests.support.triton.server import TritonServer
 from weaksam.client import AsyncClient
 from weaksam.formats.coco import DATASET, RESULTS
 from weaksam.labelling.outputs import FAILURES, LEDGER

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.support.service_parts import BLUE, GREEN, RED
-from tests.support.tiny_bundle import encoded, picture
+from tests.support.bundles.service_parts import BLUE, GREEN, RED
+from tests.support.bundles.tiny_bundle import encoded, picture
 from weaksam.cli import main as command_line
 from weaksam.formats.run_lengths import encode_rle
 

@@ -15,9 +15,9 @@ import pytest
 from fastapi import FastAPI, Request
 from pycocotools.coco import COCO
 
-from tests.support.fake_service import HEIGHT_PX, WIDTH_PX
-from tests.support.live_server import live_server
-from tests.support.review_server import TAGS, review_server, write_labelled
+from tests.support.fakes.fake_service import HEIGHT_PX, WIDTH_PX
+from tests.support.servers.live_server import live_server
+from tests.support.servers.review_server import TAGS, review_server, write_labelled
 from weaksam.formats.run_lengths import encode_rle
 
 BOX = [1.0, 2.0, 11.0, 22.0]

@@ -12,7 +12,7 @@ import pytest
 
 from models.bundle import Bundle
 from tests.integration.training.test_pgt import ADAPTIVE, FIRST, GREEN, NUT, RED, SECOND, boxes_of, xywh
-from tests.support.tiny_bundle import LABELS, encoded, picture
+from tests.support.bundles.tiny_bundle import LABELS, encoded, picture
 from training.data.formats.coco import read_coco
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedDataset

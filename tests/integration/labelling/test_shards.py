@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from tests.support.fake_service import LABELS, FakeService, Reply
+from tests.support.fakes.fake_service import LABELS, FakeService, Reply
 from weaksam.cli.labelling.label import label, label_merge
 from weaksam.client import AsyncClient
 from weaksam.formats.coco import DATASET, RESULTS

@@ -16,9 +16,9 @@ import pytest
 
 from models.bundle import Bundle
 from service.app import create_app
-from tests.support import pictures
-from tests.support.live_server import live_server
-from tests.support.service_parts import tiny_settings
+from tests.support.bundles.service_parts import tiny_settings
+from tests.support.faults import pictures
+from tests.support.servers.live_server import live_server
 from weaksam.problem_schemas import PROBLEM_MEDIA_TYPE, Problem
 
 GOOD = pictures.saved(pictures.patch(), "PNG")

@@ -13,10 +13,10 @@ from models.bundle import Bundle
 from models.labels import Label, LabelSet
 from service.app import create_app
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
-from tests.support import pictures
-from tests.support.live_server import live_server
-from tests.support.service_parts import tiny_settings
-from tests.support.tiny_bundle import write_tiny_bundle
+from tests.support.bundles.service_parts import tiny_settings
+from tests.support.bundles.tiny_bundle import write_tiny_bundle
+from tests.support.faults import pictures
+from tests.support.servers.live_server import live_server
 from weaksam import Client
 
 GOOD = pictures.saved(pictures.patch(), "PNG")

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from models.bundle import MANIFEST, PROPOSAL_GRAPHS, Bundle, BundleError, Thresholds
 from models.bundle_files.manifest import load_bundle, write_manifest
 from service.errors import BackendMismatch
-from tests.support.tiny_bundle import write_tiny_bundle
+from tests.support.bundles.tiny_bundle import write_tiny_bundle
 from weaksam.cli.bundle import bundle_app
 from weaksam.errors import UserError
 

@@ -12,9 +12,9 @@ import httpx
 
 from models.bundle import Bundle
 from service.app import create_app
-from tests.support.live_server import live_server
-from tests.support.service_parts import PATIENCE_S, TWO_BOLTS_AND_A_NUT, WatchedBackend, tiny_settings, until
-from tests.support.tiny_bundle import encoded
+from tests.support.bundles.service_parts import PATIENCE_S, TWO_BOLTS_AND_A_NUT, WatchedBackend, tiny_settings, until
+from tests.support.bundles.tiny_bundle import encoded
+from tests.support.servers.live_server import live_server
 
 PICTURE = encoded(TWO_BOLTS_AND_A_NUT)
 

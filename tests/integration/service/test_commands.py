@@ -19,9 +19,9 @@ from PIL import Image
 
 from models.bundle import Bundle
 from service.app import create_app
-from tests.support.live_server import live_server
-from tests.support.service_parts import BLUE, GREEN, RED, TWO_BOLTS_AND_A_NUT, tiny_settings
-from tests.support.tiny_bundle import encoded, picture
+from tests.support.bundles.service_parts import BLUE, GREEN, RED, TWO_BOLTS_AND_A_NUT, tiny_settings
+from tests.support.bundles.tiny_bundle import encoded, picture
+from tests.support.servers.live_server import live_server
 from weaksam.formats.run_lengths import decode_rle
 from weaksam.schemas import DetectResult
 

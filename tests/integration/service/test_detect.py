@@ -15,14 +15,14 @@ from PIL import Image
 
 from models.bundle import Bundle
 from service.app import create_app
-from tests.support.live_server import live_server
-from tests.support.service_parts import (
+from tests.support.bundles.service_parts import (
     TWO_BOLTS_AND_A_NUT,
     WatchedBackend,
     detect_once,
     tiny_settings,
 )
-from tests.support.tiny_bundle import encoded, write_tiny_bundle
+from tests.support.bundles.tiny_bundle import encoded, write_tiny_bundle
+from tests.support.servers.live_server import live_server
 from weaksam.schemas import DetectResult, LabelsResponse
 
 PICTURE = encoded(TWO_BOLTS_AND_A_NUT)

@@ -16,9 +16,9 @@ from models.bundle_files.manifest import load_bundle, write_manifest
 from models.settings import PostSettings
 from service.app import create_app
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
-from tests.support.live_server import live_server
-from tests.support.service_parts import PATIENCE_S, TWO_BOLTS_AND_A_NUT, tiny_settings
-from tests.support.tiny_bundle import encoded, write_tiny_bundle
+from tests.support.bundles.service_parts import PATIENCE_S, TWO_BOLTS_AND_A_NUT, tiny_settings
+from tests.support.bundles.tiny_bundle import encoded, write_tiny_bundle
+from tests.support.servers.live_server import live_server
 
 PICTURE = encoded(TWO_BOLTS_AND_A_NUT)
 CLIENTS, SWAPS = 8, 4

@@ -13,9 +13,9 @@ import typer
 from models.bundle import Bundle
 from service.app import create_app
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
-from tests.support.live_server import live_server
-from tests.support.service_parts import TWO_BOLTS_AND_A_NUT, tiny_settings
-from tests.support.tiny_bundle import encoded
+from tests.support.bundles.service_parts import TWO_BOLTS_AND_A_NUT, tiny_settings
+from tests.support.bundles.tiny_bundle import encoded
+from tests.support.servers.live_server import live_server
 from weaksam.cli.labelling.label import label
 from weaksam.client import AsyncClient, RequestRefused
 from weaksam.retry import RetryPolicy

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from models.bundle import Bundle
-from tests.support import pictures
+from tests.support.faults import pictures
 from weaksam.formats.run_lengths import decode_rle
 
 START_TIMEOUT_S = 300.0  # a busy machine

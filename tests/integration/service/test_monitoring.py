@@ -16,12 +16,12 @@ from models.bundle import Bundle
 from service.app import create_app
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
 from service.observability.metrics import Metrics
-from tests.support.live_server import live_server
-from tests.support.prometheus_server import MONITORING, PATIENCE_S, dashboard_queries, running_prometheus
-from tests.support.service_parts import GREEN, RED, WatchedBackend, tiny_settings
-from tests.support.tiny_bundle import encoded, picture
-from tests.support.triton_fixtures import tiny_repository
-from tests.support.triton_server import running_triton
+from tests.support.bundles.service_parts import GREEN, RED, WatchedBackend, tiny_settings
+from tests.support.bundles.tiny_bundle import encoded, picture
+from tests.support.deploy.prometheus_server import MONITORING, PATIENCE_S, dashboard_queries, running_prometheus
+from tests.support.servers.live_server import live_server
+from tests.support.triton.fixtures import tiny_repository
+from tests.support.triton.server import running_triton
 
 PICTURES = [encoded(picture(((4, y, 20, y + 12), RED), ((40, 40, 56, 52), GREEN))) for y in (4, 24, 44)]
 OF_TRITON = "Tritons that serve the bundle"

@@ -15,8 +15,8 @@ import pytest
 from models.bundle import Bundle
 from service.app import create_app
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
-from tests.support.live_server import live_server
-from tests.support.service_parts import tiny_settings
+from tests.support.bundles.service_parts import tiny_settings
+from tests.support.servers.live_server import live_server
 
 pytest.importorskip("schemathesis", reason="schemathesis is not installed: pip install -e '.[dev]'")
 

@@ -16,10 +16,10 @@ from PIL import Image
 from models.bundle import Bundle
 from models.masks import mask_box
 from service.app import create_app
-from tests.support import pictures
-from tests.support.live_server import live_server
-from tests.support.service_parts import BLUE, RED, tiny_settings
-from tests.support.tiny_bundle import encoded, picture
+from tests.support.bundles.service_parts import BLUE, RED, tiny_settings
+from tests.support.bundles.tiny_bundle import encoded, picture
+from tests.support.faults import pictures
+from tests.support.servers.live_server import live_server
 from weaksam import Client, RequestRefused
 from weaksam.formats.run_lengths import decode_rle
 from weaksam.mask_schemas import RleMask

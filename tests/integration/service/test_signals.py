@@ -21,8 +21,8 @@ import pytest
 
 from models.bundle import Bundle
 from models.bundle_files.manifest import load_bundle, write_manifest
-from tests.support.service_parts import PATIENCE_S, TWO_BOLTS_AND_A_NUT
-from tests.support.tiny_bundle import encoded, write_tiny_bundle
+from tests.support.bundles.service_parts import PATIENCE_S, TWO_BOLTS_AND_A_NUT
+from tests.support.bundles.tiny_bundle import encoded, write_tiny_bundle
 
 PICTURE = encoded(TWO_BOLTS_AND_A_NUT)
 CLIENTS = 8

@@ -18,9 +18,9 @@ from service.app import create_app
 from service.backends.base import Array, Tensors
 from service.http.trace_scope import TraceScope
 from service.observability.tracing import trace_headers
-from tests.support.live_server import live_server
-from tests.support.service_parts import TWO_BOLTS_AND_A_NUT, WatchedBackend, tiny_settings
-from tests.support.tiny_bundle import encoded
+from tests.support.bundles.service_parts import TWO_BOLTS_AND_A_NUT, WatchedBackend, tiny_settings
+from tests.support.bundles.tiny_bundle import encoded
+from tests.support.servers.live_server import live_server
 
 PICTURE = encoded(TWO_BOLTS_AND_A_NUT)
 TRACE_ID, PARENT_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

@@ -23,8 +23,8 @@ from models.masks import paste_mask
 from models.nets.detectors.detector import Detector
 from models.nets.detectors.rcnn import Rcnn
 from models.nets.graphs import DetectorGraph
-from tests.support.patches import SIDE_PX, make_patches, run_detector, write_pseudo_labels
-from tests.support.tiny_bundle import LABELS
+from tests.support.bundles.tiny_bundle import LABELS
+from tests.support.trainings.patches import SIDE_PX, make_patches, run_detector, write_pseudo_labels
 from training.data.tagged import TaggedImage
 from training.detector.config import DetectorConfig
 from training.detector.inference import detect_augmented, detect_image

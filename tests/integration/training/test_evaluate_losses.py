@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from models.bundle import Bundle
-from tests.support.service_parts import DIM_RED, TWO_BOLTS_AND_A_NUT
-from tests.support.tiny_bundle import picture, write_tiny_bundle
+from tests.support.bundles.service_parts import DIM_RED, TWO_BOLTS_AND_A_NUT
+from tests.support.bundles.tiny_bundle import picture, write_tiny_bundle
 from training.evaluation.loss_sentences import NO_BOXES
 from weaksam.formats.coco import annotation_row, category_rows, image_row, write_dataset
 

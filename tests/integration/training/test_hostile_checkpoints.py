@@ -16,11 +16,11 @@ from deploy.weights.download import pull_weights
 from deploy.weights.published import WeightsError, WeightsFile
 from models.nets.checkpoint_files import CheckpointError
 from models.nets.published_sam.open_published import open_published
-from tests.support.file_server import FileServer, serving
-from tests.support.mobile_sam import official_state as mobile_sam_state
-from tests.support.mobile_sam import random_mobile_sam
-from tests.support.official_sam import SMALL, random_official_sam
-from tests.support.sam2 import official_state, random_sam2
+from tests.support.segmenters.mobile_sam import official_state as mobile_sam_state
+from tests.support.segmenters.mobile_sam import random_mobile_sam
+from tests.support.segmenters.official_sam import SMALL, random_official_sam
+from tests.support.segmenters.sam2 import official_state, random_sam2
+from tests.support.servers.file_server import FileServer, serving
 
 SIDE_PX = 128
 

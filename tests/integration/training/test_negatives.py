@@ -12,7 +12,7 @@ from deploy.export.bundle import export_bundle
 from models.config import load_config
 from models.run_folder import open_run
 from models.settings import BundleConfig
-from tests.support.tiny_runs import CONFIGS, make_scenes, run_cam, run_sam, run_wsod
+from tests.support.trainings.tiny_runs import CONFIGS, make_scenes, run_cam, run_sam, run_wsod
 from training.data.open_together import open_together
 from training.pseudo_labels.config import PseudoLabelConfig
 from training.pseudo_labels.make import make_pseudo_labels

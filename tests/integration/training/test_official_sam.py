@@ -21,10 +21,10 @@ from models.nets.published_sam.parts import FILL_RGB
 from models.run_folder import open_run
 from models.settings import BundleConfig
 from service.app import create_app
-from tests.support.live_server import live_server
-from tests.support.official_sam import SMALL, write_random_runs, write_small_checkpoint
-from tests.support.service_parts import tiny_settings
-from tests.support.tiny_bundle import encoded
+from tests.support.bundles.service_parts import tiny_settings
+from tests.support.bundles.tiny_bundle import encoded
+from tests.support.segmenters.official_sam import SMALL, write_random_runs, write_small_checkpoint
+from tests.support.servers.live_server import live_server
 from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner
 from training.proposals.store import store_proposals

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from models.bundle import Bundle
 from models.config import config_from_values
 from models.labels import LabelSet
-from tests.support.tiny_bundle import LABELS, encoded, picture, write_tiny_bundle
+from tests.support.bundles.tiny_bundle import LABELS, encoded, picture, write_tiny_bundle
 from training.data.dataset_writer import write_tags_csv
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage, TrueObject

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from models.bundle_files.manifest import load_bundle
-from tests.support.ranks import run_on_ranks
+from tests.support.distributed.ranks import run_on_ranks
 from training.runs.stage import DONE
 
 REPOSITORY = Path(__file__).resolve().parents[3]

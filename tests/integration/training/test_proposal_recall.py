@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from models.bundle import DEFAULT_BUNDLE, Bundle
-from tests.support.service_parts import BLUE, RED
-from tests.support.tiny_bundle import picture
+from tests.support.bundles.service_parts import BLUE, RED
+from tests.support.bundles.tiny_bundle import picture
 from training.evaluation.proposal_recall import evaluate_proposals
 from weaksam.formats.voc import VocObject, write_voc_annotation
 

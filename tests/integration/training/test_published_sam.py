@@ -23,14 +23,14 @@ from models.settings import BundleConfig
 from service.app import create_app
 from service.inference.open_pipeline import create_pipeline
 from service.settings import load_settings
-from tests.support.live_server import live_server
-from tests.support.mobile_sam import random_mobile_sam, write_mobile_sam
-from tests.support.official_sam import write_random_runs
-from tests.support.sam2 import random_sam2, write_sam2
-from tests.support.service_parts import decoded, tiny_settings
-from tests.support.tiny_bundle import encoded, write_tiny_bundle
-from tests.support.triton_fixtures import tiny_repository
-from tests.support.triton_server import running_triton
+from tests.support.bundles.service_parts import decoded, tiny_settings
+from tests.support.bundles.tiny_bundle import encoded, write_tiny_bundle
+from tests.support.segmenters.mobile_sam import random_mobile_sam, write_mobile_sam
+from tests.support.segmenters.official_sam import write_random_runs
+from tests.support.segmenters.sam2 import random_sam2, write_sam2
+from tests.support.servers.live_server import live_server
+from tests.support.triton.fixtures import tiny_repository
+from tests.support.triton.server import running_triton
 from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner
 from weaksam.cli.bundle import bundle_app

@@ -21,12 +21,12 @@ from models.nets.backbone import MEAN_RGB
 from models.run_folder import open_run
 from models.settings import BundleConfig
 from service.app import create_app
-from tests.support.live_server import live_server
-from tests.support.patches import SIDE_PX, make_patches, run_detector, write_pseudo_labels
-from tests.support.service_parts import PATIENCE_S, tiny_settings
-from tests.support.tiny_bundle import LABELS, write_tiny_bundle
-from tests.support.triton_fixtures import tiny_repository
-from tests.support.triton_server import running_triton
+from tests.support.bundles.service_parts import PATIENCE_S, tiny_settings
+from tests.support.bundles.tiny_bundle import LABELS, write_tiny_bundle
+from tests.support.servers.live_server import live_server
+from tests.support.trainings.patches import SIDE_PX, make_patches, run_detector, write_pseudo_labels
+from tests.support.triton.fixtures import tiny_repository
+from tests.support.triton.server import running_triton
 from training.data.tagged import TaggedImage
 from training.detector.report import report_detector
 from weaksam.formats.run_lengths import decode_rle

@@ -14,8 +14,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from models.bundle import Bundle
-from tests.support.ranks import REPOSITORY, run_on_ranks
-from tests.support.tiny_bundle import write_tiny_bundle
+from tests.support.bundles.tiny_bundle import write_tiny_bundle
+from tests.support.distributed.ranks import REPOSITORY, run_on_ranks
 from training.data.dataset_writer import write_lines
 from weaksam.formats.voc import VocObject, write_voc_annotation
 
@@ -53,7 +53,7 @@ def test_stages_over_pictures_give_the_same_on_two_ranks(bundle: Bundle, data: P
     outs = {ranks: tmp_path / str(ranks) for ranks in (1, 2)}
     for ranks, out in outs.items():
         out.mkdir()
-        run_on_ranks(ranks, "tests.support.rank_work", bundle.folder, data, out)
+        run_on_ranks(ranks, "tests.support.distributed.rank_work", bundle.folder, data, out)
 
     assert (outs[2] / "rank-1-of-2").exists(), "the second rank must have taken part"
     one, two = (np.load(out / "proposals.npz") for out in outs.values())
@@ -74,7 +74,7 @@ def test_stages_over_pictures_give_the_same_on_two_ranks(bundle: Bundle, data: P
 def test_a_training_takes_the_same_steps_on_two_ranks(data: Path, tmp_path: Path) -> None:
     runs = {"start": (1, "0.0"), "one": (1, "1e-4"), "two": (2, "1e-4")}
     for name, (ranks, lr) in runs.items():
-        run_on_ranks(ranks, "tests.support.rank_training", data, tmp_path / name, lr)
+        run_on_ranks(ranks, "tests.support.distributed.rank_training", data, tmp_path / name, lr)
 
     start, one, two = (load_file(tmp_path / name / "cam.safetensors") for name in runs)
     moved = sum(float((one[key] - start[key]).square().sum()) for key in one) ** 0.5
@@ -119,7 +119,7 @@ def test_ranks_started_by_slurm_join() -> None:
 
 def test_drop_on_two_ranks_drops_and_teaches_what_one_would(tmp_path: Path) -> None:
     for ranks in (1, 2):
-        run_on_ranks(ranks, "tests.support.rank_drop", tmp_path / f"{ranks}.npz")
+        run_on_ranks(ranks, "tests.support.distributed.rank_drop", tmp_path / f"{ranks}.npz")
     one, two = (np.load(tmp_path / f"{ranks}.npz") for ranks in (1, 2))
     for kind, most in (("queries", 10), ("rois", 18)):
         assert 0 < one[f"dropped_{kind}"] < most

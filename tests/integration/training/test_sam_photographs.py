@@ -19,8 +19,8 @@ from models.bundle_files.manifest import load_bundle
 from models.config import load_config
 from models.run_folder import open_run
 from models.settings import BundleConfig
-from tests.support.masked_images import write_masked_images
-from tests.support.tiny_runs import CONFIGS, SAM, run_sam
+from tests.support.trainings.masked_images import write_masked_images
+from tests.support.trainings.tiny_runs import CONFIGS, SAM, run_sam
 from training.data.open_dataset import open_dataset
 from training.proposals.graph_runner import GraphRunner
 from training.sam.batches import sam_loader

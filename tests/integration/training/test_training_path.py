@@ -26,8 +26,8 @@ from models.nets.cam import CnnCam
 from models.nets.compact_sam import build_compact_sam
 from models.run_folder import RESUME, RunError, open_run
 from models.settings import BundleConfig
-from tests.support.cut_off import cut_off_between_checkpoints
-from tests.support.tiny_runs import make_scenes, run_cam, run_sam, run_wsod
+from tests.support.faults.cut_off import cut_off_between_checkpoints
+from tests.support.trainings.tiny_runs import make_scenes, run_cam, run_sam, run_wsod
 from training.classifier.compare import open_cam
 from training.evaluation.evaluate import evaluate
 from training.runs.cam_weights import cam_file

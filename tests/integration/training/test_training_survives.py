@@ -21,8 +21,8 @@ from safetensors.torch import load_file
 from models.bundle import DEFAULT_BUNDLE, MANIFEST
 from models.bundle_files.manifest import load_bundle
 from models.run_folder import LOG, RESUME
-from tests.support.small_disk import small_disk
-from tests.support.tiny_runs import CONFIGS, make_scenes
+from tests.support.faults.small_disk import small_disk
+from tests.support.trainings.tiny_runs import CONFIGS, make_scenes
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 KILLS = int(os.environ.get("WEAKSAM_TEST_TRAINING_KILLS", "5"))

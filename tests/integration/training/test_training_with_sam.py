@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from deploy.export.sam_sources import sam_path
 from models.bundle import DEFAULT_BUNDLE
 from models.bundle_files.manifest import load_bundle
-from tests.support.sam2 import random_sam2, write_sam2
-from tests.support.service_parts import detect_once
-from tests.support.tiny_bundle import encoded, picture, write_tiny_bundle
+from tests.support.bundles.service_parts import detect_once
+from tests.support.bundles.tiny_bundle import encoded, picture, write_tiny_bundle
+from tests.support.segmenters.sam2 import random_sam2, write_sam2
 from weaksam.cli.bundle import bundle_app
 from weaksam.cli.train import train_app
 from weaksam.errors import UserError

@@ -23,8 +23,8 @@ from service.backends.ort import OrtBackend
 from service.inference.cache import ResultCache
 from service.inference.pipeline import Pipeline, RequestLimits
 from service.observability.metrics import Metrics
-from tests.support.cut_off import cut_off_between_checkpoints
-from tests.support.tiny_runs import CAM, CONFIGS, make_scenes, run_cam, run_sam, run_wsod
+from tests.support.faults.cut_off import cut_off_between_checkpoints
+from tests.support.trainings.tiny_runs import CAM, CONFIGS, make_scenes, run_cam, run_sam, run_wsod
 from training.data.open_together import open_together
 from training.proposals.store import store_proposals
 from training.scenes.objects.catalogue import CATEGORY_NAMES

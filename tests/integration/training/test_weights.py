@@ -16,7 +16,7 @@ from deploy.weights.published import WEIGHTS, WeightsError, WeightsFile, find_we
 from models.nets.published_sam.open_published import MOBILE_SAM
 from models.nets.published_sam.sam2 import TRUNKS
 from models.nets.published_sam.vit import OFFICIAL_SIZES
-from tests.support.file_server import CONTENT, CUT_AFTER, FileServer, serving
+from tests.support.servers.file_server import CONTENT, CUT_AFTER, FileServer, serving
 from weaksam.cli.weights import weights_app
 from weaksam.errors import UserError
 

@@ -19,8 +19,8 @@ from models.config import load_config
 from models.labels import LabelSet
 from models.nets.wsod import Wsod, build_wsod
 from models.nets.wsod_methods import Method
-from tests.support.cut_off import cut_off_between_checkpoints
-from tests.support.tiny_bundle import LABELS, SIDE_PX, encoded, picture
+from tests.support.bundles.tiny_bundle import LABELS, SIDE_PX, encoded, picture
+from tests.support.faults.cut_off import cut_off_between_checkpoints
 from training.data.tagged import TaggedImage
 from training.wsod.config import WsodConfig
 from training.wsod.roi_store import ExampleFile, pool_images

@@ -16,11 +16,11 @@ import pytest
 
 from models.bundle import Bundle
 from service.app import create_app
-from tests.support.live_server import live_server
-from tests.support.service_parts import PATIENCE_S, TWO_BOLTS_AND_A_NUT, tiny_settings
-from tests.support.tiny_bundle import encoded
-from tests.support.triton_fixtures import tiny_repository
-from tests.support.triton_server import TritonServer
+from tests.support.bundles.service_parts import PATIENCE_S, TWO_BOLTS_AND_A_NUT, tiny_settings
+from tests.support.bundles.tiny_bundle import encoded
+from tests.support.servers.live_server import live_server
+from tests.support.triton.fixtures import tiny_repository
+from tests.support.triton.server import TritonServer
 
 PICTURE = encoded(TWO_BOLTS_AND_A_NUT)
 CLIENTS = 8

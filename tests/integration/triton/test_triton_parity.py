@@ -14,8 +14,8 @@ from models.image import decode_image
 from service.inference.open_pipeline import create_pipeline
 from service.inference.pipeline import Pipeline
 from service.settings import load_settings
-from tests.support.triton_fixtures import tiny_repository
-from tests.support.triton_server import running_triton
+from tests.support.triton.fixtures import tiny_repository
+from tests.support.triton.server import running_triton
 from training.data.open_dataset import open_dataset
 from weaksam.formats.run_lengths import decode_rle
 from weaksam.mask_schemas import RleMask

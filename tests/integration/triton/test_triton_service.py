@@ -21,11 +21,11 @@ from service.errors import BackendMismatch, DeadlineExceeded
 from service.inference.open_pipeline import create_pipeline
 from service.observability.metrics import Metrics
 from service.runtime.admission import deadline
-from tests.support.live_server import live_server
-from tests.support.service_parts import GREEN, PATIENCE_S, RED, decoded, tiny_pipeline, tiny_settings
-from tests.support.tiny_bundle import encoded, picture, write_tiny_bundle
-from tests.support.triton_fixtures import tiny_repository, until_ready
-from tests.support.triton_server import TritonServer, running_triton
+from tests.support.bundles.service_parts import GREEN, PATIENCE_S, RED, decoded, tiny_pipeline, tiny_settings
+from tests.support.bundles.tiny_bundle import encoded, picture, write_tiny_bundle
+from tests.support.servers.live_server import live_server
+from tests.support.triton.fixtures import tiny_repository, until_ready
+from tests.support.triton.server import TritonServer, running_triton
 
 CLIENTS, STEPS = 16, 4
 PICTURES = [

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from service.settings import Settings
-from tests.support.manifests import KUBERNETES, OVERLAYS, containers, pod_spec, problems, render
+from tests.support.deploy.manifests import KUBERNETES, OVERLAYS, containers, pod_spec, problems, render
 
 KINDS_OF_PODS = {"Deployment", "StatefulSet", "Job"}
 

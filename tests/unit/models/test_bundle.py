@@ -9,7 +9,7 @@ import pytest
 
 from models.bundle import BundleError
 from models.bundle_files.manifest import load_bundle
-from tests.support.tiny_bundle import write_tiny_bundle
+from tests.support.bundles.tiny_bundle import write_tiny_bundle
 
 
 @pytest.fixture

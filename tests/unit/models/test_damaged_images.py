@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, features
 
 from models.image import ImageError, decode_image
-from tests.support.pictures import saved
+from tests.support.faults.pictures import saved
 
 RNG = np.random.default_rng(0)
 BLOCKS = np.kron(RNG.integers(0, 255, (60, 45, 3)), np.ones((8, 8, 1))).astype(np.uint8)

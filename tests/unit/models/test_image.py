@@ -16,7 +16,7 @@ from PIL import Image, ImageFilter, ImageOps, PngImagePlugin
 from models import image as image_module
 from models.decoding.pixels import STORED_VIEWS, value_range
 from models.image import ImageError, decode_file, decode_image, read_image
-from tests.support.pictures import deep_tiff, sloppy_exif
+from tests.support.faults.pictures import deep_tiff, sloppy_exif
 
 RNG = np.random.default_rng(0)
 NOISE = Image.fromarray(RNG.integers(0, 255, (20, 30, 3), dtype=np.uint8))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.tiny_fixtures import tiny_bundle
+from tests.support.bundles.tiny_fixtures import tiny_bundle
 
 __all__ = ["tiny_bundle"]
 

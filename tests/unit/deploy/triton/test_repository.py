@@ -18,7 +18,7 @@ from deploy.triton.repository import write_repository
 from models.bundle import Bundle, BundleError, GraphSpec, TensorSpec
 from models.bundle_files.manifest import load_bundle, write_manifest
 from models.triton import sequence_number
-from tests.support.tiny_bundle import write_tiny_bundle
+from tests.support.bundles.tiny_bundle import write_tiny_bundle
 from weaksam.cli import main as command_line
 
 PLATFORMS: list[Platform] = ["onnxruntime", "tensorrt", "ort-trt", "python"]

@@ -13,7 +13,7 @@ from models.nets.checkpoint_files import CheckpointError
 from models.nets.many_prompts import decode_many
 from models.nets.published_sam.mobile_sam import MobileSam, load_mobile_sam
 from models.nets.published_sam.open_published import open_published
-from tests.support.mobile_sam import official_state, random_mobile_sam, reference_of, write_mobile_sam
+from tests.support.segmenters.mobile_sam import official_state, random_mobile_sam, reference_of, write_mobile_sam
 
 SIDE_PX = 256
 PUBLISHED_SIDE_PX = 1024  # the package knows no other

@@ -17,7 +17,7 @@ from models.nets.checkpoint_files import CheckpointError, read_checkpoint, state
 from models.nets.many_prompts import decode_many
 from models.nets.published_sam.parts import FILL_RGB, PIXEL_MEAN, PIXEL_STD
 from models.nets.published_sam.vit import OFFICIAL_SIZES, OfficialSam, load_official_sam, sizes_of
-from tests.support.official_sam import SMALL, write_small_checkpoint
+from tests.support.segmenters.official_sam import SMALL, write_small_checkpoint
 
 IMAGE_HW = (96, 160)
 

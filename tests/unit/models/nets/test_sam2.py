@@ -15,7 +15,7 @@ from models.nets.many_prompts import decode_many
 from models.nets.published_sam.open_published import open_published
 from models.nets.published_sam.parts import FILL_RGB, PIXEL_MEAN, PIXEL_STD
 from models.nets.published_sam.sam2 import TRUNKS, Sam2, load_sam2, sam2_kind
-from tests.support.sam2 import official_state, random_sam2, reference_of, write_sam2
+from tests.support.segmenters.sam2 import official_state, random_sam2, reference_of, write_sam2
 
 SIDE_PX = 128
 

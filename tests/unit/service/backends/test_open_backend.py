@@ -11,7 +11,7 @@ from service.backends.open_backend import open_backend
 from service.backends.ort import OrtBackend
 from service.errors import BackendMismatch
 from service.observability.metrics import Metrics
-from tests.support.service_parts import tiny_settings
+from tests.support.bundles.service_parts import tiny_settings
 
 
 def test_no_session_is_opened_for_a_bundle_without_run_sizes(

@@ -15,8 +15,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from models.bundle import Bundle
 from service.backends.ort import LASTING_ERRORS, PASSING_ERRORS, PROVIDERS, OrtBackend, mapped_errors
 from service.errors import BackendFailure, BackendMismatch, BackendUnavailable, NotAnImage
-from tests.support.service_parts import PATIENCE_S, until
-from tests.support.tiny_bundle import CAM, picture, repaired, write_tiny_bundle
+from tests.support.bundles.service_parts import PATIENCE_S, until
+from tests.support.bundles.tiny_bundle import CAM, picture, repaired, write_tiny_bundle
 
 
 async def test_an_unknown_graph_or_a_wrong_input_is_a_failure_that_names_the_graph(tiny_bundle: Bundle) -> None:

@@ -16,8 +16,8 @@ import pytest
 from models.bundle import Bundle
 from service.inference.decoding import decode
 from service.inference.mask_rendering import MaskRenderer
-from tests.support.service_parts import TWO_BOLTS_AND_A_NUT, tiny_settings
-from tests.support.tiny_bundle import encoded
+from tests.support.bundles.service_parts import TWO_BOLTS_AND_A_NUT, tiny_settings
+from tests.support.bundles.tiny_bundle import encoded
 from weaksam.labelling.outputs import FAILURES
 from weaksam.labelling.report import read_rows
 from weaksam.labelling.run import LabelJob, LabelSummary

@@ -14,7 +14,7 @@ from models.bundle import MANIFEST, Bundle, BundleError
 from models.bundle_files.manifest import load_bundle, write_manifest
 from models.masks import mask_box
 from models.settings import PostSettings, PromptSettings
-from tests.support.service_parts import (
+from tests.support.bundles.service_parts import (
     BLUE,
     GREEN,
     PALE_RED,
@@ -27,7 +27,7 @@ from tests.support.service_parts import (
     metric,
     tiny_pipeline,
 )
-from tests.support.tiny_bundle import picture, write_tiny_bundle
+from tests.support.bundles.tiny_bundle import picture, write_tiny_bundle
 from weaksam.errors import UserError
 from weaksam.schemas import Detection, DetectOptions
 

@@ -10,7 +10,7 @@ from models.prompting.proposals import Proposals
 from service.errors import TooManyTags, UnknownTag
 from service.inference.ledger import Evidence, covered_classes, tag_row
 from service.inference.tags import Tag, known_classes, predict_tags, resolve_tags
-from tests.support.tiny_bundle import LABELS
+from tests.support.bundles.tiny_bundle import LABELS
 from weaksam.schemas import LossStage
 
 SPELLINGS = {

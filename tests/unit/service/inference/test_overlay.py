@@ -10,8 +10,8 @@ from PIL import Image
 
 from models.bundle import Bundle
 from service.inference.overlay import Rect, draw_overlay, label_colours, place_chips
-from tests.support.service_parts import RED, TWO_BOLTS_AND_A_NUT, detect_once
-from tests.support.tiny_bundle import picture
+from tests.support.bundles.service_parts import RED, TWO_BOLTS_AND_A_NUT, detect_once
+from tests.support.bundles.tiny_bundle import picture
 from weaksam.schemas import DetectResult
 
 

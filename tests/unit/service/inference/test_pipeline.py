@@ -22,8 +22,7 @@ from models.settings import PostSettings
 from service.errors import BackendMismatch, TooManyTags, UnknownTag
 from service.inference import mask_rendering
 from service.inference.pipeline import Pipeline
-from tests.support.fake_backend import FakeBackend
-from tests.support.service_parts import (
+from tests.support.bundles.service_parts import (
     BLUE,
     DIM_RED,
     GREEN,
@@ -39,7 +38,8 @@ from tests.support.service_parts import (
     tiny_pipeline,
     until,
 )
-from tests.support.tiny_bundle import picture, write_tiny_bundle
+from tests.support.bundles.tiny_bundle import picture, write_tiny_bundle
+from tests.support.fakes.fake_backend import FakeBackend
 from weaksam.arrays import Mask
 from weaksam.formats.polygons import polygons_to_mask
 from weaksam.mask_schemas import AnyMask, MaskOptions, PngMask, PolygonMask

@@ -15,7 +15,7 @@ from models.prompting.proposals import Proposals, ProposalSet
 from models.settings import PostSettings
 from service.inference.selection import select
 from service.inference.stage_results import DetectorOutput, ScoredProposals, Selection
-from tests.support.tiny_bundle import write_tiny_bundle
+from tests.support.bundles.tiny_bundle import write_tiny_bundle
 from weaksam.schemas import DetectOptions
 
 BOLT, NEAR_IT, ELSEWHERE = (10, 10, 30, 30), (11, 11, 31, 31), (40, 40, 60, 60)

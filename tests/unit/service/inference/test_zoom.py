@@ -11,8 +11,8 @@ from models.bundle import Bundle
 from models.settings import PostSettings
 from service.errors import ImageNotCached
 from service.inference.pipeline import Pipeline
-from tests.support.service_parts import GREEN, RED, WatchedBackend, decoded, tiny_pipeline
-from tests.support.tiny_bundle import picture, write_tiny_bundle
+from tests.support.bundles.service_parts import GREEN, RED, WatchedBackend, decoded, tiny_pipeline
+from tests.support.bundles.tiny_bundle import picture, write_tiny_bundle
 from training.sam.baselines import filled_box
 from weaksam.arrays import Mask
 from weaksam.formats.polygons import mask_iou

@@ -15,8 +15,8 @@ from service.inference.cache import ResultCache
 from service.inference.pipeline import Pipeline, RequestLimits
 from service.observability.metrics import Metrics
 from service.runtime.active_bundle import ActiveBundle
-from tests.support.service_parts import TWO_BOLTS_AND_A_NUT, WatchedBackend, decoded, until
-from tests.support.tiny_bundle import write_tiny_bundle
+from tests.support.bundles.service_parts import TWO_BOLTS_AND_A_NUT, WatchedBackend, decoded, until
+from tests.support.bundles.tiny_bundle import write_tiny_bundle
 
 
 class Shelf:

@@ -17,8 +17,8 @@ from service.observability.logs import LOGGER_NAME
 from service.observability.metrics import Metrics
 from service.runtime.active_bundle import ActiveBundle
 from service.runtime.lifecycle import Lifecycle
-from tests.support.service_parts import WatchedBackend, until
-from tests.support.tiny_bundle import write_tiny_bundle
+from tests.support.bundles.service_parts import WatchedBackend, until
+from tests.support.bundles.tiny_bundle import write_tiny_bundle
 
 
 async def test_a_warm_up_that_fails_after_a_reload_leaves_the_service_ready(

@@ -15,7 +15,7 @@ from service.backends.triton.backend import TritonBackend
 from service.errors import BackendMismatch
 from service.inference.open_pipeline import create_pipeline
 from service.settings import load_settings
-from tests.support.service_parts import (
+from tests.support.bundles.service_parts import (
     tiny_pipeline,
     tiny_settings,
 )

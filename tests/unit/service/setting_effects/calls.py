@@ -13,14 +13,14 @@ import pytest
 from models.bundle import Bundle
 from service.app import create_app
 from service.inference.pipeline import Pipeline
-from tests.support.service_parts import (
+from tests.support.bundles.service_parts import (
     TWO_BOLTS_AND_A_NUT,
     WatchedBackend,
     metric,
     tiny_settings,
     until,
 )
-from tests.support.tiny_bundle import encoded
+from tests.support.bundles.tiny_bundle import encoded
 
 Check = Callable[[Bundle, pytest.MonkeyPatch], Coroutine[None, None, None]]
 PICTURE = encoded(TWO_BOLTS_AND_A_NUT)

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from models.bundle import Bundle
-from tests.support import pictures
-from tests.support.service_parts import (
+from tests.support.bundles.service_parts import (
     PATIENCE_S,
     RED,
     TWO_BOLTS_AND_A_NUT,
@@ -19,7 +18,8 @@ from tests.support.service_parts import (
     metric,
     tiny_pipeline,
 )
-from tests.support.tiny_bundle import picture
+from tests.support.bundles.tiny_bundle import picture
+from tests.support.faults import pictures
 from tests.unit.service.setting_effects.calls import PICTURE, Check, client_of, post, statuses_of
 from weaksam.segment_schemas import SegmentParameters
 

@@ -12,7 +12,7 @@ from service.app import create_app, create_server
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
 from service.http.trace_scope import TraceScope
 from service.runtime.server import Server
-from tests.support.service_parts import (
+from tests.support.bundles.service_parts import (
     tiny_settings,
 )
 from tests.unit.service.setting_effects.calls import Check, client_of

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from models.bundle import Bundle
-from tests.support.image_host import ImageHost
-from tests.support.live_server import live_server
-from tests.support.service_parts import (
+from tests.support.bundles.service_parts import (
     PATIENCE_S,
     tiny_settings,
 )
+from tests.support.servers.image_host import ImageHost
+from tests.support.servers.live_server import live_server
 from tests.unit.service.setting_effects.calls import PICTURE, Check, client_of
 
 PATH = "/data/upload/image.png"

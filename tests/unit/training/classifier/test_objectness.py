@@ -10,7 +10,7 @@ import torch
 
 from models.bundle import DEFAULT_BUNDLE
 from models.nets.compact_sam import build_compact_sam
-from tests.support.tiny_bundle import write_tiny_bundle
+from tests.support.bundles.tiny_bundle import write_tiny_bundle
 from training.classifier.config import CamConfig
 from training.classifier.objectness import load_objectness, objectness_source
 from training.runs.checkpoints import save_weights

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support.patches import make_patches, write_pseudo_labels
-from tests.support.tiny_bundle import LABELS
+from tests.support.bundles.tiny_bundle import LABELS
+from tests.support.trainings.patches import make_patches, write_pseudo_labels
 from training.data.tagged import TaggedImage
 from training.detector.data import LabelledScenes, ScenePlan, labelled_images, stack_scenes
 

@@ -18,7 +18,7 @@ from service.backends.base import Array, Tensors
 from service.inference.cache import ResultCache
 from service.inference.pipeline import Pipeline, RequestLimits
 from service.observability.metrics import Metrics
-from tests.support.fake_backend import FakeBackend
+from tests.support.fakes.fake_backend import FakeBackend
 from training.data.tagged import TaggedImage, TrueObject
 from training.evaluation.evaluate import evaluate, score_images
 from training.evaluation.stored_results import read_tagged

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from models.image import read_image
-from tests.support.patches import make_patches
-from tests.support.tiny_bundle import write_tiny_bundle
+from tests.support.bundles.tiny_bundle import write_tiny_bundle
+from tests.support.trainings.patches import make_patches
 from training.proposals import graph_runner
 from training.proposals.graph_runner import GraphRunner, inference_device
 

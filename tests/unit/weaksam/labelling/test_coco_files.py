@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pycocotools.coco import COCO
 
-from tests.support.answers import detect_result
-from tests.support.fake_service import HEIGHT_PX, LABELS, WIDTH_PX
+from tests.support.fakes.answers import detect_result
+from tests.support.fakes.fake_service import HEIGHT_PX, LABELS, WIDTH_PX
 from weaksam.formats.run_lengths import decode_rle
 from weaksam.labelling.coco_files import coco_files
 from weaksam.labelling.doubt import NO_DOUBT, review_result

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.support.answers import detect_result
+from tests.support.fakes.answers import detect_result
 from weaksam.labelling.contact_sheet import SHOWN_DOUBTFUL, ContactSheet
 from weaksam.labelling.doubt import review_result
 from weaksam.labelling.worklist import Failure

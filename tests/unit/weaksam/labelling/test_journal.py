@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.answers import detect_result
+from tests.support.fakes.answers import detect_result
 from weaksam.labelling.journal import Journal, JournalError, RunIdentity, Stamp, open_journal, reopen_journal, stamp_of
 from weaksam.schemas import BundleInfo
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.answers import detect_result
-from tests.support.fake_service import LABELS
+from tests.support.fakes.answers import detect_result
+from tests.support.fakes.fake_service import LABELS
 from weaksam.labelling import doubt
 from weaksam.labelling.outputs import FAILURES, LEDGER, Outcome, write_files
 from weaksam.labelling.report import read_rows, write_failures

@@ -10,8 +10,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from models.image import decode_image
-from tests.support.answers import detect_result
-from tests.support.pictures import deep_tiff, sloppy_exif
+from tests.support.fakes.answers import detect_result
+from tests.support.faults.pictures import deep_tiff, sloppy_exif
 from weaksam.formats.run_lengths import decode_rle, encode_rle
 from weaksam.labelling.shrink import restore, shrink
 from weaksam.mask_schemas import RleMask

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from models.image import read_image
-from tests.support.answers import detect_result
-from tests.support.pictures import sloppy_exif
+from tests.support.fakes.answers import detect_result
+from tests.support.faults.pictures import sloppy_exif
 from weaksam.labelling.thumbnails import SIDE_PX, draw_thumbnail
 
 

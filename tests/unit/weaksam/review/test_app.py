@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.support.review_server import write_labelled
+from tests.support.servers.review_server import write_labelled
 from weaksam.formats.labelled_document import DecisionState
 from weaksam.review.app import Review, create_review_app
 from weaksam.review.forward import Forwarder

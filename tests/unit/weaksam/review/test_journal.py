@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.small_disk import small_disk
+from tests.support.faults.small_disk import small_disk
 from weaksam.errors import UserError
 from weaksam.review.errors import NotStored
 from weaksam.review.journal import CLAIM_S, ReviewJournal

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tests.support.review_server import write_labelled
+from tests.support.servers.review_server import write_labelled
 from weaksam.cli import main as command_line
 from weaksam.errors import UserError
 from weaksam.formats.convert import FormatName, convert

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from tests.support.review_server import write_labelled
+from tests.support.servers.review_server import write_labelled
 from weaksam.review.labelled_run import LabelledRun, open_labelled_run
 from weaksam.review.sample import draw_sample, likely_share
 

@@ -11,7 +11,7 @@ import pytest
 
 from service.errors import ImageUnreachable, ImageUrlRefused
 from service.http.integrations.guarded_http import GuardedHttp, HostRules, Origin, parse_url
-from tests.support.free_port import free_port
+from tests.support.servers.free_port import free_port
 
 LABEL_STUDIO = Origin("http", "label.example", 8080)
 RULES = HostRules(

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from models.config import load_config
-from tests.support.masked_images import MANY, write_masked_images
-from tests.support.tiny_runs import CONFIGS, SAM
+from tests.support.trainings.masked_images import MANY, write_masked_images
+from tests.support.trainings.tiny_runs import CONFIGS, SAM
 from training.sam.batches import PromptedImages
 from training.sam.config import SamConfig, SourceConfig
 from training.sam.images.photographs import MAX_ENLARGEMENT, crop_view, crop_window, read_domains

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 VENV = REPOSITORY / ".venv-ray"
 INSTALLED = VENV / ".installed"
 TIMEOUT_S = 300

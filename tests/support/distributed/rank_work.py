@@ -1,6 +1,6 @@
 """What a test starts on one rank or several: the stages that run networks over pictures, on the tiny bundle.
 
-python -m tests.support.rank_work BUNDLE DATA OUT        (or by torchrun, --nproc-per-node 2 -m ...)
+python -m tests.support.distributed.rank_work BUNDLE DATA OUT        (or by torchrun, --nproc-per-node 2 -m ...)
 """
 
 from __future__ import annotations

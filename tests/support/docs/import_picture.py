@@ -1,4 +1,7 @@
-"""Draws which folder may import which, as an SVG: `python -m tests.support.import_picture docs/images/imports.svg`."""
+"""Draws which folder may import which, as an SVG.
+
+python -m tests.support.docs.import_picture docs/images/imports.svg
+"""
 
 from __future__ import annotations
 

@@ -9,9 +9,9 @@ import pytest
 
 from models.bundle import Bundle
 from service.app import create_app
-from tests.support.live_server import live_server
-from tests.support.service_parts import tiny_settings
-from tests.support.tiny_bundle import write_tiny_bundle
+from tests.support.bundles.service_parts import tiny_settings
+from tests.support.bundles.tiny_bundle import write_tiny_bundle
+from tests.support.servers.live_server import live_server
 
 
 @pytest.fixture(scope="session")

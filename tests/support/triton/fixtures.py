@@ -12,8 +12,8 @@ from deploy.triton.config import TritonOptions
 from deploy.triton.repository import write_repository
 from models.bundle import Bundle
 from service.backends.base import Backend
-from tests.support.service_parts import PATIENCE_S
-from tests.support.triton_server import TritonServer, require_triton, running_triton
+from tests.support.bundles.service_parts import PATIENCE_S
+from tests.support.triton.server import TritonServer, require_triton, running_triton
 
 # One thread and few sizes to warm up: these servers share two cores with everything else.
 SMALL = TritonOptions("python", "cpu", max_batch=4, threads=1)

@@ -13,8 +13,8 @@ from typing import Any
 
 from PIL import Image
 
-from tests.support.answers import detect_result
-from tests.support.fake_service import HEIGHT_PX, LABELS, WIDTH_PX
+from tests.support.fakes.answers import detect_result
+from tests.support.fakes.fake_service import HEIGHT_PX, LABELS, WIDTH_PX
 from weaksam.labelling.outputs import Outcome, write_files
 from weaksam.schemas import BundleInfo, DetectResult
 

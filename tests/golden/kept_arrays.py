@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-FOLDER = Path(__file__).resolve().parents[1] / "golden" / "data"
+FOLDER = Path(__file__).resolve().parent / "data"
 ACCEPT = "GOLDEN_ACCEPT"
 
 

@@ -1,6 +1,6 @@
 """What a test starts on one rank or several: a few steps of a training whose losses are means over pictures.
 
-    python -m tests.support.rank_training DATA OUT LR        (or by torchrun, --nproc-per-node 2 -m ...)
+    python -m tests.support.distributed.rank_training DATA OUT LR        (or by torchrun, --nproc-per-node 2 -m ...)
 
 WeakTr has neither batch normalisation nor dropout, so that gradients averaged over ranks are those of the whole batch.
 """
@@ -15,7 +15,7 @@ from training.classifier.config import CamConfig
 from training.classifier.train import train_cam
 from training.data.open_together import open_together
 
-CONFIG = Path(__file__).resolve().parents[2] / "training" / "configs" / "cam.toml"
+CONFIG = Path(__file__).resolve().parents[3] / "training" / "configs" / "cam.toml"
 SETTINGS = [
     "architecture=weaktr",
     "backbone=vit_tiny_patch16_224",

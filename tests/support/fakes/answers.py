@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tests.support.fake_service import FakeService
+from tests.support.fakes.fake_service import FakeService
 from weaksam.schemas import DetectResult
 
 

@@ -16,10 +16,10 @@ from models.bundle import DEFAULT_BUNDLE
 from service.app import create_app
 from service.auth.api_keys import ApiKey, KeyFile, key_sha256, new_key, write_key_file
 from service.settings import load_settings
-from tests.support.label_studio import TOKEN, LabelStudio
-from tests.support.live_server import live_server
+from tests.support.label_studio.server import TOKEN, LabelStudio
+from tests.support.servers.live_server import live_server
 
-SAMPLES = Path(__file__).resolve().parents[2] / "samples"
+SAMPLES = Path(__file__).resolve().parents[3] / "samples"
 LABELS = ("Battery", "LuggageTag", "Wrench", "Screwdriver", "Wood", "adjustable wrench", "Nut", "Screw", "Airplane")
 CHOICES = "".join(f'<Choice value="{name}"/>' for name in LABELS)
 REGIONS = "".join(f'<Label value="{name}"/>' for name in LABELS)

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.support.free_port import free_port
-from tests.support.tools_environment import VENV
+from tests.support.labelling_tools.environment import VENV
+from tests.support.servers.free_port import free_port
 
 START_TIMEOUT_S = 60.0
 

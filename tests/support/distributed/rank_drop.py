@@ -1,6 +1,6 @@
 """What a test starts on one rank or several: losses of queries and of RoIs with drop, on a batch made at random.
 
-    python -m tests.support.rank_drop OUT        (or by torchrun, --nproc-per-node 2 -m ...)
+    python -m tests.support.distributed.rank_drop OUT        (or by torchrun, --nproc-per-node 2 -m ...)
 
 Writes of each kind the gradient of the logits, as the mean of the ranks has it, and how many objects were dropped.
 """

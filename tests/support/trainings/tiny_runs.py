@@ -14,7 +14,7 @@ from training.scenes.generate import generate_scenes
 from training.wsod.config import WsodConfig
 from training.wsod.train import train_wsod
 
-CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
+CONFIGS = Path(__file__).resolve().parents[3] / "training" / "configs"
 SMALL = ["side_px=64", "precision=32-true", "warmup_steps=1"]
 # So slow that it still draws something everywhere: what has learnt for six steps at full speed draws nothing at all.
 SAM = [

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.conftest import REPOSITORY
-from tests.support.free_port import free_port
+from tests.support.servers.free_port import free_port
 
 MONITORING = REPOSITORY / "deploy" / "monitoring"
 PATIENCE_S = 120.0

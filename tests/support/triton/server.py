@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.free_port import free_port
+from tests.support.servers.free_port import free_port
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 VENV = REPOSITORY / ".venv-triton"
 INSTALLED = VENV / ".installed"
 START_TIMEOUT_S = 240.0

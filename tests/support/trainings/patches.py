@@ -9,7 +9,7 @@ from PIL import Image
 
 from models.config import load_config
 from models.labels import LabelSet
-from tests.support.tiny_bundle import LABELS, picture
+from tests.support.bundles.tiny_bundle import LABELS, picture
 from training.data.tagged import TaggedImage, TrueObject
 from training.detector.config import DetectorConfig
 from training.detector.train import train_detector
@@ -17,7 +17,7 @@ from training.pseudo_labels.dataset import PseudoLabelledImage, PseudoObject, wr
 from training.pseudo_labels.masks import PseudoMask
 from weaksam.formats.run_lengths import encode_rle
 
-CONFIG = Path(__file__).resolve().parents[2] / "training" / "configs" / "segmenter.toml"
+CONFIG = Path(__file__).resolve().parents[3] / "training" / "configs" / "segmenter.toml"
 SIDE_PX = 64
 COLOURS = ((230, 0, 0), (0, 230, 0), (0, 0, 230))
 TINY = [

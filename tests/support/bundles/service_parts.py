@@ -19,8 +19,8 @@ from service.backends.ort import OrtBackend
 from service.inference.open_pipeline import create_pipeline
 from service.inference.pipeline import Pipeline
 from service.settings import Settings, load_settings
-from tests.support.fake_backend import FakeBackend
-from tests.support.tiny_bundle import picture
+from tests.support.bundles.tiny_bundle import picture
+from tests.support.fakes.fake_backend import FakeBackend
 from weaksam.arrays import Mask
 from weaksam.formats.run_lengths import decode_rle
 from weaksam.mask_schemas import RleMask

@@ -1,6 +1,6 @@
 """Write the images of docs/page.md and docs/review.md. It needs Debian's `chromium`.
 
-python -m tests.support.page_screenshots docs/images
+python -m tests.support.browser.page_screenshots docs/images
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from playwright.sync_api import expect
 
 from service.app import create_app
 from service.settings import load_settings
-from tests.support.browser import LabellingPage, chromium, labelling_page
-from tests.support.live_server import live_server
-from tests.support.review_server import review_server
+from tests.support.browser.labelling_page import LabellingPage, chromium, labelling_page
+from tests.support.servers.live_server import live_server
+from tests.support.servers.review_server import review_server
 from training.data.formats.coco import read_coco
 from training.scenes.generate import generate_scenes
 
-SAMPLES = Path(__file__).resolve().parents[2] / "samples"
+SAMPLES = Path(__file__).resolve().parents[3] / "samples"
 DRAWING_MS = 500
 SCENES, SEED, SIZE_HW = 24, 5, (480, 640)
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1180, "height": 720}}

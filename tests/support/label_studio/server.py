@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tests.support.free_port import free_port
+from tests.support.servers.free_port import free_port
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 VENV = REPOSITORY / ".venv-labelstudio"
 START_TIMEOUT_S = 600
 TOKEN = "0123456789012345678901234567890123456789"

@@ -1,7 +1,8 @@
 """Puts the Kubernetes overlays together as kustomize would, and has the result validated.
 
-`python -m tests.support.manifests` is part of `make check`. What the overlays use of kustomize is understood and no
-more: resources, namespace, images, and JSON patches (RFC 6902, add and replace) from files; anything else is an error.
+`python -m tests.support.deploy.manifests` is part of `make check`. What the overlays use of kustomize is understood and
+no more: resources, namespace, images, and JSON patches (RFC 6902, add and replace) from files; anything else is an
+error.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Write the image of docs/label-studio.md. It needs `make label-studio` and Debian's `chromium`.
 
-python -m tests.support.label_studio_screenshot docs/images/label-studio.jpg
+python -m tests.support.label_studio.screenshot docs/images/label-studio.jpg
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from tests.support.label_studio import EMAIL, PASSWORD, label_studio
-from tests.support.label_studio_project import Project, predicted_project
+from tests.support.label_studio.project import Project, predicted_project
+from tests.support.label_studio.server import EMAIL, PASSWORD, label_studio
 
 CONFIG = """
 <View>
