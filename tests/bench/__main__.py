@@ -16,17 +16,17 @@ from rich.console import Console
 
 from models.bundle import DEFAULT_BUNDLE
 from models.bundle_files.manifest import load_bundle
-from tests.bench.capacity import measure_capacity
-from tests.bench.clicks import measure_clicks
-from tests.bench.decoder_runs import measure_decoder_runs
-from tests.bench.detect import measure_detect
 from tests.bench.images import draw_scenes, read_images
-from tests.bench.overload import measure_overload
-from tests.bench.proposals import measure_proposals
-from tests.bench.repeat import measure_repeat
 from tests.bench.report import tables
-from tests.bench.throughput import measure_throughput
-from tests.bench.triton import measure_triton
+from tests.bench.segmenter.decoder_runs import measure_decoder_runs
+from tests.bench.segmenter.proposals import measure_proposals
+from tests.bench.serving.capacity import measure_capacity
+from tests.bench.serving.clicks import measure_clicks
+from tests.bench.serving.detect import measure_detect
+from tests.bench.serving.overload import measure_overload
+from tests.bench.serving.repeat import measure_repeat
+from tests.bench.serving.throughput import measure_throughput
+from tests.bench.serving.triton import measure_triton
 from tests.support.triton.server import INSTALLED as TRITON_INSTALLED
 
 REPOSITORY = Path(__file__).resolve().parents[2]

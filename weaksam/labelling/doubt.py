@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from weaksam.labelling.boxes import covered_share
 from weaksam.schemas import Detection, DetectResult, LossStage, TagRow
 
-# Chosen on 160 generated scenes; `python -m tests.bench.review_order` measures the order on any others.
+# Chosen on 160 generated scenes; `python -m tests.bench.labelling.review_order` measures the order on any others.
 NOT_FOUND_DOUBT = 0.9
 WEIGHT = 0.6  # of one doubtful detection: a single one leaves the image behind those that lack a tag
 TRUSTED_MASK_IOU, USELESS_MASK_IOU = 0.9, 0.5

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.overload import measure_overload, steady_growth
+from tests.bench.serving.overload import measure_overload, steady_growth
 
 
 def test_a_minute_at_twice_the_capacity(default_bundle_dir: Path) -> None:

@@ -19,7 +19,7 @@ from models.nets.graphs import SamDecoderGraph, extents
 from models.nets.many_prompts import decode_many, embed_points
 from models.nets.mask_extent import profile_extent
 from models.nets.wsod import RoiHead, build_wsod, pool_rois
-from tests.bench.reference import sam_predictor
+from tests.bench.segmenter.reference import sam_predictor
 from tests.support.segmenters.reference_decoder import decode_prompts
 from weaksam.errors import UserError
 

@@ -10,7 +10,7 @@ from rich.progress import track
 
 from models.bundle_files.manifest import load_bundle
 from tests.bench.images import draw_scenes
-from tests.bench.server import post_detect, read_counters, served
+from tests.bench.serving.server import post_detect, read_counters, served
 
 WARM_UP = 1
 ENCODERS = ("cam", "sam_encoder")

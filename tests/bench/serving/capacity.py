@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.progress import track
 
 from tests.bench.images import draw_scenes
-from tests.bench.server import post_detect, served
+from tests.bench.serving.server import post_detect, served
 
 WARM_UP = 2
 CPU_SECONDS = "process_cpu_seconds_total"

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.segmenter_graphs BUNDLE`: CPU seconds of one encode, of 64 prompts, and of a whole image.
+"""`python -m tests.bench.segmenter.graphs BUNDLE`: CPU seconds of one encode, of 64 prompts, and of a whole image.
 
 The graphs run on one thread, whose CPU seconds say the same on a busy machine. The image goes the whole way of the
 service, every tag to proposals, on all cores.

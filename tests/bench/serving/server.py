@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.bench.images import Sample
 from tests.support.servers.free_port import free_port
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 START_TIMEOUT_S = 120.0
 RESPONSE_TIMEOUT_S = 300.0
 PORT = "{port}"

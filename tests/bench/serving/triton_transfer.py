@@ -19,7 +19,7 @@ from deploy.triton.repository import write_repository
 from models.bundle import Bundle
 from service.backends.triton.backend import TritonBackend
 from service.observability.metrics import Metrics
-from tests.bench.server import RESPONSE_TIMEOUT_S
+from tests.bench.serving.server import RESPONSE_TIMEOUT_S
 from tests.support.bundles.tiny_bundle import repaired, write_tiny_bundle
 from tests.support.triton.server import running_triton
 

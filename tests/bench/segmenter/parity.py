@@ -1,4 +1,4 @@
-"""`python -m tests.bench.segmenter_parity NAME`: an exported segmenter against its reference implementation.
+"""`python -m tests.bench.segmenter.parity NAME`: an exported segmenter against its reference implementation.
 
 Random weights are saved in the official format, read back, exported and run in onnxruntime. The reference has the same
 weights: `transformers` for SAM 2 and EdgeTAM, MobileSAM's own package, `segment_anything` for the ViTs.

@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 
 from tests.bench.images import Sample, draw_scenes
-from tests.bench.server import RESPONSE_TIMEOUT_S, Started, started
+from tests.bench.serving.server import RESPONSE_TIMEOUT_S, Started, started
 
 IMAGES = 8
 WORKERS, QUEUE_SIZE = 2, 8

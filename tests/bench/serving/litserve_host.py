@@ -1,6 +1,7 @@
-"""The service's own pipeline behind LitServe, for comparison: `python -m tests.bench.litserve_host --port 8001`.
+"""The service's own pipeline behind LitServe, for comparison.
 
-Needs `pip install litserve`. Two processes of one thread each are its best arrangement on two cores.
+`python -m tests.bench.serving.litserve_host --port 8001` needs `pip install litserve`. Two processes of one
+thread each are its best arrangement on two cores.
 """
 
 import asyncio

@@ -22,10 +22,10 @@ from models.triton import TRITON_TYPES
 from service.backends.triton.backend import TritonBackend
 from service.observability.metrics import Metrics
 from tests.bench.bare_loop import Call, RecordingBackend
-from tests.bench.detect import SETTLE_S, WARM_UP, Recorded, record
 from tests.bench.images import draw_scenes
-from tests.bench.server import RESPONSE_TIMEOUT_S, post_detect, started
-from tests.bench.triton_transfer import measure_transfer
+from tests.bench.serving.detect import SETTLE_S, WARM_UP, Recorded, record
+from tests.bench.serving.server import RESPONSE_TIMEOUT_S, post_detect, started
+from tests.bench.serving.triton_transfer import measure_transfer
 from tests.support.triton.server import TritonServer, running_triton
 
 TRANSFERS = 200

@@ -1,7 +1,8 @@
 """Requests a second at several clients, beside other services that answer the same POST /detect.
 
 Others are given as commands with `{port}` in place of the port: `weaksam serve` of an older checkout, or
-`python -m tests.bench.litserve_host --port {port}`. All take turns, so that a machine that slows down slows them all.
+`python -m tests.bench.serving.litserve_host --port {port}`. All take turns, so that a machine that slows down slows
+them all.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import httpx
 import numpy as np
 
 from tests.bench.images import Sample, draw_scenes, read_images
-from tests.bench.server import RESPONSE_TIMEOUT_S, post_detect, started, started_by
+from tests.bench.serving.server import RESPONSE_TIMEOUT_S, post_detect, started, started_by
 
 OWN = "this service"
 WARM_UP = 4

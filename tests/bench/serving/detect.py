@@ -20,7 +20,7 @@ from service.inference.open_pipeline import create_pipeline
 from service.settings import load_settings
 from tests.bench.bare_loop import BareLoop, Call, RecordingBackend
 from tests.bench.images import Sample, draw_scenes
-from tests.bench.server import PROMPTS_METRIC, post_detect, read_counters, served
+from tests.bench.serving.server import PROMPTS_METRIC, post_detect, read_counters, served
 from weaksam.schemas import DetectOptions
 
 WARM_UP = 3

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.official_sam`: an official-size SAM, exported and served once; time and memory."""
+"""`python -m tests.bench.segmenter.official_sam`: an official-size SAM, exported and served once; time and memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from models.bundle_files.manifest import load_bundle
 from tests.bench.images import draw_scenes
 from tests.support.segmenters.official_sam import write_random_runs
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 START_TIMEOUT_S = 1800.0
 
 

@@ -25,7 +25,7 @@ from service.inference.pipeline import Pipeline
 from service.settings import load_settings
 from tests.bench.bare_loop import BareLoop
 from tests.bench.images import Sample
-from tests.bench.reference import (
+from tests.bench.segmenter.reference import (
     decode_by_graphs,
     decode_by_predictor,
     random_compact_sam,

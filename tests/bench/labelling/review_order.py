@@ -2,7 +2,7 @@
 
 weaksam data scenes --out scenes --count 160 --seed 17 --size 360x480
 weaksam label scenes/JPEGImages --tags scenes/tags.csv --unknown-tags skip --out labelled
-python -m tests.bench.review_order labelled scenes docs/logs/labelling/review_order.json
+python -m tests.bench.labelling.review_order labelled scenes docs/logs/labelling/review_order.json
 """
 
 from __future__ import annotations

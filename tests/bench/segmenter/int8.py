@@ -1,4 +1,4 @@
-"""`python -m tests.bench.int8`: what integers of 8 bits would save the compact SAM's graphs, and cost its masks."""
+"""`python -m tests.bench.segmenter.int8`: what integers of 8 bits would save the compact SAM, and cost its masks."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 
 from tests.bench.images import Sample, draw_scenes
-from tests.bench.server import RESPONSE_TIMEOUT_S, started
+from tests.bench.serving.server import RESPONSE_TIMEOUT_S, started
 
 SEED = 5
 DECODER_STAGE = "sam_decoder"

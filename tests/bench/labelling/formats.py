@@ -1,4 +1,7 @@
-"""What each format loses of 500 random masks, and how large it is: `python -m tests.bench.formats OUT.json`."""
+"""What each format loses of 500 random masks, and how large it is.
+
+python -m tests.bench.labelling.formats OUT.json
+"""
 
 from __future__ import annotations
 
