@@ -39,7 +39,7 @@ from weaksam.formats.run_lengths import decode_rle
 from weaksam.schemas import DetectOptions
 from weaksam.segment_schemas import SegmentParameters
 
-BUNDLE_CONFIG = Path(__file__).resolve().parents[3] / "deploy" / "configs" / "default.toml"
+BUNDLE_CONFIG = Path(__file__).resolve().parents[4] / "deploy" / "configs" / "default.toml"
 LABELS = LabelSet((Label("Bolt"), Label("Nut")))
 CAM_SIDE, SIDE_PX = 64, 128
 # Random weights predict any quality, so nothing may be filtered by it.

@@ -31,7 +31,7 @@ from training.sam.report import report_sam
 from training.sam.train import sam_losses
 from training.sam.trained import load_segmenter
 
-BUNDLE_CONFIG = Path(__file__).resolve().parents[3] / "deploy" / "configs" / "default.toml"
+BUNDLE_CONFIG = Path(__file__).resolve().parents[4] / "deploy" / "configs" / "default.toml"
 
 
 @pytest.fixture(scope="module")

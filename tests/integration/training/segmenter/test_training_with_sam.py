@@ -18,7 +18,7 @@ from weaksam.cli.bundle import bundle_app
 from weaksam.cli.train import train_app
 from weaksam.errors import UserError
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[4]
 SMOKE = REPOSITORY / "training" / "configs" / "smoke.toml"
 SIDE_PX = 128
 # As little as still is a training.

@@ -31,7 +31,7 @@ from training.proposals.store import store_proposals
 from weaksam.files.digests import file_sha256
 from weaksam.formats.run_lengths import decode_rle
 
-BUNDLE_CONFIG = Path(__file__).resolve().parents[3] / "deploy" / "configs" / "default.toml"
+BUNDLE_CONFIG = Path(__file__).resolve().parents[4] / "deploy" / "configs" / "default.toml"
 LABELS = LabelSet((Label("Bolt"), Label("Nut")))
 CAM_SIDE = 64
 # Random weights predict any quality, so nothing may be filtered by it.
