@@ -1,4 +1,4 @@
-"""Checkpoints as published: read as plain tensors, their keys held to those of the network."""
+"""Weights out of files: of published networks, their keys held to those of ours, of trainings and of graphs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import torch
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -46,14 +50,14 @@ def read_checkpoint(path: Path) -> Any:
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of a safetensors file that a training wrote.
+    """Return the tensors of a safetensors file that a training wrote, or of a graph that was exported from one.
 
     Raises:
         CheckpointError: the file is damaged.
     """
     try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
+        return _graph_weights(path) if path.suffix == ".onnx" else load_file(path)
+    except (SafetensorError, DecodeError, OSError) as error:
         raise CheckpointError(f"{path} is damaged ({error}): copy it again, or repeat its training") from error
 
 
@@ -101,6 +105,15 @@ def load_exactly(net: nn.Module, state: State, path: Path, name: str) -> None:
         raise CheckpointError(f"{path} differs from {name} ({'; '.join(found)}): give an unchanged checkpoint")
     # The file's tensors become the network's own: ViT-H alone is 2.5 GB.
     net.load_state_dict(state, assign=True)
+
+
+def _graph_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Return a graph's parameters, in full precision, by the names that they have in the network."""
+    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
+    return {
+        name.removeprefix("net.").removesuffix("_half"): torch.from_numpy(values.astype(np.float32))
+        for name, values in tensors.items()
+    }
 
 
 def _listed(keys: Sequence[str]) -> str:

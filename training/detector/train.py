@@ -17,6 +17,7 @@ from models.image import read_image
 from models.labels import LabelSet
 from models.letterbox import Letterbox
 from models.nets.backbone import MEAN_RGB
+from models.nets.cam_weights import BACKBONE, load_cam_weights
 from models.nets.checkpoint_files import load_weights
 from models.nets.detectors.build import build_detector
 from models.nets.detectors.detector import Detector
@@ -26,7 +27,7 @@ from training.data.tagged import TaggedImage
 from training.detector.config import DetectorConfig
 from training.detector.data import DetectorExample, LabelledScenes, Scene, ScenePlan, labelled_images, stack_scenes
 from training.detector.drop_log import drop_figures
-from training.runs.cam_weights import BACKBONE, cam_file, load_cam_weights
+from training.runs.cam_file import cam_file
 from training.runs.checkpoints import save_weights
 from training.runs.devices import start_fabric
 from training.runs.fit import StepOutput, Task, fit

@@ -9,10 +9,9 @@ import torch
 
 from models.bundle import MANIFEST, SAM_GRAPHS
 from models.bundle_files.manifest import load_bundle
-from models.nets.checkpoint_files import load_exactly, read_checkpoint, state_of
+from models.nets.checkpoint_files import load_exactly, read_checkpoint, read_weights, state_of
 from models.nets.compact_sam import CompactSam
 from models.run_folder import SAM, weights_file
-from training.runs.graph_weights import graph_weights
 from weaksam.errors import UserError
 
 # What no graph has, since no answer depends on it; the biases are the same for all pixels, and softmax drops them.
@@ -44,7 +43,7 @@ def load_initial_weights(net: CompactSam, source: Path) -> None:
         load_exactly(net, {**additions_of(wanted, state), **taken}, path, "this compact SAM")
         return
     bundle = load_bundle(source, SAM_GRAPHS)
-    state = {key: value for name in SAM_GRAPHS for key, value in graph_weights(bundle.path(name)).items()}
+    state = {key: value for name in SAM_GRAPHS for key, value in read_weights(bundle.path(name)).items()}
     not_needed = (*NOT_SERVED, *additions_of(wanted, state))
     served = [key for key in wanted if not key.startswith(not_needed) and not key.endswith("num_batches_tracked")]
     missing = [key for key in served if key not in state or state[key].shape != wanted[key].shape]

@@ -14,11 +14,11 @@ import torch
 from models.bundle import CAM, PROPOSAL_GRAPHS, WSOD, Bundle
 from models.bundle_files.manifest import load_bundle
 from models.labels import LabelSet
+from models.nets.cam_weights import PYRAMID, load_cam_weights
 from models.nets.wsod import RoiHead, Wsod, build_wsod
 from models.run_folder import REPORT, THRESHOLDS, weights_file
 from training.data.tagged import TaggedImage
 from training.proposals.store import StoredProposals, store_proposals
-from training.runs.cam_weights import PYRAMID, load_cam_weights
 from training.runs.checkpoints import save_weights
 from training.runs.devices import start_fabric
 from training.runs.fit import StepOutput, Task, fit

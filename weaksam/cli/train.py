@@ -191,7 +191,7 @@ def wsod_command(
     from training.wsod.config import WsodConfig
 
     settings = load_config(WsodConfig, config, override or ())
-    from training.runs.cam_weights import cam_file
+    from training.runs.cam_file import cam_file
     from training.wsod.train import train_wsod
 
     weights = cam_file(cam)

@@ -30,7 +30,7 @@ from tests.support.faults.cut_off import cut_off_between_checkpoints
 from tests.support.trainings.tiny_runs import make_scenes, run_cam, run_sam, run_wsod
 from training.classifier.compare import open_cam
 from training.evaluation.evaluate import evaluate
-from training.runs.cam_weights import cam_file
+from training.runs.cam_file import cam_file
 from training.sam.average import average_sam
 from training.sam.initial_weights import NOT_SERVED, load_initial_weights
 from training.scenes.objects.catalogue import CATEGORY_NAMES

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from models.nets.checkpoint_files import load_weights
+from models.bundle import DEFAULT_BUNDLE
+from models.nets.checkpoint_files import load_weights, read_weights
 from training.runs.checkpoints import resume_checkpoint, save_checkpoint, save_weights
 from weaksam.errors import UserError
 
@@ -25,6 +26,13 @@ def test_weights_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(UserError, match=r"cam\.safetensors is damaged .*: copy it again, or repeat its training"):
         load_weights(net, path)
+
+
+def test_a_graph_that_was_cut_off_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "cam.onnx"
+    path.write_bytes((DEFAULT_BUNDLE / "cam.onnx").read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"cam\.onnx is damaged .*: copy it again, or repeat its training"):
+        read_weights(path)
 
 
 def test_a_checkpoint_that_cannot_be_used_is_named(tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ from models.bundle import DEFAULT_BUNDLE
 from models.bundle_files.manifest import load_bundle
 from models.image import read_image
 from models.letterbox import Letterbox
+from models.nets.cam_weights import PYRAMID, load_cam_weights
+from models.nets.checkpoint_files import read_weights
 from models.nets.graphs import WsodGraph
 from models.nets.wsod import build_wsod
 from training.proposals.graph_runner import GraphRunner
-from training.runs.cam_weights import PYRAMID, cam_file, load_cam_weights
-from training.runs.graph_weights import graph_weights
+from training.runs.cam_file import cam_file
 
 SAMPLE = Path(__file__).resolve().parents[4] / "samples" / "runway.jpg"
 
@@ -26,7 +27,7 @@ def test_a_network_with_the_weights_of_a_bundle_answers_as_its_graph() -> None:
     bundle = load_bundle(DEFAULT_BUNDLE)
     net = build_wsod("mobilenetv2_100", len(bundle.labels), method="oicr", drop_share=0.0)
     load_cam_weights(net.features, cam_file(DEFAULT_BUNDLE), PYRAMID)
-    head = {key: value for key, value in graph_weights(bundle.path("wsod")).items() if key.startswith("head.")}
+    head = {key: value for key, value in read_weights(bundle.path("wsod")).items() if key.startswith("head.")}
     assert set(net.load_state_dict(head, strict=False).unexpected_keys) == set()
     image_hwc_u8, spec = read_image(SAMPLE), bundle.graphs["wsod"]
     square = Letterbox(image_hwc_u8.shape[:2], spec.side_px).apply(image_hwc_u8, spec.fill_rgb)
