@@ -15,6 +15,7 @@ from training.evaluation.loss_sentences import loss_sentences
 from training.evaluation.lost_objects import Chain, ImageResults, count_lost_objects, count_lost_tags
 from training.evaluation.stored_results import read_tagged
 from weaksam.files.atomic import read_json
+from weaksam.files.html_page import sentence_list
 
 # Enough images to say of 100 tags where they are lost, and minutes at most.
 MAX_CHECKED_IMAGES = 64
@@ -47,8 +48,6 @@ def run_losses(chain: Chain, images: Sequence[TaggedImage], weak_dir: Path, fina
 
 def losses_html(losses: Mapping[str, Json]) -> str:
     """Return the report's section: a list of sentences for each data set."""
-    parts = []
-    for data, report in losses.items():
-        items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in loss_sentences(report))
-        parts.append(f"<h3>{html.escape(data)}</h3><ul>{items}</ul>")
-    return "".join(parts)
+    return "".join(
+        f"<h3>{html.escape(data)}</h3>{sentence_list(loss_sentences(report))}" for data, report in losses.items()
+    )
