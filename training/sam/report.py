@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.progress import track
 
 from models.image import read_image
 from models.masks import mask_box
 from models.nets.compact_sam import CompactSam
 from models.zoom import best_level
 from training.data.tagged import TaggedImage
+from training.runs.ranks import track_first
 from training.sam.answers import AskedImage
 from training.sam.baselines import filled_box, grabcut_mask
 from training.sam.images.photographs import domain_of
@@ -66,7 +66,9 @@ def report_sam(
             "as a COCO file with `segmentation`, or another --split"
         )
     net = load_segmenter(source)
-    rows = [row for image in track(images, "SAM report") for row in measure_image(net, image, per_image, zoom=zoom)]
+    rows = [
+        row for image in track_first(images, "SAM report") for row in measure_image(net, image, per_image, zoom=zoom)
+    ]
     write_json(out, summarise(rows))
     return rows
 
