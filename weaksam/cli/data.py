@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 data_app = typer.Typer(help="Check data sets, draw scenes, make mosaics.", no_args_is_help=True, add_completion=False)
 
+_progress_console = Console(stderr=True, markup=False)
 _OutOption = Annotated[Path, typer.Option("--out", help="New folder to write.")]
 _SeedOption = Annotated[int, typer.Option("--seed", help="The same seed draws the same images.")]
 
@@ -63,7 +64,7 @@ def check(
     from training.data.summary import warnings
 
     dataset = open_dataset(folder, split)
-    images = track(dataset.images, "images", console=Console(stderr=True, markup=False))
+    images = track(dataset.images, "images", console=_progress_console)
     problems = [*dataset.problems, *undecodable(images, folder)]
     console = Console(markup=False)
     _print_summary(console, dataset)
@@ -105,7 +106,7 @@ def samples(out: Annotated[Path, typer.Option("--out", help="Folder to write.")]
 
 
 def _write_all(ids: Iterable[str], count: int, what: str, out: Path) -> None:
-    for _ in track(ids, description=what, total=count):
+    for _ in track(ids, what, count, console=_progress_console):
         pass
     typer.echo(f"{count} {what} in {out}")
 
