@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,14 +22,9 @@ class ClassCount:
 
 def count_classes(dataset: TaggedDataset) -> list[ClassCount]:
     """Return the counts of all labels, in their order."""
-    return [
-        ClassCount(
-            label,
-            sum(label in image.tags for image in dataset.images),
-            sum(thing.label == label for image in dataset.images for thing in image.objects),
-        )
-        for label in dataset.labels
-    ]
+    images = Counter(tag for image in dataset.images for tag in set(image.tags))
+    objects = Counter(thing.label for image in dataset.images for thing in image.objects)
+    return [ClassCount(label, images[label], objects[label]) for label in dataset.labels]
 
 
 def warnings(dataset: TaggedDataset) -> Iterator[str]:
