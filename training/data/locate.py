@@ -34,18 +34,13 @@ def locate(root: Path, names: Iterable[str], folders: Sequence[str], source: Pat
 
 
 def report_unnamed(below: Path, named: Iterable[Path], what: str, report: Report, besides: Sequence[str] = ()) -> None:
-    """Report images and unusable files of the folder `below` that nothing names; folders `besides` hold others."""
-    known = set(named)
-    report_unusable(below, report)
-    for path in image_paths(below):
+    """Report images `below` that nothing names, and what cannot be used there; folders `besides` hold others."""
+    known, found = set(named), find_images(below, empty_ok=True)
+    for problem in found.problems:
+        report.add(below / problem.path, problem.code, problem.message)
+    for path in found.paths:
         if below / path not in known and path.partition("/")[0] not in besides:
             report.add(below / path, "tags", f"{what}; the image is left out")
-
-
-def report_unusable(folder: Path, report: Report) -> None:
-    """Report files that cannot be images here, and folders that cannot be entered."""
-    for problem in find_images(folder, empty_ok=True).problems:
-        report.add(folder / problem.path, problem.code, problem.message)
 
 
 def image_paths(folder: Path) -> tuple[str, ...]:
