@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from models.bundle import CAM, PROPOSAL_GRAPHS, WSOD, Bundle
@@ -181,8 +182,9 @@ def _compute(config: WsodConfig, model: Any, batch: RoiBatch, step: int) -> Step
 def _batch_indices(step: int, count: int, config: WsodConfig) -> list[int]:
     """Return a step's examples from a permutation per epoch: seed and step decide, so that a resumed run agrees."""
     places = range(step * config.batch, (step + 1) * config.batch)
-    orders = {
-        epoch: np.random.default_rng([config.seed, epoch]).permutation(count)
-        for epoch in {place // count for place in places}
-    }
-    return [int(orders[place // count][place % count]) for place in places]
+    return [int(_epoch_order(config.seed, place // count, count)[place % count]) for place in places]
+
+
+@lru_cache(maxsize=2)  # a batch may end one epoch and begin the next
+def _epoch_order(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
+    return np.random.default_rng([seed, epoch]).permutation(count)
