@@ -25,7 +25,7 @@ from weaksam.image_bytes import named_image
 from weaksam.mask_schemas import MaskFormat
 from weaksam.retry import RetryPolicy, retry_after_s
 from weaksam.schemas import DetectResult, Effort, LabelsResponse
-from weaksam.segment_schemas import Box, Point, SegmentResult
+from weaksam.segment_schemas import PixelBox, Point, SegmentResult
 from weaksam.tag_texts import form_tags
 
 UnknownTags = Literal["error", "skip"]
@@ -179,7 +179,7 @@ class AsyncClient:
         image: Path | bytes | str,
         *,
         points: Sequence[Point] = (),
-        box: Box | None = None,
+        box: PixelBox | None = None,
         mask_format: MaskFormat = "rle",
         zoom: bool | None = None,
     ) -> SegmentResult:

@@ -24,7 +24,7 @@ def _whole(value: object) -> object:
 
 
 Point = tuple[Pixel, Pixel, Annotated[Literal[0, 1], BeforeValidator(_whole)]]
-Box = tuple[Pixel, Pixel, Pixel, Pixel]
+PixelBox = tuple[Pixel, Pixel, Pixel, Pixel]
 
 
 def _from_json_text(value: object) -> object:
@@ -47,7 +47,7 @@ class SegmentParameters(MaskOptions):
     points: Annotated[tuple[Point, ...], Field(max_length=MAX_POINTS), BeforeValidator(_from_json_text)] = Field(
         (), description="[[x, y, label], ...] in pixels of the upright image; label 1 on the object, 0 off it."
     )
-    box: Annotated[Box | None, BeforeValidator(_from_json_text)] = Field(
+    box: Annotated[PixelBox | None, BeforeValidator(_from_json_text)] = Field(
         None, description="[x0, y0, x1, y1], half-open, in pixels of the upright image."
     )
     image_sha256: str | None = Field(
@@ -84,7 +84,7 @@ class SegmentMask(Document):
     """One mask for the prompt."""
 
     mask: AnyMask | None = Field(description="null with mask_format=none.")
-    box_xyxy: Box | None = Field(description="The mask's tight box, half-open; null if the mask is empty.")
+    box_xyxy: PixelBox | None = Field(description="The mask's tight box, half-open; null if the mask is empty.")
     predicted_iou: float = Field(description="The mask decoder's own estimate of the mask's IoU.")
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from models.image import ImageError, read_image
 from models.labels import Label, LabelSet, fold_label
-from training.data.tagged import Box, DataProblem, TaggedDataset, TaggedImage
+from training.data.tagged import DataProblem, TaggedDataset, TaggedImage
 from weaksam.errors import UserError
 from weaksam.files.text_files import decoded
+from weaksam.schemas import Box
 
 # Shares that are written with few decimals reach over the edge by less than this.
 EDGE_TOLERANCE_PX = 0.01

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weaksam.mask_schemas import Rle
-
-Box = tuple[float, float, float, float]
+from weaksam.schemas import Box
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.data.tagged import Box
 from weaksam.formats.run_lengths import decode_rle, encode_rle
 from weaksam.mask_schemas import Rle
+from weaksam.schemas import Box
 
 
 def turn_box(box_xyxy: Box, stored_size_hw: tuple[int, int], orientation: int) -> Box:

@@ -11,9 +11,10 @@ from pycocotools import mask as coco_mask
 from training.data.checks import KnownLabels, Report, checked_box
 from training.data.image_header import ImageHeader, UnusableImageError, read_header
 from training.data.polygons import MaskError, polygons_rle
-from training.data.tagged import Box, TaggedDataset, TaggedImage, TrueObject
+from training.data.tagged import TaggedDataset, TaggedImage, TrueObject
 from training.data.turns import turn_box, turn_mask
 from weaksam.mask_schemas import Rle
+from weaksam.schemas import Box
 
 Polygon = Sequence[float]
 

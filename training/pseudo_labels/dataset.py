@@ -15,6 +15,7 @@ from training.data.tagged import TaggedImage
 from training.pseudo_labels.masks import PseudoMask
 from weaksam.errors import UserError
 from weaksam.formats.coco import Row, annotation_row, category_rows, image_row, write_dataset
+from weaksam.schemas import Box
 
 # Edges are rounded to a power of two: x + width is then exactly the right edge, also where that is the image's.
 EDGE_STEPS_PER_PX = 16
@@ -26,7 +27,7 @@ class PseudoObject:
     """A pseudo label: class index of the data set, box in image pixels, the detector's score, perhaps a mask."""
 
     label: int
-    box_xyxy: tuple[float, float, float, float]
+    box_xyxy: Box
     score: float
     mask: PseudoMask | None = None
 

@@ -16,6 +16,7 @@ from training.proposals.graph_runner import GraphRunner
 from weaksam.arrays import Float32, Mask
 from weaksam.formats.run_lengths import encode_rle
 from weaksam.mask_schemas import Rle
+from weaksam.schemas import Box
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class PseudoMask:
     predicted_iou: float
 
     @property
-    def box_xyxy(self) -> tuple[float, float, float, float]:
+    def box_xyxy(self) -> Box:
         """The mask's tight box in image pixels."""
         x0, y0, width, height = coco_mask.toBbox(self.rle).tolist()
         return x0, y0, x0 + width, y0 + height

@@ -26,6 +26,7 @@ from weaksam.errors import UserError
 from weaksam.formats.coco import Row, annotation_row, category_rows, image_row, write_dataset
 from weaksam.formats.run_lengths import encode_rle
 from weaksam.formats.voc import VocObject, voc_palette, write_voc_annotation
+from weaksam.schemas import Box
 
 FOLDERS = ("JPEGImages", "Annotations", "ImageSets/Main", "SegmentationObject", "SegmentationClass", "annotations")
 DEFAULT_SPLITS: Mapping[str, float] = {"train": 0.8, "test": 0.2}
@@ -114,6 +115,6 @@ def _annotations(image_id: int, image: SceneImage) -> Iterator[Row]:
         yield annotation_row(image_id, 1 + CATEGORY_NAMES.index(label), _box_of(mask), encode_rle(mask))
 
 
-def _box_of(mask: npt.NDArray[np.bool_]) -> tuple[float, float, float, float]:
+def _box_of(mask: npt.NDArray[np.bool_]) -> Box:
     x0, y0, x1, y1 = (float(value) for value in mask_box(mask))
     return x0, y0, x1, y1

@@ -15,6 +15,7 @@ from pycocotools import mask as coco_mask
 
 from weaksam.files.atomic import replacing
 from weaksam.mask_schemas import Rle
+from weaksam.schemas import Box
 
 Row = dict[str, Any]
 DATASET, RESULTS = "dataset.json", "results.json"  # of a labelling run, and of its conversions
@@ -37,7 +38,7 @@ def image_row(image_id: int, file_name: str, size_hw: tuple[int, int], **more: A
 def annotation_row(
     image_id: int,
     category_id: int,
-    box_xyxy: tuple[float, float, float, float],
+    box_xyxy: Box,
     rle: Rle | None = None,
     **more: Any,
 ) -> Row:

@@ -10,6 +10,7 @@ import numpy as np
 
 from weaksam.arrays import Mask
 from weaksam.formats.labelled import LabelledObject, PolygonMaker
+from weaksam.schemas import Box
 
 # Each is the lower case of the tag that draws it in a labelling interface.
 RegionKind = Literal["rectanglelabels", "brushlabels", "polygonlabels"]
@@ -110,7 +111,7 @@ def _value(
     return {"format": "rle", "rle": brush_run_lengths(mask_hw)}
 
 
-def _box_value(box_xyxy: tuple[float, float, float, float], size_hw: tuple[int, int]) -> dict[str, Any]:
+def _box_value(box_xyxy: Box, size_hw: tuple[int, int]) -> dict[str, Any]:
     (x0, y0, x1, y1), (height, width) = box_xyxy, size_hw
     shares = {"x": x0 / width, "y": y0 / height, "width": (x1 - x0) / width, "height": (y1 - y0) / height}
     return {**{name: 100 * share for name, share in shares.items()}, "rotation": 0}

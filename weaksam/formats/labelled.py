@@ -19,6 +19,7 @@ from weaksam.formats.labelled_document import DecisionState, LabelledDocument, p
 from weaksam.formats.polygons import Ring, join_rings, mask_iou, mask_to_polygons, polygons_to_mask
 from weaksam.formats.run_lengths import decode_rle
 from weaksam.mask_schemas import Rle
+from weaksam.schemas import Box
 
 Shares = npt.NDArray[np.float64]
 SUMMARY = "conversion.json"  # of an export
@@ -35,7 +36,7 @@ class LabelledObject:
     """
 
     label: str
-    box_xyxy: tuple[float, float, float, float]
+    box_xyxy: Box
     score: float | None
     rle: Rle | None
 

@@ -10,13 +10,15 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import numpy.typing as npt
 
+from weaksam.schemas import Box
+
 
 @dataclass(frozen=True)
 class VocObject:
     """A label and its box, half-open float pixels; None for a tag whose place is unknown."""
 
     label: str
-    box_xyxy: tuple[float, float, float, float] | None
+    box_xyxy: Box | None
     difficult: bool = False
 
 

@@ -12,7 +12,7 @@ from weaksam.formats.labelled import LabelledImage
 from weaksam.review.journal import Decided
 from weaksam.review.labelled_run import LabelledRun, review_object
 from weaksam.review.schemas import ReviewObject
-from weaksam.segment_schemas import Box
+from weaksam.segment_schemas import PixelBox
 
 ANNOTATIONS_JSON = Path(REVIEWED)
 IMAGES = "images"
@@ -25,7 +25,7 @@ def objects_of(image: LabelledImage, decided: Decided | None) -> tuple[ReviewObj
     return tuple(review_object(thing) for thing in image.objects if _has_area(thing.box_xyxy))
 
 
-def _has_area(box_xyxy: Box) -> bool:
+def _has_area(box_xyxy: PixelBox) -> bool:
     return box_xyxy[0] < box_xyxy[2] and box_xyxy[1] < box_xyxy[3]
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from weaksam.formats.labelled_document import DecisionState
 from weaksam.mask_schemas import Document, RleMask
 from weaksam.schemas import Score
-from weaksam.segment_schemas import Box
+from weaksam.segment_schemas import PixelBox
 
 ReviewState = Literal["open", "accepted", "corrected", "rejected"]
 Reviewer = Annotated[str, Field(min_length=1, max_length=80)]
@@ -19,7 +19,7 @@ class ReviewObject(Document):
     """One object of an image."""
 
     label: str
-    box_xyxy: Box = Field(description="x0, y0, x1, y1, half-open, in pixels of the upright image.")
+    box_xyxy: PixelBox = Field(description="x0, y0, x1, y1, half-open, in pixels of the upright image.")
     score: Score | None = Field(None, description="null if a person drew it.")
     mask: RleMask | None = None
 

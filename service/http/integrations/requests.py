@@ -10,7 +10,7 @@ from service.errors import InvalidRequest
 from service.http.validation import invalid_request
 from weaksam.mask_schemas import from_base64
 from weaksam.schemas import JsonDetectRequest
-from weaksam.segment_schemas import Box, JsonSegmentRequest
+from weaksam.segment_schemas import JsonSegmentRequest, PixelBox
 
 Ours = TypeVar("Ours", JsonDetectRequest, JsonSegmentRequest)
 
@@ -52,7 +52,7 @@ def checked_part(schema: type[Part], value: object, place: str) -> Part:
         raise InvalidRequest(f"{place}: {'; '.join(findings)}") from error
 
 
-def between(corners_xyxy: Box | None) -> Box | None:
+def between(corners_xyxy: PixelBox | None) -> PixelBox | None:
     """Return the box between two opposite corners, which tools send in the order in which they were drawn."""
     if corners_xyxy is None:
         return None

@@ -23,10 +23,11 @@ from training.data.formats.documents import DocumentError, documents, read_json
 from training.data.locate import locate, report_unnamed
 from training.data.polygons import MaskError, polygon_numbers, run_lengths_rle, shown_value
 from training.data.splits import SPLITS, read_split, split_of_name
-from training.data.tagged import Box, TaggedDataset
+from training.data.tagged import TaggedDataset
 from training.data.written import WrittenImage, WrittenObject, checked_dataset
 from weaksam.errors import UserError
 from weaksam.mask_schemas import Rle
+from weaksam.schemas import Box
 
 ROBOFLOW = "_annotations.coco.json"
 LISTS = ("images", "annotations", "categories")

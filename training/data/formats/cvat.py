@@ -14,8 +14,9 @@ from training.data.formats.documents import DocumentError, read_xml
 from training.data.locate import entries, image_id, locate, report_unnamed
 from training.data.polygons import shown_value
 from training.data.splits import read_split, split_of_name
-from training.data.tagged import Box, TaggedDataset
+from training.data.tagged import TaggedDataset
 from training.data.written import Polygon, WrittenImage, WrittenObject, checked_dataset
+from weaksam.schemas import Box
 
 FOLDERS = ("", "images")
 BOX_SIDES = ("xtl", "ytl", "xbr", "ybr")

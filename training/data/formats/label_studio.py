@@ -15,7 +15,7 @@ from training.data.formats.documents import documents
 from training.data.locate import image_id, is_file, locate, report_unnamed
 from training.data.polygons import shown_value
 from training.data.splits import read_split
-from training.data.tagged import Box, TaggedDataset
+from training.data.tagged import TaggedDataset
 from training.data.written import Polygon, WrittenImage, WrittenObject, checked_dataset
 from weaksam.files.label_studio_export import (
     Json,
@@ -26,6 +26,7 @@ from weaksam.files.label_studio_export import (
     results_of,
     without_upload_prefix,
 )
+from weaksam.schemas import Box
 
 FOLDERS = ("", "images")
 BOX_SIDES = ("x", "y", "width", "height")

@@ -31,12 +31,13 @@ from training.data.checks import Report, merged_labels, read_labels_txt, read_li
 from training.data.formats.documents import DocumentError, read_xml
 from training.data.locate import is_file, report_unnamed
 from training.data.splits import SPLITS, read_split, split_of_name
-from training.data.tagged import Box, TaggedDataset
+from training.data.tagged import TaggedDataset
 from training.data.written import WrittenImage, WrittenObject, checked_dataset
 from weaksam.files.image_files import IMAGE_SUFFIXES
 from weaksam.files.opened_image import BROKEN
 from weaksam.formats.run_lengths import encode_rle
 from weaksam.mask_schemas import Rle
+from weaksam.schemas import Box
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "")

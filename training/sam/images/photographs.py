@@ -21,6 +21,7 @@ from training.sam.images.pasted_shapes import photographed_shape
 from training.sam.images.views import View, padded_image, padded_masks
 from weaksam.arrays import ImageU8, Masks
 from weaksam.errors import UserError
+from weaksam.schemas import Box
 
 WHOLE_SHARE = 0.25  # of views that are not cropped
 # Side of an object's box in a crop's, both as square roots of areas: from a thing far away to one that fills the view.
@@ -126,10 +127,7 @@ def _crop(rng: np.random.Generator, image: TaggedImage, thing: TrueObject, side_
 
 
 def crop_window(
-    rng: np.random.Generator,
-    image_hw: tuple[int, int],
-    box_xyxy: tuple[float, float, float, float],
-    side_px: int,
+    rng: np.random.Generator, image_hw: tuple[int, int], box_xyxy: Box, side_px: int
 ) -> tuple[int, int, int, int]:
     """Return left, top, right and bottom of a crop in which the box takes a random share, so that all sizes appear."""
     if rng.random() < WHOLE_SHARE:

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator
 
 from service.http.integrations.requests import Body, ImageText
 from weaksam.schemas import Score
-from weaksam.segment_schemas import Box, Pixel
+from weaksam.segment_schemas import Pixel, PixelBox
 
 
 def _flat(value: object) -> object:
@@ -18,7 +18,7 @@ def _flat(value: object) -> object:
     return value or None
 
 
-Corners = Annotated[Box | None, BeforeValidator(_flat)]
+Corners = Annotated[PixelBox | None, BeforeValidator(_flat)]
 PointList = tuple[tuple[Pixel, Pixel], ...]
 
 

@@ -9,7 +9,7 @@ from service.errors import InvalidRequest
 from service.http.integrations.requests import between, our_request
 from service.http.integrations.xanylabeling.schemas import Mark, Parameters, PointMark, PredictBody, RectangleMark
 from weaksam.schemas import JsonDetectRequest
-from weaksam.segment_schemas import Box, JsonSegmentRequest
+from weaksam.segment_schemas import JsonSegmentRequest, PixelBox
 
 
 def wants_clicked(params: Parameters) -> bool:
@@ -44,7 +44,7 @@ def _tags(text_prompt: str) -> Iterable[str]:
     return filter(None, (text.strip() for text in re.split(r"[,.;\n]", text_prompt)))
 
 
-def _box(marks: Iterable[Mark]) -> Box | None:
+def _box(marks: Iterable[Mark]) -> PixelBox | None:
     corners = [mark.data for mark in marks if isinstance(mark, RectangleMark)]
     if len(corners) > 1:
         raise InvalidRequest(f"params.marks has {len(corners)} rectangles: leave one, around one object")

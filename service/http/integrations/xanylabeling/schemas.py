@@ -12,7 +12,7 @@ from pydantic import Field
 
 from service.http.integrations.requests import Body, ImageText
 from weaksam.schemas import Score
-from weaksam.segment_schemas import Box, Pixel
+from weaksam.segment_schemas import Pixel, PixelBox
 
 Task = Literal["masks", "boxes", "click"]
 
@@ -29,7 +29,7 @@ class RectangleMark(Body):
     """A box around the object: two opposite corners in pixels of the upright image."""
 
     type: Literal["rectangle"]
-    data: Box
+    data: PixelBox
     label: Literal[1]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from weaksam.mask_schemas import AnyMask, PolygonMask
 from weaksam.schemas import DetectResult, TagRow
-from weaksam.segment_schemas import Box, SegmentResult
+from weaksam.segment_schemas import PixelBox, SegmentResult
 
 # The name under which the client keeps an object until its user names it.
 UNNAMED = "AUTOLABEL_OBJECT"
@@ -36,7 +36,7 @@ def clicked(result: SegmentResult) -> dict[str, Any]:
     return {"shapes": shapes, "description": "", "replace": False}
 
 
-def _shapes(label: str, box_xyxy: Box | None, mask: AnyMask | None, score: float, group: int) -> Iterator[Shape]:
+def _shapes(label: str, box_xyxy: PixelBox | None, mask: AnyMask | None, score: float, group: int) -> Iterator[Shape]:
     """Yield one shape for each part of the mask, or the box. Parts of one object share a group, which is above 0."""
     rings = mask.polygons if isinstance(mask, PolygonMask) else ()
     for ring in rings:
