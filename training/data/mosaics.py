@@ -21,7 +21,7 @@ from weaksam.errors import UserError
 from weaksam.formats.voc import VocObject, write_voc_annotation
 
 TILES = 4
-FILL_RGB = (124, 116, 104)
+GAP_RGB = (124, 116, 104)  # where a photograph leaves its quarter free: a grey near the mean of photographs
 _MOSAIC_JPEG_QUALITY = 95
 
 
@@ -97,7 +97,7 @@ class _Deck:
 
 def _write_mosaic(out_dir: Path, image_id: str, tiles: Sequence[TaggedImage]) -> None:
     cell_hw = (max(tile.size_hw[0] for tile in tiles), max(tile.size_hw[1] for tile in tiles))
-    mosaic = join_in_grid([read_image(tile.path) for tile in tiles], 2, cell_hw, FILL_RGB)
+    mosaic = join_in_grid([read_image(tile.path) for tile in tiles], 2, cell_hw, GAP_RGB)
     offsets_xy = cell_offsets_xy(2, cell_hw)
     objects = [thing for tile, (x, y) in zip(tiles, offsets_xy, strict=True) for thing in _moved_objects(tile, x, y)]
     write_jpeg(out_dir / "JPEGImages" / f"{image_id}.jpg", mosaic, _MOSAIC_JPEG_QUALITY)
