@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from PIL import Image
 from weaksam.blocking_client import Client
 from weaksam.client import RequestRefused
 from weaksam.errors import UserError
+from weaksam.files.api_key import read_api_key
 from weaksam.files.file_names import match_names
 from weaksam.files.tag_files import joined_rows, read_tag_table
 from weaksam.formats.cvat import mask_points
@@ -27,7 +27,6 @@ from weaksam.formats.run_lengths import decode_rle
 from weaksam.mask_schemas import MaskFormat, PolygonMask, RleMask
 from weaksam.retry import RetryPolicy
 from weaksam.schemas import Detection, DetectResult
-from weaksam.variables import API_KEY_VARIABLE
 
 # cvat-cli uploads after the last frame: a server that restarts must not cost the frames before.
 PATIENT = RetryPolicy(attempts=10)
@@ -50,12 +49,11 @@ def create(
         api_key_file: file with the API key, if the service wants one; or in WEAKSAM_API_KEY.
 
     Raises:
-        UserError: `shape` is neither, or the CSV cannot be read.
+        UserError: `shape` is neither, or the CSV or the key cannot be read.
     """
     if shape not in ("mask", "rectangle"):
         raise UserError(f"shape is {shape!r}: give -p shape=str:mask or -p shape=str:rectangle")
-    key = Path(api_key_file).read_text(encoding="utf-8").strip() if api_key_file else os.environ.get(API_KEY_VARIABLE)
-    client = Client(server, retry=PATIENT, api_key=key)
+    client = Client(server, retry=PATIENT, api_key=read_api_key(Path(api_key_file) if api_key_file else None))
     names = [row.name for row in client.labels().labels]
     labels = [cvataa.label_spec(name, id_, type=shape) for id_, name in enumerate(names)]
     listed = joined_rows(read_tag_table(Path(tags))) if tags else None

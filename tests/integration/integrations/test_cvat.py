@@ -147,6 +147,14 @@ def test_without_a_file_the_classifier_proposes(loaded: Loader) -> None:
     assert {shape.label_id for shape in annotate(loaded())} == {100, 101, 102}
 
 
+def test_the_key_may_lie_in_a_file_as_editors_save_it(
+    loaded: Loader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WEAKSAM_API_KEY")
+    (tmp_path / "key").write_text(f"{KEY}\n", encoding="utf-8-sig")
+    assert len(loaded(f"api_key_file=str:{tmp_path / 'key'}").spec.labels) == len(LABELS)
+
+
 def test_a_frame_that_cannot_be_labelled_is_named(
     loaded: Loader, tags_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

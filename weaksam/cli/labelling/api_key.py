@@ -1,34 +1,15 @@
-"""The API key of commands that call a service."""
+"""The option of commands that call a service with an API key."""
 
 from __future__ import annotations
 
-import os
-import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from weaksam.errors import UserError
-from weaksam.files.text_files import decoded
 from weaksam.variables import API_KEY_VARIABLE
 
 ApiKeyFileOption = Annotated[
     Path | None,
     typer.Option(help=f"File with the API key of the server, if it wants one; or in {API_KEY_VARIABLE}."),
 ]
-_KEY = re.compile(r"[!-~]+")
-
-
-def read_api_key(file: Path | None) -> str | None:
-    """Return the key of the file or of WEAKSAM_API_KEY; None if neither is given."""
-    # Not an option: a command line can be read by everyone on the machine.
-    if file is not None:
-        key, place = decoded(file.read_bytes(), "replace").strip(), str(file)
-    elif API_KEY_VARIABLE in os.environ:
-        key, place = os.environ[API_KEY_VARIABLE], API_KEY_VARIABLE
-    else:
-        return None
-    if not _KEY.fullmatch(key):
-        raise UserError(f"{place} holds no API key: put the one line there that `weaksam keys add` printed")
-    return key

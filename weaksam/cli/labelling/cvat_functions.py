@@ -9,9 +9,10 @@ import typer
 from rich.console import Console
 
 from weaksam.blocking_client import Client
-from weaksam.cli.labelling.api_key import ApiKeyFileOption, read_api_key
+from weaksam.cli.labelling.api_key import ApiKeyFileOption
 from weaksam.client import ClientError
 from weaksam.errors import UserError
+from weaksam.files.api_key import read_api_key
 from weaksam.integrations.nuclio import write_functions
 
 

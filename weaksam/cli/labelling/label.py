@@ -11,11 +11,12 @@ import typer
 from rich.console import Console
 
 from models.labels import Label, LabelSet
-from weaksam.cli.labelling.api_key import ApiKeyFileOption, read_api_key
+from weaksam.cli.labelling.api_key import ApiKeyFileOption
 from weaksam.cli.labelling.convert import MinFidelityOption, print_conversion
 from weaksam.cli.progress import progress
 from weaksam.client import AsyncClient, ClientError
 from weaksam.errors import UserError
+from weaksam.files.api_key import read_api_key
 from weaksam.files.image_source import ImageSource, open_images
 from weaksam.formats.convert import FormatName, convert_inside, parse_format
 from weaksam.labelling.merge import merge_shards

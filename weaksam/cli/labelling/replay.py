@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from weaksam.cli.labelling.api_key import ApiKeyFileOption, read_api_key
+from weaksam.cli.labelling.api_key import ApiKeyFileOption
 from weaksam.cli.progress import progress
 from weaksam.client import AsyncClient, ClientError
 from weaksam.errors import UserError
+from weaksam.files.api_key import read_api_key
 from weaksam.files.image_source import open_path
 from weaksam.formats.labelled import LabelledSet, read_labelled
 from weaksam.labelling.replay import Replay, Tolerance

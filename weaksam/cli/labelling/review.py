@@ -13,8 +13,9 @@ from rich.console import Console
 
 from service.http.page import add_page
 from service.http.problems import add_problem_handlers
-from weaksam.cli.labelling.api_key import ApiKeyFileOption, read_api_key
+from weaksam.cli.labelling.api_key import ApiKeyFileOption
 from weaksam.cli.listening import listen
+from weaksam.files.api_key import read_api_key
 from weaksam.files.full_disk import writing_into
 from weaksam.files.image_source import open_path
 from weaksam.review.app import LOOPBACK, Review, create_review_app

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from weaksam.cli.labelling.api_key import read_api_key
 from weaksam.errors import UserError
+from weaksam.files.api_key import read_api_key
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
