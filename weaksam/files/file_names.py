@@ -41,7 +41,7 @@ def match_names(written: Iterable[str], paths: Sequence[str]) -> MatchedNames:
     names = list(dict.fromkeys(written))
     exact = set(paths)
     path_of = {name: name for name in names if name in exact}
-    loose = _LooseIndex([path for path in paths if path not in path_of])
+    loose = LooseIndex([path for path in paths if path not in path_of])
     candidates_of: dict[str, tuple[str, ...]] = {}
     loosely: dict[str, str] = {}
     for name in names:
@@ -61,7 +61,7 @@ def ambiguous(candidates: Sequence[str]) -> str:
     return f"it may mean {shown}: write the path below the folder"
 
 
-class _LooseIndex:
+class LooseIndex:
     """Paths by their folded ends, so that one look-up finds all that end alike."""
 
     def __init__(self, paths: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ from weaksam.blocking_client import Client
 from weaksam.client import RequestRefused
 from weaksam.errors import UserError
 from weaksam.files.api_key import read_api_key
-from weaksam.files.file_names import match_names
+from weaksam.files.file_names import LooseIndex
 from weaksam.files.tag_files import joined_rows, read_tag_table
 from weaksam.formats.cvat import mask_points
 from weaksam.formats.run_lengths import decode_rle
@@ -77,7 +78,7 @@ class CvatFunction:
     def detect(self, context: cvataa.DetectionFunctionContext, image: Image.Image) -> list[LabeledShapeRequest]:
         """Return the objects of a frame; none, and a warning, if it has no tags or the service refuses it."""
         name = context.frame_name
-        tags = () if self.tags is None else tags_of(name, self.tags)
+        tags = () if self.tags is None else self._tags_of(name, self.tags)
         if self.tags is not None and not tags:
             logger.warning("%s is left out: the file of tags has none for it", name)
             return []
@@ -90,6 +91,17 @@ class CvatFunction:
             if row.status == "unknown":
                 logger.warning("%s: the tag %r is no label", name, row.tag)
         return list(self._shapes(name, result.detections))
+
+    def _tags_of(self, frame_name: str, tags: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+        """Return the tags of a frame. Its name may differ from the file's in what `match_names` can put right."""
+        if frame_name in tags:
+            return tags[frame_name]
+        meant = self._loose_names.candidates(frame_name)
+        return tags[meant[0]] if len(meant) == 1 else ()
+
+    @cached_property
+    def _loose_names(self) -> LooseIndex:
+        return LooseIndex(list(self.tags or ()))
 
     def _shapes(self, frame_name: str, detections: Sequence[Detection]) -> Iterator[LabeledShapeRequest]:
         """Yield the shapes of a frame. An empty mask is told: cvat-cli refuses a rectangle among masks."""
@@ -110,13 +122,6 @@ class CvatFunction:
             mask_format="none" if self.shape == "rectangle" else outlined,
             unknown_tags="skip",
         )
-
-
-def tags_of(frame_name: str, tags: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """Return the tags of a frame. Its name may differ from the file's in what `match_names` can put right."""
-    if frame_name in tags:
-        return tags[frame_name]
-    return tags.get(match_names([frame_name], list(tags)).path_of.get(frame_name, ""), ())
 
 
 def _png(image: Image.Image) -> bytes:
