@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
@@ -50,6 +51,7 @@ def complete_openapi(app: FastAPI, open_paths: frozenset[str] | None) -> Callabl
     """
     document_of_routes = app.openapi
 
+    @cache
     def openapi() -> dict[str, Any]:
         document = document_of_routes()
         _, schemas = models_json_schema([(model, "validation") for model in UNDECLARED], ref_template=REF_TEMPLATE)
