@@ -22,6 +22,7 @@ Edges = dict[tuple[int, int, int], int]
 
 # Tolerances that are tried, in pixels.
 TOLERANCES_PX = tuple(0.5 * 1.25**step for step in range(24))
+DISTANCES_AT_A_TIME = 2**20  # of corners of two rings: those of a large photograph have 10 000 each
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,23 @@ def join_rings(rings: Sequence[Ring]) -> Ring:
     """Return one ring: each further one is joined to those before, there and back, between the closest corners."""
     joined, *others = rings
     for ring in others:
-        distances = np.abs(joined[:, None] - ring[None]).sum(axis=2)
-        near, start = np.unravel_index(distances.argmin(), distances.shape)
+        near, start = _closest_corners(joined, ring)
         joined = np.concatenate([joined[: near + 1], ring[start:], ring[: start + 1], joined[near:]])
     return joined
+
+
+def _closest_corners(first: Ring, second: Ring) -> tuple[int, int]:
+    """Return the places of the two corners that are closest, by steps along the axes; the first such pair."""
+
+    def closest_from(begin: int, rows: int) -> tuple[int, int, int]:
+        x, y = first[begin : begin + rows].T[:, :, None]
+        distances = np.abs(x - second[:, 0]) + np.abs(y - second[:, 1])
+        row, start = divmod(int(distances.argmin()), len(second))
+        return int(distances[row, start]), begin + row, start
+
+    rows = max(1, DISTANCES_AT_A_TIME // len(second))
+    _, near, start = min(closest_from(begin, rows) for begin in range(0, len(first), rows))
+    return near, start
 
 
 def _parts(mask_hw: Mask) -> list[list[Ring]]:
