@@ -7,17 +7,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Literal
 
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from models.bundle import Bundle, GraphSpec
+from models.bundle_files.sessions import PROVIDERS, Device, DeviceError, open_session
 from service.backends.base import Array, Tensors
 from service.errors import BackendFailure, BackendMismatch, BackendUnavailable, ServiceError
-
-Device = Literal["cpu", "cuda"]
-PROVIDERS: Mapping[Device, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 # onnxruntime's names of element types, where they differ from numpy's.
 NUMPY_NAMES = {"float": "float32", "double": "float64"}
@@ -115,7 +112,7 @@ def mapped_errors(model: str) -> Iterator[None]:
     """Raise the errors of onnxruntime and its bindings as the service's own."""
     try:
         yield
-    except ServiceError:
+    except (ServiceError, DeviceError):
         raise
     except PASSING_ERRORS as error:
         raise BackendUnavailable(f"graph {model} cannot be run at the moment", retry_after_s=1) from error
@@ -139,21 +136,18 @@ def _open_session(
     # Each graph has threads of its own. Threads that spin for more work would take the cores from the next graph.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    wanted = PROVIDERS[device]
-    if wanted not in onnxruntime.get_available_providers():
+    if PROVIDERS[device] not in onnxruntime.get_available_providers():
         raise BackendMismatch(
-            f"device is {device!r}, but this onnxruntime has no {wanted}: "
+            f"device is {device!r}, but this onnxruntime has no {PROVIDERS[device]}: "
             "uninstall onnxruntime, then pip install -e '.[gpu]' in a checkout"
         )
     try:
         with mapped_errors(name):
-            provider = (wanted, {"device_id": device_index}) if device == "cuda" else wanted
-            session = onnxruntime.InferenceSession(bundle.path(name), options, providers=[provider])
+            session = open_session(bundle.path(name), options, device, device_index)
+    except DeviceError as error:
+        raise BackendMismatch(str(error)) from error
     except ServiceError as error:
         raise BackendMismatch(f"{bundle.path(name)} cannot be opened ({error}): export the bundle again") from error
-    # onnxruntime silently replaces a provider that fails to start by the CPU.
-    if session.get_providers()[0] != wanted:
-        raise BackendMismatch(f"device is {device!r}, but {wanted} did not start: check driver and CUDA libraries")
     _check_signature(name, bundle.graphs[name], session)
     return session
 

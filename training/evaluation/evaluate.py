@@ -13,9 +13,10 @@ import numpy as np
 
 from models.bundle import Bundle
 from models.bundle_files.manifest import load_bundle
+from models.bundle_files.sessions import Device
 from models.image import decode_file
 from models.labels import LabelSet
-from service.backends.ort import Device, OrtBackend
+from service.backends.ort import OrtBackend
 from service.inference.cache import ResultCache
 from service.inference.pipeline import Pipeline, RequestLimits
 from service.observability.metrics import Metrics

@@ -9,7 +9,7 @@ from typing import Any
 
 from models.bundle import DETECTOR, Bundle
 from models.bundle_files.manifest import load_bundle
-from service.backends.ort import Device
+from models.bundle_files.sessions import Device
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage
 from training.evaluation.evaluate import store_results

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ import onnxruntime
 import torch
 
 from models.bundle import AVERAGED_CAM, CAM, PROMPT_MAP, SAM_DECODER, SAM_ENCODER, WSOD, Bundle
+from models.bundle_files.sessions import PROVIDERS, Device, open_session
 from models.image import read_image
 from models.letterbox import Letterbox
 from models.prompting.cam_boxes import cam_boxes
@@ -24,10 +24,8 @@ from models.settings import PromptSettings
 from training.data.tagged import TaggedImage
 from training.runs.console import console
 from training.runs.ranks import is_first_rank, local_rank, threads_of_rank
-from weaksam.errors import UserError
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
-CUDA = "CUDAExecutionProvider"
 
 
 class GraphRunner:
@@ -50,7 +48,9 @@ class GraphRunner:
     def run(self, graph: str, inputs: Arrays, outputs: Sequence[str]) -> list[npt.NDArray[np.float32]]:
         """Return the outputs of one graph in the order of ``outputs``."""
         if graph not in self._sessions:
-            self._sessions[graph] = _open_session(self.bundle.path(graph), self._options)
+            self._sessions[graph] = open_session(
+                self.bundle.path(graph), self._options, inference_device(), local_rank()
+            )
         answers: list[npt.NDArray[np.float32]] = self._sessions[graph].run(list(outputs), dict(inputs))
         return answers
 
@@ -139,13 +139,13 @@ class _OpenedImage:
 
 
 @cache
-def inference_device() -> Literal["cpu", "cuda"]:
+def inference_device() -> Device:
     """Return where onnxruntime works: on a GPU if it was built for CUDA and torch sees one.
 
     Tell the user once if torch sees a GPU and onnxruntime does not: it would stand idle for days in silence.
     """
     gpu = torch.cuda.is_available()
-    if gpu and CUDA not in onnxruntime.get_available_providers():
+    if gpu and PROVIDERS["cuda"] not in onnxruntime.get_available_providers():
         if is_first_rank():
             console.print(
                 "onnxruntime has no CUDA here: proposals, pseudo ground truth and evaluation run on the CPU. For the "
@@ -156,13 +156,3 @@ def inference_device() -> Literal["cpu", "cuda"]:
             )
         return "cpu"
     return "cuda" if gpu else "cpu"
-
-
-def _open_session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
-    """Open a session on the rank's own GPU, or the CPU. TensorRT would stall at every new shape."""
-    if inference_device() == "cpu":
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    session = onnxruntime.InferenceSession(path, options, providers=[(CUDA, {"device_id": local_rank()})])
-    if session.get_providers()[0] != CUDA:  # a provider that fails to start is replaced by the CPU in silence
-        raise UserError(f"device: {CUDA} did not start: check driver and CUDA libraries")
-    return session

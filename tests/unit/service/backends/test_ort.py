@@ -13,7 +13,8 @@ import pytest
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from models.bundle import Bundle
-from service.backends.ort import LASTING_ERRORS, PASSING_ERRORS, PROVIDERS, OrtBackend, mapped_errors
+from models.bundle_files.sessions import PROVIDERS
+from service.backends.ort import LASTING_ERRORS, PASSING_ERRORS, OrtBackend, mapped_errors
 from service.errors import BackendFailure, BackendMismatch, BackendUnavailable, NotAnImage
 from tests.support.bundles.service_parts import PATIENCE_S, until
 from tests.support.bundles.tiny_bundle import CAM, picture, repaired, write_tiny_bundle

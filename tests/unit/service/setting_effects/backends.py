@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 
 from models.bundle import Bundle
-from service.backends.ort import PROVIDERS
+from models.bundle_files.sessions import PROVIDERS
 from service.backends.triton.backend import TritonBackend
 from service.errors import BackendMismatch
 from service.inference.open_pipeline import create_pipeline
