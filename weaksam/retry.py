@@ -42,6 +42,10 @@ class RetryPolicy:
         return float(min(max(doubled_s, asked_s), self.max_wait_s))
 
 
+# Of batches, which can wait: a server that restarts or is busy with others costs time, not results.
+PATIENT = RetryPolicy(attempts=10)
+
+
 def retry_after_s(outcome: httpx.Response | httpx.RequestError) -> float | None:
     """Return the seconds of the Retry-After header, a number or a date; None if it is absent or neither."""
     text = outcome.headers.get("retry-after") if isinstance(outcome, httpx.Response) else None

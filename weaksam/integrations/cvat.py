@@ -26,11 +26,8 @@ from weaksam.files.tag_files import joined_rows, read_tag_table
 from weaksam.formats.cvat import mask_points
 from weaksam.formats.run_lengths import decode_rle
 from weaksam.mask_schemas import MaskFormat, PolygonMask, RleMask
-from weaksam.retry import RetryPolicy
+from weaksam.retry import PATIENT
 from weaksam.schemas import Detection, DetectResult
-
-# cvat-cli uploads after the last frame: a server that restarts must not cost the frames before.
-PATIENT = RetryPolicy(attempts=10)
 
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 Shape = Literal["mask", "rectangle"]
@@ -54,6 +51,7 @@ def create(
     """
     if shape not in ("mask", "rectangle"):
         raise UserError(f"shape is {shape!r}: give -p shape=str:mask or -p shape=str:rectangle")
+    # cvat-cli uploads after the last frame: a server that restarts must not cost the frames before.
     client = Client(server, retry=PATIENT, api_key=read_api_key(Path(api_key_file) if api_key_file else None))
     names = [row.name for row in client.labels().labels]
     labels = [cvataa.label_spec(name, id_, type=shape) for id_, name in enumerate(names)]

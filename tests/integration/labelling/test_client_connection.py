@@ -16,9 +16,8 @@ from tests.support.fakes.fake_service import FakeService, fake_app
 from tests.support.servers.live_server import live_server
 from tests.support.servers.proxies import Proxy, running_proxy
 from weaksam.client import AsyncClient, ServerFailed, ServerUnreachable
-from weaksam.retry import RetryPolicy
+from weaksam.retry import PATIENT, RetryPolicy
 
-PATIENT = RetryPolicy(attempts=10)
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 

@@ -25,11 +25,9 @@ from weaksam.labelling.run import LabelJob, LabelSummary, label_folder
 from weaksam.labelling.shard import Shard, parse_shard, shard_worklist
 from weaksam.labelling.worklist import TagPlace, Worklist, worklist_from_names, worklist_from_table
 from weaksam.mask_schemas import MIN_FIDELITY, MaskFormat
-from weaksam.retry import RetryPolicy
+from weaksam.retry import PATIENT
 from weaksam.schemas import LabelsResponse
 
-# A batch can wait: a server that restarts or is busy with others costs time, not results.
-BATCH_RETRY = RetryPolicy(attempts=10)
 INTERRUPTED_STATUS = 130
 MAX_UNKNOWN_TAGS = 5  # that are printed
 FORMATS_OF_MASKS: dict[MaskFormat, tuple[FormatName, ...]] = {
@@ -122,7 +120,7 @@ def label(
         server,
         timeout_s=timeout_s,
         max_concurrent=concurrency,
-        retry=BATCH_RETRY,
+        retry=PATIENT,
         api_key=read_api_key(api_key_file),
         ca_file=ca_file,
     )
