@@ -21,8 +21,6 @@ from weaksam.mask_schemas import MaskOptions
 from weaksam.schemas import TAG_FIELDS, AnyRequest, DetectFields, DetectRequest, JsonDetectRequest
 from weaksam.segment_schemas import AnySegmentRequest, JsonSegmentRequest, SegmentRequest
 
-GONE = "the client closed the connection while it was sending the body"
-
 Body = TypeVar("Body")
 Schema = TypeVar("Schema", bound=BaseModel)
 
@@ -48,11 +46,7 @@ async def read_json(request: Request, schema: type[Schema], upload_s: float) -> 
     media_type = _media_type(request)
     if media_type != "application/json":
         raise UnsupportedMediaType(f"Content-Type is {media_type!r}: send application/json")
-    try:
-        body = await _arrived(request.body(), upload_s)
-    except ClientDisconnect as error:
-        raise ClientGone(GONE) from error
-    return await asyncio.to_thread(_read_json, schema, body)
+    return await asyncio.to_thread(_read_json, schema, await _arrived(request.body(), upload_s))
 
 
 async def read_segment_request(request: Request, query: MaskOptions, upload_s: float) -> AnySegmentRequest:
@@ -63,14 +57,10 @@ async def read_segment_request(request: Request, query: MaskOptions, upload_s: f
 
 async def _read_segment_body(request: Request, upload_s: float) -> AnySegmentRequest:
     media_type = _media_type(request)
-    try:
-        if media_type == "multipart/form-data":
-            return await asyncio.to_thread(_validated, SegmentRequest, await _arrived(_read_form(request), upload_s))
-        if media_type == "application/json":
-            body = await _arrived(request.body(), upload_s)
-            return await asyncio.to_thread(_read_json, JsonSegmentRequest, body)
-    except ClientDisconnect as error:
-        raise ClientGone(GONE) from error
+    if media_type == "multipart/form-data":
+        return await asyncio.to_thread(_validated, SegmentRequest, await _arrived(_read_form(request), upload_s))
+    if media_type == "application/json":
+        return await asyncio.to_thread(_read_json, JsonSegmentRequest, await _arrived(request.body(), upload_s))
     raise UnsupportedMediaType(
         f"Content-Type is {media_type!r}: send multipart/form-data with a file `image`, or application/json with "
         "`image` in base64"
@@ -103,16 +93,12 @@ def _media_type(request: Request) -> str:
 
 async def _read_body(request: Request, upload_s: float) -> AnyRequest:
     media_type = _media_type(request)
-    try:
-        if media_type == "multipart/form-data":
-            return await asyncio.to_thread(_validated, DetectRequest, await _arrived(_read_form(request), upload_s))
-        if media_type == "application/json":
-            body = await _arrived(request.body(), upload_s)
-            return await asyncio.to_thread(_read_json, JsonDetectRequest, body)
-        if media_type.startswith("image/") or media_type == "application/octet-stream":
-            return _validated(DetectRequest, {"image": await _arrived(request.body(), upload_s)})
-    except ClientDisconnect as error:
-        raise ClientGone(GONE) from error
+    if media_type == "multipart/form-data":
+        return await asyncio.to_thread(_validated, DetectRequest, await _arrived(_read_form(request), upload_s))
+    if media_type == "application/json":
+        return await asyncio.to_thread(_read_json, JsonDetectRequest, await _arrived(request.body(), upload_s))
+    if media_type.startswith("image/") or media_type == "application/octet-stream":
+        return _validated(DetectRequest, {"image": await _arrived(request.body(), upload_s)})
     raise UnsupportedMediaType(
         f"Content-Type is {media_type!r}: send multipart/form-data with a file `image`, the file itself as image/*, "
         "or application/json with `image` in base64"
@@ -123,6 +109,8 @@ async def _arrived(body: Coroutine[Any, Any, Body], upload_s: float) -> Body:
     try:
         async with asyncio.timeout(upload_s) as limit:
             return await body
+    except ClientDisconnect as error:
+        raise ClientGone("the client closed the connection while it was sending the body") from error
     except TimeoutError as error:
         if not limit.expired():
             raise
