@@ -18,8 +18,9 @@ class ProjectLabels:
     def text_in(self, control: RegionControl, name: str) -> str | None:
         """Return how a control's results write a label of the bundle; None if it has no such label."""
         index = self.bundle.index(name)
-        known = (label for label in control.labels if self.is_known(label))
-        return next((label.text for label in known if self._index(label) == index), None)
+        if index is None:
+            return None
+        return next((label.text for label in control.labels if self._index(label) == index), None)
 
     def allowed(self, name: str) -> bool:
         """Return whether any output of the project has a label of the bundle."""
