@@ -33,7 +33,7 @@ PROMPT_MAP = "prompt_map"
 # What `sam_decoder` takes besides outputs of `sam_encoder`.
 PROMPT_INPUTS = ("coords", "labels", "valid_hw")
 # Settings of the step to detections that change neither proposals nor scores.
-OF_ANSWERS_ALONE = ("mask_source", "box_mask_share", "effort")
+NOT_OF_SCORES = ("mask_source", "box_mask_share", "effort")
 
 
 class BundleError(UserError):
@@ -121,7 +121,7 @@ class Bundle:
     def inference_digest(self) -> str:
         """Digest of what decides proposals and their scores: neither name nor version, nor how masks are drawn."""
         graphs = {name: [spec.sha256, spec.side_px, spec.fill_rgb] for name, spec in self.graphs.items()}
-        post = {name: value for name, value in asdict(self.post).items() if name not in OF_ANSWERS_ALONE}
+        post = {name: value for name, value in asdict(self.post).items() if name not in NOT_OF_SCORES}
         prompts = {name: value for name, value in asdict(self.prompts).items() if name != "budget_ms"}
         decisive = [self.labels.names, graphs, self.map_kinds, asdict(self.thresholds), prompts, post]
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
