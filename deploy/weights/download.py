@@ -196,14 +196,14 @@ def _range_of(response: httpx.Response, url: str) -> tuple[int, int | None]:
     if response.status_code == httpx.codes.PARTIAL_CONTENT:
         stated = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if stated is None:
-            raise WeightsError(f"{url} answers 206 without a Content-Range: give another address of the file")
+            raise WeightsError(f"{url} responded 206 without a Content-Range: give another address of the file")
         return int(stated[1]), None if stated[2] is None else int(stated[2])
     if response.status_code == httpx.codes.OK:  # a server without ranges begins anew
         length = response.headers.get("Content-Length")
         return 0, None if length is None else int(length)
     if response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
         raise _Interrupted(f"status {response.status_code}")
-    raise WeightsError(f"{url} answers {response.status_code}: check the address, or give another one of the file")
+    raise WeightsError(f"{url} responded {response.status_code}: check the address, or give another one of the file")
 
 
 def _receive(response: httpx.Response, file: BinaryIO, size_bytes: int, url: str, on_bytes: OnBytes) -> None:

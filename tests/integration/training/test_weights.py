@@ -132,7 +132,7 @@ def test_a_server_in_trouble_is_tried_again(weights: WeightsFile, server: FileSe
 @pytest.mark.parametrize(
     ("statuses", "sentence"),
     [
-        pytest.param([404], "answers 404: check the address", id="absent"),
+        pytest.param([404], "responded 404: check the address", id="absent"),
         pytest.param([503] * ATTEMPTS, r"could not be read \(status 503\): 0 of", id="trouble that stays"),
     ],
 )
