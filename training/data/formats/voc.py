@@ -1,7 +1,8 @@
 """Reader for Pascal VOC annotations.
 
     ROOT/Annotations/x.xml    with ImageSets/Main/SPLIT.txt and JPEGImages/x.jpg, SegmentationObject/x.png (optional);
-                              without lists all annotations are `train`, and images may lie in images/ or in ROOT
+                              without lists all annotations are `train`, and images may lie in images/ or in ROOT;
+                              x may be a path: the same folders below all of them
     ROOT/SPLIT/x.xml          beside SPLIT/x.jpg: Roboflow's export
     ROOT/x.xml                beside x.jpg: what LabelImg writes; all are `train`
 
@@ -29,7 +30,7 @@ from PIL import Image
 
 from training.data.checks import Report, merged_labels, read_labels_txt, read_lines
 from training.data.formats.documents import DocumentError, read_xml
-from training.data.locate import is_file, report_unnamed
+from training.data.locate import entries, is_file, report_unnamed
 from training.data.splits import SPLITS, read_split, split_of_name
 from training.data.tagged import TaggedDataset
 from training.data.written import WrittenImage, WrittenObject, checked_dataset
@@ -101,13 +102,21 @@ def _beside(root: Path) -> dict[str, Path]:
 
 
 def _has_xml_beside(folder: Path) -> bool:
-    return any(_image_in(folder, path.stem) is not None for path in folder.glob("*.xml"))
+    return any(_image_in(folder, image_id) is not None for image_id in _annotated(folder))
+
+
+def _annotated(folder: Path) -> list[str]:
+    """Return the ids of a folder's annotations; those in `Annotations` may lie in folders, as their images do."""
+    found = folder.rglob("*.xml") if folder.name == "Annotations" else folder.glob("*.xml")
+    ids = (path.relative_to(folder).as_posix().removesuffix(path.suffix) for path in found)
+    return sorted(image_id for image_id in ids if not any(part.startswith(".") for part in image_id.split("/")))
 
 
 def _lists(root: Path) -> dict[str, Path]:
     """Return the lists by split; a single one that is called otherwise, `default` say, is for training."""
     folder = root / "ImageSets"
-    paths = sorted((folder / "Main").glob("*.txt")) or sorted(folder.glob("*.txt"))
+    main, own = ([path for path in entries(place) if path.suffix == ".txt"] for place in (folder / "Main", folder))
+    paths = main or own
     if len(paths) == 1 and paths[0].stem not in SPLITS:
         return {"train": paths[0]}
     return {path.stem: path for path in paths}
@@ -137,14 +146,14 @@ def _read(root: Path, split: str) -> TaggedDataset:
 def _all_names(folder: Path) -> list[str]:
     """Return class names of all annotations: of one split's alone, a rare class would be unknown in another."""
     unreported = Report(folder)
-    annotations = [_read_annotation(path, unreported) for path in sorted(folder.glob("*.xml"))]
+    annotations = [_read_annotation(folder / f"{image_id}.xml", unreported) for image_id in _annotated(folder)]
     return [thing.name for row in annotations if row is not None for thing in row.objects if thing.name]
 
 
 def _ids(root: Path, folder: Path, split: str, report: Report) -> list[str]:
     list_path = _list_path(root, split)
     if not is_file(list_path):
-        return sorted(path.stem for path in folder.glob("*.xml"))
+        return _annotated(folder)
     ids: dict[str, None] = {}
     for number, line in enumerate(read_lines(list_path), start=1):
         image_id = _id_of_line(folder, line)

@@ -305,6 +305,27 @@ def test_annotations_without_lists_are_all_for_training(write_voc: WriteVoc) -> 
     assert [(problem.file, problem.field) for problem in dataset.problems] == [("JPEGImages/b.jpg", "tags")]
 
 
+def test_annotations_and_images_may_lie_in_the_same_folders(tmp_path: Path) -> None:
+    for name in ("a", "day 1/b.v2", "day 1/x/c"):
+        write_image(tmp_path / "JPEGImages" / f"{name}.jpg")
+        (tmp_path / "Annotations" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "Annotations" / f"{name}.xml").write_text(GOOD)
+    dataset = open_dataset(tmp_path, "train")
+    assert [image.id for image in dataset.images] == ["a", "day 1/b.v2", "day 1/x/c"]
+    assert (dataset.problems, dataset.labels) == ((), ("Bolt",))
+
+
+@pytest.mark.parametrize("lists", [pytest.param(("default",), id="one-list"), pytest.param((), id="no-lists")])
+def test_what_a_mac_leaves_beside_each_file_is_passed_over(write_voc: WriteVoc, lists: tuple[str, ...]) -> None:
+    root = write_voc({"a": GOOD}, **dict.fromkeys(lists or ("train",), ("a",)))
+    if not lists:
+        shutil.rmtree(root / "ImageSets")
+    for path in [path for path in root.rglob("*") if path.is_file()]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
+    dataset = open_dataset(root, "train")
+    assert ([image.id for image in dataset.images], dataset.problems) == (["a"], ())
+
+
 def test_what_labelimg_writes_beside_the_images(tmp_path: Path) -> None:
     write_image(tmp_path / "a.jpg")
     (tmp_path / "a.xml").write_text(GOOD)
