@@ -34,9 +34,14 @@ def _write(labelled: LabelledSet, out: Path, line: Line) -> None:
         rows = [(classes[thing.label], line(thing, image.size_hw)) for thing in image.objects]
         text = "".join(f"{index} {' '.join(f'{share:.{DECIMALS}f}' for share in shares)}\n" for index, shares in rows)
         path.write_text(text, encoding="utf-8")
-    # A JSON string is a YAML string too, whatever the label holds.
-    names = "".join(f"  {index}: {json.dumps(name)}\n" for name, index in classes.items())
+    names = "".join(f"  {index}: {_yaml_text(name)}\n" for name, index in classes.items())
     (out / "data.yaml").write_text(f"path: .\ntrain: images\nval: images\nnames:\n{names}", encoding="utf-8")
+
+
+def _yaml_text(text: str) -> str:
+    """Return a text as YAML: as JSON, but for emoji and rare letters, of which JSON's escapes make two halves."""
+    letters = (f"\\U{ord(letter):08x}" if ord(letter) > 0xFFFF else json.dumps(letter)[1:-1] for letter in text)
+    return f'"{"".join(letters)}"'
 
 
 def _box_line(thing: LabelledObject, size_hw: tuple[int, int]) -> Iterable[float]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.masks import mask_box
+from tests.unit.training.data.conftest import write_image
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedDataset
 from training.scenes.generate import generate_scenes
@@ -64,3 +65,22 @@ def test_tags_and_boxes_are_read(scenes: TaggedDataset, run: Path, tmp_path: Pat
             assert thing.box_xyxy == pytest.approx(box, abs=1e-3)
             if to.startswith("coco") and thing.mask_rle is not None:
                 assert mask_iou(decode_rle(thing.mask_rle), decode_rle(known_thing.mask_rle)) == 1.0
+
+
+@pytest.mark.parametrize("to", ["coco", "coco-polygons", "yolo", "yolo-seg", "voc", "cvat"])
+def test_folders_and_odd_names_are_read(tmp_path: Path, to: FormatName) -> None:
+    label, files = 'Käse 🔧 𠮷, "x": #1', ("a.jpg", "day 1/ü%20, (1).v2.png")
+    objects = [annotation_row(number, 1, (10.0, 20.0, 30.0, 50.0), score=0.5) for number in (1, 2)]
+    images = [image_row(number, name, (60, 80)) for number, name in enumerate(files, start=1)]
+    (tmp_path / "run").mkdir()
+    write_dataset(tmp_path / "run" / "dataset.json", {}, category_rows((label,)), images, objects)
+    out = tmp_path / "out"
+    convert(tmp_path / "run", to, out)
+    for name in files:
+        write_image(out / "images" / name)
+
+    read = open_dataset(out, "train")
+
+    assert read.problems == ()
+    assert {image.path.relative_to(out / "images").as_posix() for image in read.images} == set(files)
+    assert [image.tags for image in read.images] == [(label,)] * len(files)
