@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 MaskFormat = Literal["rle", "polygon", "png", "none"]
 MIN_FIDELITY = 0.98  # minimum IoU of polygons with their mask, where no other is asked for
@@ -35,6 +35,13 @@ def or_empty(schema: dict[str, Any]) -> None:
     schema.update({"anyOf": [*allowed, {"type": "null"}, {"const": ""}], **described})
 
 
+def no_flag(value: object) -> object:
+    """Return what is meant as a number; refuse true and false, which Python takes for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not true or false")
+    return value
+
+
 def flag(schema: dict[str, Any]) -> None:
     """Let the schema of a flag allow what forms send for true and false."""
     or_empty(schema)
@@ -55,7 +62,7 @@ class MaskOptions(Document):
         "a run of `sam_encoder`. Default: the service's.",
         json_schema_extra=flag,
     )
-    min_fidelity: float = Field(
+    min_fidelity: Annotated[float, BeforeValidator(no_flag)] = Field(
         MIN_FIDELITY,
         gt=0,
         le=1,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import codecs
 import itertools
+import json
+from collections import Counter
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -168,17 +170,29 @@ async def _parsed_form(request: Request) -> FormData:
 
 
 def _read_json(schema: type[Schema], body: bytes) -> Schema:
+    text = body.removeprefix(codecs.BOM_UTF8)
     try:
-        document = pydantic_core.from_json(body.removeprefix(codecs.BOM_UTF8))
+        document = pydantic_core.from_json(text)
     except ValueError as error:
-        raise InvalidRequest(f"the body is not JSON: {error}: send one JSON object") from error
+        raise InvalidRequest(f"the body is not JSON: {error}: send one JSON object in UTF-8") from error
     if not isinstance(document, dict):
         raise InvalidRequest("the body must be a JSON object with `image` in base64")
+    # Once more, since that reader takes the last of two members of one name in silence.
+    json.loads(text, object_pairs_hook=_refuse_doubled, parse_int=str, parse_float=str)
     known = schema.model_fields.keys()
     # Pydantic reports each unknown member, and there may be millions.
     unknown = itertools.islice((name for name in document if name not in known), MAX_FINDINGS)
     members: dict[str, Any] = {name: document[name] for name in (*(known & document.keys()), *unknown)}
     return _validated(schema, members)
+
+
+def _refuse_doubled(members: list[tuple[str, Any]]) -> None:
+    if len(dict(members)) == len(members):
+        return
+    [(name, times)] = Counter(name for name, _ in members).most_common(1)
+    message = f"stands {times} times in one JSON object: send it once"
+    # Without its values: what tools send may be secret.
+    raise InvalidRequest(f"{name} {message}", errors=[{"field": name, "message": message}])
 
 
 def _validated(schema: type[Schema], values: Mapping[str, Any]) -> Schema:

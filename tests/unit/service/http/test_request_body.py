@@ -89,6 +89,39 @@ BAD: dict[str, tuple[Sent, str, str]] = {
         "invalid_request",
         "min_score is ['0.1', '0.9']: send it once",
     ),
+    "an option that stands twice in json": (
+        {"content": f'{{"image":"{TEXT}","tags":["a"],"min_score":1,"tags":["b"]}}'}
+        | {"headers": {"content-type": "application/json"}},
+        "invalid_request",
+        "tags stands 2 times in one JSON object: send it once",
+    ),
+    "a member that stands twice within json": (
+        {"content": f'{{"image":"{TEXT}","tags":[{{"a":1,"a":{"9" * 4300}}}]}}'}
+        | {"headers": {"content-type": "application/json"}},
+        "invalid_request",
+        "a stands 2 times in one JSON object: send it once",
+    ),
+    "json that is not in UTF-8": (
+        {"content": f'{{"image":"{TEXT}","tags":["Öse"]}}'.encode("latin-1")}
+        | {"headers": {"content-type": "application/json"}},
+        "invalid_request",
+        "send one JSON object in UTF-8",
+    ),
+    "true in place of a score": (
+        {"json": {"image": TEXT, "min_score": True}},
+        "invalid_request",
+        "min_score is True: must be a number, not true or false",
+    ),
+    "true in place of a count": (
+        {"json": {"image": TEXT, "max_detections": True}},
+        "invalid_request",
+        "max_detections is True: must be a number, not true or false",
+    ),
+    "true in place of a fidelity": (
+        {"json": {"image": TEXT, "min_fidelity": True}},
+        "invalid_request",
+        "min_fidelity is True: must be a number, not true or false",
+    ),
     "half a json list in a form": (
         {"files": {"image": DATA}, "data": {"tags": '["wire'}},
         "invalid_request",
