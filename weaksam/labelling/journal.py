@@ -176,14 +176,25 @@ class Journal:
 
 
 @contextmanager
+def alone_in(path: Path) -> Iterator[BinaryIO]:
+    """Open the file of a journal, and keep other runs away from its folder meanwhile.
+
+    Raises:
+        JournalError: another run has it open.
+    """
+    with path.open("a+b") as file:
+        _lock(file, fcntl.LOCK_EX, f"{path} is in use by another run: wait for it or give another --out")
+        yield file
+
+
+@contextmanager
 def open_journal(path: Path, identity: RunIdentity) -> Iterator[Journal]:
     """Open the journal at `path`, or make it, for one process at a time.
 
     Raises:
         JournalError: another run has it open, or it belongs to another bundle or other options.
     """
-    with path.open("a+b") as file:
-        _lock(file, fcntl.LOCK_EX, f"{path} is in use by another run: wait for it or give another --out")
+    with alone_in(path) as file:
         journal = Journal(file)
         journal.resume(identity)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ from typer.testing import CliRunner, Result
 from tests.support.bundles.service_parts import BLUE, RED
 from tests.support.bundles.tiny_bundle import encoded, picture
 from weaksam.cli import main as command_line
+from weaksam.formats.convert import convert_inside
 
 Label = Callable[..., Result]
 
@@ -49,6 +51,22 @@ def test_another_run_replaces_them(label: Label, tmp_path: Path) -> None:
     assert label("--masks", "png").exit_code == 0
     assert [path.name for path in (tmp_path / "out" / "png" / "masks").iterdir()] == ["blue-wrench"]
     assert list((tmp_path / "out").glob(".png*")) == []
+
+
+def test_no_other_run_comes_while_formats_are_written(
+    label: Label, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others: list[Result] = []
+
+    def meanwhile(*given: Any) -> Any:
+        if not others:
+            others.append(label("--masks", "png"))
+        return convert_inside(*given)
+
+    monkeypatch.setattr("weaksam.cli.labelling.label.convert_inside", meanwhile)
+    assert label("--masks", "png").exit_code == 0
+    assert "is in use by another run: wait for it" in str(others[0].exception)
+    assert len(list((tmp_path / "out" / "png" / "masks").iterdir())) == 2
 
 
 def test_a_folder_of_somebody_else_stays(label: Label, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,8 +18,10 @@ from weaksam.cli.progress import progress
 from weaksam.client import AsyncClient, ClientError
 from weaksam.errors import UserError
 from weaksam.files.api_key import read_api_key
+from weaksam.files.image_files import JOURNAL
 from weaksam.files.image_source import ImageSource, open_images
 from weaksam.formats.convert import FormatName, convert_inside, parse_format
+from weaksam.labelling.journal import alone_in
 from weaksam.labelling.merge import merge_shards
 from weaksam.labelling.outputs import CONTACT_SHEET, FAILURES, FILES
 from weaksam.labelling.run import LabelJob, LabelSummary, label_folder
@@ -128,9 +131,16 @@ def label(
     print_notes(console, worklist)
     summary = _labelled(job, client, concurrency, console)
     print_summary(console, summary, out)
-    for to in dict.fromkeys(further):
-        print_conversion(console, convert_inside(out, to, min_fidelity), out / to)
+    if further:
+        _write_formats(console, further, out, min_fidelity)
     raise typer.Exit(1 if summary.error_rate > max_error_rate else 0)
+
+
+def _write_formats(console: Console, formats: Iterable[FormatName], out: Path, min_fidelity: float) -> None:
+    # The same command, given again meanwhile, would take what is being written for what a kill has left.
+    with alone_in(out / JOURNAL):
+        for to in dict.fromkeys(formats):
+            print_conversion(console, convert_inside(out, to, min_fidelity), out / to)
 
 
 def read_worklist(source: ImageSource, tags: Path | None, tags_from: TagPlace | None, shard: Shard | None) -> Worklist:
