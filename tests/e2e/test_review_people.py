@@ -11,7 +11,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.browser.labelling_page import LabellingPage, chromium, labelling_page
+from tests.support.fakes.answers import detect_result
+from tests.support.fakes.fake_service import LABELS, FakeService, fake_app
+from tests.support.servers.live_server import live_server
 from tests.support.servers.review_server import review_server, write_labelled
+from weaksam.labelling.outputs import Outcome, write_files
 
 IMAGES, CLAIMED = 24, 10
 
@@ -103,3 +107,59 @@ def test_a_random_sample_tells_of_all_images(tmp_path: Path) -> None:
             "All 3 images drawn at random are reviewed, the data set is written: 2 accepted, 0 corrected, 1 rejected. "
             "Of all 24 images, 21 to 94 % are right as they were labelled."
         )
+
+
+def test_who_gets_no_image_is_told_why(tmp_path: Path) -> None:
+    """Ann takes all images, so Ben gets none; once she has decided, there is none left."""
+    write_labelled(tmp_path, {f"{number:02}.png": ["Bolt", "Nut"] for number in range(2)})
+    with review_server(tmp_path) as server, chromium() as browser, labelling_page(browser, server.url) as ann:
+        names(ann.page)
+        with labelling_page(browser, server.url) as ben:
+            expect(ben.page.get_by_role("heading", name="Other people have the images that are left")).to_be_visible()
+            for _ in range(2):
+                ann.page.locator('[data-decision="accepted"][aria-disabled="false"][aria-pressed="false"]').click()
+            expect(ann.page.locator("#review .quiet")).to_contain_text("All 2 images are reviewed")
+            ben.page.get_by_role("button", name="Look again").click()
+            expect(ben.page.get_by_role("heading", name="There is no image left to review")).to_be_visible()
+            expect(ben.page.locator("#welcome")).to_contain_text("2 accepted, 0 corrected, 0 rejected.")
+            expect(ben.page.get_by_role("button", name="Look again")).to_be_hidden()
+
+
+def test_who_is_done_before_the_others_is_told_so(tmp_path: Path) -> None:
+    write_labelled(tmp_path, {f"{number:02}.png": ["Bolt", "Nut"] for number in range(CLAIMED + 1)})
+    with review_server(tmp_path) as server, chromium() as browser, labelling_page(browser, server.url) as ann:
+        names(ann.page)
+        with labelling_page(browser, server.url) as ben:
+            rest = ben.page.get_by_text("Other people have the images that are left. Reload the page to look again.")
+            ben.page.locator('[data-decision="accepted"][aria-disabled="false"]').wait_for()
+            expect(rest).to_be_hidden()
+            ben.page.keyboard.press("1")
+            expect(rest).to_be_visible()
+
+
+def test_a_missed_tag_is_the_label_of_what_is_drawn_next(tmp_path: Path) -> None:
+    """The keys of files do nothing here, and the list of keys leaves them out."""
+    write_labelled(tmp_path, {"two.png": ["Bolt", "Nut"]})
+    found = detect_result(b"two", ["Bolt"])
+    lost = (
+        detect_result(b"two", ["Nut"]).tags[0].model_copy(update={"status": "not_found", "count": 0, "stage": "score"})
+    )
+    result = found.model_copy(update={"tags": (*found.tags, lost)})
+    outcome = Outcome(
+        LABELS, found.bundle, {}, ["two.png"], frozenset(["two.png"]), (), {"two.png": result}.__getitem__
+    )
+    write_files(outcome, tmp_path / "labelled")
+    with (
+        live_server(fake_app(FakeService())) as service,
+        review_server(tmp_path, "--server", service) as server,
+        chromium() as browser,
+        labelling_page(browser, server.url) as tab,
+    ):
+        expect(tab.page.locator("#new-label")).to_have_value("Nut")
+        for key in "so":
+            tab.page.keyboard.press(key)
+        expect(tab.page.locator("#save-dialog")).to_be_hidden()
+        tab.page.keyboard.press("?")
+        keys = tab.page.get_by_role("dialog", name="Keys")
+        expect(keys).to_contain_text("review: reject")
+        expect(keys).not_to_contain_text("save the labels")

@@ -26,6 +26,7 @@ export function createActions(store, source, announce) {
     await loadLabels();
     const items = await source.list();
     if (items.length) await addItems(items);
+    else update((state) => ({ ...state }));
   }
 
   async function loadLabels() {
@@ -95,6 +96,7 @@ export function createActions(store, source, announce) {
       tags: now.tags.length ? now.tags : tags,
       ...(result ? steps.takeResult(now, result) : {}),
     }));
+    if (result) offerLabel(result);
   }
 
   /** Take the image anew from its source, without what was changed on the page. */
@@ -145,7 +147,8 @@ export function createActions(store, source, announce) {
 
   // People add what the service missed more often than anything else.
   function offerLabel({ tags }) {
-    const row = tags.find(({ status }) => status === "not_found") ?? tags.find(({ label }) => label);
+    const known = tags.filter((row) => get().labels.some(({ name }) => name === row.label));
+    const row = known.find(({ status }) => status === "not_found") ?? known[0];
     if (row) update((state) => ({ ...state, newLabel: row.label }));
   }
 

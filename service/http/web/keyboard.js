@@ -4,7 +4,7 @@ import { byId } from "./dom.js";
 import { currentItem, objectsOf, selectedObject } from "./state.js";
 
 /** The keys in the order in which the help shows them: `press` is compared, `run` is done. */
-export const KEYS = [
+const KEYS = [
   { press: "t", shown: ["T"], words: "type tags", run: () => byId("tag-input")?.focus() },
   { press: "v", shown: ["V"], words: "tool: select", run: ({ actions }) => actions.setTool("select") },
   { press: "a", shown: ["A"], words: "tool: add to the mask", run: ({ actions }) => actions.setTool("add") },
@@ -49,11 +49,15 @@ export const KEYS = [
     press: "o",
     shown: ["O"],
     words: "choose images",
-    run: ({ dialogs, source }) => source.takesFiles && dialogs.choose(),
+    ofFiles: true,
+    run: ({ dialogs }) => dialogs.choose(),
   },
-  { press: "s", shown: ["S"], words: "save the labels", run: ({ dialogs }) => dialogs.save() },
+  { press: "s", shown: ["S"], words: "save the labels", ofFiles: true, run: ({ dialogs }) => dialogs.save() },
   { press: "?", shown: ["?"], words: "this list", run: ({ dialogs }) => dialogs.help() },
 ];
+
+/** Return the keys that do something with images of this source. */
+export const keysOf = (source) => [...KEYS.filter(({ ofFiles }) => source.takesFiles || !ofFiles), ...source.keys];
 
 /** Run the action of a key on `page`: `{store, actions, stage, source, dialogs}`. */
 export function listenToKeys(page) {
@@ -61,7 +65,7 @@ export function listenToKeys(page) {
     if (event.defaultPrevented || document.querySelector("dialog[open]")) return;
     const pressed = nameOf(event);
     if (isTyping(event.target)) return pressed === "escape" ? event.target.blur() : undefined;
-    const key = [...KEYS, ...page.source.keys].find(({ press }) => press === pressed);
+    const key = keysOf(page.source).find(({ press }) => press === pressed);
     if (!key) return;
     event.preventDefault();
     key.run(page);

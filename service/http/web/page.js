@@ -9,7 +9,7 @@ import { heatMapOf } from "./drawing/heat_map.js";
 import { imagesStrip } from "./panels/images_strip.js";
 import { takeFiles } from "./intake.js";
 import { askForKey } from "./dialogs/key_dialog.js";
-import { KEYS, listenToKeys } from "./keyboard.js";
+import { keysOf, listenToKeys } from "./keyboard.js";
 import { objectsPanel } from "./panels/objects_panel.js";
 import { problemBanner } from "./panels/problem_banner.js";
 import { askHowToSave } from "./dialogs/save_dialog.js";
@@ -35,7 +35,7 @@ export function startPage(source) {
   });
   const page = { store, actions, stage, source };
   const dialogs = {
-    help: () => showHelp([...KEYS, ...source.keys]),
+    help: () => showHelp(keysOf(source)),
     save: () => askHowToSave(page),
     key: () => askForKey(actions.loadLabels),
     choose: () => byId("files").click(),

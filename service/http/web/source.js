@@ -21,6 +21,8 @@
  * @property {((root: HTMLElement, state: object, page: object) => void)|null} panel  renders what the source itself
  *   asks of people, such as to accept an image; null if people save files instead
  * @property {object[]} keys  further keys, as those of keyboard.js
+ * @property {() => {title: string, detail: string, again: boolean}|null} [emptyWords]  what stands in place of an image
+ *   if there is none, and whether to look again may help; needed unless `takesFiles`
  */
 
 /**

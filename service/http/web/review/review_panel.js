@@ -5,6 +5,7 @@ import { nameReviewer, reviewerName } from "./reviewer.js";
 import { addItems, changeItem, currentItem, objectsOf } from "../state.js";
 
 const CONFLICT = "conflicting_decision";
+const OTHERS_HAVE_THE_REST = "Other people have the images that are left. Reload the page to look again.";
 const BUTTONS = [
   ["accepted", "Accept", "1", "The objects are right and complete"],
   ["corrected", "Save correction", "2", "The objects are right as you changed them"],
@@ -31,11 +32,21 @@ export function reviewPanel(root, state, page) {
       "aria-label": "Reviewed images",
     }),
     element("p", { class: "quiet" }, progressWords(progress)),
+    item && progress.open > 0 && state.items.every(isDecided) && element("p", {}, OTHERS_HAVE_THE_REST),
     entry && element("p", { class: "reason" }, reasonWords(entry)),
     entry &&
-      element("div", { class: "row" }, ...BUTTONS.map((button) => decisionButton(button, entry, page, !!item.image))),
+      element("div", { class: "decisions" }, ...BUTTONS.map((button) => decisionButton(button, entry, page, !!item.image))),
   );
 }
+
+const isDecided = ({ status }) => BUTTONS.some(([decision]) => decision === status);
+
+/** Return what to say to a person who has no image: all are reviewed, or other people have those that are left. */
+export const emptyWords = (progress) => ({
+  title: progress.open ? "Other people have the images that are left" : "There is no image left to review",
+  detail: progressWords(progress),
+  again: progress.open > 0,
+});
 
 function progressWords({ images, open, accepted, corrected, rejected, sample_of: whole, likely_accepted: likely }) {
   const drawn = whole === null ? "" : " drawn at random";

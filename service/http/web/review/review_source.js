@@ -1,7 +1,7 @@
 // Images of a labelling run under review: the most doubtful first, each held for the one tab that shows it.
 
 import { call, fetchBlob } from "../api.js";
-import { decideAndGoOn, reviewPanel } from "./review_panel.js";
+import { decideAndGoOn, emptyWords, reviewPanel } from "./review_panel.js";
 import { reviewerName, tabId } from "./reviewer.js";
 
 const CLAIMED = 10;
@@ -42,6 +42,7 @@ export function reviewSource() {
     load,
     review: { claim, decide, entryOf: (id) => entries.get(id), progress: () => progress },
     panel: reviewPanel,
+    emptyWords: () => progress && emptyWords(progress),
     keys: [
       {
         press: "1",
