@@ -48,6 +48,14 @@ def test_a_phone_of_360_pixels_has_everything_within_its_width(browser: Browser,
         expect(tab.page.locator(".object-row .score")).to_contain_text("corrected")
 
 
+@pytest.mark.parametrize("width", [800, 1024])
+def test_a_small_window_has_every_tool_in_view(browser: Browser, url: str, sample: Path, width: int) -> None:
+    with labelling_page(browser, url, viewport={"width": width, "height": 768}) as tab:
+        tab.add(sample)
+        toolbar = tab.page.locator("#toolbar")
+        assert toolbar.evaluate("bar => bar.scrollWidth - bar.clientWidth") <= 0
+
+
 def widest(tab: LabellingPage) -> int:
     width: int = tab.page.evaluate("document.documentElement.scrollWidth")
     return width
@@ -99,7 +107,9 @@ def test_yolo_and_png_hold_the_masks_of_coco(browser: Browser, url: str, sample:
         yolo, png = (zipfile.ZipFile(tab.saved(name, tmp_path)) for name in ("yolo", "png"))
     assert yolo.testzip() is None
     assert png.testzip() is None
-    names = yaml.safe_load(yolo.read("data.yaml"))["names"]
+    config = yaml.safe_load(yolo.read("data.yaml"))
+    assert yolo.read(config["train"]) == b"./images/taxiway.jpg\n"
+    names = config["names"]
     lines = yolo.read("labels/taxiway.txt").decode().splitlines()
     table = list(csv.DictReader(io.StringIO(png.read("masks.csv").decode())))
     for annotation, line, row in zip(dataset["annotations"], lines, table, strict=True):

@@ -12,6 +12,7 @@ import numpy as np
 from weaksam.formats.labelled import LabelledObject, LabelledSet, PolygonMaker, one_file_for_each
 
 DECIMALS = 6
+IMAGE_LIST = "images.txt"
 Line = Callable[[LabelledObject, tuple[int, int]], Iterable[float]]
 
 
@@ -34,8 +35,13 @@ def _write(labelled: LabelledSet, out: Path, line: Line) -> None:
         rows = [(classes[thing.label], line(thing, image.size_hw)) for thing in image.objects]
         text = "".join(f"{index} {' '.join(f'{share:.{DECIMALS}f}' for share in shares)}\n" for index, shares in rows)
         path.write_text(text, encoding="utf-8")
+    # A list, not the folder: an image in `images` without a file in `labels` would be one without objects. A line that
+    # begins with `./` is read from the folder of the list, and the list from that of data.yaml if `path` is empty.
+    images = "".join(f"./images/{image.file_name}\n" for image in labelled.images)
+    (out / IMAGE_LIST).write_text(images, encoding="utf-8")
     names = "".join(f"  {index}: {_yaml_text(name)}\n" for name, index in classes.items())
-    (out / "data.yaml").write_text(f"path: .\ntrain: images\nval: images\nnames:\n{names}", encoding="utf-8")
+    splits = f'path: ""\ntrain: {IMAGE_LIST}\nval: {IMAGE_LIST}\n'
+    (out / "data.yaml").write_text(f"{splits}names:\n{names}", encoding="utf-8")
 
 
 def _yaml_text(text: str) -> str:

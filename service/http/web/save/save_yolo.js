@@ -6,6 +6,8 @@ import { shapeOf } from "../masks/mask_shapes.js";
 import { joinedRing } from "../masks/outline.js";
 import { zip } from "./zip.js";
 
+const IMAGE_LIST = "images.txt";
+
 /**
  * Return the files by name. The outlines follow the edges of the pixels, so no pixel is lost.
  * @throws {Problem} two images differ in their suffixes alone
@@ -17,7 +19,11 @@ export function yoloFiles({ labels, images }) {
     objects.map((object) => line(object, size, labels)).join(""),
   ]);
   const names = labels.map((name, index) => `  ${index}: ${JSON.stringify(name)}\n`).join("");
-  return [...files, ["data.yaml", `path: .\ntrain: images\nval: images\nnames:\n${names}`]];
+  return [
+    ...files,
+    [IMAGE_LIST, images.map(({ fileName }) => `./images/${fileName}\n`).join("")],
+    ["data.yaml", `path: ""\ntrain: ${IMAGE_LIST}\nval: ${IMAGE_LIST}\nnames:\n${names}`],
+  ];
 }
 
 function checkNames(images) {

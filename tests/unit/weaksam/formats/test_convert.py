@@ -9,8 +9,10 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
+from training.data.open_dataset import open_dataset
 from weaksam.cli import main as command_line
 from weaksam.errors import UserError
 from weaksam.formats.coco import Row, annotation_row, category_rows, image_row, write_dataset
@@ -83,6 +85,17 @@ def test_images_without_objects_have_files_too(tmp_path: Path) -> None:
     convert(run, "voc", tmp_path / "voc")
     assert (tmp_path / "yolo/labels/empty.txt").read_text() == ""
     assert (tmp_path / "voc/Annotations/empty.xml").exists()
+
+
+def test_yolo_lists_its_images_so_that_others_in_the_folder_are_not_empty_ones(tmp_path: Path) -> None:
+    run = labelled_run(tmp_path / "labelled", ("a.jpg", "empty.jpg"))
+    convert(run, "yolo", tmp_path / "yolo")
+    (tmp_path / "yolo/images").mkdir()
+    for name in ("a.jpg", "empty.jpg", "rejected.jpg"):
+        Image.new("RGB", (60, 40)).save(tmp_path / "yolo/images" / name)
+    assert (tmp_path / "yolo/images.txt").read_text() == "./images/a.jpg\n./images/empty.jpg\n"
+    dataset = open_dataset(tmp_path / "yolo", "train")
+    assert [(image.path.name, bool(image.tags)) for image in dataset.images] == [("a.jpg", True), ("empty.jpg", False)]
 
 
 @pytest.mark.parametrize(
