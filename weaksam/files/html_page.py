@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -19,6 +20,7 @@ td { text-align: right; font-variant-numeric: tabular-nums; } td:first-child, th
 figure { display: inline-block; margin: .3em; vertical-align: top; } figure img { max-width: 100%; }
 figcaption { color: var(--faint); font-size: 13px; max-width: 24em; } h3 { margin-bottom: .2em; }
 pre { background: var(--inset); padding: 1em; overflow-x: auto; } code { background: var(--inset); padding: 0 .3em; }
+li code { overflow-wrap: anywhere; }
 .words td { text-align: left; max-width: 46em; } .words th { white-space: nowrap; vertical-align: top; }
 @media (max-width: 600px) { .words th { white-space: normal; } }
 .summary { font-size: 17px; max-width: 46em; } .scroll { overflow-x: auto; }
@@ -42,9 +44,13 @@ def section(title: str, body: str) -> str:
 
 
 def sentence_list(sentences: Iterable[str]) -> str:
-    """Return a list of sentences, plain text; nothing if there are none."""
-    items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences)
+    """Return a list of sentences, plain text; nothing if there are none. A `command` between backticks is code."""
+    items = "".join(f"<li>{_with_code(sentence)}</li>" for sentence in sentences)
     return f'<ul class="summary">{items}</ul>' if items else ""
+
+
+def _with_code(sentence: str) -> str:
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(sentence))
 
 
 def figure(data: bytes, caption: str, kind: Literal["png", "jpeg"]) -> str:

@@ -20,7 +20,7 @@ SHOWN_DOUBTFUL, SHOWN_CLEAR = 48, 12
 DOUBTFUL_REVIEW = 0.5
 WEAK_FOUND_SHARE = 0.7
 MAX_WEAK_CLASSES = 5
-FEW_IMAGES = 30  # a class with fewer wants more of them before anything else
+FEW_IMAGES = 20  # a class with fewer wants more of them before anything else; `weaksam data check` warns of it too
 
 
 class Shown(NamedTuple):
@@ -103,15 +103,18 @@ class ContactSheet:
 
     def _next_steps(self, failures: Sequence[Failure], out: Path) -> Iterator[str]:
         if self.doubtful:
-            yield f"Check the doubtful images, worst first: {self._review_command(out)}"
+            yield f"Check the doubtful images, worst first: `{self._review_command(out)}`"
         for label, row in weak_classes(self.classes):
-            found = f"{label} was found in only {row.found} of the {_count(row.tagged, 'image')} tagged with it."
-            few = f" To teach it, add images: {FEW_IMAGES} or more."
-            yield found + (few if row.tagged < FEW_IMAGES else " Confirm its boxes in the review, and train on them.")
+            few = f"To teach it, add images: {FEW_IMAGES} or more."
+            many = "Confirm its boxes in the review, and train on them."
+            yield f"{_found_words(label, row)} {few if row.tagged < FEW_IMAGES else many}"
         for code, count in Counter(failure.code for failure in failures).most_common():
             yield f"{_count(count, 'image')} failed with {code}: failures.csv says why."
         if not self.doubtful and not failures:
-            yield "Nothing: every tag was found clearly. Check a few of the images below all the same."
+            yield "Every tag was found clearly. Check a few of the images below all the same."
+        convert = shlex.join(["weaksam", "convert", str(out), "--to", "yolo-seg", "--out", "yolo"])
+        reviewed = shlex.join(["--reviewed", str(out.parent / "reviewed")])
+        yield f"Write the labels for your trainer, here YOLO: `{convert}`. After a review, add `{reviewed}`."
 
     def _review_command(self, out: Path) -> str:
         command = ["weaksam", "review", str(out), "--photos", str(self.folder or "PHOTOS")]
@@ -130,6 +133,13 @@ def weak_classes(classes: dict[str, ClassTally]) -> list[tuple[str, ClassTally]]
     """Return the classes that are found least often, the weakest first."""
     weak = [(label, row) for label, row in classes.items() if row.found_share < WEAK_FOUND_SHARE]
     return sorted(weak, key=lambda item: (item[1].found_share, -item[1].tagged, item[0]))[:MAX_WEAK_CLASSES]
+
+
+def _found_words(label: str, row: ClassTally) -> str:
+    images = f"the {_count(row.tagged, 'image')} tagged with it"
+    if row.found:
+        return f"{label} was found in only {row.found} of {images}."
+    return f"{label} was not found in {'any of ' if row.tagged > 1 else ''}{images}."
 
 
 def _first(rows: list[Shown], limit: int) -> list[Shown]:

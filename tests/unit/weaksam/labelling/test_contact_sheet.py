@@ -52,9 +52,13 @@ def test_the_first_screen_says_what_was_reached_and_what_to_do(photos: Path, tmp
         "2 images of 3 labelled, with 1 object.",
         "1 of 2 tags were found: 50%.",
         "1 image should be checked by a person: a doubt of 0.5 or more.",
-        f"Check the doubtful images, worst first: weaksam review {tmp_path} --photos {photos}",
-        "Nut was found in only 0 of the 1 image tagged with it. To teach it, add images: 30 or more.",
+        f"Check the doubtful images, worst first: <code>weaksam review {tmp_path} --photos {photos}</code>",
+        "Nut was not found in the 1 image tagged with it. To teach it, add images: 20 or more.",
         "1 image failed with unsupported_format: failures.csv says why.",
+        (
+            f"Write the labels for your trainer, here YOLO: <code>weaksam convert {tmp_path} --to yolo-seg --out yolo"
+            f"</code>. After a review, add <code>--reviewed {tmp_path.parent}/reviewed</code>."
+        ),
     ]
     assert page.index("lost.jpg") < page.index("clear.jpg") < page.index("<table>")
 
@@ -75,7 +79,7 @@ def test_the_command_of_the_review_can_be_pasted(tmp_path: Path) -> None:
     sheet = ContactSheet(tmp_path / "my photos", "http://gateway:8123")
     add(sheet, "lost.jpg", lost(b"2", "Nut"))
     sheet.write([], tmp_path / "sheet.html")
-    command = re.findall("weaksam review.*?(?=</li>)", (tmp_path / "sheet.html").read_text(encoding="utf-8"))
+    command = re.findall("weaksam review.*?(?=</code>)", (tmp_path / "sheet.html").read_text(encoding="utf-8"))
     assert [shlex.split(html.unescape(text)) for text in command] == [
         ["weaksam", "review", str(tmp_path), "--photos", f"{tmp_path}/my photos", "--server", "http://gateway:8123"]
     ]
@@ -85,7 +89,7 @@ def test_a_run_without_doubts_says_so(tmp_path: Path) -> None:
     sheet = ContactSheet(None)
     add(sheet, "a.jpg", detect_result(b"1", ["Bolt"]))
     sheet.write([], tmp_path / "sheet.html")
-    assert "Nothing: every tag was found clearly." in (tmp_path / "sheet.html").read_text(encoding="utf-8")
+    assert "Every tag was found clearly." in (tmp_path / "sheet.html").read_text(encoding="utf-8")
 
 
 def test_only_the_most_doubtful_are_kept(tmp_path: Path) -> None:
