@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from weaksam.cli.os_errors import os_error_sentence
 from weaksam.errors import UserError
 
+DISTRIBUTION = "weaksam-serving"
 USAGE_STATUS = 2
 TRACEBACK = "--traceback"
 
@@ -103,9 +104,18 @@ app = typer.Typer(
 )
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"weaksam {metadata.version(DISTRIBUTION)}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     traceback: Annotated[bool, typer.Option(TRACEBACK, help="Show where in the code an error arose.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
 ) -> None:
     """Declare the options before the sub-command; `_stop`, outside of any context, looks for them itself."""
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,13 @@ def run(repository_dir: Path, *arguments: str, code: str | None = None) -> subpr
     return subprocess.run(
         command, cwd=repository_dir, env=environment, capture_output=True, text=True, check=False, timeout=120
     )
+
+
+def test_the_version_is_that_of_the_package(repository_dir: Path) -> None:
+    shown = CliRunner().invoke(command_line.app, ["--version"])
+    project = tomllib.loads((repository_dir / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert (shown.exit_code, shown.output) == (0, f"weaksam {project['version']}\n")
+    assert project["name"] == command_line.DISTRIBUTION
 
 
 @pytest.mark.parametrize(
