@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 REMEDIES = {
-    errno.ENOENT: "check the path, and make the folder that it lies in",
+    errno.ENOENT: "check the path, or make the folder that it lies in",
     errno.ENOTDIR: "a file stands in the way: name a folder",
     errno.EEXIST: "it is a file: name a folder",
     errno.EISDIR: "it is a folder: name a file",

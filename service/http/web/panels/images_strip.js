@@ -27,6 +27,7 @@ function entry(item, index, current, actions) {
       type: "button",
       class: `image-entry ${item.status}`,
       "data-focus": item.id,
+      title: item.name,
       "aria-current": current ? "true" : null,
       onclick: () => actions.show(item.id),
     },
