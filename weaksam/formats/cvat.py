@@ -9,14 +9,19 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from weaksam.arrays import Mask
-from weaksam.formats.labelled import LabelledObject, LabelledSet
+from weaksam.formats.labelled import LabelledObject, LabelledSet, check_xml_names
 from weaksam.formats.provenance import MEMBER, run_provenance
 
 ANNOTATIONS = "annotations.xml"
 
 
 def write_cvat(labelled: LabelledSet, out: Path) -> None:
-    """Write masks without loss, as run lengths inside their boxes, and boxes for objects without a mask."""
+    """Write masks without loss, as run lengths inside their boxes, and boxes for objects without a mask.
+
+    Raises:
+        UserError: a name cannot stand in XML.
+    """
+    check_xml_names((*labelled.labels, *(image.file_name for image in labelled.images)))
     root = ET.Element("annotations")
     ET.SubElement(root, "version").text = "1.1"
     # CVAT keeps its own notes in `meta` and reads none of them back.

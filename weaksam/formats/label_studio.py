@@ -9,7 +9,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from weaksam.formats.label_studio_regions import RegionTarget, model_version, region
-from weaksam.formats.labelled import LabelledImage, LabelledObject, LabelledSet, PolygonMaker
+from weaksam.formats.labelled import LabelledImage, LabelledObject, LabelledSet, PolygonMaker, check_xml_names
 from weaksam.formats.provenance import MEMBER, image_provenance
 
 TASKS, CONFIG = "tasks.json", "label_config.xml"
@@ -48,6 +48,7 @@ def _region(thing: LabelledObject, id_: str, size_hw: tuple[int, int]) -> dict[s
 
 
 def _label_config(labels: tuple[str, ...]) -> str:
+    check_xml_names(labels)
     root = ET.Element("View")
     ET.SubElement(root, "Image", {"name": IMAGE, "value": f"${IMAGE}"})
     for target in (BRUSH, BOX):

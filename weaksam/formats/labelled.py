@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ from weaksam.schemas import Box
 
 Shares = npt.NDArray[np.float64]
 SUMMARY = "conversion.json"  # of an export
+_NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,15 @@ def _from_document(document: LabelledDocument) -> LabelledSet:
         for row in document.images
     )
     return LabelledSet(tuple(names.values()), images, document.info)
+
+
+def check_xml_names(names: Iterable[str]) -> None:
+    """Raise UserError if a name has a character that no XML can hold: nobody could read the file."""
+    for name in names:
+        if _NOT_IN_XML.search(name):
+            raise UserError(
+                f"{name!r} has a control character, which XML cannot hold: rename it, or take another format"
+            )
 
 
 def one_file_for_each(labelled: LabelledSet, folder: Path, suffix: str) -> Iterator[tuple[LabelledImage, Path]]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from weaksam.errors import UserError
-from weaksam.formats.labelled import LabelledImage, LabelledSet, one_file_for_each
+from weaksam.formats.labelled import LabelledImage, LabelledSet, check_xml_names, one_file_for_each
 from weaksam.formats.provenance import MEMBER, run_provenance
 from weaksam.formats.voc import VocObject, voc_palette, write_voc_annotation
 
@@ -23,8 +23,10 @@ def write_voc(labelled: LabelledSet, out: Path) -> None:
     Boxes are rounded to whole pixels. Where masks overlap, the pixel belongs to the object with the best score.
 
     Raises:
-        UserError: there are more than 254 labels, or as many objects in an image: a pixel has one byte.
+        UserError: there are more than 254 labels, or as many objects in an image: a pixel has one byte. Or a name
+            cannot stand in XML.
     """
+    check_xml_names((*labelled.labels, *(image.file_name for image in labelled.images)))
     if len(labelled.labels) > MAX_INDEX:
         raise UserError(f"{len(labelled.labels)} labels do not fit into VOC's PNG files, which tell {MAX_INDEX} apart")
     (out / "labels.txt").write_text("".join(f"{name}\n" for name in labelled.labels), encoding="utf-8")

@@ -106,6 +106,9 @@ def test_yolo_lists_its_images_so_that_others_in_the_folder_are_not_empty_ones(t
             ("conversion.jpg",), ["x"], "labelme", "which describes the conversion: rename", id="its own name"
         ),
         pytest.param(("a.jpg",), [str(n) for n in range(255)], "voc", "255 labels do not fit", id="labels of VOC"),
+        pytest.param(("a\x01.jpg",), ["x"], "voc", r"'a\\x01\.jpg' has a control character", id="VOC and XML"),
+        pytest.param(("a\x0b.jpg",), ["x"], "cvat", r"'a\\x0b\.jpg' has a control character", id="CVAT and XML"),
+        pytest.param(("a.jpg",), ["x\x1f"], "labelstudio", r"'x\\x1f' has a control", id="a label in XML"),
     ],
 )
 def test_what_does_not_fit_is_refused(
