@@ -24,7 +24,7 @@ DRAW = """async ({ boxes, selectedId }) => {
   const fillText = context.fillText.bind(context);
   context.fillText = (text, x, y) => { names.push([text, x, y]); fillText(text, x, y); };
   const objects = boxes.map((box_xyxy, index) => ({
-    id: String(index), label: `Nut${index}`, score: 0.5, source: "detector", box_xyxy, mask: null, clicks: [],
+    id: String(index), label: `N${index}`, score: 0.5, source: "detector", box_xyxy, mask: null, clicks: [],
   }));
   const scene = { bitmap, objects, selectedId, labels: [], masksShown: true, layers: {} };
   drawScene(context, scene, { scale: 1, left: 0, top: 0 }, 1);
@@ -59,7 +59,7 @@ def draw(browser: Browser, url: str, boxes: list[Box], selected: int | None = No
 def test_every_small_object_is_seen_and_named(browser: Browser, url: str, boxes: list[Box]) -> None:
     drawn = draw(browser, url, boxes)
     assert drawn["hidden"] == [0] * len(boxes)
-    assert sorted(text for text, _, _ in drawn["names"]) == sorted(f"Nut{index} 0.50" for index in range(len(boxes)))
+    assert sorted(text for text, _, _ in drawn["names"]) == sorted(f"N{index} 0.50" for index in range(len(boxes)))
 
 
 def test_findings_on_one_place_have_a_name_each(browser: Browser, url: str) -> None:
@@ -72,7 +72,7 @@ def test_without_room_the_selected_object_alone_is_named(browser: Browser, url: 
     crowd = [square(14 * x, 14 * y) for x in range(21) for y in range(21)]
     assert draw(browser, url, crowd)["names"] == []
     [[text, _, _]] = draw(browser, url, crowd, selected=220)["names"]
-    assert text == "Nut220 0.50"
+    assert text == "N220 0.50"
 
 
 def test_a_name_stands_where_its_object_is_in_view(browser: Browser, url: str) -> None:
