@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from weaksam.arrays import Mask
 from weaksam.formats.labelled import LabelledObject, PolygonMaker
@@ -16,6 +18,7 @@ from weaksam.schemas import Box
 RegionKind = Literal["rectanglelabels", "brushlabels", "polygonlabels"]
 # Bits of a run's length, smallest first: the format's header names them, and each block says which it uses.
 LENGTH_BITS = (3, 4, 8, 16)
+HALF = 128  # of a value's 255: where a stroke ends, it covers pixels in part
 # Of a corner in percent: a thousandth of a pixel in an image of 100 000 pixels.
 SHARE_DECIMALS = 10
 
@@ -85,6 +88,54 @@ def brush_run_lengths(mask_hw: Mask) -> list[int]:
         bits += _run(4 * (end - start), 255 if values[start] else 0)
     stream = "".join(bits)
     return np.packbits(np.frombuffer(stream.encode(), np.uint8) - ord("0")).tolist()
+
+
+def brush_mask(data: Sequence[int], size_hw: tuple[int, int]) -> Mask:
+    """Return the mask [H,W] of bytes as `brush_run_lengths` writes them: the pixels that are at least half covered.
+
+    Label Studio's own brush also writes blocks that begin with a 0: as many values as they say, each for itself.
+
+    Raises:
+        ValueError: the bytes end early, or are of an image of another size.
+    """
+    bits = _Bits(data)
+    count, value_bits = bits.number(32), bits.number(5) + 1
+    length_bits = [bits.number(4) + 1 for _ in LENGTH_BITS]
+    if (count, value_bits) != (4 * size_hw[0] * size_hw[1], 8):
+        raise ValueError(f"{count} values of {value_bits} bits are no RGBA values of {size_hw[1]}x{size_hw[0]} pixels")
+    values = np.zeros(count, np.uint8)
+    start = 0
+    while start < count:
+        is_run = bits.number(1)
+        end = start + bits.number(length_bits[bits.number(2)]) + 1
+        if end > count:
+            raise ValueError(f"a block ends at value {end} of {count}")
+        values[start:end] = bits.number(8) if is_run else bits.values(end - start)
+        start = end
+    return values.reshape(*size_hw, 4)[..., 3] >= HALF
+
+
+class _Bits:
+    """A stream of bits, read from its start on."""
+
+    def __init__(self, data: Sequence[int]) -> None:
+        self._bits = np.unpackbits(np.array(data, np.uint8))
+        self._text = (self._bits + ord("0")).tobytes().decode()
+        self._place = 0
+
+    def number(self, size: int) -> int:
+        """Return the number in the next bits."""
+        return int(self._text[self._next(size)], 2)
+
+    def values(self, count: int) -> npt.NDArray[np.uint8]:
+        """Return the next bytes [count]."""
+        return np.packbits(self._bits[self._next(8 * count)])
+
+    def _next(self, size: int) -> slice:
+        start, self._place = self._place, self._place + size
+        if self._place > len(self._text):
+            raise ValueError("the bytes end early")
+        return slice(start, self._place)
 
 
 def _run(length: int, value: int) -> list[str]:

@@ -1,8 +1,9 @@
-"""What `weaksam convert` writes, read back by the labelling tools' own code."""
+"""What `weaksam convert` writes, read back by the labelling tools' own code; and what they write, read by ours."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from tests.support.labelling_tools.environment import run_in_tools
 from tests.support.labelling_tools.random_masks import SIZE_HW, label_of, random_masks, store_run
 from weaksam.arrays import Mask
 from weaksam.formats.convert import FormatName, convert
+from weaksam.formats.label_studio_regions import brush_mask
 
 COUNT = 60
 LOSSLESS = ("labelstudio", "cvat", "roboflow", "voc")
@@ -60,3 +62,10 @@ def test_polygons_are_filled_with_their_outline(
         grown_hw = cv2.dilate(mask_hw.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.bool_)
         assert not (mask_hw & ~found_hw).any()
         assert not (found_hw & ~grown_hw).any()
+
+
+def test_brush_strokes_of_label_studio_are_read(masks: list[Mask], tmp_path: Path) -> None:
+    np.save(tmp_path / "masks.npy", np.array(masks))
+    written = run_in_tools("brush_writer.py", {"masks": str(tmp_path / "masks.npy")}, tmp_path)
+    for data, mask_hw in zip(written, masks, strict=True):
+        assert np.array_equal(brush_mask(data, SIZE_HW), mask_hw)

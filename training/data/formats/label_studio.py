@@ -1,14 +1,16 @@
 """Reader for Label Studio's JSON exports, full and JSON_MIN: ROOT/any.json beside the images.
 
-Choices give an image its tags, and so do the labels of its regions; rectangles and polygons are objects too. A task
-whose annotation is empty is a negative; one without an annotation is reported and left out.
+Choices give an image its tags, and so do the labels of its regions; rectangles, polygons and brush strokes are objects
+too. A task whose annotation is empty is a negative; one without an annotation is reported and left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from pycocotools import mask as coco_mask
 
 from training.data.checks import Report, merged_labels, read_labels_txt
 from training.data.formats.documents import documents
@@ -26,6 +28,9 @@ from weaksam.files.label_studio_export import (
     results_of,
     without_upload_prefix,
 )
+from weaksam.formats.label_studio_regions import brush_mask
+from weaksam.formats.run_lengths import encode_rle
+from weaksam.mask_schemas import Rle
 from weaksam.schemas import Box
 
 FOLDERS = ("", "images")
@@ -94,48 +99,75 @@ def _written(
     if results is None:
         report.add(path, field, "the task has no annotation; the image is left out")
         return None
+    size_hw = _size_hw(results)
     return WrittenImage(
         image_id(root, path),
         path,
         source,
         field,
         tags=tuple(tag for row in results for tag in choices_of(row)),
-        objects=tuple(thing for row in results for thing in _regions(row, field, source, report)),
-        size_hw=_size_hw(results),
+        objects=tuple(thing for row in results for thing in _regions(row, size_hw, field, source, report)),
+        size_hw=size_hw,
         in_shares=True,
     )
 
 
-def _regions(row: Json, field: str, source: Path, report: Report) -> Iterator[WrittenObject]:
+def _regions(
+    row: Json, size_hw: tuple[int, int] | None, field: str, source: Path, report: Report
+) -> Iterator[WrittenObject]:
     value = row.get("value")
     if not isinstance(value, dict):
         return
+    polygon: Polygon = ()
+    rle = box = None
     try:
-        polygon = _polygon(value)
-        box = _box(value, polygon)
-    except (TypeError, ValueError, OverflowError):
-        polygon, box = (), None
-        place = shown_value(value.get("points") or [value.get(side) for side in BOX_SIDES])
-        report.add(source, field, f"{place} is not the place of a region, in numbers; the region is a tag alone")
+        polygon, rle = _polygon(value), _brush_rle(value, size_hw)
+        box = _box(value, polygon, rle)
+    except (TypeError, ValueError, OverflowError) as error:
+        report.add(source, field, f"{_place_words(value, error)}; the region is a tag alone")
     for name in labels_of(row):
-        yield WrittenObject(name, (field, field, field), box, polygons=(polygon,) if polygon else ())
+        yield WrittenObject(name, (field, field, field), box, rle, (polygon,) if polygon else ())
+
+
+def _place_words(value: Json, error: Exception) -> str:
+    if "rle" in value:
+        return f"its brush strokes cannot be read ({error})"
+    place = shown_value(value.get("points") or [value.get(side) for side in BOX_SIDES])
+    return f"{place} is not the place of a region, in numbers"
 
 
 def _polygon(value: Json) -> Polygon:
     return [float(side) / 100 for x, y in value.get("points") or () for side in (x, y)]
 
 
-def _box(value: Json, polygon: Polygon) -> Box | None:
+def _brush_rle(value: Json, size_hw: tuple[int, int] | None) -> Rle | None:
+    if "rle" not in value:
+        return None
+    if size_hw is None:
+        raise ValueError("the rows do not say one size, `original_width` and `original_height`")
+    return encode_rle(brush_mask(value["rle"], size_hw))
+
+
+def _box(value: Json, polygon: Polygon, rle: Rle | None) -> Box | None:
+    if rle is not None:
+        return _share_box(coco_mask.toBbox(rle).tolist(), rle["size"])
     if polygon:
         return min(polygon[::2]), min(polygon[1::2]), max(polygon[::2]), max(polygon[1::2])
     if not all(side in value for side in BOX_SIDES):
-        return None  # an ellipse, a key point, a brush
-    x, y, width, height = (float(value[side]) / 100 for side in BOX_SIDES)
-    return (x, y, x + width, y + height) if value.get("rotation", 0) == 0 else None
+        return None  # an ellipse or a key point
+    box_xywh = [float(value[side]) for side in BOX_SIDES]
+    return _share_box(box_xywh, (100, 100)) if value.get("rotation", 0) == 0 else None
+
+
+def _share_box(box_xywh: Sequence[float], size_hw: Sequence[int]) -> Box:
+    """Return a box [4] in shares of the sides `size_hw`."""
+    (x, y, width, height), (high, wide) = box_xywh, size_hw
+    return x / wide, y / high, (x + width) / wide, (y + height) / high
 
 
 def _size_hw(results: list[Json]) -> tuple[int, int] | None:
-    """Return the size that the regions were drawn on, if all say the same."""
-    sizes = [(row.get("original_height"), row.get("original_width")) for row in results if "original_width" in row]
+    """Return the size that the regions were drawn on, if all say the same; JSON_MIN has it in their values."""
+    rows = [{**value, **row} if isinstance(value := row.get("value"), dict) else row for row in results]
+    sizes = [(row.get("original_height"), row.get("original_width")) for row in rows if "original_width" in row]
     height, width = sizes[0] if sizes and all(size == sizes[0] for size in sizes) else (None, None)
     return (height, width) if isinstance(height, int) and isinstance(width, int) else None

@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from tests.unit.training.data.conftest import write_image
 from training.data.open_dataset import open_dataset
+from weaksam.formats.label_studio_regions import brush_run_lengths
+from weaksam.formats.run_lengths import decode_rle
 
 
 def task(image: str, *results: Any, **more: Any) -> dict[str, Any]:
@@ -60,6 +64,55 @@ def test_regions_are_tags_and_objects(tmp_path: Path) -> None:
     (image,) = open_dataset(root, "train").images
     assert image.tags == ("cap", "nut")
     assert [thing.box_xyxy for thing in image.objects] == [(20.0, 30.0, 60.0, 45.0), (0.0, 0.0, 40.0, 30.0)]
+
+
+def stroke() -> npt.NDArray[np.bool_]:
+    mask_hw = np.zeros((60, 80), bool)
+    mask_hw[10:20, 5:40] = mask_hw[30:33, 60:80] = True
+    return mask_hw
+
+
+def brush(data: Any, label: str = "cap", **size: int) -> dict[str, Any]:
+    value = {"format": "rle", "rle": data, "brushlabels": [label]}
+    return {"type": "brushlabels", "original_width": 80, "original_height": 60, **size, "value": value}
+
+
+def test_brush_strokes_are_masks(tmp_path: Path) -> None:
+    root = write(tmp_path, [task("a.jpg", brush(brush_run_lengths(stroke())), RECTANGLE)], "a.jpg")
+    (image,) = open_dataset(root, "train").images
+    assert [(thing.label, thing.box_xyxy) for thing in image.objects] == [
+        ("cap", (5.0, 10.0, 80.0, 33.0)),
+        ("nut", (20.0, 30.0, 60.0, 45.0)),
+    ]
+    assert image.objects[0].mask_rle is not None
+    assert np.array_equal(decode_rle(image.objects[0].mask_rle), stroke())
+
+
+def test_brush_strokes_of_json_min_are_masks(tmp_path: Path) -> None:
+    row = brush(brush_run_lengths(stroke()))
+    value = {**row["value"], "original_width": 80, "original_height": 60}
+    root = write(tmp_path, [{"id": 1, "image": "a.jpg", "masks": [value]}], "a.jpg")
+    (image,) = open_dataset(root, "train").images
+    assert image.objects[0].mask_rle is not None
+    assert np.array_equal(decode_rle(image.objects[0].mask_rle), stroke())
+
+
+@pytest.mark.parametrize(
+    ("region", "words"),
+    [
+        pytest.param(brush(brush_run_lengths(stroke())[:-3]), "the bytes end early", id="cut off"),
+        pytest.param(brush(brush_run_lengths(stroke()), original_width=81), "81x60 pixels", id="of another size"),
+        pytest.param(brush([]), "the bytes end early", id="empty"),
+        pytest.param(brush("3,4"), "its brush strokes cannot be read", id="no list"),
+        pytest.param(brush([300]), "its brush strokes cannot be read", id="no byte"),
+    ],
+)
+def test_brush_strokes_that_cannot_be_read_are_reported(tmp_path: Path, region: dict[str, Any], words: str) -> None:
+    dataset = open_dataset(write(tmp_path, [task("a.jpg", region)], "a.jpg"), "train")
+    assert (dataset.images[0].tags, dataset.images[0].objects) == (("cap",), ())
+    assert dataset.problems[0].field == "task 1"
+    assert words in dataset.problems[0].message
+    assert dataset.problems[0].message.endswith("the region is a tag alone")
 
 
 def test_a_region_of_what_is_no_number_is_reported_and_a_key_point_is_not(tmp_path: Path) -> None:
