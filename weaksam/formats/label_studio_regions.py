@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from weaksam.arrays import Mask
+from weaksam.errors import UserError
 from weaksam.formats.labelled import LabelledObject, PolygonMaker
 from weaksam.schemas import Box
 
@@ -96,20 +97,20 @@ def brush_mask(data: Sequence[int], size_hw: tuple[int, int]) -> Mask:
     Label Studio's own brush also writes blocks that begin with a 0: as many values as they say, each for itself.
 
     Raises:
-        ValueError: the bytes end early, or are of an image of another size.
+        UserError: the bytes end early, or are of an image of another size.
     """
     bits = _Bits(data)
     count, value_bits = bits.number(32), bits.number(5) + 1
     length_bits = [bits.number(4) + 1 for _ in LENGTH_BITS]
     if (count, value_bits) != (4 * size_hw[0] * size_hw[1], 8):
-        raise ValueError(f"{count} values of {value_bits} bits are no RGBA values of {size_hw[1]}x{size_hw[0]} pixels")
+        raise UserError(f"{count} values of {value_bits} bits are no RGBA values of {size_hw[1]}x{size_hw[0]} pixels")
     values = np.zeros(count, np.uint8)
     start = 0
     while start < count:
         is_run = bits.number(1)
         end = start + bits.number(length_bits[bits.number(2)]) + 1
         if end > count:
-            raise ValueError(f"a block ends at value {end} of {count}")
+            raise UserError(f"a block ends at value {end} of {count}")
         values[start:end] = bits.number(8) if is_run else bits.values(end - start)
         start = end
     return values.reshape(*size_hw, 4)[..., 3] >= HALF
@@ -134,7 +135,7 @@ class _Bits:
     def _next(self, size: int) -> slice:
         start, self._place = self._place, self._place + size
         if self._place > len(self._text):
-            raise ValueError("the bytes end early")
+            raise UserError("the bytes end early")
         return slice(start, self._place)
 
 

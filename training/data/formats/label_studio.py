@@ -19,6 +19,7 @@ from training.data.polygons import shown_value
 from training.data.splits import read_split
 from training.data.tagged import TaggedDataset
 from training.data.written import Polygon, WrittenImage, WrittenObject, checked_dataset
+from weaksam.errors import UserError
 from weaksam.files.label_studio_export import (
     Json,
     choices_of,
@@ -144,7 +145,7 @@ def _brush_rle(value: Json, size_hw: tuple[int, int] | None) -> Rle | None:
     if "rle" not in value:
         return None
     if size_hw is None:
-        raise ValueError("the rows do not say one size, `original_width` and `original_height`")
+        raise UserError("the rows do not say one size, `original_width` and `original_height`")
     return encode_rle(brush_mask(value["rle"], size_hw))
 
 
