@@ -53,7 +53,10 @@ export function hintWords(state) {
 const HINTS = {
   select: (selected) => (selected ? "" : "Click an object to select it"),
   add: (selected, label) =>
-    selected ? "Click what the mask misses, or drag to paint it. Alt leaves out" : `Click an object to add it as ${label}`,
+    selected
+      ? "Click what the mask misses, or drag to paint it. Alt leaves out"
+      : `Click an object to add it as ${label}`,
   remove: (selected) => (selected ? "Click what the mask should leave out, or drag over it" : "Select an object first"),
-  box: (selected, label) => (selected ? "Drag a box around the selected object" : `Drag a box around an object to add it as ${label}`),
+  box: (selected, label) =>
+    selected ? "Drag a box around the selected object" : `Drag a box around an object to add it as ${label}`,
 };

@@ -35,7 +35,11 @@ export function reviewPanel(root, state, page) {
     item && progress.open > 0 && state.items.every(isDecided) && element("p", {}, OTHERS_HAVE_THE_REST),
     entry && element("p", { class: "reason" }, reasonWords(entry)),
     entry &&
-      element("div", { class: "decisions" }, ...BUTTONS.map((button) => decisionButton(button, entry, page, !!item.image))),
+      element(
+        "div",
+        { class: "decisions" },
+        ...BUTTONS.map((button) => decisionButton(button, entry, page, !!item.image)),
+      ),
   );
 }
 
