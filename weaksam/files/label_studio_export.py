@@ -68,8 +68,8 @@ def without_upload_prefix(name: str) -> str:
 
 
 def results_of(task: Json) -> list[Json] | None:
-    """Return the rows of all annotations that were not cancelled; None if there is none."""
-    if not is_full(task):
+    """Return the rows of all annotations that were not cancelled; None if there is none, as in a file for import."""
+    if not isinstance(task.get("data"), dict):
         return [{"value": value} for key, value in task.items() if key not in _OWN_KEYS for value in _min_values(value)]
     annotations = dicts(task.get("annotations", task.get("completions")))
     done = [row for row in annotations if not row.get("was_cancelled")]

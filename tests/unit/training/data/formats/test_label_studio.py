@@ -66,6 +66,15 @@ def test_regions_are_tags_and_objects(tmp_path: Path) -> None:
     assert [thing.box_xyxy for thing in image.objects] == [(20.0, 30.0, 60.0, 45.0), (0.0, 0.0, 40.0, 30.0)]
 
 
+def test_tasks_for_import_are_no_negatives(tmp_path: Path) -> None:
+    predicted = {"data": {"image": "a.jpg"}, "predictions": [{"result": [RECTANGLE]}]}
+    dataset = open_dataset(write(tmp_path, [predicted, task("b.jpg", choices("nut"))], "a.jpg", "b.jpg"), "train")
+    assert [image.path.name for image in dataset.images] == ["b.jpg"]
+    assert [(problem.file, problem.message) for problem in dataset.problems] == [
+        ("a.jpg", "the task has no annotation; the image is left out")
+    ]
+
+
 def stroke() -> npt.NDArray[np.bool_]:
     mask_hw = np.zeros((60, 80), bool)
     mask_hw[10:20, 5:40] = mask_hw[30:33, 60:80] = True
