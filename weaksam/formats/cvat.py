@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
 
 from weaksam.arrays import Mask
+from weaksam.errors import UserError
 from weaksam.formats.labelled import LabelledObject, LabelledSet, check_xml_names
 from weaksam.formats.provenance import MEMBER, run_provenance
 
@@ -44,6 +46,23 @@ def crop_run_lengths(mask_hw: Mask) -> tuple[list[int], tuple[int, int, int, int
     ends = np.flatnonzero(flat[1:] != flat[:-1])
     lengths = np.diff(ends, prepend=0).tolist()
     return lengths, (int(columns[0]), int(rows[0]), crop.shape[1], crop.shape[0])
+
+
+def uncropped_mask(lengths: Sequence[int], place: tuple[int, int, int, int], size_hw: tuple[int, int]) -> Mask:
+    """Return the mask [H,W] of what `crop_run_lengths` returns.
+
+    Raises:
+        UserError: the runs do not fill the box, or the box lies outside of the image.
+    """
+    (left, top, width, height), (high, wide) = place, size_hw
+    if min(left, top, width, height) < 0 or left + width > wide or top + height > high:
+        raise UserError(f"a box of {width}x{height} pixels at {left}, {top} lies outside of {wide}x{high}")
+    if min(lengths, default=0) < 0 or sum(lengths) != width * height:
+        raise UserError(f"runs of {sum(lengths)} pixels do not fill a box of {width}x{height}")
+    inside = np.arange(len(lengths)) % 2 == 1  # background first
+    mask_hw = np.zeros(size_hw, np.bool_)
+    mask_hw[top : top + height, left : left + width] = np.repeat(inside, lengths).reshape(height, width)
+    return mask_hw
 
 
 def mask_points(mask_hw: Mask) -> list[int]:

@@ -1,6 +1,6 @@
 """Reader for CVAT's XML ("CVAT for images 1.1"): ROOT/annotations.xml beside the images, or beside images/.
 
-Tags (`<tag>`) and shapes give an image its tags; boxes and polygons are objects too. An image without any is a
+Tags (`<tag>`) and shapes give an image its tags; boxes, polygons and masks are objects too. An image without any is a
 negative. `subset` attributes are splits.
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from pycocotools import mask as coco_mask
+
 from training.data.checks import Report, distinct_labels, merged_labels
 from training.data.formats.documents import DocumentError, read_xml
 from training.data.locate import entries, image_id, locate, report_unnamed
@@ -16,6 +18,10 @@ from training.data.polygons import shown_value
 from training.data.splits import read_split, split_of_name
 from training.data.tagged import TaggedDataset
 from training.data.written import Polygon, WrittenImage, WrittenObject, checked_dataset
+from weaksam.errors import UserError
+from weaksam.formats.cvat import uncropped_mask
+from weaksam.formats.run_lengths import encode_rle
+from weaksam.mask_schemas import Rle
 from weaksam.schemas import Box
 
 FOLDERS = ("", "images")
@@ -83,14 +89,17 @@ def _paths(root: Path, nodes: list[ET.Element], source: Path, report: Report) ->
 
 def _written(root: Path, source: Path, path: Path, node: ET.Element, report: Report) -> WrittenImage:
     field = f"image {node.get('name')!r}"
+    size_hw = _size_hw(node)
     return WrittenImage(
         image_id(root, path),
         path,
         source,
         field,
         tags=tuple(thing.get("label") or "" for thing in node.iterfind("tag")),
-        objects=tuple(_object(thing, f"{field}: {thing.tag}", source, report) for thing in node if thing.tag in SHAPES),
-        size_hw=_size_hw(node),
+        objects=tuple(
+            _object(thing, size_hw, f"{field}: {thing.tag}", source, report) for thing in node if thing.tag in SHAPES
+        ),
+        size_hw=size_hw,
     )
 
 
@@ -102,19 +111,39 @@ def _size_hw(node: ET.Element) -> tuple[int, int] | None:
     return height, width
 
 
-def _object(node: ET.Element, field: str, source: Path, report: Report) -> WrittenObject:
+def _object(
+    node: ET.Element, size_hw: tuple[int, int] | None, field: str, source: Path, report: Report
+) -> WrittenObject:
     name, fields = node.get("label") or "", (field, field, field)
     try:
+        if node.tag == "mask":
+            rle = _mask_rle(node, size_hw)
+            x, y, width, height = coco_mask.toBbox(rle).tolist()
+            return WrittenObject(name, fields, (x, y, x + width, y + height), rle)
         polygon = _polygon(node) if node.tag == "polygon" else ()
         box = _box(node) if node.tag == "box" else None
-    except ValueError:
-        place = shown_value(node.get("points") or [node.get(side) for side in BOX_SIDES])
-        report.add(source, field, f"{place} is not the place of a {node.tag}, in numbers; the object is a tag alone")
+    except ValueError as error:
+        report.add(source, field, f"{_place_words(node, error)}; the object is a tag alone")
         return WrittenObject(name, fields)
     if polygon:
         xs, ys = polygon[::2], polygon[1::2]
         return WrittenObject(name, fields, (min(xs), min(ys), max(xs), max(ys)), polygons=(polygon,))
     return WrittenObject(name, fields, box)
+
+
+def _place_words(node: ET.Element, error: Exception) -> str:
+    if node.tag == "mask":
+        return f"it cannot be read ({error})"
+    place = shown_value(node.get("points") or [node.get(side) for side in BOX_SIDES])
+    return f"{place} is not the place of a {node.tag}, in numbers"
+
+
+def _mask_rle(node: ET.Element, size_hw: tuple[int, int] | None) -> Rle:
+    if size_hw is None:
+        raise UserError("its image has no `width` and `height`")
+    lengths = [int(length) for length in (node.get("rle") or "").split(",")]
+    left, top, width, height = (int(node.get(side) or "") for side in ("left", "top", "width", "height"))
+    return encode_rle(uncropped_mask(lengths, (left, top, width, height), size_hw))
 
 
 def _box(node: ET.Element) -> Box | None:

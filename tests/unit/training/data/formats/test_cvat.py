@@ -1,13 +1,15 @@
-"""CVAT's XML: tags, boxes, polygons, subsets, and what does not fit."""
+"""CVAT's XML: tags, boxes, polygons, masks, subsets, and what does not fit."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.unit.training.data.conftest import write_image
 from training.data.open_dataset import open_dataset
+from weaksam.formats.run_lengths import decode_rle
 
 META = "<meta><task><labels><label><name>bolt</name></label><label><name>fuel cap</name></label></labels></task></meta>"
 IMAGES = """
@@ -39,8 +41,13 @@ def test_tags_and_shapes(tmp_path: Path, below: str) -> None:
         "b": ("bolt", "fuel cap"),
         "c": (),
     }
-    assert [thing.box_xyxy for thing in dataset.images[1].objects] == [(10.0, 20.0, 30.5, 40.0), (1.0, 1.0, 9.0, 9.0)]
-    assert [thing.mask_rle is None for thing in dataset.images[1].objects] == [True, False]
+    box, polygon, mask = dataset.images[1].objects
+    boxes = [thing.box_xyxy for thing in (box, polygon, mask)]
+    assert boxes == [(10.0, 20.0, 30.5, 40.0), (1.0, 1.0, 9.0, 9.0), (0.0, 1.0, 1.0, 3.0)]
+    assert box.mask_rle is None
+    assert polygon.mask_rle is not None
+    assert mask.mask_rle is not None
+    assert np.argwhere(decode_rle(mask.mask_rle)).tolist() == [[1, 0], [2, 0]]
 
 
 def test_subsets_are_splits(tmp_path: Path) -> None:
@@ -58,6 +65,11 @@ def test_subsets_are_splits(tmp_path: Path) -> None:
         pytest.param('name="c.jpg"', 'name="gone.jpg"', "gone.jpg", "image", id="missing image"),
         pytest.param('xbr="30.5"', 'xbr="30,5"', "annotations.xml", "image 'b.jpg': box", id="decimal comma"),
         pytest.param("9.0,1.0;", "9.0;1.0;", "annotations.xml", "image 'b.jpg': polygon", id="half a point"),
+        pytest.param('rle="1, 2"', 'rle="1, 3"', "annotations.xml", "image 'b.jpg': mask", id="runs too long"),
+        pytest.param('rle="1, 2"', 'rle="1 2"', "annotations.xml", "image 'b.jpg': mask", id="runs no numbers"),
+        pytest.param('left="0"', 'left="80"', "annotations.xml", "image 'b.jpg': mask", id="mask outside"),
+        pytest.param('left="0" ', "", "annotations.xml", "image 'b.jpg': mask", id="mask without a place"),
+        pytest.param('rle="1, 2"', 'rle="3"', "annotations.xml", "image 'b.jpg': mask", id="mask of no pixel"),
         pytest.param('xbr="30.5"', 'xbr="99"', "annotations.xml", "image 'b.jpg': box", id="box sticks out"),
         pytest.param(
             'name="b.jpg" width="80"', 'name="b.jpg" width="90"', "annotations.xml", "image 'b.jpg'", id="size"
