@@ -42,13 +42,14 @@ def run(scenes: TaggedDataset, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
-@pytest.mark.parametrize("to", ["coco", "coco-polygons", "yolo", "yolo-seg", "voc", "cvat"])
+@pytest.mark.parametrize("to", ["coco", "coco-polygons", "yolo", "yolo-seg", "voc", "cvat", "labelme"])
 def test_tags_and_boxes_are_read(scenes: TaggedDataset, run: Path, tmp_path: Path, to: FormatName) -> None:
     out = tmp_path / "out"
     convert(run, to, out, 1.0)
-    (out / "images").mkdir()
+    place = out if to == "labelme" else out / "images"
+    place.mkdir(exist_ok=True)
     for image in scenes.images:
-        shutil.copy(image.path, out / "images")
+        shutil.copy(image.path, place)
 
     read = open_dataset(out, "train")
 
@@ -62,7 +63,7 @@ def test_tags_and_boxes_are_read(scenes: TaggedDataset, run: Path, tmp_path: Pat
             box = mask_box(decode_rle(known_thing.mask_rle))
             assert thing.label == known_thing.label
             assert thing.box_xyxy == pytest.approx(box, abs=1e-3)
-            if to.startswith(("coco", "cvat")):
+            if to.startswith(("coco", "cvat", "labelme")):
                 assert thing.mask_rle is not None
                 assert mask_iou(decode_rle(thing.mask_rle), decode_rle(known_thing.mask_rle)) == 1.0
 

@@ -4,7 +4,7 @@ Tags come from the first of these that the folder has:
     ROOT/tags.csv         columns `file` and `tags`; several tags separated by `;` or `,`; rows of one file are joined
     ROOT/_classes.csv     Roboflow's table of tags: a column for the file, and one with 0 or 1 for each class
     sidecar files         beside x.jpg: x.txt (separated by lines, `,` or `;`) or x.json (a list, {"tags": [...]}, or
-                          what LabelMe and X-AnyLabeling write)
+                          what LabelMe and X-AnyLabeling write, whose shapes are objects too)
     folder names          ROOT/wrench,bolt/x.jpg is tagged `wrench` and `bolt`
 
 An empty `tags` cell or an empty sidecar says that the image shows none of the classes: it is a negative.
@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from training.data.checks import Report, merged_labels, read_labels_txt, read_text
+from training.data.formats.labelme import read_shapes
 from training.data.locate import entries, image_id, image_paths, is_file
 from training.data.splits import SPLITS, read_split, split_of_name
 from training.data.tagged import TaggedDataset
@@ -105,12 +106,19 @@ def _dataset(root: Path, folder: Path, written: _TagsOfFile, labels: Sequence[st
             f"{folder}: {len(find_images(folder).paths)} images and no tags; add tags.csv, x.txt beside x.jpg, or "
             f"sub-folders{reasons}"
         )
-    images = [_written_image(root, folder / path, tags) for path, tags in written.items()]
+    has_table = any(is_file(folder / name) for name in (TABLE, ROBOFLOW_CLASSES))
+    images = [
+        _written_image(root, folder / path, tags, None if has_table else sidecar_of(folder / path), report)
+        for path, tags in written.items()
+    ]
     return checked_dataset(root.name, labels, images, report)
 
 
-def _written_image(root: Path, path: Path, tags: tuple[str, ...]) -> WrittenImage:
-    return WrittenImage(image_id(root, path), path, path, "tags", tags)
+def _written_image(root: Path, path: Path, tags: tuple[str, ...], sidecar: Path | None, report: Report) -> WrittenImage:
+    if sidecar is None or sidecar.suffix == ".txt":
+        return WrittenImage(image_id(root, path), path, path, "tags", tags)
+    shapes = read_shapes(sidecar, report)
+    return WrittenImage(image_id(root, path), path, sidecar, "tags", tags, shapes.objects, shapes.size_hw)
 
 
 def _read_tags(folder: Path, report: Report) -> _TagsOfFile:
