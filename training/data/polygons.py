@@ -13,6 +13,7 @@ from pycocotools import mask as coco_mask
 from weaksam.errors import UserError
 from weaksam.formats.run_lengths import run_lengths
 from weaksam.mask_schemas import Rle
+from weaksam.schemas import Box
 
 # A polygon may reach over the image by this many of its sides; what is farther away is a mistake, and would take
 # pycocotools minutes and gigabytes.
@@ -35,6 +36,12 @@ def polygon_numbers(polygon: Sequence[Any]) -> list[float]:
         if not _is_number(_number(value)):
             raise MaskError(f"a polygon holds {shown_value(value)}, which is no number: write [[x, y, x, y, ...]]")
     return [float(_number(value)) for value in polygon]
+
+
+def polygons_box(polygons: Sequence[Sequence[float]]) -> Box:
+    """Return the box around polygons x,y,x,y,..., of which one at least has a point."""
+    xs, ys = ([value for polygon in polygons for value in polygon[start::2]] for start in (0, 1))
+    return min(xs), min(ys), max(xs), max(ys)
 
 
 def polygons_rle(polygons: Sequence[Sequence[float]], size_hw: tuple[int, int]) -> Rle:

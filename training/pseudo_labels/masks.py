@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from models.boxes import enlarge_boxes
 from models.letterbox import Letterbox
@@ -14,7 +13,7 @@ from models.specks import without_specks
 from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner
 from weaksam.arrays import Float32, Mask
-from weaksam.formats.run_lengths import encode_rle
+from weaksam.formats.run_lengths import encode_rle, rle_box
 from weaksam.mask_schemas import Rle
 from weaksam.schemas import Box
 
@@ -29,8 +28,7 @@ class PseudoMask:
     @property
     def box_xyxy(self) -> Box:
         """The mask's tight box in image pixels."""
-        x0, y0, width, height = coco_mask.toBbox(self.rle).tolist()
-        return x0, y0, x0 + width, y0 + height
+        return rle_box(self.rle)
 
 
 def draw_masks(runner: GraphRunner, image: TaggedImage, boxes_xyxy: Float32, margin: float = 0.0) -> list[PseudoMask]:

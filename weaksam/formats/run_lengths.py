@@ -13,6 +13,7 @@ from pycocotools import mask as coco_mask
 from weaksam.arrays import Mask
 from weaksam.errors import UserError
 from weaksam.mask_schemas import Rle
+from weaksam.schemas import Box
 
 # pycocotools counts pixels in 32 bits.
 MAX_PIXELS = 2**31 - 1
@@ -32,6 +33,12 @@ def decode_rle(rle: Rle) -> Mask:
     decoded = coco_mask.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")})  # [H,W], column-major
     # OpenCV reorders memory in blocks: of a large photograph in a tenth of the time that numpy takes.
     return np.asarray(cv2.transpose(decoded.T), np.uint8).view(np.bool_)
+
+
+def rle_box(rle: Rle) -> Box:
+    """Return the tight box of COCO compressed run lengths, half-open, in pixels; zeros if the mask is empty."""
+    x, y, width, height = coco_mask.toBbox(rle).tolist()
+    return x, y, x + width, y + height
 
 
 def check_mask(rle: Rle, size_hw: tuple[int, int]) -> None:

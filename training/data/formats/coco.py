@@ -14,18 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pycocotools import mask as coco_mask
-
 from models.labels import fold_label
 from training.data.checks import Report, read_labels_txt
 from training.data.formats.coco_rows import Json, distinct_rows, id_text, image_id_of, parsed_text, size_hw_of
 from training.data.formats.documents import DocumentError, documents, read_json
 from training.data.locate import locate, report_unnamed
-from training.data.polygons import MaskError, polygon_numbers, run_lengths_rle, shown_value
+from training.data.polygons import MaskError, polygon_numbers, polygons_box, run_lengths_rle, shown_value
 from training.data.splits import SPLITS, read_split, split_of_name
 from training.data.tagged import TaggedDataset
 from training.data.written import WrittenImage, WrittenObject, checked_dataset
 from weaksam.errors import UserError
+from weaksam.formats.run_lengths import rle_box
 from weaksam.mask_schemas import Rle
 from weaksam.schemas import Box
 
@@ -222,9 +221,8 @@ def _box(bbox: Any) -> Box | None:
 def _box_of_mask(rle: Rle | None, polygons: Sequence[Sequence[float]]) -> Box | None:
     """Return the box around a mask, for an object that has no box of its own."""
     if rle is not None:
-        return _box(coco_mask.toBbox(rle))
-    xs, ys = ([value for polygon in polygons for value in polygon[start::2]] for start in (0, 1))
-    return (min(xs), min(ys), max(xs), max(ys)) if xs and ys else None
+        return rle_box(rle)
+    return polygons_box(polygons) if any(len(polygon) > 1 for polygon in polygons) else None
 
 
 def _mask(segmentation: Any) -> tuple[Rle | None, tuple[list[float], ...]]:

@@ -9,18 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from pycocotools import mask as coco_mask
-
 from training.data.checks import Report, distinct_labels, merged_labels
 from training.data.formats.documents import DocumentError, read_xml
 from training.data.locate import entries, image_id, locate, report_unnamed
-from training.data.polygons import shown_value
+from training.data.polygons import polygons_box, shown_value
 from training.data.splits import read_split, split_of_name
 from training.data.tagged import TaggedDataset
 from training.data.written import Polygon, WrittenImage, WrittenObject, checked_dataset
 from weaksam.errors import UserError
 from weaksam.formats.cvat import uncropped_mask
-from weaksam.formats.run_lengths import encode_rle
+from weaksam.formats.run_lengths import encode_rle, rle_box
 from weaksam.mask_schemas import Rle
 from weaksam.schemas import Box
 
@@ -118,16 +116,14 @@ def _object(
     try:
         if node.tag == "mask":
             rle = _mask_rle(node, size_hw)
-            x, y, width, height = coco_mask.toBbox(rle).tolist()
-            return WrittenObject(name, fields, (x, y, x + width, y + height), rle)
+            return WrittenObject(name, fields, rle_box(rle), rle)
         polygon = _polygon(node) if node.tag == "polygon" else ()
         box = _box(node) if node.tag == "box" else None
     except ValueError as error:
         report.add(source, field, f"{_place_words(node, error)}; the object is a tag alone")
         return WrittenObject(name, fields)
     if polygon:
-        xs, ys = polygon[::2], polygon[1::2]
-        return WrittenObject(name, fields, (min(xs), min(ys), max(xs), max(ys)), polygons=(polygon,))
+        return WrittenObject(name, fields, polygons_box([polygon]), polygons=(polygon,))
     return WrittenObject(name, fields, box)
 
 

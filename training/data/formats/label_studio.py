@@ -6,16 +6,14 @@ too. A task whose annotation is empty is a negative; one without an annotation i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from pycocotools import mask as coco_mask
 
 from training.data.checks import Report, merged_labels, read_labels_txt
 from training.data.formats.documents import documents
 from training.data.locate import image_id, is_file, locate, report_unnamed
-from training.data.polygons import shown_value
+from training.data.polygons import polygons_box, shown_value
 from training.data.splits import read_split
 from training.data.tagged import TaggedDataset
 from training.data.written import Polygon, WrittenImage, WrittenObject, checked_dataset
@@ -30,7 +28,7 @@ from weaksam.files.label_studio_export import (
     without_upload_prefix,
 )
 from weaksam.formats.label_studio_regions import brush_mask
-from weaksam.formats.run_lengths import encode_rle
+from weaksam.formats.run_lengths import encode_rle, rle_box
 from weaksam.mask_schemas import Rle
 from weaksam.schemas import Box
 
@@ -151,19 +149,14 @@ def _brush_rle(value: Json, size_hw: tuple[int, int] | None) -> Rle | None:
 
 def _box(value: Json, polygon: Polygon, rle: Rle | None) -> Box | None:
     if rle is not None:
-        return _share_box(coco_mask.toBbox(rle).tolist(), rle["size"])
+        (x0, y0, x1, y1), (high, wide) = rle_box(rle), rle["size"]
+        return x0 / wide, y0 / high, x1 / wide, y1 / high
     if polygon:
-        return min(polygon[::2]), min(polygon[1::2]), max(polygon[::2]), max(polygon[1::2])
+        return polygons_box([polygon])
     if not all(side in value for side in BOX_SIDES):
         return None  # an ellipse or a key point
-    box_xywh = [float(value[side]) for side in BOX_SIDES]
-    return _share_box(box_xywh, (100, 100)) if value.get("rotation", 0) == 0 else None
-
-
-def _share_box(box_xywh: Sequence[float], size_hw: Sequence[int]) -> Box:
-    """Return a box [4] in shares of the sides `size_hw`."""
-    (x, y, width, height), (high, wide) = box_xywh, size_hw
-    return x / wide, y / high, (x + width) / wide, (y + height) / high
+    x, y, width, height = (float(value[side]) / 100 for side in BOX_SIDES)
+    return (x, y, x + width, y + height) if value.get("rotation", 0) == 0 else None
 
 
 def _size_hw(results: list[Json]) -> tuple[int, int] | None:

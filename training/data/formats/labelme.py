@@ -14,7 +14,7 @@ from typing import Any
 
 from training.data.checks import Report
 from training.data.formats.documents import read_json
-from training.data.polygons import shown_value
+from training.data.polygons import polygons_box, shown_value
 from training.data.written import Polygon, WrittenObject
 from weaksam.errors import UserError
 
@@ -76,7 +76,5 @@ def _corners(shape: Shape) -> Polygon:
 def _object(parts: Sequence[tuple[str, Shape, Polygon]]) -> WrittenObject:
     field, shape, _ = parts[0]
     polygons = tuple(corners for _, _, corners in parts)
-    xs = [x for corners in polygons for x in corners[::2]]
-    ys = [y for corners in polygons for y in corners[1::2]]
-    box = min(xs), min(ys), max(xs), max(ys)
-    return WrittenObject(shape["label"], (field,) * 3, box, polygons=polygons if _kind(shape) == POLYGON else ())
+    drawn = polygons if _kind(shape) == POLYGON else ()
+    return WrittenObject(shape["label"], (field,) * 3, polygons_box(polygons), polygons=drawn)

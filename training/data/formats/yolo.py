@@ -23,6 +23,7 @@ import yaml
 
 from training.data.checks import Report, distinct_labels, read_lines, read_text
 from training.data.locate import entries, image_id, image_paths, is_file, report_unnamed
+from training.data.polygons import polygons_box
 from training.data.splits import read_split, split_of_name
 from training.data.tagged import TaggedDataset
 from training.data.written import WrittenImage, WrittenObject, checked_dataset
@@ -194,6 +195,5 @@ def _object(names: dict[int, str], numbers: list[float], keypoint_numbers: int, 
         x, y, width, height = values[:4]
         return WrittenObject(name, fields, (x - width / 2, y - height / 2, x + width / 2, y + height / 2))
     if len(values) >= MIN_POLYGON_NUMBERS and len(values) % 2 == 0:
-        xs, ys = values[::2], values[1::2]
-        return WrittenObject(name, fields, (min(xs), min(ys), max(xs), max(ys)), polygons=(tuple(values),))
+        return WrittenObject(name, fields, polygons_box([values]), polygons=(tuple(values),))
     return None
