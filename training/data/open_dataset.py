@@ -28,7 +28,7 @@ def open_dataset(root: Path, split: str) -> TaggedDataset:
     """Open the split `train`, `val`, `fit` or `test` of the data set at `root`, whose layout decides the reader.
 
     A folder of none of the layouts is a plain folder. If a data set has no `val` of its own, `val` and `fit` are cut
-    from `train` as `training.data.splits` says.
+    from `train` as `weaksam.validation_images` says.
 
     Raises:
         UserError: there is no such folder or split, or the layout is one that is not read.

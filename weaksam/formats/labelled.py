@@ -21,6 +21,7 @@ from weaksam.formats.polygons import Ring, join_rings, mask_iou, mask_to_polygon
 from weaksam.formats.run_lengths import decode_rle
 from weaksam.mask_schemas import Rle
 from weaksam.schemas import Box
+from weaksam.validation_images import val_ids
 
 Shares = npt.NDArray[np.float64]
 SUMMARY = "conversion.json"  # of an export
@@ -69,6 +70,11 @@ class LabelledImage:
     review_reason: str = ""
     sha256: str | None = None
     review_state: DecisionState | None = None
+
+    @property
+    def found_labels(self) -> tuple[str, ...]:
+        """Labels of its objects, each once."""
+        return tuple(sorted({thing.label for thing in self.objects}))
 
     @property
     def confirmed(self) -> bool:
@@ -216,6 +222,15 @@ def _from_document(document: LabelledDocument) -> LabelledSet:
         for row in document.images
     )
     return LabelledSet(tuple(names.values()), images, document.info)
+
+
+def train_and_val(labelled: LabelledSet) -> dict[str, LabelledSet]:
+    """Return a run's images by split, as `weaksam train` would cut them; a single image is in both."""
+    tags_of = {image.file_name: image.tags or image.found_labels for image in labelled.images}
+    held_out = val_ids(tags_of, {})
+    train = labelled.only(image for image in labelled.images if image.file_name not in held_out)
+    val = labelled.only(image for image in labelled.images if image.file_name in held_out)
+    return {"train": train, "val": val if held_out else train}
 
 
 def check_xml_names(names: Iterable[str]) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from weaksam.errors import UserError
-from weaksam.formats.labelled import LabelledImage, LabelledSet, check_xml_names, one_file_for_each
+from weaksam.formats.labelled import LabelledImage, LabelledSet, check_xml_names, one_file_for_each, train_and_val
 from weaksam.formats.provenance import MEMBER, run_provenance
 from weaksam.formats.voc import VocObject, voc_palette, write_voc_annotation
 
@@ -18,7 +19,7 @@ MAX_INDEX = 254  # 255 is void
 
 
 def write_voc(labelled: LabelledSet, out: Path) -> None:
-    """Write `Annotations`, `SegmentationClass`, `SegmentationObject` and `labels.txt`.
+    """Write `Annotations`, `SegmentationClass`, `SegmentationObject`, `labels.txt` and the lists of `ImageSets`.
 
     Boxes are rounded to whole pixels. Where masks overlap, the pixel belongs to the object with the best score.
 
@@ -41,6 +42,16 @@ def write_voc(labelled: LabelledSet, out: Path) -> None:
             relative = path.relative_to(out / "Annotations").with_suffix(".png")
             _write_index(out / "SegmentationClass" / relative, image, [numbers[t.label] for t in image.objects])
             _write_index(out / "SegmentationObject" / relative, image, list(range(1, len(image.objects) + 1)))
+    for split, part in {**train_and_val(labelled), "trainval": labelled}.items():
+        segmented_images = [image for image in part.images if any(thing.rle for thing in image.objects)]
+        _write_list(out / "ImageSets" / "Main" / f"{split}.txt", part.images)
+        _write_list(out / "ImageSets" / "Segmentation" / f"{split}.txt", segmented_images)
+
+
+def _write_list(path: Path, images: Iterable[LabelledImage]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ids = (PurePosixPath(image.file_name).with_suffix("") for image in images)
+    path.write_text("".join(f"{image_id}\n" for image_id in ids), encoding="utf-8")
 
 
 def _source(labelled: LabelledSet, image: LabelledImage) -> dict[str, str]:

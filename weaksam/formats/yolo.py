@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from weaksam.formats.labelled import LabelledObject, LabelledSet, PolygonMaker, one_file_for_each
+from weaksam.formats.labelled import LabelledObject, LabelledSet, PolygonMaker, one_file_for_each, train_and_val
 
 DECIMALS = 6
-IMAGE_LIST = "images.txt"
 Line = Callable[[LabelledObject, tuple[int, int]], Iterable[float]]
 
 
@@ -35,13 +34,15 @@ def _write(labelled: LabelledSet, out: Path, line: Line) -> None:
         rows = [(classes[thing.label], line(thing, image.size_hw)) for thing in image.objects]
         text = "".join(f"{index} {' '.join(f'{share:.{DECIMALS}f}' for share in shares)}\n" for index, shares in rows)
         path.write_text(text, encoding="utf-8")
-    # A list, not the folder: an image in `images` without a file in `labels` would be one without objects. A line that
+    # Lists, not the folder: an image in `images` without a file in `labels` would be one without objects. A line that
     # begins with `./` is read from the folder of the list, and the list from that of data.yaml if `path` is empty.
-    images = "".join(f"./images/{image.file_name}\n" for image in labelled.images)
-    (out / IMAGE_LIST).write_text(images, encoding="utf-8")
+    splits = train_and_val(labelled)
+    for split, part in splits.items():
+        lines = "".join(f"./images/{image.file_name}\n" for image in part.images)
+        (out / f"{split}.txt").write_text(lines, encoding="utf-8")
+    lists = "".join(f"{split}: {split}.txt\n" for split in splits)
     names = "".join(f"  {index}: {_yaml_text(name)}\n" for name, index in classes.items())
-    splits = f'path: ""\ntrain: {IMAGE_LIST}\nval: {IMAGE_LIST}\n'
-    (out / "data.yaml").write_text(f"{splits}names:\n{names}", encoding="utf-8")
+    (out / "data.yaml").write_text(f'path: ""\n{lists}names:\n{names}', encoding="utf-8")
 
 
 def _yaml_text(text: str) -> str:

@@ -80,15 +80,13 @@ def roboflow(folder: Path, count: int) -> Iterable[Row]:
 def voc(folder: Path, count: int) -> Iterable[Row]:
     """torchvision's data set, in the layout that it looks for."""
     root = folder / "VOCdevkit" / "VOC2012"
-    (root / "ImageSets" / "Segmentation").mkdir(parents=True)
-    (root / "ImageSets" / "Segmentation" / "train.txt").write_text("\n".join(map(str, range(1, count + 1))))
-    for name in ("Annotations", "SegmentationClass"):
+    for name in ("Annotations", "ImageSets", "SegmentationClass"):
         shutil.copytree(folder / name, root / name)
     (root / "JPEGImages").mkdir()
     for number in range(1, count + 1):
         shutil.copy(folder / f"{number}.jpg", root / "JPEGImages")
     labels = (folder / "labels.txt").read_text().splitlines()
-    for _, target in VOCSegmentation(str(folder), year="2012", image_set="train"):
+    for _, target in VOCSegmentation(str(folder), year="2012", image_set="trainval"):
         index = np.asarray(target)
         [class_] = set(np.unique(index).tolist()) - {0, 255}
         yield labels[class_ - 1], index == class_

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -93,9 +94,36 @@ def test_yolo_lists_its_images_so_that_others_in_the_folder_are_not_empty_ones(t
     (tmp_path / "yolo/images").mkdir()
     for name in ("a.jpg", "empty.jpg", "rejected.jpg"):
         Image.new("RGB", (60, 40)).save(tmp_path / "yolo/images" / name)
-    assert (tmp_path / "yolo/images.txt").read_text() == "./images/a.jpg\n./images/empty.jpg\n"
-    dataset = open_dataset(tmp_path / "yolo", "train")
-    assert [(image.path.name, bool(image.tags)) for image in dataset.images] == [("a.jpg", True), ("empty.jpg", False)]
+    assert (tmp_path / "yolo/train.txt").read_text() == "./images/a.jpg\n"
+    read = [image for split in ("train", "val") for image in open_dataset(tmp_path / "yolo", split).images]
+    assert [(image.path.name, bool(image.tags)) for image in read] == [("a.jpg", True), ("empty.jpg", False)]
+
+
+def test_the_last_frames_of_each_tag_validate(tmp_path: Path) -> None:
+    run = labelled_run(tmp_path / "run", [f"day 1/{number:02d}.jpg" for number in range(32)])
+    document = json.loads((run / "dataset.json").read_text())
+    for number, image in enumerate(document["images"]):
+        image["tags"] = ["wrench" if number < 20 else "nut"]
+    (run / "dataset.json").write_text(json.dumps(document))
+    held_out = ["day 1/18", "day 1/19", "day 1/31"]
+
+    convert(run, "yolo", tmp_path / "yolo")
+    convert(run, "voc", tmp_path / "voc")
+
+    config = yaml.safe_load((tmp_path / "yolo/data.yaml").read_text())
+    train, val = ((tmp_path / "yolo" / config[split]).read_text().splitlines() for split in ("train", "val"))
+    assert val == [f"./images/{image_id}.jpg" for image_id in held_out]
+    assert len(set(train) - set(val)) == 29
+    lists = {path.name: path.read_text().splitlines() for path in (tmp_path / "voc/ImageSets/Main").iterdir()}
+    assert lists["val.txt"] == held_out
+    assert sorted(lists["train.txt"] + lists["val.txt"]) == lists["trainval.txt"]
+    masked = {path.name: path.read_text() for path in (tmp_path / "voc/ImageSets/Segmentation").iterdir()}
+    assert masked == {"train.txt": "day 1/00\n", "val.txt": "", "trainval.txt": "day 1/00\n"}
+
+
+def test_a_single_image_is_learnt_from_and_validates(tmp_path: Path) -> None:
+    convert(labelled_run(tmp_path / "run"), "yolo", tmp_path / "yolo")
+    assert [(tmp_path / f"yolo/{split}.txt").read_text() for split in ("train", "val")] == ["./images/a.jpg\n"] * 2
 
 
 @pytest.mark.parametrize(

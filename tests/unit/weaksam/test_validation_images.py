@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from training.data.splits import training_sequences, val_ids
+from weaksam.validation_images import training_sequences, val_ids
 
 
 def _ids(prefix: str, first: int, count: int) -> list[str]:
