@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from weaksam.errors import UserError
+from weaksam.findings import first_fault
 
 Config = TypeVar("Config")
 # TOML has no null: `--set section=none` leaves out a section, a path or a number.
@@ -71,7 +72,10 @@ def config_from_values(kind: type[Config], values: Mapping[str, Any], where: str
         # Strict, and as JSON, which knows lists and no tuples: a text is no number, and 1 is a float too.
         return TypeAdapter(kind).validate_json(json.dumps(present), strict=True)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_sentence(error)}") from error
+        fault = first_fault(error)
+        # A sentence of ours about all settings names those that it means.
+        told = fault.sentence("") if fault.field else fault.message
+        raise ConfigError(f"{where}: {told}") from error
 
 
 def config_values(config: Any) -> dict[str, Any]:
@@ -146,18 +150,6 @@ def _with_present_names(values: Mapping[str, Any], types: Mapping[str, Any], whe
             warnings.warn(f"{where}: {key!r} is now called {name!r}; write the new name", FutureWarning, stacklevel=3)
             present = _merged(present, {table: {inner: value} if dot else value})
     return present
-
-
-def _sentence(error: ValidationError) -> str:
-    """Return what is wrong with the first wrong value: its key, and what was expected."""
-    first = error.errors(include_url=False)[0]
-    key = ".".join(map(str, first["loc"]))
-    message = first["msg"].removeprefix("Value error, ").replace("Input should", "must")
-    if first["type"] == "missing":
-        return f"{key} is missing"
-    if first["type"] == "value_error":
-        return f"{key}: {message}" if key else message
-    return f"{key}: {message}, got {first['input']!r}"
 
 
 def _parse_override(text: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from models.labels import Label, LabelSet
 from weaksam.errors import UserError
 from weaksam.files.atomic import read_json, write_json
+from weaksam.findings import first_fault
 
 _ROWS = TypeAdapter(tuple[Label, ...])
 
@@ -27,6 +28,5 @@ def read_labels(path: Path) -> LabelSet:
     try:
         return LabelSet(_ROWS.validate_python(read_json(path)))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise UserError(f"{path}: {place}: {first['msg']}: put back the file that the training wrote") from error
+        told = first_fault(error).sentence("the file")
+        raise UserError(f"{path}: {told}: put back the file that the training wrote") from error

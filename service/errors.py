@@ -70,6 +70,11 @@ class InvalidRequest(RequestError):
     title = "The request is not valid"
     remedy = "Correct what `detail` names."
 
+    @classmethod
+    def of_field(cls, field: str, message: str) -> InvalidRequest:
+        """Return the error of one field; the message goes on after its name."""
+        return cls(f"{field} {message}", errors=[{"field": field, "message": message}])
+
 
 class UnknownTag(RequestError):
     code, status = "unknown_tag", 422

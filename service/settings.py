@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.bundle import DEFAULT_BUNDLE
 from weaksam.errors import UserError
+from weaksam.findings import Fault, faults_of
 from weaksam.variables import API_KEY_VARIABLE, WEIGHTS_URL_VARIABLE
 
 ENV_PREFIX = "WEAKSAM_"
@@ -210,7 +212,7 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        raise UserError("; ".join(map(_sentence, error.errors()))) from error
+        raise UserError("; ".join(map(_sentence, faults_of(error.errors())))) from error
 
 
 def _items(text: str) -> list[str]:
@@ -218,9 +220,8 @@ def _items(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
-def _sentence(finding: Mapping[str, Any]) -> str:
-    name = ENV_PREFIX + ".".join(map(str, finding["loc"])).upper()
-    return f"{name} is {finding['input']!r}: {finding['msg'].removeprefix('Value error, ')}"
+def _sentence(fault: Fault) -> str:
+    return replace(fault, field=f"{ENV_PREFIX}{fault.field.upper()}").sentence("")
 
 
 def _check_names(environment: Iterable[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -122,7 +121,7 @@ AnyMask = RleMask | PolygonMask | PngMask
 def from_base64(value: object) -> object:
     """Return the bytes that base64 or a data URI in base64 stands for; raise ValueError if it is neither."""
     if not isinstance(value, str):
-        raise ValueError("must be a string in base64")
+        raise ValueError("must be a text in base64")
     text = value
     if value.startswith(DATA_SCHEME):
         head, _, text = value.partition(",")
@@ -131,5 +130,5 @@ def from_base64(value: object) -> object:
     try:
         # Line breaks are what the `base64` command writes.
         return base64.b64decode("".join(text.split()), validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"is not base64 ({error})") from error
+    except ValueError as error:
+        raise ValueError("is not base64: send the whole file as the command `base64` writes it") from error

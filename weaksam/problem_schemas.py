@@ -14,7 +14,7 @@ PROBLEM_MEDIA_TYPE = "application/problem+json"
 class FieldError(Document):
     """What is wrong with one field of a request."""
 
-    field: str
+    field: str = Field(description="Its place in the request, such as `box` or `points[0][1]`.")
     message: str
 
 

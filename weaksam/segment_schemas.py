@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
+from weaksam.findings import SHA256_PATTERN, fault_at
 from weaksam.mask_schemas import BASE64_SCHEMA, AnyMask, Document, MaskOptions, from_base64
 from weaksam.schemas import BundleInfo, ImageInfo
 
@@ -27,6 +28,16 @@ Point = tuple[Pixel, Pixel, Annotated[Literal[0, 1], BeforeValidator(_whole)]]
 PixelBox = tuple[Pixel, Pixel, Pixel, Pixel]
 
 
+def _has_an_area(box: PixelBox) -> PixelBox:
+    x0, y0, x1, y1 = box
+    if not (x0 < x1 and y0 < y1):
+        raise ValueError("x0 must be below x1 and y0 below y1")
+    return box
+
+
+AreaBox = Annotated[PixelBox, AfterValidator(_has_an_area)]
+
+
 def _from_json_text(value: object) -> object:
     """Return what a form's field says as JSON, or each of several fields of one name."""
     if isinstance(value, list) and all(isinstance(text, str) for text in value):
@@ -36,9 +47,7 @@ def _from_json_text(value: object) -> object:
     try:
         return json.loads(value)
     except (ValueError, RecursionError) as error:  # the second is of lists in lists in lists
-        raise ValueError(
-            f"is not JSON ({error}): write points like [[290, 430, 1]], a box like [190, 385, 365, 480]"
-        ) from error
+        raise ValueError("is not JSON: write points like [[290, 430, 1]], a box like [190, 385, 365, 480]") from error
 
 
 class SegmentParameters(MaskOptions):
@@ -47,19 +56,17 @@ class SegmentParameters(MaskOptions):
     points: Annotated[tuple[Point, ...], Field(max_length=MAX_POINTS), BeforeValidator(_from_json_text)] = Field(
         (), description="[[x, y, label], ...] in pixels of the upright image; label 1 on the object, 0 off it."
     )
-    box: Annotated[PixelBox | None, BeforeValidator(_from_json_text)] = Field(
+    box: Annotated[AreaBox | None, BeforeValidator(_from_json_text)] = Field(
         None, description="[x0, y0, x1, y1], half-open, in pixels of the upright image."
     )
     image_sha256: str | None = Field(
-        None, pattern="^[0-9a-f]{64}$", description="`image.sha256` of an earlier response, in place of the image."
+        None, pattern=SHA256_PATTERN, description="`image.sha256` of an earlier response, in place of the image."
     )
 
     @model_validator(mode="after")
     def _has_a_prompt(self) -> Self:
         if self.box is None and not any(label for _, _, label in self.points):
-            raise ValueError("give a box, or at least one point with label 1")
-        if self.box is not None and not (self.box[0] < self.box[2] and self.box[1] < self.box[3]):
-            raise ValueError(f"box is {list(self.box)}: x0 must be below x1 and y0 below y1")
+            raise fault_at(("points",), self.points, "give a box, or at least one point with label 1")
         return self
 
 

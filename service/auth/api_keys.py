@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from service.auth.token_bucket import RateLimit, TokenBucket
 from weaksam.errors import UserError
 from weaksam.files.atomic import replacing
+from weaksam.findings import KEY_NAME_PATTERN, SHA256_PATTERN, fault_at, first_fault
 
 KEY_PREFIX = "weaksam_"
 KEY_BYTES = 32
@@ -39,8 +40,8 @@ class ApiKey(_Document):
         burst: requests at once after a pause; None is the service's default.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    name: Annotated[str, Field(pattern=KEY_NAME_PATTERN)]
+    sha256: Annotated[str, Field(pattern=SHA256_PATTERN)]
     admin: bool = False
     rate_per_s: Annotated[float, Field(gt=0)] | None = None
     burst: Annotated[int, Field(ge=1)] | None = None
@@ -54,10 +55,12 @@ class KeyFile(_Document):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        names = [key.name for key in self.keys]
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
-            raise UserError(f"several keys are named {doubled[0]!r}: give each a name of its own")
+        names: set[str] = set()
+        for index, key in enumerate(self.keys):
+            if key.name in names:
+                sentence = f"several keys are named {key.name!r}: give each a name of its own"
+                raise fault_at(("keys", index, "name"), key.name, sentence)
+            names.add(key.name)
         return self
 
 
@@ -82,10 +85,9 @@ def read_key_file(path: Path) -> KeyFile:
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): make it with `weaksam keys add`") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
         # The value is not shown: it may be a key instead of its hash.
-        raise UserError(f"{path} is not a keys file: {where}: {first['msg']}") from error
+        told = first_fault(error, secret=True).sentence("the file")
+        raise UserError(f"{path} is not a keys file: {told}: correct it, or use `weaksam keys add`") from error
 
 
 def write_key_file(path: Path, keys: KeyFile) -> None:

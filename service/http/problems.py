@@ -20,6 +20,7 @@ from service.errors import (
 )
 from service.http.validation import invalid_request
 from service.observability.logs import LOGGER_NAME, REQUEST_ID
+from weaksam.findings import Finding
 from weaksam.problem_schemas import PROBLEM_MEDIA_TYPE, Problem, problem_type
 
 # What routing raises; any other status is a request that cannot be read.
@@ -68,15 +69,28 @@ async def _on_service_error(request: Request, error: Exception) -> Response:
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = ROUTING_ERRORS.get(error.status_code, InvalidRequest)
-    return problem(request, kind(f"{request.method} {request.url.path}: {error.detail}"), error.headers)
+    # FastAPI's own sentence about a body that it cannot read names no remedy.
+    told = "the body cannot be read: send one JSON object in UTF-8" if kind is InvalidRequest else error.detail
+    return problem(request, kind(f"{request.method} {request.url.path}: {told}"), error.headers)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return problem(request, invalid_request(error.errors(), _query_fields(request.scope["route"])))
+    findings = map(_of_part, error.errors())
+    return problem(request, invalid_request(findings, _known_fields(request.scope["route"])))
 
 
-def _query_fields(route: APIRoute) -> list[str]:
-    """Return what the query of a route may hold, by the schemas that its handler declares."""
-    schemas = (field.field_info.annotation for field in route.dependant.query_params)
+def _of_part(row: Finding) -> Finding:
+    """Return a finding as of the query or the body alone: FastAPI puts `query` or `body` in front of its place."""
+    if isinstance(row["input"], bytes):
+        message = "is not sent as JSON: send the header Content-Type: application/json"
+        return {"type": "media_type", "loc": (), "msg": message, "input": row["input"]}
+    # Of a text that is no JSON, the place is the number of a character.
+    return {**row, "loc": () if row["type"] == "json_invalid" else row["loc"][1:]}
+
+
+def _known_fields(route: APIRoute) -> list[str]:
+    """Return what the query or the body of a route may hold, by the schemas that its handler declares."""
+    parameters = (*route.dependant.query_params, *route.dependant.body_params)
+    schemas = (field.field_info.annotation for field in parameters)
     return [name for schema in schemas for name in getattr(schema, "model_fields", ())]

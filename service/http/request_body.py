@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from service.errors import ClientGone, InvalidRequest, UnsupportedMediaType, UploadTimeout
 from service.http.validation import MAX_FINDINGS, invalid_request
+from weaksam.findings import json_words
 from weaksam.mask_schemas import MaskOptions
 from weaksam.schemas import TAG_FIELDS, AnyRequest, DetectFields, DetectRequest, JsonDetectRequest
 from weaksam.segment_schemas import AnySegmentRequest, JsonSegmentRequest, SegmentRequest
@@ -149,9 +150,9 @@ async def _read_form(request: Request) -> dict[str, Any]:
         if not images:
             return values
         if len(images) > 1:
-            raise InvalidRequest(f"image is sent {len(images)} times: send it once, as a file")
+            raise InvalidRequest.of_field("image", f"is sent {len(images)} times: send it once, as a file")
         if isinstance(images[0], str):
-            raise InvalidRequest("image was sent as text: send it as a file, with curl as -F image=@FILE")
+            raise InvalidRequest.of_field("image", "was sent as text: send it as a file, with curl as -F image=@FILE")
         return values | {"image": await images[0].read()}
     finally:
         await form.close()
@@ -174,9 +175,9 @@ def _read_json(schema: type[Schema], body: bytes) -> Schema:
     try:
         document = pydantic_core.from_json(text)
     except ValueError as error:
-        raise InvalidRequest(f"the body is not JSON: {error}: send one JSON object in UTF-8") from error
+        raise InvalidRequest(f"the body is not JSON: {json_words(error)}: send one JSON object in UTF-8") from error
     if not isinstance(document, dict):
-        raise InvalidRequest("the body must be a JSON object with `image` in base64")
+        raise InvalidRequest("the body must be a JSON object, in curly brackets")
     # Once more, since that reader takes the last of two members of one name in silence.
     json.loads(text, object_pairs_hook=_refuse_doubled, parse_int=str, parse_float=str)
     known = schema.model_fields.keys()
@@ -190,9 +191,8 @@ def _refuse_doubled(members: list[tuple[str, Any]]) -> None:
     if len(dict(members)) == len(members):
         return
     [(name, times)] = Counter(name for name, _ in members).most_common(1)
-    message = f"stands {times} times in one JSON object: send it once"
     # Without its values: what tools send may be secret.
-    raise InvalidRequest(f"{name} {message}", errors=[{"field": name, "message": message}])
+    raise InvalidRequest.of_field(name, f"stands {times} times in one JSON object: send it once")
 
 
 def _validated(schema: type[Schema], values: Mapping[str, Any]) -> Schema:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -86,21 +86,24 @@ def within_image(request: SegmentParameters, image_hw: tuple[int, int]) -> Segme
         InvalidRequest: a point on the object, or the whole box, lies outside of the image: its mask would be a guess.
     """
     height, width = image_hw
-    size = f"the image, {width} x {height} pixels"
     inside = [-EDGE_PX <= x <= width + EDGE_PX and -EDGE_PX <= y <= height + EDGE_PX for x, y, _ in request.points]
     for index, (x, y, label) in enumerate(request.points):
         if label and not inside[index]:
-            raise InvalidRequest(
-                f"points[{index}] is {[x, y, label]}, outside of {size}: give pixels of the upright image"
-            )
+            raise _outside(f"points[{index}]", [x, y, label], image_hw)
     points = tuple(point for point, is_inside in zip(request.points, inside, strict=True) if is_inside)
     if request.box is None:
         return request.model_copy(update={"points": points})
     x0, y0, x1, y1 = request.box
     cut = (max(x0, 0.0), max(y0, 0.0), min(x1, width), min(y1, height))
     if cut[0] >= cut[2] or cut[1] >= cut[3]:
-        raise InvalidRequest(f"box is {list(request.box)}, outside of {size}: give pixels of the upright image")
+        raise _outside("box", request.box, image_hw)
     return request.model_copy(update={"points": points, "box": cut})
+
+
+def _outside(field: str, value: Iterable[float], image_hw: tuple[int, int]) -> InvalidRequest:
+    height, width = image_hw
+    size = f"the image, {width} x {height} pixels"
+    return InvalidRequest.of_field(field, f"is {list(value)}, outside of {size}: give pixels of the upright image")
 
 
 def segment_prompt(request: SegmentParameters, letterbox: Letterbox) -> PromptBatch:

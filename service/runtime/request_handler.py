@@ -63,8 +63,10 @@ class RequestHandler:
         Raises:
             ServiceError: any of them.
         """
-        if (request.image is None) == (request.image_sha256 is None):
-            raise InvalidRequest("image, image_sha256: send one of the two")
+        if request.image is None and request.image_sha256 is None:
+            raise InvalidRequest.of_field("image", "is missing: send it, or image_sha256 of an earlier response")
+        if request.image is not None and request.image_sha256 is not None:
+            raise InvalidRequest.of_field("image_sha256", "is sent beside image: send one of the two")
         timings = Timings(self.pipeline.metrics)
         async with deadline(self._settings.deadline_s), self._admission.worker(timings):
             image = None if request.image is None else await self._decode(request.image, timings)

@@ -93,6 +93,14 @@ class LazyGroup(TyperGroup):
         name, listed, rest = super().resolve_command(ctx, args)
         return name, _load(name) if name in SUB_COMMANDS else listed, rest
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the sub-command; say in plain English what is wrong with an option."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = _plain(error)
+            raise
+
 
 app = typer.Typer(
     cls=LazyGroup,
@@ -146,6 +154,18 @@ def _single(function: Any) -> typer.Typer:
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     single.command()(function)
     return single
+
+
+def _plain(error: typer.BadParameter) -> str:
+    from pydantic import ValidationError
+
+    from weaksam.findings import first_fault
+
+    if not isinstance(error.__cause__, ValidationError):
+        return error.message
+    # Typer checks options by pydantic, and passes its sentence on without the value.
+    fault = first_fault(error.__cause__)
+    return fault.message if (fault.value or "") in fault.message else fault.sentence("it")
 
 
 def _missing_extra(error: ModuleNotFoundError) -> str:

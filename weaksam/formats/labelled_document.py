@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections import Counter
 from collections.abc import Hashable, Iterable
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
 
 from weaksam.errors import UserError
+from weaksam.findings import first_fault
 from weaksam.formats.run_lengths import check_mask
 from weaksam.mask_schemas import RleMask
 
@@ -86,7 +85,7 @@ def parse_labelled(data: bytes) -> LabelledDocument:
     try:
         document = LabelledDocument.model_validate_json(data, strict=True)
     except ValidationError as error:
-        raise UserError(_sentence(error.errors(include_url=False)[0])) from error
+        raise UserError(first_fault(error).sentence("the file")) from error
     _check_once("categories", "id", (row.id for row in document.categories))
     _check_once("categories", "name", (row.name for row in document.categories))
     _check_once("images", "id", (row.id for row in document.images))
@@ -115,12 +114,3 @@ def _check_once(table: str, member: str, values: Iterable[Hashable]) -> None:
     [(value, times)] = Counter(values).most_common(1) or [(None, 0)]
     if times > 1:
         raise UserError(f"{table} has {times} rows with the {member} {value!r}: each must have its own")
-
-
-def _sentence(error: ErrorDetails) -> str:
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
-    if error["type"] == "missing":
-        return f"{place} is missing"
-    if error["type"] == "value_error":
-        return f"{place} {reprlib.repr(error['input'])} {error['ctx']['error']}"
-    return f"{place} {reprlib.repr(error['input'])}: {error['msg']}" if place else error["msg"]

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from weaksam.errors import UserError
+from weaksam.findings import first_fault
 from weaksam.schemas import BundleInfo, DetectResult
 
 JOURNAL_VERSION = 2
@@ -261,9 +262,8 @@ def _validated(kind: TypeAdapter[Valid], content: object, place: str) -> Valid:
     try:
         return kind.validate_json(json.dumps(content), strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise JournalError(f"{place} is damaged: {field}: {first['msg']}: give another --out") from error
+        told = first_fault(error).sentence("the line")
+        raise JournalError(f"{place} is damaged: {told}: give another --out") from error
 
 
 def _check_same(first: RunIdentity, identity: RunIdentity, path: str) -> None:

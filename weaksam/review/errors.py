@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from fastapi import Request, Response
 
-from weaksam.problem_schemas import PROBLEM_MEDIA_TYPE, Problem, problem_type
+from weaksam.problem_schemas import PROBLEM_MEDIA_TYPE, FieldError, Problem, problem_type
 
 
 class ReviewError(Exception):
@@ -28,6 +28,10 @@ class ReviewError(Exception):
     code: ClassVar[str]
     title: ClassVar[str]
     remedy: ClassVar[str]
+
+    def __init__(self, detail: str, *errors: FieldError) -> None:
+        super().__init__(detail)
+        self.errors = errors
 
 
 class ImageUnknown(ReviewError):
@@ -59,6 +63,11 @@ class InvalidDecision(ReviewError):
         "Send all objects with `corrected`, and none with another state. Labels are names, boxes lie in the image, and "
         "masks have its size."
     )
+
+    @classmethod
+    def of_field(cls, field: str, message: str) -> InvalidDecision:
+        """Return the error of one member; the message goes on after its name."""
+        return cls(f"{field} {message}", FieldError(field=field, message=message))
 
 
 class NotStored(ReviewError):
@@ -93,5 +102,6 @@ def problem_response(_: Request, error: Exception) -> Response:
         code=error.code,
         remedy=error.remedy,
         request_id=uuid4().hex,
+        errors=error.errors or None,
     )
     return Response(problem.body(), error.status, media_type=PROBLEM_MEDIA_TYPE)

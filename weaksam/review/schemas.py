@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from weaksam.formats.labelled_document import DecisionState
 from weaksam.mask_schemas import Document, RleMask
 from weaksam.schemas import Score
-from weaksam.segment_schemas import PixelBox
+from weaksam.segment_schemas import AreaBox
 
 ReviewState = Literal["open", "accepted", "corrected", "rejected"]
 Reviewer = Annotated[str, Field(min_length=1, max_length=80)]
@@ -19,16 +19,9 @@ class ReviewObject(Document):
     """One object of an image."""
 
     label: str
-    box_xyxy: PixelBox = Field(description="x0, y0, x1, y1, half-open, in pixels of the upright image.")
+    box_xyxy: AreaBox = Field(description="x0, y0, x1, y1, half-open, in pixels of the upright image.")
     score: Score | None = Field(None, description="null if a person drew it.")
     mask: RleMask | None = None
-
-    @model_validator(mode="after")
-    def _has_an_area(self) -> Self:
-        x0, y0, x1, y1 = self.box_xyxy
-        if not (x0 < x1 and y0 < y1):
-            raise ValueError(f"box_xyxy is {list(self.box_xyxy)}: x0 must be below x1 and y0 below y1")
-        return self
 
 
 class ReviewEntry(Document):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from service.errors import InvalidRequest
 from service.http.validation import invalid_request
+from weaksam.findings import faults_of
 from weaksam.mask_schemas import from_base64
 from weaksam.schemas import JsonDetectRequest
 from weaksam.segment_schemas import JsonSegmentRequest, PixelBox
@@ -27,8 +29,11 @@ Part = TypeVar("Part", bound=Body)
 ImageText = Annotated[bytes, BeforeValidator(from_base64)]
 
 
-def our_request(schema: type[Ours], image: bytes, **fields: Any) -> Ours:
+def our_request(schema: type[Ours], image: bytes, places: Mapping[str, str], **fields: Any) -> Ours:
     """Return a request of ours, whose fields are checked as those of any other.
+
+    Args:
+        places: what the tool calls a field of ours.
 
     Raises:
         InvalidRequest: a field is at fault.
@@ -36,7 +41,9 @@ def our_request(schema: type[Ours], image: bytes, **fields: Any) -> Ours:
     try:
         return schema.model_validate(fields | {"image": ""}).model_copy(update={"image": image})
     except ValidationError as error:
-        raise invalid_request(error.errors()) from error
+        rows = error.errors()
+        named = [row | {"loc": (places.get(str(row["loc"][0]), row["loc"][0]),)} for row in rows]
+        raise invalid_request(named) from error
 
 
 def checked_part(schema: type[Part], value: object, place: str) -> Part:
@@ -48,8 +55,8 @@ def checked_part(schema: type[Part], value: object, place: str) -> Part:
     try:
         return schema.model_validate(value)
     except ValidationError as error:
-        findings = (f"{'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors(include_input=False))
-        raise InvalidRequest(f"{place}: {'; '.join(findings)}") from error
+        told = (fault.sentence("it") for fault in faults_of(error.errors(), secret=True))
+        raise InvalidRequest(f"{place}: {'; '.join(told)}") from error
 
 
 def between(corners_xyxy: PixelBox | None) -> PixelBox | None:

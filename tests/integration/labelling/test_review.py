@@ -135,24 +135,36 @@ def test_pycocotools_reads_the_reviewed_data_set(folder: Path, capsys: pytest.Ca
     assert all(reviewed.annToMask(row).sum() == row["area"] for row in reviewed.anns.values())
 
 
-INVALID: dict[str, dict[str, Any]] = {
-    "objects without a correction": {"state": "accepted", "objects": DRAWN},
-    "a correction without objects": {"state": "corrected"},
-    "a box without area": {"state": "corrected", "objects": [{"label": "Nut", "box_xyxy": [5, 5, 5, 9]}]},
-    "no such state": {"state": "open"},
-    "a mask of another image's size": {
-        "state": "corrected",
-        "objects": [{"label": "Nut", "box_xyxy": BOX, "mask": encode_rle(np.ones((20, 30), np.bool_))}],
-    },
+INVALID: dict[str, tuple[dict[str, Any], str]] = {
+    "objects without a correction": ({"state": "accepted", "objects": DRAWN}, "state"),
+    "a correction without objects": ({"state": "corrected"}, "state"),
+    "a box without area": (
+        {"state": "corrected", "objects": [*DRAWN, {"label": "Nut", "box_xyxy": [5, 5, 5, 9]}]},
+        "objects[1].box_xyxy",
+    ),
+    "a box that lacks a number": (
+        {"state": "corrected", "objects": [{"label": "Nut", "box_xyxy": [5, 5, 5]}]},
+        "objects[0].box_xyxy",
+    ),
+    "no such state": ({"state": "open"}, "state"),
+    "a member that is not known": ({"state": "accepted", "tags": []}, "tags"),
+    "a mask of another image's size": (
+        {
+            "state": "corrected",
+            "objects": [{"label": "Nut", "box_xyxy": BOX, "mask": encode_rle(np.ones((20, 30), np.bool_))}],
+        },
+        "objects[0].mask",
+    ),
 }
 
 
 def test_what_cannot_be_a_decision_is_refused(folder: Path) -> None:
     with review_server(folder) as server:
         path = f"{server.url}/review/images/1"
-        for name, members in INVALID.items():
+        for name, (members, field) in INVALID.items():
             refused = httpx.put(path, json={"reviewer": "ann", "version": 0, **members})
             assert (refused.status_code, refused.json()["status"]) == (422, 422), name
+            assert refused.json()["errors"][0]["field"] == field, name
         assert httpx.get(f"{server.url}/review/images/99").json()["code"] == "image_unknown"
         (folder / "photos" / "a/clear.png").unlink()
         gone = httpx.get(f"{path}/file").json()
@@ -165,9 +177,18 @@ IMPOSSIBLE: dict[str, tuple[dict[str, Any], str]] = {
     "a label of blanks": ({"label": " "}, "objects[0].label is ' ': give a name"),
     "a label of two lines": ({"label": "Nut\nBolt"}, r"objects[0].label is 'Nut\nBolt': give a name"),
     "a box beyond the image": ({"box_xyxy": [-500, -500, 99999, 99999]}, "objects[0].box_xyxy is [-500.0, -500.0, "),
-    "a mask that is no text of run lengths": ({"mask": {"counts": "é"}}, "objects[0].mask: counts is 'é', which is no"),
-    "a mask of other signs": ({"mask": {"counts": "zzzzz~~~"}}, "objects[0].mask: counts is 'zzzzz~~~', which is no"),
-    "a mask of more pixels": ({"mask": {"counts": "oon0"}}, "objects[0].mask: counts has runs of 31743 pixels, the "),
+    "a mask that is no text of run lengths": (
+        {"mask": {"counts": "é"}},
+        "objects[0].mask does not fit: counts is 'é'",
+    ),
+    "a mask of other signs": (
+        {"mask": {"counts": "zzzzz~~~"}},
+        "objects[0].mask does not fit: counts is 'zzzzz~~~'",
+    ),
+    "a mask of more pixels": (
+        {"mask": {"counts": "oon0"}},
+        "objects[0].mask does not fit: counts has runs of 31743 ",
+    ),
 }
 
 
@@ -180,6 +201,8 @@ def test_objects_that_cannot_be_are_refused_with_their_member(folder: Path) -> N
             refused = decide(server.url, {"id": 1, "version": 0}, "ann", "corrected", [thing])
             assert (refused.status_code, refused.json()["code"]) == (422, "invalid_decision"), name
             assert refused.json()["detail"].startswith(sentence), name
+            [row] = refused.json()["errors"]
+            assert f"{row['field']} {row['message']}" == refused.json()["detail"], name
         assert httpx.get(f"{server.url}/review").json()["corrected"] == 0
 
 
@@ -245,4 +268,4 @@ def test_a_journal_is_of_one_run_and_one_server(folder: Path, tmp_path: Path) ->
 def test_names_that_lead_out_of_the_photographs_are_refused(folder: Path) -> None:
     path = folder / "labelled" / "dataset.json"
     path.write_text(path.read_text(encoding="utf-8").replace("a/clear.png", "../secret.png"), encoding="utf-8")
-    assert "file_name '../secret.png' leads out of" in refusal(folder)
+    assert "file_name is '../secret.png': leads out of" in refusal(folder)

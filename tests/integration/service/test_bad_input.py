@@ -188,6 +188,53 @@ def test_a_flood_of_wrong_values_is_answered_with_a_few(tiny_service: httpx.Clie
     assert 1 <= len(problem.errors) <= 20
 
 
+WRONG_FIELDS: dict[str, tuple[str, Fields, str, str]] = {
+    "a box the wrong way round": ("/segment", {"box": [20, 20, 10, 30]}, "box", "x0 must be below x1"),
+    "a box beyond the image": ("/segment", {"box": [900, 900, 950, 950]}, "box", "is [900.0, 900.0, 950.0, 950.0]"),
+    "a point beyond the image": ("/segment", {"points": [[900, 2, 1]]}, "points[0]", "is [900.0, 2.0, 1]"),
+    "a point of two numbers": ("/segment", {"points": [[1, 2, 1], [1, 2]]}, "points[1]", "must have 3 items, not 2"),
+    "no prompt": ("/segment", {}, "points", "give a box, or at least one point with label 1"),
+    "two images": ("/segment", {"box": [1, 2, 3, 4], "image_sha256": "0" * 64}, "image_sha256", "is sent beside image"),
+    "no image": ("/segment", {"box": [1, 2, 3, 4], "image": None}, "image", "is missing: send it, or"),
+    "null in a list of tags": ("/detect", {"tags": [None]}, "tags[0]", "must be a text in quotes"),
+    "tags in an object": ("/detect", {"tags": {}}, "tags", "must be a list in square brackets"),
+    "letters as an image": ("/detect", {"image": "é"}, "image", "is not base64: send the whole file"),
+    "a flat box of CVAT": ("/cvat/interactor", {"obj_bbox": [[1, 2], [3, 2]]}, "obj_bbox", "x0 must be below x1"),
+    "no points of CVAT": ("/cvat/interactor", {}, "pos_points", "give a box"),
+    "a mark of no kind": (
+        "/xanylabeling/v1/predict",
+        {"model": "weaksam", "params": {"marks": [{"type": "circle"}]}},
+        "params.marks[0].type",
+        "must be 'point' or 'rectangle'",
+    ),
+    "a short mark": (
+        "/xanylabeling/v1/predict",
+        {"model": "weaksam", "params": {"marks": [{"type": "point", "data": [1], "label": 1}]}},
+        "params.marks[0].data",
+        "must have 2 items, not 1",
+    ),
+    "a flat rectangle": (
+        "/xanylabeling/v1/predict",
+        {"model": "weaksam", "params": {"marks": [{"type": "rectangle", "data": [1, 2, 1, 4], "label": 1}]}},
+        "params.marks",
+        "x0 must be below x1",
+    ),
+    "a task that is none": ("/labelstudio/predict", {"tasks": [5]}, "tasks[0]", "must be an object in curly brackets"),
+}
+
+
+@pytest.mark.parametrize(("path", "members", "field", "message"), WRONG_FIELDS.values(), ids=list(WRONG_FIELDS))
+def test_the_field_at_fault_is_named(
+    tiny_service: httpx.Client, path: str, members: Fields, field: str, message: str
+) -> None:
+    document = {"image": base64.b64encode(GOOD).decode(), **members}
+    problem = expect_problem(tiny_service.post(path, json=document), 422, "invalid_request")
+    [row] = problem.errors or ()
+    assert row.field == field
+    assert row.message.startswith(message)
+    assert problem.detail.startswith(field)
+
+
 def chunks(count: int) -> Iterator[bytes]:
     for _ in range(count):
         yield b"\xff" * 10_000

@@ -16,6 +16,9 @@ from service.runtime.admission import while_connected
 from weaksam.schemas import JsonDetectRequest
 from weaksam.segment_schemas import JsonSegmentRequest
 
+# Our fields, and the members of CVAT's body that they come from.
+PLACES = {"points": "pos_points", "box": "obj_bbox"}
+
 router = APIRouter(prefix="/cvat", include_in_schema=False)
 
 
@@ -24,7 +27,7 @@ async def detector(request: Request) -> list[dict[str, Any]]:
     """Return an annotation for each object of a frame."""
     handler = handler_of(request)
     body = await read_json(request, DetectorBody, handler.upload_s)
-    ours = our_request(JsonDetectRequest, body.image, tags=body.tags, min_score=body.threshold or None)
+    ours = our_request(JsonDetectRequest, body.image, {}, tags=body.tags, min_score=body.threshold or None)
     result = await while_connected(request.receive, handler.detect(ours))
     return await asyncio.to_thread(shapes.detected, result)
 
@@ -34,7 +37,7 @@ async def interactor(request: Request) -> dict[str, Any]:
     """Return the mask of the object that points or a box show."""
     handler = handler_of(request)
     body = await read_json(request, InteractorBody, handler.upload_s)
-    ours = our_request(JsonSegmentRequest, body.image, points=_points(body), box=between(body.obj_bbox))
+    ours = our_request(JsonSegmentRequest, body.image, PLACES, points=_points(body), box=between(body.obj_bbox))
     result = await while_connected(request.receive, handler.segment(ours))
     return await asyncio.to_thread(shapes.clicked, result)
 

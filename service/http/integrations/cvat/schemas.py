@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 from service.http.integrations.requests import Body, ImageText
-from weaksam.schemas import Score
+from weaksam.schemas import Score, TagText
 from weaksam.segment_schemas import Pixel, PixelBox
 
 
@@ -32,7 +32,7 @@ class DetectorBody(Body):
 
     image: ImageText
     threshold: Score | None = None
-    tags: tuple[str, ...] = ()
+    tags: tuple[TagText, ...] = ()
 
 
 class InteractorBody(Body):

@@ -114,7 +114,7 @@ class LabelStudioBackend:
         image = await self._image(task, labels)
         tags = tags_of_task(task, labels)
         mask_format = "rle" if labels.config.needs_masks else "none"
-        request = our_request(JsonDetectRequest, image, tags=tags, unknown_tags="skip", mask_format=mask_format)
+        request = our_request(JsonDetectRequest, image, {}, tags=tags, unknown_tags="skip", mask_format=mask_format)
         result = await self._when_free(request)
         losses = [row for row in result.tags if row.status != "found" or not labels.allowed(row.label or "")]
         if losses:
@@ -126,7 +126,7 @@ class LabelStudioBackend:
         label, control = label_and_control(drawn, labels)
         prompt = prompt_fields(drawn)
         image = await self._image(task, labels)
-        result = await self._handler.segment(our_request(JsonSegmentRequest, image, **prompt))
+        result = await self._handler.segment(our_request(JsonSegmentRequest, image, {}, **prompt))
         return await asyncio.to_thread(regions.clicked, result, label, control)
 
     async def _image(self, task: Mapping[str, Any], labels: ProjectLabels) -> bytes:

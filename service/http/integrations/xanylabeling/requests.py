@@ -11,6 +11,8 @@ from service.http.integrations.xanylabeling.schemas import Mark, Parameters, Poi
 from weaksam.schemas import JsonDetectRequest
 from weaksam.segment_schemas import JsonSegmentRequest, PixelBox
 
+MARKS = "params.marks"
+
 
 def wants_clicked(params: Parameters) -> bool:
     """Return whether the mask of what is clicked is wanted, and not what is tagged."""
@@ -23,6 +25,7 @@ def detect_request(body: PredictBody) -> JsonDetectRequest:
     return our_request(
         JsonDetectRequest,
         body.image,
+        {"tags": "params.text_prompt"},
         tags=(*params.filter_classes, *_tags(params.text_prompt)),
         mask_format="none" if params.current_task == "boxes" else "polygon",
         min_score=params.conf_threshold or None,
@@ -37,7 +40,8 @@ def segment_request(body: PredictBody) -> JsonSegmentRequest:
     """
     marks = body.params.marks
     points = [(*mark.data, mark.label) for mark in marks if isinstance(mark, PointMark)]
-    return our_request(JsonSegmentRequest, body.image, points=points, box=_box(marks), mask_format="polygon")
+    places = {"points": MARKS, "box": MARKS}
+    return our_request(JsonSegmentRequest, body.image, places, points=points, box=_box(marks), mask_format="polygon")
 
 
 def _tags(text_prompt: str) -> Iterable[str]:
@@ -47,5 +51,5 @@ def _tags(text_prompt: str) -> Iterable[str]:
 def _box(marks: Iterable[Mark]) -> PixelBox | None:
     corners = [mark.data for mark in marks if isinstance(mark, RectangleMark)]
     if len(corners) > 1:
-        raise InvalidRequest(f"params.marks has {len(corners)} rectangles: leave one, around one object")
+        raise InvalidRequest.of_field(MARKS, f"has {len(corners)} rectangles: leave one, around one object")
     return between(corners[0]) if corners else None

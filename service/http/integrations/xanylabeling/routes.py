@@ -32,7 +32,7 @@ async def predict(request: Request) -> dict[str, Any]:
     handler = handler_of(request)
     body = await read_json(request, PredictBody, handler.upload_s)
     if body.model != MODEL:
-        raise InvalidRequest(f"model is {body.model!r}: choose {MODEL!r}, the only one here")
+        raise InvalidRequest.of_field("model", f"is {body.model!r}: choose {MODEL!r}, the only one here")
     if not wants_clicked(body.params):
         return success(shapes.detected(await while_connected(request.receive, handler.detect(detect_request(body)))))
     if not body.params.marks:  # what the client sends when its user takes the last mark away

@@ -8,32 +8,42 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import PlainValidator
 
 from service.http.integrations.requests import Body, ImageText
-from weaksam.schemas import Score
+from weaksam.schemas import Score, TagText
 from weaksam.segment_schemas import Pixel, PixelBox
 
 Task = Literal["masks", "boxes", "click"]
 
 
-class PointMark(Body):
+class MarkKind(Body):
+    """What a mark is."""
+
+    type: Literal["point", "rectangle"]
+
+
+class PointMark(MarkKind):
     """A click: x, y in pixels of the upright image; label 1 on the object, 0 off it."""
 
-    type: Literal["point"]
     data: tuple[Pixel, Pixel]
     label: Literal[0, 1]
 
 
-class RectangleMark(Body):
+class RectangleMark(MarkKind):
     """A box around the object: two opposite corners in pixels of the upright image."""
 
-    type: Literal["rectangle"]
     data: PixelBox
     label: Literal[1]
 
 
-Mark = Annotated[PointMark | RectangleMark, Field(discriminator="type")]
+def _mark(value: object) -> PointMark | RectangleMark:
+    # A union of pydantic would put a name of its own into the place of a fault.
+    kind = PointMark if MarkKind.model_validate(value).type == "point" else RectangleMark
+    return kind.model_validate(value)
+
+
+Mark = Annotated[PointMark | RectangleMark, PlainValidator(_mark)]
 
 
 class Parameters(Body):
@@ -48,7 +58,7 @@ class Parameters(Body):
     """
 
     text_prompt: str = ""
-    filter_classes: tuple[str, ...] = ()
+    filter_classes: tuple[TagText, ...] = ()
     conf_threshold: Score = 0.0
     current_task: Task | None = None
     marks: tuple[Mark, ...] = ()

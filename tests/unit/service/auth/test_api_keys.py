@@ -95,12 +95,15 @@ def test_rates_are_the_keys_own_or_the_default(path: Path) -> None:
 
 ENTRY = {"name": "a", "sha256": "0" * 64}
 DAMAGED: dict[str, tuple[Any, str]] = {
-    "another version": ({"version": 2}, r"version: Input should be 1"),
-    "a key instead of its hash": ({"keys": [ENTRY | {"sha256": "weaksam_x"}]}, r"keys\.0\.sha256: String should match"),
-    "a name with a space": ({"keys": [ENTRY | {"name": "a b"}]}, r"keys\.0\.name: String should match"),
-    "a misspelt field": ({"keys": [ENTRY | {"Admin": True}]}, r"keys\.0\.Admin: Extra inputs"),
-    "a name twice": ({"keys": [ENTRY, ENTRY]}, r"several keys are named 'a'"),
-    "no rate at all": ({"keys": [ENTRY | {"rate_per_s": 0}]}, r"keys\.0\.rate_per_s: Input should be greater than 0"),
+    "another version": ({"version": 2}, r"version: must be 1"),
+    "a key instead of its hash": (
+        {"keys": [ENTRY | {"sha256": "weaksam_x"}]},
+        r"keys\[0\]\.sha256: must be 64 ",
+    ),
+    "a name with a space": ({"keys": [ENTRY | {"name": "a b"}]}, r"keys\[0\]\.name: must be 1 to 64 letters"),
+    "a misspelt field": ({"keys": [ENTRY | {"Admin": True}]}, r"keys\[0\]\.Admin is not known here: leave it out"),
+    "a name twice": ({"keys": [ENTRY, ENTRY]}, r"keys\[1\]\.name: several keys are named 'a'"),
+    "no rate at all": ({"keys": [ENTRY | {"rate_per_s": 0}]}, r"keys\[0\]\.rate_per_s: must be more than 0"),
 }
 
 

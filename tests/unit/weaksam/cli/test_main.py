@@ -88,6 +88,24 @@ def test_a_misspelt_command_is_met_with_the_nearest(repository_dir: Path) -> Non
     assert "No such command 'srve'. Did you mean 'serve'?" in ended.stderr
 
 
+OPTIONS = {
+    "a text for a number": (["serve", "--port", "abc"], "'--port': it is 'abc': must be a whole number"),
+    "a number too large": (["detect", "x.jpg", "--min-score", "2"], "'--min-score': it is '2': must be at most 1"),
+    "in a group of commands": (
+        ["keys", "add", "a", "--file", "k", "--rate-per-s", "x"],
+        "'--rate-per-s': it is 'x': must be a number",
+    ),
+    "no such choice": (["convert", "a", "b", "--to", "foo"], "'--to': 'foo' is not one of"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), OPTIONS.values(), ids=list(OPTIONS))
+def test_a_wrong_option_is_told_with_its_value(repository_dir: Path, arguments: list[str], sentence: str) -> None:
+    ended = run(repository_dir, *arguments)
+    assert ended.returncode == 2
+    assert f"Invalid value for {sentence}" in ended.stderr
+
+
 def test_a_missing_extra_is_one_sentence_with_the_remedy(repository_dir: Path) -> None:
     ended = run(
         repository_dir, *["train", "sam", "--config", "training/configs/sam.toml", "--out", "x"], code=WITHOUT_TORCH

@@ -47,11 +47,11 @@ def test_what_is_no_prompt_is_refused(row: dict[str, Any]) -> None:
 ODD = {
     "a sign that is infinite": (POINT | {"is_positive": math.inf}, "is_positive: "),
     "a sign that is a list": (POINT | {"is_positive": []}, "is_positive: "),
-    "a width beyond all numbers": (POINT | {"original_width": 10**400}, "original_width: "),
+    "a width beyond all numbers": (POINT | {"original_width": 10**400}, "original_width is too large: "),
     "a height of nothing": (BOX | {"original_height": 0}, "original_height: "),
     "a width that is a list": (BOX | {"original_width": []}, "original_width: "),
     "a place that is no number": (POINT | {"value": {"x": math.nan, "y": 1}}, "value.x: "),
-    "a place beyond all numbers": (POINT | {"value": {"x": 10**400, "y": 1}}, "value.x: "),
+    "a place beyond all numbers": (POINT | {"value": {"x": 10**400, "y": 1}}, "value.x is too large: "),
     "a kind that is a list": (POINT | {"type": []}, "no region is a key point"),
 }
 

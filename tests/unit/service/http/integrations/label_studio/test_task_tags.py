@@ -73,7 +73,7 @@ def test_tags_come_from_the_first_place_that_has_some(task: dict[str, Any], tags
 
 @pytest.mark.parametrize("name", [["tags"], {"tags": 1}, 7])
 def test_a_choice_of_a_tag_that_is_no_text_is_refused(name: Any) -> None:
-    with pytest.raises(InvalidRequest, match="a choice of the task: from_name: Input should be a valid string"):
+    with pytest.raises(InvalidRequest, match="a choice of the task: from_name: must be a text in quotes"):
         tags_of_task({"annotations": [chosen("bolt", name=name)]}, PROJECT)
 
 
