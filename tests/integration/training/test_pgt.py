@@ -315,9 +315,9 @@ def test_boxes_become_those_of_their_masks(
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"box_margin": 1.5}, r"box_margin: must be less than or equal to 1, got 1\.5"),
-        ({"further_quantile": 1.0}, r"further_quantile: must be less than 1, got 1\.0"),
-        ({"further_quantile": -0.1}, r"further_quantile: must be greater than or equal to 0, got -0\.1"),
+        ({"box_margin": 1.5}, r"box_margin is 1\.5: must be at most 1"),
+        ({"further_quantile": 1.0}, r"further_quantile is 1\.0: must be less than 1"),
+        ({"further_quantile": -0.1}, r"further_quantile is -0\.1: must be at least 0"),
     ],
 )
 def test_settings_keep_within_their_ranges(values: dict[str, float], sentence: str) -> None:

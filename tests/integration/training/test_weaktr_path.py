@@ -184,7 +184,7 @@ def test_classifiers_are_compared_on_the_same_pictures(runs: Path, data: Path, t
         ("side_px=80", "side_px is 80: 2x2 mosaics .* multiple of 32"),
         ("weaktr.cross_blocks=[9]", r"cross_blocks is \[9\]: test_vit has blocks 0 to 5"),
         ("weaktr.cross_block=[1]", "unknown key 'cross_block': did you mean 'cross_blocks'"),
-        ("architecture=wektr", "architecture: must be 'cnn' or 'weaktr', got 'wektr'"),
+        ("architecture=wektr", "architecture is 'wektr': must be 'cnn' or 'weaktr'"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(data: Path, tmp_path: Path, override: str, message: str) -> None:

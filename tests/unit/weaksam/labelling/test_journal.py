@@ -123,11 +123,17 @@ def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "written", "instead", "sentence"),
     [
-        pytest.param(0, '"labels":["Bolt"]', '"labels":"Bolt"', "line 1 is damaged: labels: ", id="labels"),
-        pytest.param(0, '"shard":null', '"shard":1', "line 1 is damaged: shard: ", id="shard"),
-        pytest.param(0, '"name":"fake",', "", "line 1 is damaged: bundle.name: ", id="bundle"),
-        pytest.param(1, '"size_bytes":3', '"size_bytes":"3"', "line 2 is damaged: stamp.size_bytes: ", id="stamp"),
-        pytest.param(2, '"image":"b.jpg",', "", "line 3 is damaged: image: ", id="image"),
+        pytest.param(
+            0,
+            '"labels":["Bolt"]',
+            '"labels":"Bolt"',
+            "1 is damaged: labels is 'Bolt': must be a list",
+            id="labels",
+        ),
+        pytest.param(0, '"shard":null', '"shard":1', "line 1 is damaged: shard is 1: must be a text", id="shard"),
+        pytest.param(0, '"name":"fake",', "", "line 1 is damaged: bundle.name is missing", id="bundle"),
+        pytest.param(1, '"size_bytes":3', '"size_bytes":"3"', "2 is damaged: stamp.size_bytes is '3': ", id="stamp"),
+        pytest.param(2, '"image":"b.jpg",', "", "line 3 is damaged: image is missing", id="image"),
     ],
 )
 def test_fields_of_the_wrong_kind_are_named(path: Path, line: int, written: str, instead: str, sentence: str) -> None:
