@@ -1,7 +1,7 @@
 """Reader for CVAT's XML ("CVAT for images 1.1"): ROOT/annotations.xml beside the images, or beside images/.
 
-Tags (`<tag>`) and shapes give an image its tags; boxes, polygons and masks are objects too. An image without any is a
-negative. `subset` attributes are splits.
+Tags (`<tag>`) and shapes give an image its tags; boxes, polygons, ellipses and masks are objects too. An image without
+any is a negative. `subset` attributes are splits.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 from training.data.checks import Report, distinct_labels, merged_labels
 from training.data.formats.documents import DocumentError, read_xml
 from training.data.locate import entries, image_id, locate, report_unnamed
+from training.data.outlines import Points, ellipse_px, finite_number, positive_number, turned_rectangle_px
 from training.data.polygons import polygons_box, shown_value
 from training.data.splits import read_split, split_of_name
 from training.data.tagged import TaggedDataset
@@ -24,6 +25,7 @@ from weaksam.schemas import Box
 
 FOLDERS = ("", "images")
 BOX_SIDES = ("xtl", "ytl", "xbr", "ybr")
+TURNED = ("box", "ellipse")  # by their `rotation`
 SHAPES = ("box", "polygon", "polyline", "points", "mask", "ellipse", "cuboid", "skeleton")
 
 
@@ -117,19 +119,19 @@ def _object(
         if node.tag == "mask":
             rle = _mask_rle(node, size_hw)
             return WrittenObject(name, fields, rle_box(rle), rle)
-        polygon = _polygon(node) if node.tag == "polygon" else ()
-        box = _box(node) if node.tag == "box" else None
+        polygon = _polygon(node)
+        box = polygons_box([polygon]) if polygon else _box(node)
     except ValueError as error:
         report.add(source, field, f"{_place_words(node, error)}; the object is a tag alone")
         return WrittenObject(name, fields)
-    if polygon:
-        return WrittenObject(name, fields, polygons_box([polygon]), polygons=(polygon,))
-    return WrittenObject(name, fields, box)
+    return WrittenObject(name, fields, box, polygons=(polygon,) if polygon else ())
 
 
 def _place_words(node: ET.Element, error: Exception) -> str:
     if node.tag == "mask":
         return f"it cannot be read ({error})"
+    if isinstance(error, UserError):
+        return str(error)
     place = shown_value(node.get("points") or [node.get(side) for side in BOX_SIDES])
     return f"{place} is not the place of a {node.tag}, in numbers"
 
@@ -143,10 +145,34 @@ def _mask_rle(node: ET.Element, size_hw: tuple[int, int] | None) -> Rle:
 
 
 def _box(node: ET.Element) -> Box | None:
-    x0, y0, x1, y1, rotation = (float(node.get(name) or 0) for name in (*BOX_SIDES, "rotation"))
-    return (x0, y0, x1, y1) if rotation == 0 else None  # a turned box is a tag and nothing more
+    if node.tag != "box":
+        return None
+    x0, y0, x1, y1 = (float(node.get(name) or 0) for name in BOX_SIDES)
+    return x0, y0, x1, y1
 
 
 def _polygon(node: ET.Element) -> Polygon:
-    points = [pair.split(",") for pair in (node.get("points") or "").split(";")]
-    return [float(value) for x, y in points for value in (x, y)]
+    """Return the outline of a polygon, an ellipse or a turned box; nothing of another shape."""
+    if node.tag == "polygon":
+        points = [pair.split(",") for pair in (node.get("points") or "").split(";")]
+        return [float(value) for x, y in points for value in (x, y)]
+    if node.tag not in TURNED:
+        return ()
+    clockwise_deg = finite_number("rotation", node.get("rotation") or 0)
+    if node.tag == "box" and clockwise_deg % 360 == 0:
+        return ()
+    outline = _ellipse if node.tag == "ellipse" else _turned_box
+    return outline(node, clockwise_deg).ravel().tolist()
+
+
+def _ellipse(node: ET.Element, clockwise_deg: float) -> Points:
+    x, y = (finite_number(name, node.get(name)) for name in ("cx", "cy"))
+    radius_x, radius_y = (positive_number(name, node.get(name)) for name in ("rx", "ry"))
+    return ellipse_px((x, y), (radius_x, radius_y), clockwise_deg)
+
+
+def _turned_box(node: ET.Element, clockwise_deg: float) -> Points:
+    """Return the corners of a box; CVAT turns it around its centre."""
+    x0, y0, x1, y1 = (finite_number(name, node.get(name)) for name in BOX_SIDES)
+    width, height = positive_number("xbr - xtl", x1 - x0), positive_number("ybr - ytl", y1 - y0)
+    return turned_rectangle_px((x0, y0, x1, y1), (x0 + width / 2, y0 + height / 2), clockwise_deg)

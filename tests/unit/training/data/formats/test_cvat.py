@@ -1,7 +1,8 @@
-"""CVAT's XML: tags, boxes, polygons, masks, subsets, and what does not fit."""
+"""CVAT's XML: tags, boxes, polygons, ellipses, masks, subsets, and what does not fit."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,71 @@ def test_tags_and_shapes(tmp_path: Path, below: str) -> None:
     assert polygon.mask_rle is not None
     assert mask.mask_rle is not None
     assert np.argwhere(decode_rle(mask.mask_rle)).tolist() == [[1, 0], [2, 0]]
+
+
+TURNED = """
+<image id="1" name="b.jpg" width="80" height="60">
+  <box label="bolt" occluded="0" xtl="20.00" ytl="20.00" xbr="60.00" ybr="40.00" rotation="30.00"/>
+  <ellipse label="bolt" occluded="0" cx="40.00" cy="30.00" rx="20.00" ry="8.00" rotation="30.00"/>
+  <ellipse label="bolt" occluded="0" cx="10.00" cy="12.00" rx="10.00" ry="5.00"/>
+  <box label="bolt" occluded="0" xtl="20.00" ytl="20.00" xbr="60.00" ybr="40.00" rotation="360.00"/>
+</image>
+"""
+
+
+def test_turned_boxes_and_ellipses_are_objects(tmp_path: Path) -> None:
+    dataset = open_dataset(write(tmp_path, TURNED), "train")
+    (image,) = dataset.images
+    turned, ellipse, upright, whole_turn = image.objects
+    root_3 = math.sqrt(3)
+    half_wide, half_high = 10 * root_3 + 5, 10 + 5 * root_3  # of 40x20, turned around its centre
+    assert turned.box_xyxy == pytest.approx((40 - half_wide, 30 - half_high, 40 + half_wide, 30 + half_high))
+    half_wide, half_high = math.hypot(10 * root_3, 4), math.hypot(10, 4 * root_3)
+    expected = (40 - half_wide, 30 - half_high, 40 + half_wide, 30 + half_high)
+    assert ellipse.box_xyxy == pytest.approx(expected, abs=0.001)
+    assert upright.box_xyxy == pytest.approx((0, 7, 20, 17))
+    masks = [decode_rle(thing.mask_rle) for thing in (turned, ellipse, upright) if thing.mask_rle is not None]
+    assert [mask_hw.sum() for mask_hw in masks] == pytest.approx([800, 160 * math.pi, 50 * math.pi], rel=0.02)
+    assert [mask_hw[38, 54] for mask_hw in masks] == [True, True, False]  # clockwise: the right end is below
+    assert [mask_hw[22, 54] for mask_hw in masks] == [False, False, False]
+    assert (whole_turn.box_xyxy, whole_turn.mask_rle) == ((20, 20, 60, 40), None)
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "words"),
+    [
+        pytest.param('ybr="40.00" rotation="30', 'ybr="40.00" rotation="x', "box: rotation is 'x.00': ", id="no angle"),
+        pytest.param(
+            'xbr="60.00" ybr="40.00" rotation="30',
+            'xbr="9" ybr="40" rotation="30',
+            "box: xbr - xtl is -11.0: ",
+            id="box inside out",
+        ),
+        pytest.param('rx="20.00"', 'rx="-20.00"', "ellipse: rx is '-20.00': write a number above 0", id="below zero"),
+        pytest.param('ry="8.00"', 'ry="0"', "ellipse: ry is '0': write a number above 0", id="flat"),
+        pytest.param('cx="40.00"', 'cx="inf"', "ellipse: cx is 'inf': write a number from -1e9 to 1e9", id="nowhere"),
+        pytest.param('cx="40.00" ', "", "ellipse: cx is None: ", id="without a centre"),
+        pytest.param(
+            'cx="10.00"', 'cx="200"', "ellipse: box [190, 7, 210, 17] has no area in a 80x60 image", id="outside"
+        ),
+    ],
+)
+def test_impossible_turned_shapes_are_reported(tmp_path: Path, written: str, instead: str, words: str) -> None:
+    assert written in TURNED
+    dataset = open_dataset(write(tmp_path, TURNED.replace(written, instead)), "train")
+    (image,) = dataset.images
+    assert len(image.objects) == 3
+    (problem,) = (problem for problem in dataset.problems if problem.field.startswith("image 'b.jpg'"))
+    assert problem.file == "annotations.xml"
+    assert f"image 'b.jpg': {words}" in f"{problem.field}: {problem.message}"
+
+
+def test_shapes_without_an_extent_are_tags_alone(tmp_path: Path) -> None:
+    points = '<points label="bolt" points="1,1"/><polyline label="bolt" points="1,1;9,9"/>'
+    shapes = f'{points}<skeleton label="fuel cap" rotation="x"/>'
+    root = write(tmp_path, f'<image id="1" name="b.jpg" width="80" height="60">{shapes}</image>')
+    (image,) = open_dataset(root, "train").images
+    assert (image.tags, image.objects) == (("bolt", "fuel cap"), ())
 
 
 def test_subsets_are_splits(tmp_path: Path) -> None:
