@@ -1,7 +1,7 @@
 """Reader for Label Studio's JSON exports, full and JSON_MIN: ROOT/any.json beside the images.
 
-Choices give an image its tags, and so do the labels of its regions; rectangles, polygons and brush strokes are objects
-too. A task whose annotation is empty is a negative; one without an annotation is reported and left out.
+Choices give an image its tags, and so do the labels of its regions. Rectangles, ellipses, polygons and brush strokes
+are objects too. A task whose annotation is empty is a negative; one without an annotation is reported and left out.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from training.data.checks import Report, merged_labels, read_labels_txt
 from training.data.formats.documents import documents
 from training.data.locate import image_id, is_file, locate, report_unnamed
+from training.data.outlines import Points, ellipse_px, finite_number, positive_number, turned_rectangle_px
 from training.data.polygons import polygons_box, shown_value
 from training.data.splits import read_split
 from training.data.tagged import TaggedDataset
@@ -34,6 +35,8 @@ from weaksam.schemas import Box
 
 FOLDERS = ("", "images")
 BOX_SIDES = ("x", "y", "width", "height")
+ELLIPSE_SIDES = ("x", "y", "radiusX", "radiusY")
+SIZE_UNKNOWN = "the rows do not say one size, `original_width` and `original_height`"
 
 
 def is_label_studio(root: Path) -> bool:
@@ -120,7 +123,7 @@ def _regions(
     polygon: Polygon = ()
     rle = box = None
     try:
-        polygon, rle = _polygon(value), _brush_rle(value, size_hw)
+        polygon, rle = _polygon(value, size_hw), _brush_rle(value, size_hw)
         box = _box(value, polygon, rle)
     except (TypeError, ValueError, OverflowError) as error:
         report.add(source, field, f"{_place_words(value, error)}; the region is a tag alone")
@@ -131,19 +134,59 @@ def _regions(
 def _place_words(value: Json, error: Exception) -> str:
     if "rle" in value:
         return f"its brush strokes cannot be read ({error})"
+    if isinstance(error, UserError):
+        return str(error)
     place = shown_value(value.get("points") or [value.get(side) for side in BOX_SIDES])
     return f"{place} is not the place of a region, in numbers"
 
 
-def _polygon(value: Json) -> Polygon:
-    return [float(side) / 100 for x, y in value.get("points") or () for side in (x, y)]
+def _polygon(value: Json, size_hw: tuple[int, int] | None) -> Polygon:
+    """Return the outline of a polygon, an ellipse or a turned rectangle, in shares; nothing of another region."""
+    if value.get("points"):
+        return [float(side) / 100 for x, y in value["points"] for side in (x, y)]
+    is_ellipse, is_box = (all(side in value for side in sides) for sides in (ELLIPSE_SIDES, BOX_SIDES))
+    if not is_ellipse and not is_box:
+        return ()
+    clockwise_deg = finite_number("rotation", value.get("rotation") or 0)
+    if is_box and clockwise_deg % 360 == 0:
+        return ()
+    height, width = size_hw_px = _size_to_turn_in(clockwise_deg, size_hw)
+    outline = _ellipse if is_ellipse else _turned_rectangle
+    return (outline(value, clockwise_deg, size_hw_px) / (width, height)).ravel().tolist()
+
+
+def _size_to_turn_in(clockwise_deg: float, size_hw: tuple[int, int] | None) -> tuple[float, float]:
+    """Return the size whose pixels are square; what is upright is the same in any size."""
+    if clockwise_deg % 360 == 0:
+        return 1, 1
+    if size_hw is None:
+        raise UserError(f"it is turned by {clockwise_deg:g} degrees, and {SIZE_UNKNOWN}")
+    height, width = size_hw
+    return positive_number("original_height", height), positive_number("original_width", width)
+
+
+def _ellipse(value: Json, clockwise_deg: float, size_hw: tuple[float, float]) -> Points:
+    """Return the outline in pixels; `x` and `y` are the centre, whatever Label Studio's documentation says."""
+    height, width = size_hw
+    x, y = (finite_number(name, value[name]) / 100 for name in ("x", "y"))
+    radius_x, radius_y = (positive_number(name, value[name]) / 100 for name in ("radiusX", "radiusY"))
+    return ellipse_px((x * width, y * height), (radius_x * width, radius_y * height), clockwise_deg)
+
+
+def _turned_rectangle(value: Json, clockwise_deg: float, size_hw: tuple[float, float]) -> Points:
+    """Return the corners in pixels; Label Studio keeps where the top left one lies after the turn."""
+    height, width = size_hw
+    x, y = (finite_number(name, value[name]) / 100 for name in ("x", "y"))
+    wide, high = (positive_number(name, value[name]) / 100 for name in ("width", "height"))
+    box = (x * width, y * height, (x + wide) * width, (y + high) * height)
+    return turned_rectangle_px(box, box[:2], clockwise_deg)
 
 
 def _brush_rle(value: Json, size_hw: tuple[int, int] | None) -> Rle | None:
     if "rle" not in value:
         return None
     if size_hw is None:
-        raise UserError("the rows do not say one size, `original_width` and `original_height`")
+        raise UserError(SIZE_UNKNOWN)
     return encode_rle(brush_mask(value["rle"], size_hw))
 
 
@@ -154,9 +197,9 @@ def _box(value: Json, polygon: Polygon, rle: Rle | None) -> Box | None:
     if polygon:
         return polygons_box([polygon])
     if not all(side in value for side in BOX_SIDES):
-        return None  # an ellipse or a key point
+        return None  # a key point
     x, y, width, height = (float(value[side]) / 100 for side in BOX_SIDES)
-    return (x, y, x + width, y + height) if value.get("rotation", 0) == 0 else None
+    return x, y, x + width, y + height
 
 
 def _size_hw(results: list[Json]) -> tuple[int, int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,73 @@ def test_regions_are_tags_and_objects(tmp_path: Path) -> None:
     (image,) = open_dataset(root, "train").images
     assert image.tags == ("cap", "nut")
     assert [thing.box_xyxy for thing in image.objects] == [(20.0, 30.0, 60.0, 45.0), (0.0, 0.0, 40.0, 30.0)]
+
+
+SIZE = {"original_width": 80, "original_height": 60}
+TURNED = {"x": 50, "y": 20, "width": 25, "height": 20, "rotation": 30, "rectanglelabels": ["nut"]}
+ELLIPSE = {"x": 50, "y": 50, "radiusX": 25, "radiusY": 10, "rotation": 30, "ellipselabels": ["cap"]}
+
+
+def test_turned_rectangles_and_ellipses_are_objects(tmp_path: Path) -> None:
+    rows = [{**SIZE, "value": value} for value in (TURNED, ELLIPSE, {**ELLIPSE, "rotation": 0})]
+    dataset = open_dataset(write(tmp_path, [task("a.jpg", *rows)], "a.jpg"), "train")
+    (image,) = dataset.images
+    rectangle, ellipse, upright = image.objects
+    root_3 = math.sqrt(3)
+    # 20x12 pixels, whose corner at 40, 12 stays: turned in percent, the right one would lie 2.5 pixels higher.
+    assert rectangle.box_xyxy == pytest.approx((40 - 6, 12, 40 + 10 * root_3, 12 + 10 + 6 * root_3))
+    half_wide, half_high = math.hypot(10 * root_3, 3), math.hypot(10, 3 * root_3)  # of radii of 20 and 6 pixels
+    expected = (40 - half_wide, 30 - half_high, 40 + half_wide, 30 + half_high)
+    assert ellipse.box_xyxy == pytest.approx(expected, abs=0.001)
+    assert upright.box_xyxy == pytest.approx((20, 24, 60, 36))
+    masks = [decode_rle(thing.mask_rle) for thing in image.objects if thing.mask_rle is not None]
+    assert [mask_hw.sum() for mask_hw in masks] == pytest.approx([240, 120 * math.pi, 120 * math.pi], rel=0.02)
+    assert [mask_hw[38, 54] for mask_hw in masks] == [False, True, False]  # clockwise: the right end is below
+    assert dataset.problems == ()
+
+
+def test_turned_regions_of_json_min_are_objects(tmp_path: Path) -> None:
+    root = write(tmp_path, [{"id": 1, "image": "a.jpg", "label": [{**TURNED, **SIZE}, {**ELLIPSE, **SIZE}]}], "a.jpg")
+    (image,) = open_dataset(root, "train").images
+    assert [(thing.label, thing.mask_rle is not None) for thing in image.objects] == [("nut", True), ("cap", True)]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        pytest.param({**ELLIPSE, "radiusX": -3}, "radiusX is -3: write a number above 0", id="below zero"),
+        pytest.param({**ELLIPSE, "radiusY": 0}, "radiusY is 0: write a number above 0", id="flat"),
+        pytest.param({**ELLIPSE, "x": math.nan}, "x is nan: write a number from -1e9 to 1e9", id="nowhere"),
+        pytest.param({**ELLIPSE, "rotation": "left"}, "rotation is 'left': write a number", id="no angle"),
+        pytest.param({**TURNED, "width": -25}, "width is -25: write a number above 0", id="inside out"),
+        pytest.param({**TURNED, "height": "high"}, "height is 'high': write a number", id="no number"),
+    ],
+)
+def test_impossible_turned_regions_are_reported(tmp_path: Path, value: Any, words: str) -> None:
+    dataset = open_dataset(write(tmp_path, [task("a.jpg", {**SIZE, "value": value})], "a.jpg"), "train")
+    assert (len(dataset.images[0].tags), dataset.images[0].objects) == (1, ())
+    (problem,) = dataset.problems
+    assert (problem.file, problem.field) == ("project-1-at-2026-11-28.json", "task 1")
+    assert problem.message.startswith(words)
+    assert problem.message.endswith("; the region is a tag alone")
+
+
+def test_a_turned_region_outside_of_the_image_is_left_out(tmp_path: Path) -> None:
+    far = {**SIZE, "value": {**TURNED, "x": 150}}
+    dataset = open_dataset(write(tmp_path, [task("a.jpg", far)], "a.jpg"), "train")
+    assert (dataset.images[0].tags, dataset.images[0].objects) == (("nut",), ())
+    assert "has no area in a 80x60 image" in dataset.problems[0].message
+
+
+def test_only_what_is_turned_needs_the_size(tmp_path: Path) -> None:
+    rows = [{"value": TURNED}, {"value": {**ELLIPSE, "rotation": 0}}]
+    dataset = open_dataset(write(tmp_path, [task("a.jpg", *rows)], "a.jpg"), "train")
+    assert [thing.box_xyxy for thing in dataset.images[0].objects] == [pytest.approx((20, 24, 60, 36))]
+    (problem,) = dataset.problems
+    assert problem.message == (
+        "it is turned by 30 degrees, and the rows do not say one size, `original_width` and `original_height`; the "
+        "region is a tag alone"
+    )
 
 
 def test_tasks_for_import_are_no_negatives(tmp_path: Path) -> None:
