@@ -276,7 +276,10 @@ def test_every_image_of_a_random_folder_is_labelled_or_a_failure(tree: dict[str,
 
 
 BOX = {"x": 1, "y": 1, "width": 9, "height": 9, "rotation": 0, "rectanglelabels": ["bolt"]}
+TURNED = {**BOX, "rotation": 30, "original_width": 32, "original_height": 24}
+ELLIPSE = {"x": 50, "y": 50, "radiusX": 9, "radiusY": 5, "rotation": 30, "ellipselabels": ["nut"]}
 POLYGON = {"points": [[1, 1], [9, 1], [9, 9]], "polygonlabels": ["nut"]}
+REGIONS = [BOX, TURNED, ELLIPSE, POLYGON]
 RESULT = {"type": "choices", "original_width": 32, "original_height": 24, "value": {"choices": ["bolt"]}}
 CATEGORIES = [
     {"id": 0, "name": "all", "supercategory": "none"},
@@ -290,6 +293,7 @@ COCO = {
     ],
     "categories": CATEGORIES,
 }
+CIRCLE = {"label": "nut", "shape_type": "circle", "points": [[9, 9], [9, 4]]}
 GOOD: dict[str, Any] = {
     "result.json": COCO,
     "annotations/instances_train.json": COCO,
@@ -297,11 +301,11 @@ GOOD: dict[str, Any] = {
         {
             "id": 1,
             "data": {"image": "x.jpg"},
-            "annotations": [{"was_cancelled": False, "result": [RESULT, {"value": BOX}, {"value": POLYGON}]}],
+            "annotations": [{"was_cancelled": False, "result": [RESULT, *({"value": value} for value in REGIONS)]}],
         }
     ],
-    "min.json": [{"id": 1, "image": "x.jpg", "choice": {"choices": ["bolt"]}, "label": [BOX, POLYGON]}],
-    "x.json": {"flags": {"bolt": True}, "shapes": [{"label": "nut", "points": [[1, 1]]}], "imagePath": "x.jpg"},
+    "min.json": [{"id": 1, "image": "x.jpg", "choice": {"choices": ["bolt"]}, "label": REGIONS}],
+    "x.json": {"flags": {"bolt": True}, "shapes": [{"label": "nut", "points": [[1, 1]]}, CIRCLE], "imagePath": "x.jpg"},
 }
 
 

@@ -1,7 +1,7 @@
 """Shapes in the JSON file that LabelMe and X-AnyLabeling keep beside an image.
 
-Rectangles and polygons are objects; polygons of one label and one `group_id` are the parts of one. Other shapes, such
-as circles and turned rectangles, are tags alone.
+Rectangles and outlines are objects: polygons, circles and turned rectangles. Outlines of one label and one `group_id`
+are the parts of one. Other shapes, such as points and lines, are tags alone.
 """
 
 from __future__ import annotations
@@ -9,17 +9,28 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from training.data.checks import Report
 from training.data.formats.documents import read_json
+from training.data.outlines import ellipse_px, positive_number
 from training.data.polygons import polygons_box, shown_value
 from training.data.written import Polygon, WrittenObject
 from weaksam.errors import UserError
 
 Shape = dict[str, Any]
-RECTANGLE, POLYGON = "rectangle", "polygon"
+RECTANGLE, POLYGON, CIRCLE = "rectangle", "polygon", "circle"
+# LabelMe's name for a turned rectangle, then X-AnyLabeling's, and its shape of any four corners.
+FOUR_CORNERS = ("oriented_rectangle", "rotation", "quadrilateral")
+# Of each kind that is an object: how many points it has, if their number is fixed, and what they are.
+KINDS: dict[str, tuple[int | None, str]] = {
+    RECTANGLE: (None, ""),
+    POLYGON: (None, ""),
+    CIRCLE: (2, ": write its centre and a point on its rim"),
+    **dict.fromkeys(FOUR_CORNERS, (4, ": write its four corners")),
+}
 
 
 @dataclass(frozen=True)
@@ -45,10 +56,9 @@ def read_shapes(path: Path, report: Report) -> Shapes:
             continue
         field = f"shapes[{number}]"
         try:
-            corners = _corners(shape)
+            corners = _outline(shape)
         except (TypeError, ValueError, OverflowError):
-            place = shown_value(shape.get("points"))
-            report.add(path, field, f"{place} is not the place of a {_kind(shape)}, in numbers; it is a tag alone")
+            report.add(path, field, f"{_place_words(shape)}; it is a tag alone")
             continue
         parts.setdefault(_group(shape, number), []).append((field, shape, corners))
     height, width = document.get("imageHeight"), document.get("imageWidth")
@@ -58,23 +68,35 @@ def read_shapes(path: Path, report: Report) -> Shapes:
 
 def _kind(shape: Shape) -> str | None:
     kind = shape.get("shape_type") or POLYGON  # LabelMe 3 drew nothing else
-    return kind if kind in (RECTANGLE, POLYGON) else None
+    return kind if isinstance(kind, str) and kind in KINDS else None
+
+
+def _place_words(shape: Shape) -> str:
+    kind = _kind(shape) or POLYGON
+    return f"{shown_value(shape.get('points'))} is not the place of a {kind}, in numbers{KINDS[kind][1]}"
 
 
 def _group(shape: Shape, number: int) -> Any:
     group = shape.get("group_id")
-    return (shape["label"], group) if _kind(shape) == POLYGON and isinstance(group, int) else number
+    return (shape["label"], group) if _kind(shape) != RECTANGLE and isinstance(group, int) else number
 
 
-def _corners(shape: Shape) -> Polygon:
-    corners = [float(side) for x, y in shape.get("points") or () for side in (x, y)]
-    if not corners or not all(map(math.isfinite, corners)):
-        raise UserError("points: give x and y of each corner")
-    return corners
+def _outline(shape: Shape) -> Polygon:
+    kind = _kind(shape) or POLYGON
+    count, _ = KINDS[kind]
+    points = [(float(x), float(y)) for x, y in shape.get("points") or ()]
+    if not points or len(points) != (count or len(points)) or not all(map(math.isfinite, chain(*points))):
+        raise UserError("points: give x and y of each")
+    return _circle(*points) if kind == CIRCLE else list(chain(*points))
+
+
+def _circle(centre_xy: tuple[float, float], rim_xy: tuple[float, float]) -> Polygon:
+    radius = positive_number("radius", math.dist(centre_xy, rim_xy))
+    return ellipse_px(centre_xy, (radius, radius)).ravel().tolist()
 
 
 def _object(parts: Sequence[tuple[str, Shape, Polygon]]) -> WrittenObject:
     field, shape, _ = parts[0]
     polygons = tuple(corners for _, _, corners in parts)
-    drawn = polygons if _kind(shape) == POLYGON else ()
+    drawn = () if _kind(shape) == RECTANGLE else polygons
     return WrittenObject(shape["label"], (field,) * 3, polygons_box(polygons), polygons=drawn)

@@ -1,8 +1,9 @@
-"""LabelMe's shapes beside images: rectangles and polygons are objects, others tags alone."""
+"""LabelMe's shapes beside images: rectangles and outlines are objects, points and lines tags alone."""
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.unit.training.data.conftest import write_image
+from training.data.formats.labelme import FOUR_CORNERS
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedDataset
 from weaksam.formats.run_lengths import decode_rle
@@ -30,13 +32,54 @@ def opened(root: Path, *shapes: Any, **more: Any) -> TaggedDataset:
 
 def test_rectangles_and_polygons_are_objects(tmp_path: Path) -> None:
     corners = [[10, 20], [30, 20], [30, 40], [10, 40]]  # as X-AnyLabeling writes a rectangle
-    turned = shape("rotation", [[0, 0], [9, 9], [0, 9]], "cap")
-    dataset = opened(tmp_path, shape("rectangle", [[30, 40], [10, 20]]), shape("rectangle", corners), turned)
+    line = shape("line", [[0, 0], [9, 9]], "cap")
+    dataset = opened(tmp_path, shape("rectangle", [[30, 40], [10, 20]]), shape("rectangle", corners), line)
     (image,) = dataset.images
     assert dataset.problems == ()
     assert image.tags == ("bolt", "cap", "nut")
     assert [thing.box_xyxy for thing in image.objects] == [(10.0, 20.0, 30.0, 40.0)] * 2
     assert [thing.mask_rle for thing in image.objects] == [None, None]
+
+
+def test_circles_and_turned_rectangles_are_objects(tmp_path: Path) -> None:
+    diamond = [[20, 10], [30, 20], [20, 30], [10, 20]]
+    shapes = [shape("circle", [[40, 30], [46, 38]]), *(shape(kind, diamond) for kind in FOUR_CORNERS)]
+    dataset = opened(tmp_path, *shapes)
+    (image,) = dataset.images
+    assert dataset.problems == ()
+    circle, *turned = image.objects
+    assert circle.box_xyxy == pytest.approx((30, 20, 50, 40))
+    assert [thing.box_xyxy for thing in turned] == [(10.0, 10.0, 30.0, 30.0)] * 3
+    masks = [decode_rle(thing.mask_rle) for thing in image.objects if thing.mask_rle is not None]
+    assert [mask_hw.sum() for mask_hw in masks] == pytest.approx([100 * math.pi, 200, 200, 200], rel=0.05)
+    assert not any(mask_hw[12, 12] for mask_hw in masks)  # a corner of the diamond's box
+
+
+def test_outlines_of_one_group_are_one_object(tmp_path: Path) -> None:
+    ball = shape("circle", [[40, 30], [40, 35]], group=1)
+    (thing,) = opened(tmp_path, shape("polygon", SQUARE, group=1), ball).images[0].objects
+    assert thing.box_xyxy == pytest.approx((2, 3, 45, 35))
+
+
+@pytest.mark.parametrize(
+    ("kind", "points", "wanted"),
+    [
+        ("circle", [[40, 30]], "its centre and a point on its rim"),
+        ("circle", [[40, 30], [40, 30]], "its centre and a point on its rim"),
+        ("circle", [[40, 30], [math.nan, 30]], "its centre and a point on its rim"),
+        ("circle", [[0, 0], [1e300, 0]], "its centre and a point on its rim"),
+        ("rotation", SQUARE[:3], "its four corners"),
+        ("oriented_rectangle", [*SQUARE, [0, 0]], "its four corners"),
+    ],
+)
+def test_impossible_circles_and_turned_rectangles_are_reported(
+    tmp_path: Path, kind: str, points: Any, wanted: str
+) -> None:
+    dataset = opened(tmp_path, shape(kind, points))
+    assert (dataset.images[0].tags, dataset.images[0].objects) == (("bolt", "nut"), ())
+    assert [(problem.file, problem.field, problem.message) for problem in dataset.problems] == [
+        ("a.json", "shapes[0]", f"{points} is not the place of a {kind}, in numbers: write {wanted}; it is a tag alone")
+    ]
 
 
 def test_polygons_of_one_group_are_one_object(tmp_path: Path) -> None:
