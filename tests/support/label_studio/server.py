@@ -44,6 +44,11 @@ for row in json.load(sys.stdin):
     rgba = np.asarray(decode_rle(row["rle"])).reshape(row["height"], row["width"], 4)
     print(np.packbits(rgba[:, :, 3] > 0).tobytes().hex())
 """
+CORNERS = """
+import json, sys
+from label_studio_sdk.converter.utils import convert_annotation_to_yolo_obb
+json.dump([convert_annotation_to_yolo_obb(row, normalize=False) for row in json.load(sys.stdin)], sys.stdout)
+"""
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,19 @@ def decode_brushes(regions: Sequence[dict[str, Any]]) -> list[npt.NDArray[np.boo
         np.unpackbits(bits, count=row["height"] * row["width"]).reshape(row["height"], row["width"]).astype(np.bool_)
         for bits, row in zip(packed, rows, strict=True)
     ]
+
+
+def rectangle_corners_px(values: Sequence[dict[str, Any]]) -> npt.NDArray[np.float64]:
+    """Return the corners [N,4,2] of turned rectangles, as Label Studio's own SDK exports them; skip without it.
+
+    Args:
+        values: of regions, each with `original_width` and `original_height` of its image.
+    """
+    if not (VENV / ".installed").is_file():
+        pytest.skip("Label Studio is not installed: make label-studio installs it")
+    command = [str(VENV / "bin" / "python"), "-c", CORNERS]
+    ended = subprocess.run(command, input=json.dumps(list(values)), capture_output=True, text=True, check=True)
+    return np.array(json.loads(ended.stdout))
 
 
 def _wait_until_started(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
