@@ -99,7 +99,7 @@ def _propose_all(bundle: Bundle, images: Sequence[TaggedImage], threads: int) ->
         known = bundle.labels.indices(image.tags)
         for way in WAYS:
             settings = cam_alone if way == "cam" else bundle.prompts
-            proposed, _ = runner.propose(image, [] if way == "map_or_grid" else known, settings)
+            proposed = runner.propose(image, [] if way == "map_or_grid" else known, settings).proposal_set
             boxes[way].append(letterbox.boxes_to_image(proposed.proposals.boxes_xyxy))
     return boxes
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,20 @@ from training.runs.console import console
 from training.runs.ranks import is_first_rank, local_rank, threads_of_rank
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
+
+
+class Proposed(NamedTuple):
+    """What was proposed for one image, and the classifier's results that it rests on.
+
+    Attributes:
+        proposal_set: boxes in pixels of the segmenter's input.
+        tag_scores: [C].
+        maps_kchw: activation maps [K,C,h,w].
+    """
+
+    proposal_set: ProposalSet
+    tag_scores: npt.NDArray[np.float32]
+    maps_kchw: npt.NDArray[np.float32]
 
 
 class GraphRunner:
@@ -87,8 +102,8 @@ class GraphRunner:
         settings: PromptSettings | None = None,
         *,
         averaged: bool = False,
-    ) -> tuple[ProposalSet, npt.NDArray[np.float32]]:
-        """Return proposals of one image for the given classes, in the segmenter's pixels, and its tag scores [C].
+    ) -> Proposed:
+        """Return proposals of one image for the given classes.
 
         Args:
             image: file and size.
@@ -109,7 +124,8 @@ class GraphRunner:
 
         points_xy = prompt_map_points(self._encoded(image).get(PROMPT_MAP), letterbox, settings)
         proposing = propose(peaks, letterbox.valid_hw, settings, points_xy, boxes_xyxy)
-        return run_proposing(proposing, decode, settings.buckets_of("onnxruntime")), tag_scores[0]
+        proposal_set = run_proposing(proposing, decode, settings.buckets_of("onnxruntime"))
+        return Proposed(proposal_set, tag_scores[0], maps[0])
 
     def score(
         self, image: TaggedImage, proposals: Proposals

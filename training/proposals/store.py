@@ -13,19 +13,30 @@ from models.bundle import AVERAGED_CAM, CAM, PROPOSAL_GRAPHS
 from models.bundle_files.manifest import load_bundle
 from models.letterbox import Letterbox
 from training.data.tagged import TaggedImage
+from training.proposals.cam_overlap import cam_overlaps
 from training.proposals.graph_runner import GraphRunner
 from training.runs.image_digests import image_key
 from training.runs.ranks import my_share, track_first, wait_for_ranks
 from weaksam.files.atomic import replacing_bytes
 from weaksam.files.damaged import read_arrays
 
+FILE_VERSION = 2  # of what a file holds: files of another one are not read
+
 
 @dataclass(frozen=True)
 class StoredProposals:
-    """Proposals of one image: boxes [P,4] in pixels of `cam`'s input, predicted IoU [P], tag scores [C]."""
+    """Proposals of one image.
+
+    Attributes:
+        boxes_xyxy: [P,4] in pixels of `cam`'s input.
+        predicted_iou: [P].
+        cam_overlap: [P,C] with the activation map of each class, see `cam_overlaps`.
+        tag_scores: [C].
+    """
 
     boxes_xyxy: npt.NDArray[np.float32]
     predicted_iou: npt.NDArray[np.float32]
+    cam_overlap: npt.NDArray[np.float32]
     tag_scores: npt.NDArray[np.float32]
 
 
@@ -47,7 +58,7 @@ def store_proposals(
     bundle = load_bundle(bundle_dir, PROPOSAL_GRAPHS)
     averaged = averaged and AVERAGED_CAM in bundle.graphs
     runner = GraphRunner(bundle)
-    folder = store_dir / bundle.inference_digest[:16]
+    folder = store_dir / f"{bundle.inference_digest[:16]}-{FILE_VERSION}"
     folder.mkdir(parents=True, exist_ok=True)
     for image in track_first(my_share(images), "proposals"):
         _proposals_of(runner, image, folder, averaged)
@@ -65,10 +76,13 @@ def _proposals_of(runner: GraphRunner, image: TaggedImage, folder: Path, average
 
 def _propose(runner: GraphRunner, image: TaggedImage, averaged: bool) -> StoredProposals:
     indices = runner.bundle.labels.indices(image.tags)
-    proposed, tag_scores = runner.propose(image, indices, averaged=averaged)
-    seen = Letterbox(image.size_hw, runner.bundle.graphs[CAM].side_px)
-    boxes_xyxy = Letterbox(image.size_hw, runner.bundle.side_px).boxes_for(seen, proposed.proposals.boxes_xyxy)
-    return StoredProposals(boxes_xyxy, proposed.proposals.predicted_iou, tag_scores)
+    bundle = runner.bundle
+    proposed = runner.propose(image, indices, averaged=averaged)
+    proposals = proposed.proposal_set.proposals
+    seen = Letterbox(image.size_hw, bundle.graphs[CAM].side_px)
+    boxes_xyxy = Letterbox(image.size_hw, bundle.side_px).boxes_for(seen, proposals.boxes_xyxy)
+    overlaps = cam_overlaps(proposed.maps_kchw, boxes_xyxy, seen.side_px, seen.valid_hw, bundle.map_kinds)
+    return StoredProposals(boxes_xyxy, proposals.predicted_iou, overlaps, proposed.tag_scores)
 
 
 def _write(path: Path, proposals: StoredProposals) -> None:

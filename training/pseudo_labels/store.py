@@ -90,7 +90,7 @@ def _drawn(boxes_xyxy: Float32, found: Detections) -> Detected:
 
 def _detect_weakly(runner: GraphRunner, image: TaggedImage, tagged: Sequence[int]) -> Detected:
     bundle = runner.bundle
-    proposals = runner.propose(image, tagged)[0].proposals
+    proposals = runner.propose(image, tagged).proposal_set.proposals
     if not len(proposals):
         return _drawn(np.zeros((0, 4), np.float32), Detections.concat([]))
     scores, deltas = runner.score(image, proposals)

@@ -34,7 +34,7 @@ class WsodConfig:
 
     Attributes:
         supervision: ``tags``, or ``boxes`` for the fully supervised twin: same network, images and schedule.
-        score_power, prior_power, weigh_by_score: see `training.wsod.oicr.SeedRule`.
+        score_power, prior_power, cam_power, weigh_by_score: see `training.wsod.oicr.SeedRule`.
         subsample: learn from one of so many images; neighbouring frames of one video look alike.
         epochs: rounds over all examples, ``batch`` of them a step.
         method: ``wsddn`` alone, or with the refinements of ``oicr`` or ``mist``.
@@ -61,6 +61,7 @@ class WsodConfig:
     seed: Seed = 7
     checkpoint_steps: WholeFrom1 = 500
     method: Method = "oicr"
+    cam_power: From0 = 0.0
     mist: MistSettings = field(default_factory=MistSettings)
     loss_weights: dict[str, From0] = field(default_factory=dict)
 

@@ -11,7 +11,7 @@ from torch import nn
 from models.nets.wsod import RoiHead
 from training.wsod.config import WsodConfig
 from training.wsod.mist import mist_loss_weights, mist_losses
-from training.wsod.oicr import SeedRule, box_supervised_losses, tag_supervised_losses, wsddn_loss
+from training.wsod.oicr import SeedRule, box_supervised_losses, seed_prior, tag_supervised_losses, wsddn_loss
 from training.wsod.roi_store import RoiExample
 
 
@@ -50,10 +50,11 @@ def _image_losses(output: Any, example: RoiExample, config: WsodConfig) -> dict[
         )
     if config.method == "wsddn":
         return {"loss_wsddn": wsddn_loss(output.wsddn, example.tags)}
-    rule = SeedRule(config.score_power, config.prior_power, config.weigh_by_score)
+    rule = SeedRule(config.score_power, config.prior_power, config.cam_power, config.weigh_by_score)
+    prior = seed_prior(example.predicted_iou, example.cam_overlap, rule)
     if config.method == "mist":
-        return mist_losses(output, example.boxes_xyxy, example.predicted_iou, example.tags, rule, config.mist)
-    return tag_supervised_losses(output, example.boxes_xyxy, example.predicted_iou, example.tags, rule)
+        return mist_losses(output, example.boxes_xyxy, prior, example.tags, rule, config.mist)
+    return tag_supervised_losses(output, example.boxes_xyxy, prior, example.tags, rule)
 
 
 def loss_weights(config: WsodConfig) -> dict[str, float]:

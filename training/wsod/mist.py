@@ -12,7 +12,7 @@ from training.wsod.oicr import SeedRule, Seeds, assign_targets, box_loss, refine
 
 def mine_many_seeds(
     scores: torch.Tensor,
-    predicted_iou: torch.Tensor,
+    prior: torch.Tensor,
     boxes: torch.Tensor,
     tags: torch.Tensor,
     rule: SeedRule,
@@ -25,7 +25,7 @@ def mine_many_seeds(
 
     Args:
         scores: [P,C] of the previous stage.
-        predicted_iou: [P] above 0.
+        prior: [P,C] of `seed_prior`.
         boxes: [P,4].
         tags: [C] zeros and ones.
         rule: how proposals are ranked and weighed.
@@ -35,7 +35,7 @@ def mine_many_seeds(
     rows: list[int] = []
     labels: list[int] = []
     for label in tags.nonzero()[:, 0].tolist():
-        merit = seed_merit(scores[:, label : label + 1], predicted_iou, rule)[:, 0]
+        merit = seed_merit(scores[:, label], prior[:, label], rule)
         best = merit.argsort(descending=True, stable=True)[:max_seeds]
         apart = best[_lying_apart(boxes[best], settings.seed_iou)].tolist()
         rows += apart
@@ -57,7 +57,7 @@ def _lying_apart(boxes: torch.Tensor, seed_iou: float) -> list[int]:
 def mist_losses(
     output: WsodOutput,
     boxes: torch.Tensor,
-    predicted_iou: torch.Tensor,
+    prior: torch.Tensor,
     tags: torch.Tensor,
     rule: SeedRule,
     settings: MistSettings,
@@ -66,7 +66,7 @@ def mist_losses(
     losses = {"loss_wsddn": wsddn_loss(output.wsddn, tags)}
     previous = output.wsddn.detach()
     for index, logits in enumerate(output.refined):
-        targets = assign_targets(mine_many_seeds(previous, predicted_iou, boxes, tags, rule, settings), boxes)
+        targets = assign_targets(mine_many_seeds(previous, prior, boxes, tags, rule, settings), boxes)
         losses[f"loss_refine_{index + 1}"] = refinement_loss(logits, targets)
         losses[f"loss_box_{index + 1}"] = box_loss(output.deltas[:, index : index + 1], boxes, targets)
         previous = logits.detach().softmax(dim=1)[:, 1:]

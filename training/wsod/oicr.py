@@ -18,13 +18,15 @@ POSITIVE_IOU = 0.5  # the paper's, for learning; `training.metrics.hits` has wha
 class SeedRule:
     """How the best proposal of a tag is chosen and weighed.
 
-    The highest score ** score_power * predicted IoU ** prior_power is chosen. OICR takes the score alone (1, 0). A
-    prior keeps the first seeds, whose scores are noise, on objects. With ``weigh_by_score`` a seed's proposals count
+    The highest score ** score_power * predicted IoU ** prior_power * overlap with the class's activation map **
+    cam_power is chosen. OICR takes the score alone (1, 0, 0). A prior keeps the first seeds, whose scores are noise, on
+    objects; the map tells a whole from its parts. With ``weigh_by_score`` a seed's proposals count
     by its score, as in OICR; without it they all count 1.
     """
 
     score_power: float
     prior_power: float
+    cam_power: float
     weigh_by_score: bool
 
 
@@ -47,26 +49,37 @@ class RoiTargets:
 
 
 def mine_seeds(
-    scores: torch.Tensor, predicted_iou: torch.Tensor, boxes: torch.Tensor, tags: torch.Tensor, rule: SeedRule
+    scores: torch.Tensor, prior: torch.Tensor, boxes: torch.Tensor, tags: torch.Tensor, rule: SeedRule
 ) -> Seeds:
     """Return the best proposal of each tag (OICR, arXiv 1704.00138, algorithm 1, with a prior).
 
     Args:
         scores: [P,C] of the previous stage.
-        predicted_iou: [P] above 0, the segmenter's estimate of each proposal's mask.
+        prior: [P,C] of `seed_prior`.
         boxes: [P,4].
         tags: [C] zeros and ones.
         rule: how seeds are chosen and weighed.
     """
     labels = tags.nonzero()[:, 0]
-    best = seed_merit(scores[:, labels], predicted_iou, rule).argmax(dim=0)
+    best = seed_merit(scores[:, labels], prior[:, labels], rule).argmax(dim=0)
     weights = scores[best, labels]
     return Seeds(boxes[best], labels, weights if rule.weigh_by_score else torch.ones_like(weights))
 
 
-def seed_merit(scores: torch.Tensor, predicted_iou: torch.Tensor, rule: SeedRule) -> torch.Tensor:
-    """Return the merit [P,T] that seeds are chosen by, from scores [P,T] of the tags and predicted IoU [P]."""
-    return scores.clamp(min=1e-8) ** rule.score_power * predicted_iou[:, None] ** rule.prior_power
+def seed_prior(predicted_iou: torch.Tensor, cam_overlap: torch.Tensor, rule: SeedRule) -> torch.Tensor:
+    """Return what is known of proposals before anything is learnt [P,C].
+
+    Args:
+        predicted_iou: [P] above 0, the segmenter's estimate of each proposal's mask.
+        cam_overlap: [P,C] above 0, with the activation map of each class.
+        rule: the powers of both.
+    """
+    return predicted_iou[:, None] ** rule.prior_power * cam_overlap**rule.cam_power
+
+
+def seed_merit(scores: torch.Tensor, prior: torch.Tensor, rule: SeedRule) -> torch.Tensor:
+    """Return the merit [P,T] that seeds are chosen by, from scores and priors [P,T] of the tags."""
+    return scores.clamp(min=1e-8) ** rule.score_power * prior
 
 
 def assign_targets(seeds: Seeds, boxes: torch.Tensor) -> RoiTargets:
@@ -113,13 +126,13 @@ def encode_deltas(boxes_xyxy: torch.Tensor, wanted_xyxy: torch.Tensor) -> torch.
 
 
 def tag_supervised_losses(
-    output: WsodOutput, boxes: torch.Tensor, predicted_iou: torch.Tensor, tags: torch.Tensor, rule: SeedRule
+    output: WsodOutput, boxes: torch.Tensor, prior: torch.Tensor, tags: torch.Tensor, rule: SeedRule
 ) -> dict[str, torch.Tensor]:
     """Return an image's loss terms from its tags [C]; each refinement learns from the stage before it."""
     losses = {"loss_wsddn": wsddn_loss(output.wsddn, tags)}
     previous = output.wsddn.detach()
     for number, logits in enumerate(output.refined, start=1):
-        targets = assign_targets(mine_seeds(previous, predicted_iou, boxes, tags, rule), boxes)
+        targets = assign_targets(mine_seeds(previous, prior, boxes, tags, rule), boxes)
         losses[f"loss_refine_{number}"] = refinement_loss(logits, targets)
         previous = logits.detach().softmax(dim=1)[:, 1:]
     losses["loss_box"] = box_loss(output.deltas, boxes, targets)

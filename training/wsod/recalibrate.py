@@ -37,7 +37,7 @@ def recalibrated(bundle: Bundle, images: Sequence[TaggedImage]) -> Thresholds:
 def _scores_of(runner: GraphRunner, image: TaggedImage) -> Float32:
     """Return each class's best score [C]; 0 without proposals."""
     bundle = runner.bundle
-    proposals = runner.propose(image, bundle.labels.indices(image.tags))[0].proposals
+    proposals = runner.propose(image, bundle.labels.indices(image.tags)).proposal_set.proposals
     if not len(proposals):
         return np.zeros(len(bundle.labels), np.float32)
     scores, _ = runner.score(image, proposals)

@@ -34,6 +34,7 @@ class RoiExample:
         pooled: [P,D,7,7] half precision RoI features.
         boxes_xyxy: [P,4] proposals in pixels of the graph's input.
         predicted_iou: [P].
+        cam_overlap: [P,C] with the activation map of each class.
         tags: [C] zeros and ones.
         true_boxes_xyxy, true_labels: [K,4], [K], for the fully supervised twin alone; difficult ones are left out.
     """
@@ -41,6 +42,7 @@ class RoiExample:
     pooled: torch.Tensor
     boxes_xyxy: torch.Tensor
     predicted_iou: torch.Tensor
+    cam_overlap: torch.Tensor
     tags: torch.Tensor
     true_boxes_xyxy: torch.Tensor
     true_labels: torch.Tensor
@@ -160,6 +162,7 @@ def _pool_placed(features: torch.Tensor, placed: _Placed, labels: LabelSet, side
         pooled=pool_rois(features, rois.to(features.device)).half().cpu(),
         boxes_xyxy=boxes_xyxy,
         predicted_iou=torch.from_numpy(placed.proposals.predicted_iou).clamp(0.01, 1),
+        cam_overlap=torch.from_numpy(placed.proposals.cam_overlap).clamp(min=1e-4),
         tags=torch.from_numpy(tag_vector(placed.image.tags, labels)),
         true_boxes_xyxy=true_boxes_xyxy * placed.scale + shift,
         true_labels=torch.tensor([label for label, _ in learnt], dtype=torch.long),

@@ -103,7 +103,7 @@ def test_training_gets_the_proposals_in_the_classifiers_pixels(
 ) -> None:
     image = TaggedImage("x", picture_path, (90, 150), ("Bolt",))
     [stored] = store_proposals(bundle.folder, [image], tmp_path / "store")
-    picture, _ = GraphRunner(bundle, threads=1).propose(image, [0])
+    picture = GraphRunner(bundle, threads=1).propose(image, [0]).proposal_set
     proposed = picture.proposals.boxes_xyxy
     assert len(stored.boxes_xyxy) == len(proposed) > 0
     np.testing.assert_allclose(

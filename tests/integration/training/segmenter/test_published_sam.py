@@ -126,7 +126,7 @@ async def test_triton_hands_three_embeddings_to_the_decoder(bundle: Bundle, tmp_
 def test_training_proposes_with_it(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(encoded(np.random.default_rng(2).integers(0, 256, (90, 150, 3), np.uint8)))
     image = TaggedImage("x", tmp_path / "x.png", (90, 150), ("Bolt",))
-    proposal_set, _ = GraphRunner(bundle, threads=1).propose(image, [0])
+    proposal_set = GraphRunner(bundle, threads=1).propose(image, [0]).proposal_set
     assert len(proposal_set.proposals)
 
 

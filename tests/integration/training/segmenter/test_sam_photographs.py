@@ -87,7 +87,7 @@ def test_it_is_exported_with_its_prompt_map_which_is_asked_in_place_of_the_grid(
     assert str(root.parent) not in (tmp_path / "bundle" / "bundle.json").read_text(encoding="utf-8")
     runner, image = GraphRunner(bundle, threads=1), open_dataset(root, "train").images[0]
     of_map, of_grid = (
-        np.concatenate([batch.coords[:, 0] for batch in runner.propose(image, [], settings)[0].prompts])
+        np.concatenate([batch.coords[:, 0] for batch in runner.propose(image, [], settings).proposal_set.prompts])
         for settings in (config.prompts, replace(config.prompts, map_max_count=0, max_prompts=GRID_PROMPTS))
     )
     assert 0 < len(of_map) <= config.prompts.map_max_count

@@ -11,14 +11,14 @@ from training.pseudo_labels.config import PseudoLabelConfig
 from training.wsod.config import MistSettings, WsodConfig
 
 CONFIGS = Path(__file__).resolve().parents[4] / "training" / "configs"
-BY_SCORE_ALONE = (1.0, 0.0, True)
+BY_SCORE_ALONE = (1.0, 0.0, 0.0, True)
 
 
 @pytest.mark.parametrize("method", ["wsddn", "mist"])
 def test_wsddn_and_mist_have_the_papers_seeds(method: str) -> None:
     config = load_config(WsodConfig, CONFIGS / f"wsod_{method}.toml")
     assert config.method == method
-    assert (config.score_power, config.prior_power, config.weigh_by_score) == BY_SCORE_ALONE
+    assert (config.score_power, config.prior_power, config.cam_power, config.weigh_by_score) == BY_SCORE_ALONE
     assert config.mist == MistSettings(seed_share=0.15, seed_iou=0.2, first_weight=3.0, drop_share=0.3)
 
 

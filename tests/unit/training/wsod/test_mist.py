@@ -17,7 +17,7 @@ from training.wsod.oicr import SeedRule, assign_targets, box_loss, box_supervise
 
 Float64 = npt.NDArray[np.float64]
 
-BY_SCORE = SeedRule(score_power=1.0, prior_power=0.0, weigh_by_score=True)
+BY_SCORE = SeedRule(score_power=1.0, prior_power=0.0, cam_power=0.0, weigh_by_score=True)
 ALL = MistSettings(seed_share=1.0)
 # 0 and 1 overlap by 90 / 110, 0 and 2 by 25 / 175, 3 lies far off
 BOXES = torch.tensor([[0.0, 0, 10, 10], [1, 0, 11, 10], [5, 5, 15, 15], [50, 50, 60, 60]])
@@ -27,7 +27,7 @@ ONE_TAG = torch.tensor([1.0, 0.0])
 def seeds_of(scores: list[float], settings: MistSettings, rule: SeedRule = BY_SCORE) -> list[int]:
     """Which of BOXES become seeds of the first class, in their order."""
     columns = torch.tensor([[score, 0.9] for score in scores])
-    seeds = mine_many_seeds(columns, torch.ones(4), BOXES, ONE_TAG, rule, settings)
+    seeds = mine_many_seeds(columns, torch.ones_like(columns), BOXES, ONE_TAG, rule, settings)
     assert set(seeds.labels.tolist()) == {0}
     return [int((box == BOXES).all(dim=1).nonzero()[0, 0]) for box in seeds.boxes_xyxy]
 
@@ -53,7 +53,7 @@ def test_a_proposal_that_a_dropped_one_overlaps_can_still_be_a_seed() -> None:
 def test_seeds_come_from_the_best_share_and_there_is_always_one(share: float, count: int) -> None:
     apart = torch.tensor([[0.0, 0, 9, 9], [20, 0, 29, 9], [40, 0, 49, 9], [60, 0, 69, 9]])
     scores = torch.tensor([[0.1], [0.4], [0.3], [0.2]])
-    seeds = mine_many_seeds(scores, torch.ones(4), apart, torch.ones(1), BY_SCORE, MistSettings(seed_share=share))
+    seeds = mine_many_seeds(scores, torch.ones(4, 1), apart, torch.ones(1), BY_SCORE, MistSettings(seed_share=share))
     assert seeds.weights.tolist() == pytest.approx([0.4, 0.3, 0.2, 0.1][:count])
 
 
@@ -61,7 +61,7 @@ def test_one_in_a_hundred_and_fifteen_share_is_exact() -> None:
     boxes = torch.arange(100)[:, None] * 20 + torch.tensor([0.0, 0, 9, 9])
     seeds = mine_many_seeds(
         torch.rand(100, 1, generator=torch.Generator().manual_seed(0)),
-        torch.ones(100),
+        torch.ones(100, 1),
         boxes,
         torch.ones(1),
         BY_SCORE,
@@ -72,18 +72,18 @@ def test_one_in_a_hundred_and_fifteen_share_is_exact() -> None:
 
 def test_of_two_tags_on_one_proposal_the_better_gets_it() -> None:
     scores = torch.tensor([[0.2, 0.9]] * 4)
-    seeds = mine_many_seeds(scores, torch.ones(4), BOXES, torch.ones(2), BY_SCORE, ALL)
+    seeds = mine_many_seeds(scores, torch.ones(4, 2), BOXES, torch.ones(2), BY_SCORE, ALL)
     assert assign_targets(seeds, BOXES).labels.tolist() == [2, 2, 2, 2]
 
 
 def test_without_tags_all_is_background() -> None:
-    seeds = mine_many_seeds(torch.rand(4, 2), torch.ones(4), BOXES, torch.zeros(2), BY_SCORE, ALL)
+    seeds = mine_many_seeds(torch.rand(4, 2), torch.ones(4, 2), BOXES, torch.zeros(2), BY_SCORE, ALL)
     assert assign_targets(seeds, BOXES).labels.tolist() == [0, 0, 0, 0]
 
 
 def test_the_prior_ranks_and_does_not_weigh() -> None:
-    rule = SeedRule(score_power=0.0, prior_power=1.0, weigh_by_score=True)
-    prior = torch.tensor([0.1, 0.9, 0.2, 0.3])
+    rule = SeedRule(score_power=0.0, prior_power=1.0, cam_power=0.0, weigh_by_score=True)
+    prior = torch.tensor([[0.1], [0.9], [0.2], [0.3]])
     scores = torch.tensor([[0.8], [0.3], [0.6], [0.5]])
     seeds = mine_many_seeds(scores, prior, BOXES, torch.ones(1), rule, ALL)
     assert sorted(seeds.weights.tolist()) == pytest.approx([0.3, 0.5, 0.6])
@@ -151,13 +151,13 @@ def test_losses_agree_with_numpy(settings: MistSettings, tags: tuple[float, floa
         [torch.from_numpy(r).float() for r in refined],
         torch.from_numpy(deltas).float(),
     )
-    losses = mist_losses(output, BOXES, torch.ones(4), torch.tensor(tags), BY_SCORE, settings)
+    losses = mist_losses(output, BOXES, torch.ones(4, 2), torch.tensor(tags), BY_SCORE, settings)
     assert {name: loss.item() for name, loss in losses.items()} == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_first_refinement_counts_three_times() -> None:
     output = WsodOutput(torch.rand(4, 2) / 5, [torch.zeros(4, 3) for _ in range(3)], torch.ones(4, 3, 4))
-    losses = mist_losses(output, BOXES, torch.ones(4), ONE_TAG, BY_SCORE, ALL)
+    losses = mist_losses(output, BOXES, torch.ones(4, 2), ONE_TAG, BY_SCORE, ALL)
     weights = mist_loss_weights(MistSettings())
     assert {name: weights.get(name, 1.0) for name in losses} == {
         "loss_wsddn": 1.0,
@@ -169,7 +169,7 @@ def test_each_regressor_learns_from_its_own_stage() -> None:
     output = WsodOutput(
         torch.rand(4, 2) / 5, [torch.zeros(4, 3) for _ in range(3)], torch.ones(4, 3, 4).requires_grad_()
     )
-    losses = mist_losses(output, BOXES, torch.ones(4), ONE_TAG, BY_SCORE, ALL)
+    losses = mist_losses(output, BOXES, torch.ones(4, 2), ONE_TAG, BY_SCORE, ALL)
     losses["loss_box_2"].backward()  # type: ignore[no-untyped-call]
     assert output.deltas.grad is not None
     touched = output.deltas.grad.abs().sum(dim=(0, 2))
@@ -188,7 +188,7 @@ def test_the_twin_trains_every_regressor() -> None:
 
 def test_the_loss_of_several_regressors_is_their_mean() -> None:
     targets = assign_targets(
-        mine_many_seeds(torch.eye(4)[:, :1], torch.ones(4), BOXES, torch.ones(1), BY_SCORE, ALL), BOXES
+        mine_many_seeds(torch.eye(4)[:, :1], torch.ones(4, 1), BOXES, torch.ones(1), BY_SCORE, ALL), BOXES
     )
     deltas = torch.randn(4, 3, 4, generator=torch.Generator().manual_seed(1))
     each = [box_loss(deltas[:, k : k + 1], BOXES, targets).item() for k in range(3)]

@@ -18,17 +18,18 @@ from training.wsod.oicr import (
     encode_deltas,
     mine_seeds,
     refinement_loss,
+    seed_prior,
     tag_supervised_losses,
     wsddn_loss,
 )
 
-OICR = SeedRule(score_power=1.0, prior_power=0.0, weigh_by_score=True)
+OICR = SeedRule(score_power=1.0, prior_power=0.0, cam_power=0.0, weigh_by_score=True)
 BOXES = torch.tensor([[0.0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 60, 60], [0, 0, 30, 30]])
 
 
 def test_seeds_are_the_best_proposals_of_the_tags_alone() -> None:
     scores = torch.tensor([[0.1, 0.9, 0.2], [0.3, 0.1, 0.9], [0.2, 0.8, 0.1], [0.0, 0.0, 0.0]])
-    seeds = mine_seeds(scores, torch.ones(4), BOXES, torch.tensor([1.0, 1.0, 0.0]), OICR)
+    seeds = mine_seeds(scores, torch.ones(4, 3), BOXES, torch.tensor([1.0, 1.0, 0.0]), OICR)
     assert seeds.labels.tolist() == [0, 1]
     assert seeds.boxes_xyxy.tolist() == [BOXES[1].tolist(), BOXES[0].tolist()]
     assert seeds.weights.tolist() == pytest.approx([0.3, 0.9])
@@ -37,10 +38,20 @@ def test_seeds_are_the_best_proposals_of_the_tags_alone() -> None:
 @pytest.mark.parametrize(("weigh_by_score", "weight"), [(True, 0.5), (False, 1.0)])
 def test_the_prior_chooses_but_does_not_weigh(weigh_by_score: bool, weight: float) -> None:
     scores = torch.tensor([[0.6], [0.5], [0.1], [0.0]])
-    rule = SeedRule(score_power=1.0, prior_power=1.0, weigh_by_score=weigh_by_score)
-    seeds = mine_seeds(scores, torch.tensor([0.1, 1.0, 1.0, 1.0]), BOXES, torch.ones(1), rule)
+    rule = SeedRule(score_power=1.0, prior_power=1.0, cam_power=0.0, weigh_by_score=weigh_by_score)
+    prior = seed_prior(torch.tensor([0.1, 1.0, 1.0, 1.0]), torch.rand(4, 1), rule)
+    seeds = mine_seeds(scores, prior, BOXES, torch.ones(1), rule)
     assert seeds.boxes_xyxy.tolist() == [BOXES[1].tolist()]
     assert seeds.weights.tolist() == [weight]
+
+
+def test_of_equal_scores_the_box_that_fits_the_classes_map_is_chosen() -> None:
+    rule = SeedRule(score_power=0.3, prior_power=1.0, cam_power=2.0, weigh_by_score=False)
+    cam_overlap = torch.tensor([[0.2, 0.5], [0.2, 0.1], [0.1, 0.1], [0.4, 0.1]])
+    prior = seed_prior(torch.tensor([0.5, 0.5, 0.5, 0.25]), cam_overlap, rule)
+    assert prior[:, 0].tolist() == pytest.approx([0.02, 0.02, 0.005, 0.04])
+    seeds = mine_seeds(torch.full((4, 2), 0.3), prior, BOXES, torch.ones(2), rule)
+    assert seeds.boxes_xyxy.tolist() == [BOXES[3].tolist(), BOXES[0].tolist()]
 
 
 def test_targets_follow_the_nearest_seed() -> None:
@@ -94,7 +105,7 @@ def test_every_head_gets_a_gradient_and_no_stage_reaches_into_the_one_before() -
     refined = [torch.zeros(4, 3, requires_grad=True) for _ in range(3)]
     deltas = torch.ones(4, 1, 4, requires_grad=True)
     losses = tag_supervised_losses(
-        WsodOutput(wsddn, refined, deltas), BOXES, torch.ones(4), torch.tensor([1.0, 0.0]), OICR
+        WsodOutput(wsddn, refined, deltas), BOXES, torch.ones(4, 2), torch.tensor([1.0, 0.0]), OICR
     )
     assert set(losses) == {"loss_wsddn", "loss_refine_1", "loss_refine_2", "loss_refine_3", "loss_box"}
     losses["loss_refine_2"].backward(retain_graph=True)  # type: ignore[no-untyped-call]

@@ -40,7 +40,7 @@ def _example(scores: list[list[float]]) -> RoiExample:
     pooled[:, : len(LABELS)] = torch.tensor(scores)[:, :, None, None]
     boxes = torch.tensor([NUT_XYXY, BOLT_XYXY]) / 2
     nothing = torch.zeros(0)
-    return RoiExample(pooled.half(), boxes, torch.ones(2), torch.tensor([1.0, 0.0]), nothing, nothing)
+    return RoiExample(pooled.half(), boxes, torch.ones(2), torch.ones(2, 2), torch.tensor([1.0, 0.0]), nothing, nothing)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,7 @@ def test_a_picture_without_proposals_misses_its_objects() -> None:
         example.pooled[:0],
         example.boxes_xyxy[:0],
         example.predicted_iou[:0],
+        example.cam_overlap[:0],
         example.tags,
         example.true_boxes_xyxy,
         example.true_labels,

@@ -50,8 +50,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[TaggedImage]:
 def proposals() -> list[StoredProposals]:
     """The whole picture, but none in the last one."""
     boxes_xyxy, iou, scores = np.array([WHOLE_XYXY], np.float32), np.full(1, 0.5, np.float32), np.zeros(2, np.float32)
-    empty = StoredProposals(boxes_xyxy[:0], iou[:0], scores)
-    return [*[StoredProposals(boxes_xyxy, iou, scores)] * 4, empty]
+    overlap = np.full((1, 2), 0.25, np.float32)
+    empty = StoredProposals(boxes_xyxy[:0], iou[:0], overlap[:0], scores)
+    return [*[StoredProposals(boxes_xyxy, iou, overlap, scores)] * 4, empty]
 
 
 def pool(net: Wsod, images: list[TaggedImage], proposals: list[StoredProposals], folder: Path) -> Pooled:
