@@ -26,7 +26,7 @@ export function createActions(store, source, announce) {
     await loadLabels();
     const items = await source.list();
     if (items.length) await addItems(items);
-    else update((state) => ({ ...state }));
+    else update((state) => ({ ...state })); // the source may know by now why there is none
   }
 
   async function loadLabels() {

@@ -4,12 +4,15 @@
 export function element(name, attributes = {}, ...children) {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) setAttribute(node, key, value);
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(...present(children));
   return node;
 }
 
+const isAbsent = (value) => value === null || value === undefined || value === false;
+const present = (children) => children.flat().filter((child) => !isAbsent(child));
+
 function setAttribute(node, key, value) {
-  if (value === null || value === undefined || value === false) return;
+  if (isAbsent(value)) return;
   if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
   else if (key === "style") for (const [name, text] of Object.entries(value)) node.style.setProperty(name, text);
   else if (key === "value") node.value = value;
@@ -19,7 +22,7 @@ function setAttribute(node, key, value) {
 /** Put `children` into `root` in place of what it holds. The focus stays on the element of the same `data-focus`. */
 export function replaceContent(root, ...children) {
   const focused = root.contains(document.activeElement) ? document.activeElement.dataset.focus : undefined;
-  root.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  root.replaceChildren(...present(children));
   if (focused) root.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
 }
 

@@ -4,6 +4,7 @@ import { segment } from "./api.js";
 import {
   anyAgrees,
   bestLevel,
+  inBox,
   newObject,
   partPrompt,
   promptOf,
@@ -180,5 +181,4 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
 }
 
 const tenths = (value) => Math.round(value * 10) / 10;
-const inBox = ([x0, y0, x1, y1], [x, y]) => x >= x0 && x < x1 && y >= y0 && y < y1;
 const sizeOf = ({ box_xyxy: [x0, y0, x1, y1] }) => (x1 - x0) * (y1 - y0);

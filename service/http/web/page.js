@@ -52,7 +52,6 @@ export function startPage(source) {
   render(store.get(), page, dialogs);
   warnOfUnsaved(store);
   actions.start();
-  return page;
 }
 
 function render(state, page, dialogs) {

@@ -9,7 +9,8 @@
 
 import { record, startHistory } from "./history.js";
 
-export const TOOLS = ["select", "add", "remove", "box"];
+/** What an object holds of clicks and boxes before there are any. */
+export const NO_PROMPT = { clicks: [], anchor: null, promptBox: null, levels: [], level: 0 };
 
 export const startState = () => ({
   items: [],
@@ -86,10 +87,13 @@ export function showItem(state, id) {
   return { ...state, currentId: id, selectedId: null, problem: left ? null : problem };
 }
 
+// The history after a step that is no relabelling.
+const recordChange = (history, change) => record(history, { ...history.present, ...change, relabels: null });
+
 /** Return the state with the item's objects edited by a function of them: one step that can be undone. */
 export const editObjects = (state, id, edit) =>
   changeItem(state, id, ({ history }) => ({
-    history: record(history, { ...history.present, objects: edit(history.present.objects), relabels: null }),
+    history: recordChange(history, { objects: edit(history.present.objects) }),
   }));
 
 export const replaceObject = (state, id, object) =>
@@ -98,10 +102,9 @@ export const replaceObject = (state, id, object) =>
 /** Return the state without the object. The service's finding of it does not come back, either. */
 export function deleteObject(state, id, objectId) {
   const deleted = changeItem(state, id, ({ history }) => ({
-    history: record(history, {
+    history: recordChange(history, {
       objects: history.present.objects.filter((object) => object.id !== objectId),
       deletedIds: [...history.present.deletedIds, objectId],
-      relabels: null,
     }),
   }));
   return { ...deleted, selectedId: state.selectedId === objectId ? null : state.selectedId };
@@ -142,11 +145,7 @@ export function takeResult({ history }, result) {
 export const withoutFindings = ({ history, image }) => ({
   status: image ? "ready" : "new",
   ledger: [],
-  history: record(history, {
-    ...history.present,
-    objects: history.present.objects.filter(({ touched }) => touched),
-    relabels: null,
-  }),
+  history: recordChange(history, { objects: history.present.objects.filter(({ touched }) => touched) }),
 });
 
 // As the service compares tags: without regard to case, spaces, - and _.
@@ -156,13 +155,4 @@ const folded = (tag) => tag.normalize("NFC").replace(/[\s_-]+/g, "").toLowerCase
 export const differentTags = (tags) =>
   tags.filter((tag, index) => tags.findIndex((other) => folded(other) === folded(tag)) === index);
 
-export const objectOfDetection = (detection) => ({
-  ...detection,
-  touched: false,
-  painted: false,
-  clicks: [],
-  anchor: null,
-  promptBox: null,
-  levels: [],
-  level: 0,
-});
+const objectOfDetection = (detection) => ({ ...detection, ...NO_PROMPT, touched: false, painted: false });

@@ -120,12 +120,7 @@ function drawPeak(context, [x, y], one) {
   context.beginPath();
   line(context, [x - size, y - size], [x + size, y + size]);
   line(context, [x - size, y + size], [x + size, y - size]);
-  context.strokeStyle = "black";
-  context.lineWidth = 4 * one;
-  context.stroke();
-  context.strokeStyle = "#fde047";
-  context.lineWidth = 2 * one;
-  context.stroke();
+  strokeOverBlack(context, "#fde047", one);
 }
 
 function drawCross(context, [x, y], one) {
@@ -138,10 +133,14 @@ function drawCross(context, [x, y], one) {
     [0, -1],
   ])
     line(context, [x + gap * dx, y + gap * dy], [x + end * dx, y + end * dy]);
+  strokeOverBlack(context, "white", one);
+}
+
+function strokeOverBlack(context, colour, one) {
   context.strokeStyle = "black";
   context.lineWidth = 4 * one;
   context.stroke();
-  context.strokeStyle = "white";
+  context.strokeStyle = colour;
   context.lineWidth = 2 * one;
   context.stroke();
 }

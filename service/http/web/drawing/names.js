@@ -32,7 +32,7 @@ export function drawNames(context, { objects, selectedId, labels }, view, pixelR
  * first choice. All is in CSS pixels of the canvas.
  * @param {{box: number[], width: number, selected: boolean}[]} named  a selected one always has a place
  */
-export function placeNames(named, canvasWh) {
+function placeNames(named, canvasWh) {
   const taken = [];
   return named.map((name) => {
     const places = placesBeside(name, canvasWh).map((place) => [hiddenBy(place, named, taken), place]);

@@ -195,11 +195,6 @@ export function createStage(canvas, to) {
       }
       draw();
     },
-    /** Return where a point of the image lies, in CSS pixels of the window. */
-    clientPoint([x, y]) {
-      const { left, top } = canvas.getBoundingClientRect();
-      return [left + x * view.scale + view.left, top + y * view.scale + view.top];
-    },
   };
 }
 

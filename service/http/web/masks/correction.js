@@ -2,6 +2,7 @@
 
 import { combined, iouOf, keptShareOf } from "./mask_edit.js";
 import { decodeMask, encodeMask, holds } from "./rle.js";
+import { NO_PROMPT } from "../state.js";
 
 // A click shall mend a mask: a part that changes more of it than this leaves of its IoU is another object.
 const MIN_KEPT_IOU = 0.55;
@@ -10,6 +11,7 @@ const MIN_KEPT_SHARE = 0.7;
 
 /** Return an object that holds nothing yet, for clicks or a box to fill. */
 export const newObject = (label) => ({
+  ...NO_PROMPT,
   id: `own-${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`,
   label,
   score: 1,
@@ -19,11 +21,6 @@ export const newObject = (label) => ({
   source: "person",
   touched: true,
   painted: false,
-  clicks: [],
-  anchor: null,
-  promptBox: null,
-  levels: [],
-  level: 0,
 });
 
 /**
@@ -45,7 +42,7 @@ export function promptOf({ clicks, promptBox, box_xyxy: boxXyxy, source, painted
 /** Return what `POST /segment` is asked about the part of an object that the last click shows. */
 export const partPrompt = ({ clicks }) => ({ points: [[...clicks.at(-1).slice(0, 2), 1]], box: null });
 
-const inBox = ([x0, y0, x1, y1], [x, y]) => x >= x0 && x < x1 && y >= y0 && y < y1;
+export const inBox = ([x0, y0, x1, y1], [x, y]) => x >= x0 && x < x1 && y >= y0 && y < y1;
 
 /** Return the object's mask with each of the parts added or taken away, as the last click says. */
 export function withParts({ mask, clicks }, parts) {
@@ -132,19 +129,7 @@ export function withStroke(object, stroke, adds, [width, height]) {
   const whole = current ? combined(current, stroke, adds) : adds ? stroke : null;
   if (!whole) return null;
   const mask = encodeMask(whole, [height, width]);
-  return {
-    ...object,
-    touched: true,
-    painted: true,
-    clicks: [],
-    anchor: null,
-    promptBox: null,
-    levels: [],
-    level: 0,
-    mask,
-    box_xyxy: boxOf(whole),
-    mask_score: null,
-  };
+  return { ...object, ...NO_PROMPT, touched: true, painted: true, mask, box_xyxy: boxOf(whole), mask_score: null };
 }
 
 const boxOf = ({ x0, y0, width, height }) => [x0, y0, x0 + width, y0 + height];

@@ -1,15 +1,15 @@
 // Arithmetic of masks as crops: what two share, one added to or taken from another, and what a brush paints.
 
+import { areaOf } from "./rle.js";
+
 /** Return the IoU of two masks. */
 export function iouOf(a, b) {
   const shared = countShared(a, b);
-  return shared / Math.max(1, count(a) + count(b) - shared);
+  return shared / Math.max(1, areaOf(a) + areaOf(b) - shared);
 }
 
 /** Return the share of a mask that is still there in another. */
-export const keptShareOf = (mask, other) => countShared(mask, other) / Math.max(1, count(mask));
-
-const count = ({ pixels }) => pixels.reduce((sum, pixel) => sum + pixel, 0);
+export const keptShareOf = (mask, other) => countShared(mask, other) / Math.max(1, areaOf(mask));
 
 function countShared(a, b) {
   let shared = 0;
@@ -39,7 +39,7 @@ export function combined(mask, part, adds) {
 }
 
 /** Return the crop without empty rows and columns at its edges; null if it is empty. */
-export function tight(crop) {
+function tight(crop) {
   let [left, top, right, bottom] = [crop.width, crop.height, -1, -1];
   crop.pixels.forEach((pixel, index) => {
     if (!pixel) return;

@@ -6,7 +6,7 @@
  * Each number is written in groups of five bits, lowest first, and from the third on as a difference to the one before
  * the last (`rleFrString` of pycocotools).
  */
-export function runsOf(counts) {
+function runsOf(counts) {
   const runs = [];
   for (let at = 0; at < counts.length;) {
     let value = 0;

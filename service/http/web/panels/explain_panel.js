@@ -24,7 +24,7 @@ export function explainPanel(root, state, actions) {
     element("h2", { id: "explain-title" }, "Why?"),
     element(
       "div",
-      { role: "group", "aria-label": "Heat map of the classifier", class: "row heat-row" },
+      { role: "group", "aria-label": "Heat map of the classifier", class: "row" },
       ...labels.map((label) => heatButton(label, state.layers, actions)),
     ),
     ...LAYERS.map((layer) => layerRow(layer, state, item, actions)),

@@ -37,7 +37,7 @@ const LOST = {
 const scored = (before, score) => (score === null ? "" : `${before}${score.toFixed(2)}`);
 
 // "FuelCap" is read as "fuel cap"; a name in capitals, such as "USB", stays.
-export const lowerFirst = (name) =>
+const lowerFirst = (name) =>
   name
     .replace(/([a-z])([A-Z])/g, "$1 $2")
     .replace(/[_-]+/g, " ")

@@ -83,7 +83,7 @@ function objectRow({ id, label }, index, state, actions) {
         onclick: (event) => actions.select(event.currentTarget.ariaPressed === "true" ? null : id),
       },
       element("span", { class: "swatch" }),
-      element("span", { class: "number" }, String(index + 1)),
+      element("span", {}, String(index + 1)),
     ),
     labelSelect({
       id: `label-${id}`,

@@ -8,7 +8,7 @@ export function tagsPanel(root, state, actions) {
   const item = currentItem(state);
   root.hidden = !item;
   if (!item) return;
-  const input = root.querySelector("#tag-input") ?? tagInput(actions);
+  const input = root.querySelector("#tag-input") ?? tagInput();
   input.taken = (texts) => actions.setTags(joined(item.tags, texts));
   input.dropLast = () => item.tags.length && actions.setTags(item.tags.slice(0, -1));
   if (!root.contains(input))

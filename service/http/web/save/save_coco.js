@@ -4,7 +4,7 @@ import { shapeOf } from "../masks/mask_shapes.js";
 import { areaOf } from "../masks/rle.js";
 
 /** Return the data set as an object; categories have the ids that `weaksam label` gives them. */
-export function cocoDataset({ labels, info, images }) {
+function cocoDataset({ labels, info, images }) {
   return {
     info,
     licenses: [],

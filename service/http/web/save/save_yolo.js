@@ -12,7 +12,7 @@ const IMAGE_LIST = "images.txt";
  * Return the files by name. The outlines follow the edges of the pixels, so no pixel is lost.
  * @throws {Problem} two images differ in their suffixes alone
  */
-export function yoloFiles({ labels, images }) {
+function yoloFiles({ labels, images }) {
   checkNames(images);
   const files = images.map(({ fileName, objects, ...size }) => [
     `labels/${stemOf(fileName)}.txt`,
