@@ -16,12 +16,12 @@ from deploy.export.onnx_graph import export_graph
 from models.nets.published_sam.open_published import untrained
 
 
-def bench_sam(kind: str, side_px: int | None = None) -> dict[str, float]:
+def bench_sam(kind: str, side_px: int | None) -> dict[str, float]:
     """Export an untrained network of a kind and measure its graphs in a process of their own.
 
     Args:
         kind: as `models.nets.published_sam.open_published.PublishedSam` has it.
-        side_px: side of the input in place of the published one.
+        side_px: side of the input; None: the published one.
 
     Returns:
         What `deploy.weights.measure.measure` returns, with the side and the size of the files.

@@ -154,7 +154,5 @@ class Wsod(nn.Module):
         return scores, self.head.regress(vectors).mean(dim=1).reshape(batch, count, 1, 4)
 
 
-def build_wsod(
-    backbone: str, classes: int, weights: str = "none", method: Method = "oicr", drop_share: float = 0.3
-) -> Wsod:
-    return Wsod(create_backbone(backbone, weights), classes, method=method, drop_share=drop_share)
+def build_wsod(backbone: str, classes: int, method: Method = "oicr", drop_share: float = 0.3) -> Wsod:
+    return Wsod(create_backbone(backbone, "none"), classes, method=method, drop_share=drop_share)

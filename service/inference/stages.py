@@ -95,7 +95,7 @@ class Stages:
         classes: Sequence[int],
         letterbox: Letterbox,
         timings: Timings,
-        boxes_xyxy: Float32 | None = None,
+        boxes_xyxy: Float32 | None,
     ) -> ScoredProposals:
         """Find peaks of the given classes, turn them into proposals, and score these for all classes.
 

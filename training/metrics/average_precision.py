@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -49,9 +48,9 @@ def average_precision(
     return float(np.sum(np.diff(recall, prepend=0.0) * envelope))
 
 
-def recall_at(best_ious: Float32, iou_thresholds: Sequence[float] = RECALL_IOUS) -> dict[str, float]:
-    """Return the share of true objects whose best proposal reaches each threshold, in four digits.
+def recall_at(best_ious: Float32) -> dict[str, float]:
+    """Return the share of true objects whose best proposal reaches each of `RECALL_IOUS`, in four digits.
 
     `best_ious` is [G]; keys are texts such as "0.5".
     """
-    return {f"{threshold:g}": round(float(np.mean(best_ious >= threshold)), 4) for threshold in iou_thresholds}
+    return {f"{threshold:g}": round(float(np.mean(best_ious >= threshold)), 4) for threshold in RECALL_IOUS}

@@ -50,7 +50,7 @@ class Detected:
     by_detector: npt.NDArray[np.bool_]
 
 
-def detect_tagged(runner: GraphRunner, image: TaggedImage, teacher: Teacher = "wsod") -> Detected:
+def detect_tagged(runner: GraphRunner, image: TaggedImage, teacher: Teacher) -> Detected:
     """Return what the bundle finds for an image's tags, as the service would without a lowest score.
 
     With the retrained detector as teacher, the weak one is asked for the tags of which that finds nothing.

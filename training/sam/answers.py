@@ -27,7 +27,7 @@ class AskedImage:
         zoom: look at small objects again, enlarged, see `models.zoom`.
     """
 
-    def __init__(self, net: CompactSam, image_hwc_u8: npt.NDArray[np.uint8], *, zoom: bool = False) -> None:
+    def __init__(self, net: CompactSam, image_hwc_u8: npt.NDArray[np.uint8], *, zoom: bool) -> None:
         self._net = net
         self._image_hwc_u8 = image_hwc_u8
         self._image_hw = (image_hwc_u8.shape[0], image_hwc_u8.shape[1])

@@ -73,9 +73,7 @@ def report_sam(
     return rows
 
 
-def measure_image(
-    net: CompactSam, image: TaggedImage, per_image: int | None = None, *, zoom: bool = False
-) -> list[ObjectRow]:
+def measure_image(net: CompactSam, image: TaggedImage, per_image: int | None, *, zoom: bool) -> list[ObjectRow]:
     """Return a row for each object with a mask."""
     rng = np.random.default_rng(REPORT_SEED)
     chosen = _chosen(rng, image, per_image)

@@ -27,7 +27,7 @@ CONTEXT_SHARE = 0.4  # of the object's longer side, around it
 TRUE_RGB, FOUND_RGB = (40, 220, 40), (255, 40, 40)
 
 
-def draw_report(net: CompactSam, rows: Sequence[ObjectRow], out_dir: Path, *, zoom: bool = False) -> None:
+def draw_report(net: CompactSam, rows: Sequence[ObjectRow], out_dir: Path, *, zoom: bool) -> None:
     """Write best.png, median.png and worst.png by the IoU from a box: above from the box, below from a point.
 
     The true outline is green, the answer's red.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from training.scenes.background import AIRFIELD, draw_background
@@ -18,24 +16,24 @@ _HEAP_SHARE = 0.3  # likewise: beside or on an earlier one instead of anywhere
 _MIN_LENGTH_PX = 16.0
 
 
-def draw_scene(rng: np.random.Generator, size_hw: tuple[int, int], names: Sequence[str] = CATEGORY_NAMES) -> SceneImage:
-    """Return an image of 1 to 6 instances of `names` (keys of `CATEGORIES`), at least one of them visible."""
+def draw_scene(rng: np.random.Generator, size_hw: tuple[int, int]) -> SceneImage:
+    """Return an image of 1 to 6 instances of `CATEGORY_NAMES`, at least one of them visible."""
     while True:
-        image = _draw(rng, size_hw, names)
+        image = _draw(rng, size_hw)
         if image.labels:
             return image
 
 
-def _draw(rng: np.random.Generator, size_hw: tuple[int, int], names: Sequence[str]) -> SceneImage:
+def _draw(rng: np.random.Generator, size_hw: tuple[int, int]) -> SceneImage:
     background = draw_background(rng, size_hw, AIRFIELD)
     light = random_light(rng)
     placed = draw_distractors(rng, background, light.source_xy)
-    placed.extend(_draw_objects(rng, size_hw, names, light.source_xy))
+    placed.extend(_draw_objects(rng, size_hw, light.source_xy))
     return compose_image(rng, background, placed, light)
 
 
 def _draw_objects(
-    rng: np.random.Generator, size_hw: tuple[int, int], names: Sequence[str], light_xy: tuple[float, float]
+    rng: np.random.Generator, size_hw: tuple[int, int], light_xy: tuple[float, float]
 ) -> list[PlacedObject]:
     nearness = float(np.exp(rng.uniform(np.log(0.18), np.log(0.55))))
     picked: list[str] = []
@@ -43,7 +41,7 @@ def _draw_objects(
     placed = []
     for _ in range(int(rng.integers(1, MAX_INSTANCES + 1))):
         repeats = bool(picked) and rng.random() < _REPEAT_SHARE
-        picked.append(str(rng.choice(picked if repeats else list(names))))
+        picked.append(str(rng.choice(picked if repeats else CATEGORY_NAMES)))
         length_px = _length_px(rng, picked[-1], nearness * min(size_hw), 0.8 * min(size_hw))
         centres.append(_place(rng, size_hw, centres, length_px))
         placed.append(at_centre(draw_object(rng, picked[-1], length_px, light_xy), centres[-1], is_object=True))

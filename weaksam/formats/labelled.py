@@ -154,7 +154,7 @@ def read_reviewed(folder: Path) -> LabelledSet:
     return _read(folder / REVIEWED, "review")
 
 
-def read_final(folder: Path, reviewed: Path | None = None) -> LabelledSet:
+def read_final(folder: Path, reviewed: Path | None) -> LabelledSet:
     """Read the labels as they are to be used.
 
     Args:

@@ -61,7 +61,7 @@ class MobileSam(nn.Module):
         feature_names: names of what `encode` returns.
     """
 
-    def __init__(self, side_px: int = SIDE_PX) -> None:
+    def __init__(self, side_px: int) -> None:
         super().__init__()
         self.side_px, self.fill_rgb = side_px, FILL_RGB
         self.feature_names = ("embedding",)
@@ -82,7 +82,7 @@ def is_mobile_sam(state: State) -> bool:
     return "image_encoder.patch_embed.seq.0.c.weight" in state
 
 
-def load_mobile_sam(state: State, path: Path, side_px: int = SIDE_PX) -> MobileSam:
+def load_mobile_sam(state: State, path: Path, side_px: int) -> MobileSam:
     """Return the network with the weights of an official checkpoint, in evaluation mode.
 
     Args:

@@ -122,7 +122,7 @@ def sam2_kind(state: State) -> str | None:
     return next((kind for kind, trunk in TRUNKS.items() if trunk.hiera == sizes), None)
 
 
-def load_sam2(state: State, kind: str, path: Path, side_px: int = SIDE_PX) -> Sam2:
+def load_sam2(state: State, kind: str, path: Path, side_px: int) -> Sam2:
     """Return the network with the weights of an official checkpoint, in evaluation mode.
 
     Args:

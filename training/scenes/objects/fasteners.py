@@ -12,7 +12,7 @@ from training.scenes.drawing.materials import metal
 def bolt(rng: np.random.Generator) -> list[Layer]:
     """Return a bolt seen from the side: hexagonal or round head, partly threaded shank."""
     material, half = metal(rng), rng.uniform(0.11, 0.2)
-    return [*_shank(material, -0.7, 1.0, half, rng.uniform(-0.6, 0.3)), *_head(rng, material, -1.0, -0.68, half * 2.0)]
+    return [*_shank(material, -0.7, 1.0, half, rng.uniform(-0.6, 0.3)), *_head(rng, material, -0.68, half * 2.0)]
 
 
 def bolt_washer(rng: np.random.Generator) -> list[Layer]:
@@ -20,7 +20,7 @@ def bolt_washer(rng: np.random.Generator) -> list[Layer]:
     material, half = metal(rng), rng.uniform(0.2, 0.3)
     ring = box(-0.5, -half * 2.6, -0.38, half * 2.6)
     shank = _shank(material, -0.4, rng.uniform(0.4, 0.9), half, -0.35)
-    return [*shank, Layer(ring, material.shaded(0.85)), *_head(rng, material, -1.0, -0.48, half * 1.8)]
+    return [*shank, Layer(ring, material.shaded(0.85)), *_head(rng, material, -0.48, half * 1.8)]
 
 
 def bolt_nut_set(rng: np.random.Generator) -> list[Layer]:
@@ -29,7 +29,7 @@ def bolt_nut_set(rng: np.random.Generator) -> list[Layer]:
     at = rng.uniform(0.1, 0.6)
     nut_box = polygon((at, -half * 1.9), (at + 0.26, -half * 1.9), (at + 0.26, half * 1.9), (at, half * 1.9))
     rim = box(at, -half * 0.9, at + 0.26, half * 0.9)
-    layers = [*_shank(material, -0.7, 1.0, half, -0.5), *_head(rng, material, -1.0, -0.66, half * 2.0)]
+    layers = [*_shank(material, -0.7, 1.0, half, -0.5), *_head(rng, material, -0.66, half * 2.0)]
     return [*layers, Layer(nut_box, material), Layer(rim, material.shaded(1.2), inside=True)]
 
 
@@ -82,10 +82,10 @@ def _shank(material: Material, start: float, stop: float, half: float, thread_fr
     return layers
 
 
-def _head(rng: np.random.Generator, material: Material, start: float, stop: float, half: float) -> list[Layer]:
+def _head(rng: np.random.Generator, material: Material, stop: float, half: float) -> list[Layer]:
     if rng.random() < 0.35:  # seen from the end: the hexagon itself
-        middle = (start + stop) / 2
+        middle = (stop - 1) / 2
         rim, inner = hexagon(middle, 0.0, half * 1.1), disc(middle, 0.0, half * 0.6)
         return [Layer(rim, material), Layer(inner, material.shaded(1.15), inside=True)]
-    face = box(start, -half * 0.5, stop, half * 0.5)
-    return [Layer(box(start, -half, stop, half), material), Layer(face, material.shaded(1.2), inside=True)]
+    face = box(-1.0, -half * 0.5, stop, half * 0.5)
+    return [Layer(box(-1.0, -half, stop, half), material), Layer(face, material.shaded(1.2), inside=True)]

@@ -121,4 +121,4 @@ def _coco_ap50(truth: list[npt.NDArray[np.float32]], detections: list[tuple[floa
 
 
 def test_recall_at() -> None:
-    assert recall_at(_floats(0.5, 0.74, 0.76, 0.95), (0.5, 0.75, 0.9)) == {"0.5": 1.0, "0.75": 0.5, "0.9": 0.25}
+    assert recall_at(_floats(0.5, 0.74, 0.76, 0.95)) == {"0.5": 1.0, "0.75": 0.5, "0.9": 0.25}
