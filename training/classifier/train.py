@@ -27,6 +27,7 @@ from training.runs.fit import StepOutput, Task, fit
 from training.runs.inputs import images_digest, segmenter_digest
 from training.runs.ranks import is_first_rank, share_of_batch, wait_for_ranks
 from training.runs.run_folder import prepare_run
+from training.runs.schedule import parameter_groups
 from weaksam.errors import UserError
 
 MAX_GRADIENT_NORM = 5.0
@@ -56,11 +57,12 @@ def train_cam(
     if config.objectness_from:
         inputs["segmenter weights"] = segmenter_digest(config.objectness_from, "objectness_from")
     prepare_run(config, out_dir, inputs, labels)
+    groups = parameter_groups(net, net.backbone_parameters(), config.backbone_lr_scale)
     task = Task(
         name="CAM classifier",
         net=net,
         module=net,
-        optimizer=torch.optim.AdamW(_parameter_groups(net, config), lr=config.lr, weight_decay=config.weight_decay),
+        optimizer=torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay),
         steps=config.steps,
         batches=lambda done: fabric.setup_dataloaders(_loader(config, images, labels, done)),
         compute=partial(_compute, config, objectness),
@@ -97,13 +99,6 @@ def _build(config: CamConfig, classes: int) -> CamNet:
     if isinstance(net, CnnCam):
         net.features.to(memory_format=torch.channels_last)
     return net
-
-
-def _parameter_groups(net: CamNet, config: CamConfig) -> list[dict[str, Any]]:
-    backbone = net.backbone_parameters()
-    pretrained = {id(parameter) for parameter in backbone}
-    fresh = [parameter for parameter in net.parameters() if id(parameter) not in pretrained]
-    return [{"params": backbone, "lr_scale": config.backbone_lr_scale}, {"params": fresh}]
 
 
 def _compute(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -100,4 +100,4 @@ def _run(net: Detector, image_hwc_u8: ImageU8, letterbox: Letterbox, allowed: Al
 def _detections(boxes_xyxy: npt.NDArray[np.float32], found: DetectorTensors, letterbox: Letterbox) -> Detections:
     scores, labels = found.scores.cpu().numpy(), found.labels.cpu().numpy()
     cut = detector_detections(boxes_xyxy, scores, labels, letterbox.valid_hw)
-    return Detections(letterbox.boxes_to_image(cut.boxes_xyxy), cut.scores, cut.labels, cut.sources, cut.by_detector)
+    return replace(cut, boxes_xyxy=letterbox.boxes_to_image(cut.boxes_xyxy))

@@ -34,6 +34,7 @@ from training.runs.fit import StepOutput, Task, fit
 from training.runs.inputs import files_digest, images_digest
 from training.runs.ranks import is_first_rank, rank, share_of_batch, wait_for_ranks
 from training.runs.run_folder import prepare_run
+from training.runs.schedule import parameter_groups
 from weaksam.errors import UserError
 
 MOMENTUM = 0.9
@@ -131,10 +132,7 @@ def _build(config: DetectorConfig, classes: int) -> Detector:
 
 
 def _optimizer(net: Detector, config: DetectorConfig) -> torch.optim.Optimizer:
-    backbone = [parameter for parameter in net.backbone.parameters() if parameter.requires_grad]
-    pretrained = {id(parameter) for parameter in net.backbone.parameters()}
-    fresh = [parameter for parameter in net.parameters() if id(parameter) not in pretrained]
-    groups: list[dict[str, Any]] = [{"params": backbone, "lr_scale": config.backbone_lr_scale}, {"params": fresh}]
+    groups = parameter_groups(net, list(net.backbone.parameters()), config.backbone_lr_scale)
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=MOMENTUM, weight_decay=config.weight_decay)
     return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)

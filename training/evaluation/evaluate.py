@@ -98,7 +98,12 @@ def evaluate(
     if results_dir is not None:
         results_dir = results_dir / "zoom" if zoom else results_dir
         results_dir.mkdir(parents=True, exist_ok=True)
-    scorecard = asyncio.run(_score_all(bundle, images, threads, results_dir, device, zoom=zoom))
+
+    async def score_all() -> Scorecard:
+        async with _pipeline(bundle, threads, device, zoom=zoom) as pipeline:
+            return await score_images(pipeline, images, results_dir)
+
+    scorecard = asyncio.run(score_all())
     unknown = [name for name in dataset.labels if bundle.labels.index(name) is None]
     return {
         "bundle": BundleInfo.model_validate(bundle).model_dump(),
@@ -122,19 +127,6 @@ def store_results(
 
     results_dir.mkdir(parents=True, exist_ok=True)
     asyncio.run(store_all())
-
-
-async def _score_all(
-    bundle: Bundle,
-    images: Sequence[TaggedImage],
-    threads: int,
-    results_dir: Path | None,
-    device: Device,
-    *,
-    zoom: bool,
-) -> Scorecard:
-    async with _pipeline(bundle, threads, device, zoom=zoom) as pipeline:
-        return await score_images(pipeline, images, results_dir)
 
 
 @asynccontextmanager
