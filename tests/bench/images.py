@@ -28,9 +28,9 @@ class Sample:
     boxes_xyxy: npt.NDArray[np.float32]
 
 
-def draw_scenes(count: int, first: int = 0) -> list[Sample]:
-    """Return the scenes from number `first` on, each another image and always the same."""
-    return [_draw_scene(index) for index in range(first, first + count)]
+def draw_scenes(count: int) -> list[Sample]:
+    """Return scenes, each another image and always the same."""
+    return [_draw_scene(index) for index in range(count)]
 
 
 def read_images(data_dir: Path, count: int) -> list[Sample]:

@@ -50,10 +50,10 @@ def scene() -> SceneImage:
     return draw_scene(np.random.default_rng(SCENE_SEED), (480, 640))
 
 
-def png_file(image_hwc_u8: npt.NDArray[np.uint8], name: str = "scene.png") -> FilePayload:
+def png_file(image_hwc_u8: npt.NDArray[np.uint8]) -> FilePayload:
     buffer = io.BytesIO()
     Image.fromarray(image_hwc_u8).save(buffer, "PNG")
-    return {"name": name, "mimeType": "image/png", "buffer": buffer.getvalue()}
+    return {"name": "scene.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
 
 
 def masks_of(dataset: dict[str, Any]) -> list[Mask]:

@@ -30,7 +30,7 @@ def workplace(tmp_path: Path, repository_dir: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def port(default_bundle_dir: Path) -> Iterator[int]:
+def port() -> Iterator[int]:
     """`weaksam serve` on the default bundle, ready to answer; yields its port."""
     port = free_port()
     command = [sys.executable, "-m", "weaksam", "serve", "--port", str(port)]
@@ -100,7 +100,7 @@ def test_the_samples_are_labelled(port: int, workplace: Path, readme: str) -> No
     assert len(list((workplace / "yolo" / "labels").iterdir())) == 5
 
 
-def test_the_demo_draws_what_it_found(workplace: Path, repository_dir: Path, default_bundle_dir: Path) -> None:
+def test_the_demo_draws_what_it_found(workplace: Path, repository_dir: Path) -> None:
     makefile = (repository_dir / "Makefile").read_text(encoding="utf-8")
     demo = re.search(r"weaksam (detect .+ --overlay demo.png)$", makefile, re.MULTILINE)
     assert demo is not None
@@ -120,9 +120,7 @@ def test_the_demo_draws_what_it_found(workplace: Path, repository_dir: Path, def
     assert all(detection["label"] in ended.stdout for detection in found)
 
 
-def test_an_unknown_tag_is_one_sentence_with_the_nearest(
-    workplace: Path, repository_dir: Path, default_bundle_dir: Path
-) -> None:
+def test_an_unknown_tag_is_one_sentence_with_the_nearest(workplace: Path) -> None:
     command = [
         sys.executable,
         "-m",

@@ -83,7 +83,7 @@ async def test_a_named_authority_is_trusted(https_url: str, certificate: Path) -
         assert (await client.labels()).bundle.name == "fake"
 
 
-async def test_a_certificate_that_is_not_trusted_is_said_at_once(https_url: str, fake: FakeService) -> None:
+async def test_a_certificate_that_is_not_trusted_is_said_at_once(https_url: str) -> None:
     async with AsyncClient(https_url, retry=PATIENT) as client:
         with pytest.raises(
             ServerUnreachable, match=r"its certificate is not trusted \(self.signed .*SSL_CERT_FILE .*--ca-file"

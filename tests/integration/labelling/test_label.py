@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def command(folder: Path, url: str, tmp_path: Path, repository_dir: Path) -> list[str]:
+def command(folder: Path, url: str, tmp_path: Path) -> list[str]:
     start = [sys.executable, "-m", "weaksam", "label", str(folder)]
     return [*start, "--tags-from", "folder", "--server", url, "--out", str(tmp_path / "out")]
 

@@ -85,7 +85,7 @@ def test_boxes_alone(label: Label, tmp_path: Path) -> None:
     assert "other options: --masks was none, now it is not given" in str(refused.exception)
 
 
-def test_zoom_is_an_option_of_the_run(label: Label, tmp_path: Path) -> None:
+def test_zoom_is_an_option_of_the_run(label: Label) -> None:
     assert label("--zoom").exit_code == 0
     assert "--zoom was given, now it is not given" in str(label().exception), "results with and without it must not mix"
     assert "zoom" in str(label("--zoom", "--masks", "none").exception)

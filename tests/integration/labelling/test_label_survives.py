@@ -137,9 +137,7 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(
     assert len(fake.seen) == IMAGES - len(done)
 
 
-def test_a_disk_that_is_full_at_the_end_leaves_the_old_files(
-    folder: Path, url: str, tmp_path: Path, disk: Path
-) -> None:
+def test_a_disk_that_is_full_at_the_end_leaves_the_old_files(folder: Path, url: str, disk: Path) -> None:
     for path in sorted(folder.rglob("*.jpg"))[20:]:
         path.unlink()
     out = disk / "out"

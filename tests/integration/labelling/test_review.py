@@ -257,7 +257,7 @@ def refusal(folder: Path, *more: str) -> str:
     return ended.stderr
 
 
-def test_a_journal_is_of_one_run_and_one_server(folder: Path, tmp_path: Path) -> None:
+def test_a_journal_is_of_one_run_and_one_server(folder: Path) -> None:
     with review_server(folder):
         assert "review.sqlite cannot be used as a journal of reviews (database is locked)" in refusal(folder)
     text = (folder / "labelled" / "dataset.json").read_text(encoding="utf-8")

@@ -26,11 +26,7 @@ from weaksam.formats.run_lengths import decode_rle
 from weaksam.schemas import DetectResult
 
 REFUSED = 2
-
-
-@pytest.fixture
-def start(repository_dir: Path) -> list[str]:
-    return [sys.executable, "-m", "weaksam"]
+WEAKSAM = (sys.executable, "-m", "weaksam")
 
 
 @pytest.fixture
@@ -40,15 +36,15 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-def run(command: list[str], *more: str | Path) -> subprocess.CompletedProcess[str]:
-    arguments = [*command, *map(str, more)]
-    return subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=120)
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [*WEAKSAM, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
 @contextmanager
-def served(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def served(*arguments: str | Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A serving process and the address that it says it listens on."""
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*WEAKSAM, "serve", *map(str, arguments)], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
         line = next(line for line in process.stderr if "listening on" in line)
@@ -59,10 +55,10 @@ def served(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
         process.stderr.close()
 
 
-def test_detect_draws_writes_and_prints(start: list[str], photo: Path, tiny_bundle: Bundle) -> None:
+def test_detect_draws_writes_and_prints(photo: Path, tiny_bundle: Bundle) -> None:
     overlay, answer = photo.with_name("overlay.png"), photo.with_name("answer.json")
-    command = [*start, "detect", str(photo), "--tags", "Red Bolt,blue_wrench", "--bundle", str(tiny_bundle.folder)]
-    ended = run(command, "--overlay", overlay, "--json", answer)
+    outputs = ("--overlay", overlay, "--json", answer)
+    ended = run("detect", photo, "--tags", "Red Bolt,blue_wrench", "--bundle", tiny_bundle.folder, *outputs)
     assert ended.returncode == 0, ended.stderr
     result = DetectResult.model_validate_json(answer.read_bytes())
     # The nut is in the picture too, but nobody tagged it.
@@ -74,8 +70,8 @@ def test_detect_draws_writes_and_prints(start: list[str], photo: Path, tiny_bund
     assert "not found, lost at: classifier" in ended.stdout
 
 
-def test_detect_without_tags_proposes_them(start: list[str], photo: Path, tiny_bundle: Bundle) -> None:
-    ended = run(start, "detect", photo, "--bundle", tiny_bundle.folder)
+def test_detect_without_tags_proposes_them(photo: Path, tiny_bundle: Bundle) -> None:
+    ended = run("detect", photo, "--bundle", tiny_bundle.folder)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.count(", proposed") == 2
     assert "blue-wrench" not in ended.stdout
@@ -88,61 +84,57 @@ def test_detect_without_tags_proposes_them(start: list[str], photo: Path, tiny_b
         pytest.param(("--overlay", "/absent/o.png"), "No such file or directory: '/absent/o.png'", id="overlay"),
     ],
 )
-def test_detect_refuses_in_one_sentence(
-    start: list[str], photo: Path, tiny_bundle: Bundle, more: tuple[str, str], sentence: str
-) -> None:
-    ended = run(start, "detect", photo, "--bundle", tiny_bundle.folder, *more)
+def test_detect_refuses_in_one_sentence(photo: Path, tiny_bundle: Bundle, more: tuple[str, str], sentence: str) -> None:
+    ended = run("detect", photo, "--bundle", tiny_bundle.folder, *more)
     assert ended.returncode == REFUSED
     assert sentence in ended.stderr
     assert ended.stderr.count("\n") == 1
 
 
-def test_detect_skips_unknown_tags_where_asked(start: list[str], photo: Path, tiny_bundle: Bundle) -> None:
-    ended = run(start, "detect", photo, "--bundle", tiny_bundle.folder, "--tags", "x,rivet", "--unknown-tags", "skip")
+def test_detect_skips_unknown_tags_where_asked(photo: Path, tiny_bundle: Bundle) -> None:
+    ended = run("detect", photo, "--bundle", tiny_bundle.folder, "--tags", "x,rivet", "--unknown-tags", "skip")
     assert ended.returncode == 0, ended.stderr
     assert "unknown; the nearest labels are" in ended.stdout
     assert "found 2" in ended.stdout
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminate"])
-def test_serve_answers_until_it_is_stopped(start: list[str], tiny_bundle: Bundle, stop: signal.Signals) -> None:
-    with served([*start, "serve", "--port", "0", "--bundle", str(tiny_bundle.folder)]) as (process, url):
+def test_serve_answers_until_it_is_stopped(tiny_bundle: Bundle, stop: signal.Signals) -> None:
+    with served("--port", "0", "--bundle", tiny_bundle.folder) as (process, url):
         assert httpx.get(f"{url}/labels", timeout=30).json()["bundle"]["name"] == "tiny"
         process.send_signal(stop)
         # A process that a signal ended says so by its status, unless a person asked for it at the keyboard.
         assert process.wait(timeout=30) == (0 if stop == signal.SIGINT else -signal.SIGTERM)
 
 
-def test_serve_takes_the_environment_and_flags_win(
-    start: list[str], tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_serve_takes_the_environment_and_flags_win(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEAKSAM_BUNDLE", str(tiny_bundle.folder))
     monkeypatch.setenv("WEAKSAM_PORT", "1")
     monkeypatch.setenv("WEAKSAM_MAX_TAGS", "1")
-    with served([*start, "serve", "--port", "0"]) as (_, url):
+    with served("--port", "0") as (_, url):
         files = {"image": encoded(picture())}
         answer = httpx.post(f"{url}/detect", files=files, data={"tags": "red-bolt,green-nut"}, timeout=30)
     assert answer.json()["code"] == "too_many_tags"
 
 
-def test_serve_says_at_once_that_the_port_is_taken(start: list[str], tiny_bundle: Bundle) -> None:
+def test_serve_says_at_once_that_the_port_is_taken(tiny_bundle: Bundle) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        ended = run(start, "serve", "--port", str(taken.getsockname()[1]), "--bundle", tiny_bundle.folder)
+        ended = run("serve", "--port", str(taken.getsockname()[1]), "--bundle", tiny_bundle.folder)
     assert ended.returncode == REFUSED
     assert re.fullmatch(
         r"weaksam: cannot listen: Address already in use.*: give another --host or --port\n", ended.stderr
     )
 
 
-def test_bundle_is_shown_and_checked(start: list[str], tiny_bundle: Bundle) -> None:
-    checked = run(start, "bundle", "check", tiny_bundle.folder)
+def test_bundle_is_shown_and_checked(tiny_bundle: Bundle) -> None:
+    checked = run("bundle", "check", tiny_bundle.folder)
     assert checked.stdout == "tiny 1 is whole: 4 graphs, 3 labels\n"
-    shown = run(start, "bundle", "show", tiny_bundle.folder).stdout
+    shown = run("bundle", "show", tiny_bundle.folder).stdout
     assert tiny_bundle.digest in shown
     assert all(text in shown for text in ("red-bolt", "rivet", "sam_decoder", "prompts.grid_sides"))
 
 
-def test_label_stores_what_the_service_answers(start: list[str], tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_label_stores_what_the_service_answers(tiny_bundle: Bundle, tmp_path: Path) -> None:
     colours = {"red": RED, "green": GREEN, "blue": BLUE}
     folder = tmp_path / "in"
     folder.mkdir()
@@ -153,8 +145,8 @@ def test_label_stores_what_the_service_answers(start: list[str], tiny_bundle: Bu
     tags = "file,tags\nred.png,rivet\ngreen.png,Green Nut\nblue.png,red-bolt;blue-wrench\nbroken.png,rivet\n"
     (tmp_path / "tags.csv").write_text(tags)
     with live_server(create_app(tiny_settings(tiny_bundle.folder))) as url:
-        command = [*start, "label", str(folder), "--tags", str(tmp_path / "tags.csv"), "--server", url]
-        ended = run(command, "--out", tmp_path / "out", "--max-error-rate", "0.25")
+        options = ("--tags", tmp_path / "tags.csv", "--server", url, "--max-error-rate", "0.25")
+        ended = run("label", folder, "--out", tmp_path / "out", *options)
     assert ended.returncode == 0, ended.stderr
     dataset = json.loads((tmp_path / "out" / "dataset.json").read_text())
     assert [row["name"] for row in dataset["categories"]] == ["red-bolt", "green-nut", "blue-wrench"]

@@ -180,7 +180,7 @@ def test_a_stage_cut_off_at_a_checkpoint_ends_with_the_same_weights(
         torch.testing.assert_close(resumed[name], tensor, rtol=1e-4, atol=1e-5)
 
 
-def test_an_unfinished_run_is_not_exported(runs: Path, tmp_path: Path) -> None:
+def test_an_unfinished_run_is_not_exported(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"sam\.safetensors does not exist: finish"):
         open_run(tmp_path, "sam")
 

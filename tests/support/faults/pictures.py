@@ -70,9 +70,9 @@ def truncated_png() -> bytes:
     return whole[: len(whole) // 2]
 
 
-def huge_header(side: int = 20_000) -> bytes:
-    """A PNG of a few bytes that says it is `side` squared; decoded it would take gigabytes."""
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+def huge_header() -> bytes:
+    """A PNG of a few bytes that says it is 20 000 pixels squared; decoded it would take gigabytes."""
+    header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
         + _chunk(b"IHDR", header)

@@ -13,14 +13,14 @@ SIZE_HW = (80, 100)
 MANY = 12
 
 
-def write_masked_images(root: Path, split: str = "train", images: int = 3) -> Path:
-    """Write ``images`` images to each domain: `few` has one bright square, `many` has twelve; returns ``root``."""
+def write_masked_images(root: Path) -> Path:
+    """Write three images to each domain: `few` has one bright square, `many` has twelve; returns ``root``."""
     rng = np.random.default_rng(1)
     rows: list[dict[str, Any]] = []
     things: list[dict[str, Any]] = []
     for domain, count, side in (("few", 1, 40), ("many", MANY, 12)):
         (root / "images" / domain).mkdir(parents=True, exist_ok=True)
-        for number in range(images):
+        for number in range(3):
             pixels = rng.integers(0, 90, (*SIZE_HW, 3)).astype(np.uint8)
             rows.append({"id": len(rows) + 1, "file_name": f"{domain}/{number}.png", "height": 80, "width": 100})
             for x, y in [(4 + 24 * (k % 4), 4 + 24 * (k // 4)) for k in range(count)]:
@@ -34,7 +34,7 @@ def write_masked_images(root: Path, split: str = "train", images: int = 3) -> Pa
         "categories": [{"id": 1, "name": "few/thing"}, {"id": 2, "name": "many/thing"}],
     }
     (root / "annotations").mkdir(exist_ok=True)
-    (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(document), encoding="utf-8")
+    (root / "annotations" / "instances_train.json").write_text(json.dumps(document), encoding="utf-8")
     return root
 
 

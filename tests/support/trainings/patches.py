@@ -8,7 +8,6 @@ import numpy as np
 from PIL import Image
 
 from models.config import load_config
-from models.labels import LabelSet
 from tests.support.bundles.tiny_bundle import LABELS, picture
 from training.data.tagged import TaggedImage, TrueObject
 from training.detector.config import DetectorConfig
@@ -50,15 +49,13 @@ def make_patches(folder: Path, count: int) -> list[TaggedImage]:
     return [_make_picture(folder / f"{i:02d}.png", np.random.default_rng(i)) for i in range(count)]
 
 
-def write_pseudo_labels(images: list[TaggedImage], folder: Path, labels: LabelSet = LABELS) -> Path:
+def write_pseudo_labels(images: list[TaggedImage], folder: Path) -> Path:
     """The true boxes and masks as pseudo ground truth."""
     pictures = [
-        PseudoLabelledImage(
-            image, tuple(_pseudo(thing, labels) for thing in image.objects if thing.mask_rle is not None)
-        )
+        PseudoLabelledImage(image, tuple(_pseudo(thing) for thing in image.objects if thing.mask_rle is not None))
         for image in images
     ]
-    return write_pseudo_dataset(pictures, labels, range(1, len(labels) + 1), folder, "link")
+    return write_pseudo_dataset(pictures, LABELS, range(1, len(LABELS) + 1), folder, "link")
 
 
 def run_detector(images: list[TaggedImage], annotations_json: Path | None, out: Path, *overrides: str) -> Path:
@@ -81,8 +78,8 @@ def _make_picture(path: Path, rng: np.random.Generator) -> TaggedImage:
     return TaggedImage(path.stem, path, (SIDE_PX, SIDE_PX), tags, tuple(objects))
 
 
-def _pseudo(thing: TrueObject, labels: LabelSet) -> PseudoObject:
-    label = labels.index(thing.label)
+def _pseudo(thing: TrueObject) -> PseudoObject:
+    label = LABELS.index(thing.label)
     assert label is not None
     assert thing.mask_rle is not None
     return PseudoObject(label, thing.box_xyxy, 1.0, PseudoMask(thing.mask_rle, 1.0))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import cv2
 import numpy as np
@@ -18,10 +17,9 @@ BLOCKS = np.kron(RNG.integers(0, 255, (60, 45, 3)), np.ones((8, 8, 1))).astype(n
 SCENE = Image.fromarray(BLOCKS)
 
 
-def with_preview(image: Image.Image = SCENE, **options: Any) -> bytes:
+def with_preview() -> bytes:
     """A JPEG with a second image behind it, as cameras write one."""
-    preview = image.resize((64, 48))
-    return saved(image, "MPO", save_all=True, append_images=[preview], quality=90, **options)
+    return saved(SCENE, "MPO", save_all=True, append_images=[SCENE.resize((64, 48))], quality=90)
 
 
 def refusal_of(data: bytes) -> ImageError:

@@ -26,7 +26,7 @@ def test_scenes_hold_several_and_repeated_instances() -> None:
     assert all(image.masks.sum(axis=0).max() == 1 for image in images)
 
 
-def test_the_written_set_is_one_in_both_layouts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_written_set_is_one_in_both_layouts(tmp_path: Path) -> None:
     ids = list(generate_scenes(tmp_path, 5, seed=1, size_hw=(96, 128)))
 
     assert ids == [f"{index:06d}" for index in range(5)]
