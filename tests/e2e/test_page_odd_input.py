@@ -96,6 +96,26 @@ def test_tags_that_are_removed_while_they_are_looked_for_find_nothing(tab: Label
     expect(tab.page.locator("#hint")).to_have_text("Type what is in the image")
 
 
+def test_empty_masks_are_not_shown(tab: LabellingPage) -> None:
+    def with_an_empty_mask(route: Route) -> None:
+        response = route.fetch()
+        result = response.json()
+        size = result["masks"][0]["mask"]["size"]
+        empty = {"mask": {"format": "rle", "size": size, "counts": ""}, "box_xyxy": None, "predicted_iou": 0.1}
+        route.fulfill(response=response, json=result | {"masks": [result["masks"][0], empty, result["masks"][0]]})
+
+    tab.page.route("**/segment", with_an_empty_mask)
+    tab.add(image("a.png"))
+    tab.tag("green-nut")
+    tab.page.keyboard.press("Escape")
+    tab.page.keyboard.press("n")
+    tab.click((12, 12))
+    expect(tab.page.locator(".object-row")).to_have_count(2)
+    tab.page.keyboard.press("m")
+    expect(tab.page.locator("#live")).to_have_text("Mask 2 of 2.")
+    tab.page.keyboard.press("e")
+
+
 def test_no_cell_of_the_table_is_a_formula(tab: LabellingPage, tmp_path: Path) -> None:
     tab.add(image("=1+1.png"))
     tab.tag("green-nut")

@@ -77,8 +77,12 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
     return under.sort((a, b) => sizeOf(a) - sizeOf(b))[0]?.id ?? null;
   }
 
-  // One after the other: the next click continues from the mask that the last one brought.
-  const correct = (change) => (lastCorrection = lastCorrection.then(() => correctNow(change)));
+  // One after the other: the next click continues from the mask that the last one brought, if it brought any.
+  function correct(change) {
+    const corrected = lastCorrection.then(() => correctNow(change));
+    lastCorrection = corrected.catch(() => null);
+    return corrected;
+  }
 
   /** Ask for the mask of the selected object, or of a new one, after a change of its clicks or box. */
   async function correctNow(change) {
@@ -102,12 +106,18 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
   async function askForMasks(object, image, signal) {
     const prompt = promptOf(object);
     const zoom = get().fineMasks;
-    const whole = prompt ? await segment(image, { ...prompt, zoom }, signal) : { masks: [] };
+    const whole = prompt ? await drawnMasks(image, { ...prompt, zoom }, signal) : { masks: [] };
     if (object.clicks.length && (!prompt || (object.mask && !anyAgrees(whole.masks, object)))) {
-      const parts = await segment(image, { ...partPrompt(object), zoom }, signal);
+      const parts = await drawnMasks(image, { ...partPrompt(object), zoom }, signal);
       return { masks: [...whole.masks, ...withParts(object, parts.masks)], seen: parts.image };
     }
     return { masks: whole.masks, seen: whole.image };
+  }
+
+  // An empty mask has no box, and nobody wants to see it.
+  async function drawnMasks(image, prompt, signal) {
+    const result = await segment(image, prompt, signal);
+    return { ...result, masks: result.masks.filter(({ box_xyxy: boxXyxy }) => boxXyxy) };
   }
 
   /** Paint along a line, or wipe out. */
