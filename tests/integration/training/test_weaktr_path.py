@@ -115,7 +115,8 @@ def test_training_proposes_from_averaged_maps_and_thresholds_from_served_ones(ru
     spec = proposer.graphs[AVERAGED_CAM]
     assert {tensor.name: tensor.shape for tensor in spec.outputs}["maps"] == ("B", len(KINDS), CLASSES, 4, 4)
     assert max(spec.max_abs_difference.values()) < 0.001
-    stored = sorted(path.name for path in (runs / "store" / proposer.inference_digest[:16]).iterdir())
+    [folder] = (runs / "store").glob(f"{proposer.inference_digest[:16]}-*")
+    stored = sorted(path.name for path in folder.iterdir())
     fit = open_together([data], "fit").images
     held_out = open_together([data], "val").images
     assert len([name for name in stored if name.endswith("-averaged.npz")]) == len(fit)
