@@ -21,7 +21,7 @@ from service.inference.cache import ResultCache
 from service.inference.pipeline import Pipeline, RequestLimits
 from service.observability.metrics import Metrics
 from training.data.open_dataset import open_dataset
-from training.data.tagged import TaggedImage, with_known_objects
+from training.data.tagged import TaggedDataset, TaggedImage, with_known_objects
 from training.evaluation.stored_results import read_results, results_path, write_results
 from training.metrics.predictions import NO_PREDICTIONS, Predictions
 from training.metrics.scorecard import ImageProposals, Scorecard
@@ -85,14 +85,7 @@ def evaluate(
             Results of an image that has other bytes or tags now are made anew.
     """
     dataset = open_dataset(data_dir, split)
-    if not dataset.images:
-        raise UserError(f"data: {data_dir} has no usable image in split {split!r}; see `weaksam data check`")
-    known = with_known_objects(dataset.images)
-    if not any(image.objects for image in known):
-        raise UserError(
-            f"data: {data_dir} has no image in split {split!r} with a box for each of its tags, and figures need true "
-            "boxes: give a data set that has them; `weaksam evaluate-losses` measures on tags"
-        )
+    known = _with_true_boxes(dataset, data_dir, split)
     images = known[:limit]
     bundle = load_bundle(bundle_dir)
     if results_dir is not None:
@@ -114,6 +107,19 @@ def evaluate(
         "labels_not_in_bundle": unknown,
         **scorecard.report(),
     }
+
+
+def _with_true_boxes(dataset: TaggedDataset, data_dir: Path, split: str) -> Sequence[TaggedImage]:
+    """Return the images that figures can be computed on; raise UserError if there are none."""
+    if not dataset.images:
+        raise UserError(f"data: {data_dir} has no usable image in split {split!r}; see `weaksam data check`")
+    known = with_known_objects(dataset.images)
+    if not any(image.objects for image in known):
+        raise UserError(
+            f"data: {data_dir} has no image in split {split!r} with a box for each of its tags, and figures need true "
+            "boxes: give a data set that has them; `weaksam evaluate-losses` measures on tags"
+        )
+    return known
 
 
 def store_results(
