@@ -20,7 +20,7 @@ from training.runs.ranks import my_share, track_first, wait_for_ranks
 from weaksam.files.atomic import replacing_bytes
 from weaksam.files.damaged import read_arrays
 
-FILE_VERSION = 2  # of what a file holds: files of another one are not read
+FILE_VERSION = 2  # of what is kept of an image's proposals: files of another one are not read
 
 
 @dataclass(frozen=True)

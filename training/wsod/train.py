@@ -19,7 +19,7 @@ from models.nets.cam_weights import PYRAMID, load_cam_weights
 from models.nets.wsod import RoiHead, Wsod, build_wsod
 from models.run_folder import REPORT, THRESHOLDS, weights_file
 from training.data.tagged import TaggedImage
-from training.proposals.store import StoredProposals, store_proposals
+from training.proposals.store import FILE_VERSION, StoredProposals, store_proposals
 from training.runs.checkpoints import save_weights
 from training.runs.devices import start_fabric
 from training.runs.fit import StepOutput, Task, fit
@@ -72,7 +72,8 @@ def train_wsod(
     chosen = images[:: config.subsample]
     stored = store_proposals(proposal_bundle, chosen, store_dir, averaged=True)
     # Named by what it holds: a run that was killed while it pooled has no checkpoint that would refuse other settings.
-    features = out_dir / FEATURES / digest_of([inputs, config.side_px, config.subsample, config.seed])[:16]
+    decisive = [FILE_VERSION, inputs, config.side_px, config.subsample, config.seed]
+    features = out_dir / FEATURES / digest_of(decisive)[:16]
     pool = partial(_pool_examples, net, chosen, stored, labels, config, features)
     _train_head(fabric, net.head, _count_steps(stored, config), pool, config, out_dir)
     stored = store_proposals(proposal_bundle, held_out, store_dir)
