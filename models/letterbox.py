@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.masks import draw_mask
+from models.masks.drawing import draw_mask
 from weaksam.arrays import Mask
 
 Part = tuple[int, int, int, int]

@@ -138,6 +138,8 @@ class PostSettings:
             a proposal's keeps the mask that it came from.
         box_mask_share: how far a detection's box moves towards its mask's tight box, 0 not at all and 1 the whole way:
             where a thing ends the segmenter sees better than the detector. A detection without mask keeps its box.
+        colour_weight: how much the colours inside and around a mask of the segmenter move its outline, see
+            `models.masks.colours`; 0 not at all. The default was chosen for the compact SAM.
         effort: of requests that name none: ``fast``, the detector first and proposals for the tags that it missed; or
             ``full``, both for every tag.
     """
@@ -148,12 +150,15 @@ class PostSettings:
     nested_share: float = 0.9
     mask_source: MaskSource = "proposal"
     box_mask_share: float = 0.0
+    colour_weight: float = 0.7
     effort: Effort = "fast"
 
     def __post_init__(self) -> None:
         _check_shares(self, "nms_iou", "one_tag_iou", "nested_share", "box_mask_share")
         if not 0 <= self.quality_power < float("inf"):
             raise UserError(f"quality_power: is {self.quality_power}, take a power from 0, such as 3")
+        if not 0 <= self.colour_weight < float("inf"):
+            raise UserError(f"colour_weight: is {self.colour_weight}, take a weight from 0, such as 0.7")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from models.bundle import DEFAULT_BUNDLE
-from models.masks import mask_box
+from models.masks.drawing import mask_box
 from service.http.error_table import error_classes, error_table
 from service.settings import Settings
 from tests.support.docs import import_picture

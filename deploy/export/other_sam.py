@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from deploy.export.bundle import export_bundle
-from deploy.export.sam_settings import prompts_for
+from deploy.export.sam_settings import post_for, prompts_for
 from deploy.export.sam_sources import SamSource
 from models.bundle import SAM_BOXES, Bundle
 from models.settings import BundleConfig
@@ -31,7 +31,7 @@ def export_with_sam(
         name=name,
         version=version,
         prompts=prompts,
-        post=bundle.post,
+        post=post_for(sam, bundle.post),
         half_size_boxes=SAM_BOXES in bundle.graphs,
         licences=dict(bundle.provenance.get("licences", {})),
     )

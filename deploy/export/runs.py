@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from deploy.export.bundle import export_bundle
-from deploy.export.sam_settings import default_side_px, prompts_for, room_for_grid
+from deploy.export.sam_settings import default_side_px, post_for, prompts_for, room_for_grid
 from deploy.export.sam_sources import open_sam
 from models.bundle import CAM, DETECTOR, WSOD
 from models.nets.published_sam.open_published import PublishedSam
@@ -32,8 +32,8 @@ def export_runs(
         config: name, prompts and post-processing.
         out_dir: folder of the bundle.
         sam_side_px: as ``side_px`` of `open_sam`.
-        fit_prompts: whether prompt settings, written for the default bundle's segmenter, are set for a published one,
-            and leave room for a grid where the segmenter has no prompt map.
+        fit_prompts: whether settings, written for the default bundle's segmenter, are set for a published one, and
+            leave room for a grid where the segmenter has no prompt map.
 
     Raises:
         RunError: a run is not finished.
@@ -42,7 +42,8 @@ def export_runs(
     opened = {name: open_run(folder, name) for name, folder in runs.items()}
     segmenter = open_sam(sam, sam_side_px)
     if fit_prompts and isinstance(segmenter, PublishedSam):
-        config = replace(config, prompts=prompts_for(segmenter, config.prompts, default_side_px()))
+        prompts = prompts_for(segmenter, config.prompts, default_side_px())
+        config = replace(config, prompts=prompts, post=post_for(segmenter, config.post))
     elif fit_prompts:
         config = replace(config, prompts=room_for_grid(segmenter, config.prompts))
     export_bundle(segmenter, opened[CAM], opened.get(WSOD), config, out_dir, opened.get(DETECTOR))

@@ -9,7 +9,7 @@ from models.bundle import DEFAULT_BUNDLE, PROPOSAL_GRAPHS, Bundle
 from models.bundle_files.manifest import load_bundle
 from models.nets.published_sam.open_published import MOBILE_SAM, PublishedSam
 from models.nets.published_sam.sam2 import TRUNKS
-from models.settings import PromptSettings
+from models.settings import PostSettings, PromptSettings
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,11 @@ def prompts_for(sam: SamSource, prompts: PromptSettings, side_px: int) -> Prompt
         focus_side=0,  # the compact SAM's closer look at small things
         box_margin=0.0,  # chosen for the compact SAM, which takes a box at its word
     )
+
+
+def post_for(sam: SamSource, post: PostSettings) -> PostSettings:
+    """Return settings of post-processing for another segmenter: published ones keep the outlines that they draw."""
+    return replace(post, colour_weight=0.0) if isinstance(sam, PublishedSam) else post
 
 
 def room_for_grid(sam: SamSource, prompts: PromptSettings) -> PromptSettings:

@@ -148,12 +148,12 @@ class ImageFeatures:
         return await self._stages.class_maps(await self.inputs(), self._timings)
 
     async def _run_sam_encoder(self, part_xyxy: Part | None) -> SegmenterFeatures:
+        letterbox = replace(self._letterbox, part_xyxy=part_xyxy)
         if part_xyxy is None:
-            square_bhwc_u8 = (await self.inputs()).segmenter_bhwc_u8
+            square_hwc_u8 = (await self.inputs()).segmenter_bhwc_u8[0]
         else:
-            letterbox = replace(self._letterbox, part_xyxy=part_xyxy)
-            square_bhwc_u8 = await self._stages.enlarge(await self.zoomable(), letterbox, self._timings)
-        return await self._stages.segmenter_features(square_bhwc_u8, self._timings)
+            square_hwc_u8 = await self._stages.enlarge(await self.zoomable(), letterbox, self._timings)
+        return await self._stages.segmenter_features(square_hwc_u8, letterbox, self._timings)
 
     async def _shrink(self) -> npt.NDArray[np.uint8]:
         if isinstance(self._source, CachedImage):

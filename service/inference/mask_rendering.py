@@ -6,7 +6,6 @@ import asyncio
 import base64
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +14,11 @@ from models.boxes import enlarge_boxes
 from models.bundle import Bundle
 from models.detections import Detections
 from models.letterbox import Letterbox, Part
-from models.masks import mask_box, paste_mask
+from models.masks.drawing import mask_box, paste_mask
+from models.masks.levels import Level, best_level, levels_of
+from models.masks.zoom import better_levels, zoom_parts
 from models.prompting.prompts import PromptBatch, box_prompts
 from models.prompting.proposals import prompt_of
-from models.zoom import Level, best_level, better_levels, levels_of, zoom_parts
 from service.inference.image_features import ImageFeatures
 from service.inference.stage_results import DetectorOutput, ScoredProposals
 from service.inference.stages import Stages
@@ -46,7 +46,7 @@ class MaskRenderer:
         bundle: says where masks come from, and how boxes prompt.
         letterbox: of the segmenter's input.
         features, detector, scored: what the detections came from.
-        zoom: whether small objects that get a box prompt are looked at again, enlarged, see `models.zoom`.
+        zoom: whether small objects that get a box prompt are looked at again, enlarged, see `models.masks.zoom`.
     """
 
     def __init__(
@@ -87,11 +87,11 @@ class MaskRenderer:
 
     async def _look(self, rows: Sequence[Detections], part_xyxy: Part | None) -> list[list[Level]]:
         """Return the levels of each detection, as the segmenter sees it in the whole image or in a part of it."""
-        letterbox = replace(self._letterbox, part_xyxy=part_xyxy)
         segmenter = await self._features.segmenter(part_xyxy)
-        prompts = [self._prompt(row, letterbox) for row in rows]
-        decoded = await self._stages.decode_masks(segmenter, prompts, letterbox)
-        return [levels_of(*answer, letterbox, prompt) for answer, prompt in zip(decoded, prompts, strict=True)]
+        look = segmenter.look
+        prompts = [self._prompt(row, look.letterbox) for row in rows]
+        decoded = await self._stages.decode_masks(segmenter, prompts, look.letterbox)
+        return [levels_of(*answer, look, prompt) for answer, prompt in zip(decoded, prompts, strict=True)]
 
     def _parts(self, rows: Sequence[Detections]) -> dict[Part, list[int]]:
         """Return the parts to look at again, each with the detections in it."""

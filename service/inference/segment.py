@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from models.letterbox import Letterbox, Part
-from models.masks import mask_box
+from models.masks.drawing import mask_box
+from models.masks.levels import Level, best_level, levels_of
+from models.masks.zoom import better_levels, zoom_part
 from models.prompting.prompts import BOTTOM_RIGHT, PADDING, TOP_LEFT, PromptBatch
-from models.zoom import Level, best_level, better_levels, levels_of, zoom_part
 from service.errors import InvalidRequest
 from service.inference.image_features import ImageFeatures
 from service.inference.mask_rendering import encode_mask
@@ -62,12 +62,12 @@ class Segmenting:
         return first_look if part_xyxy is None else better_levels(first_look, await self._look(part_xyxy))
 
     async def _look(self, part_xyxy: Part | None) -> list[Level]:
-        letterbox = replace(self._letterbox, part_xyxy=part_xyxy)
         segmenter = await self._features.segmenter(part_xyxy)
+        look = segmenter.look
         with self._timings.stage("sam_decoder"):
-            prompt = segment_prompt(self._request, letterbox)
-            [(logits, predicted_iou)] = await self._stages.decode_masks(segmenter, [prompt], letterbox)
-        return levels_of(logits, predicted_iou, letterbox, prompt)
+            prompt = segment_prompt(self._request, look.letterbox)
+            [(logits, predicted_iou)] = await self._stages.decode_masks(segmenter, [prompt], look.letterbox)
+        return levels_of(logits, predicted_iou, look, prompt)
 
     def _part(self, first_look: Sequence[Level]) -> Part | None:
         """Return the part that holds the object and all points on it."""

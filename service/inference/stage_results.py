@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.detections import Detections
+from models.masks.levels import Look
 from models.prompting.peaks import Peaks
 from models.prompting.proposals import Proposals, ProposalSet
 from service.backends.base import Array, Tensors
@@ -59,17 +60,19 @@ class SegmenterFeatures:
     """The output of `sam_encoder`.
 
     Attributes:
+        look: the image, or the part of it, that this is of.
         tensors: of one image, by the names that `sam_decoder` takes them by.
         prompt_map_b1hw: [1,1,e,e]; None for a segmenter that has not learnt where to ask.
     """
 
+    look: Look
     tensors: Tensors
     prompt_map_b1hw: Array | None = None
 
     @property
     def nbytes(self) -> int:
         of_map = 0 if self.prompt_map_b1hw is None else self.prompt_map_b1hw.nbytes
-        return of_map + sum(tensor.nbytes for tensor in self.tensors.values())
+        return self.look.square_hwc_u8.nbytes + of_map + sum(tensor.nbytes for tensor in self.tensors.values())
 
 
 @dataclass(frozen=True)

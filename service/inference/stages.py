@@ -11,13 +11,14 @@ import numpy.typing as npt
 from models.bundle import CAM, DETECTOR, PROMPT_MAP, SAM_DECODER, SAM_ENCODER, WSOD, Bundle
 from models.image import DecodedImage
 from models.letterbox import Letterbox
+from models.masks.levels import Look
+from models.masks.zoom import shrink_for_zoom
 from models.postprocess import detector_detections
 from models.prompting.cam_boxes import cam_boxes
 from models.prompting.peaks import Peaks, find_peaks
 from models.prompting.prompt_map import prompt_map_points
 from models.prompting.prompts import DecodedBatch, PromptBatch, split_prompts
 from models.prompting.proposals import ProposalSet, Proposing, propose
-from models.zoom import shrink_for_zoom
 from service.backends.base import Array, Backend, Tensors
 from service.backends.run_sizes import run_sizes
 from service.inference.prompt_budget import PromptBudget
@@ -54,21 +55,23 @@ class Stages:
     async def enlarge(
         self, image_hwc_u8: npt.NDArray[np.uint8], letterbox: Letterbox, timings: Timings
     ) -> npt.NDArray[np.uint8]:
-        """Return a part of the image as `sam_encoder` takes it, [1,S,S,3]."""
+        """Return a part of the image as `sam_encoder` takes it, [S,S,3]."""
         with timings.stage("letterbox"):
-            fill_rgb = self._bundle.graphs[SAM_ENCODER].fill_rgb
-            return (await asyncio.to_thread(letterbox.apply, image_hwc_u8, fill_rgb))[None]
+            return await asyncio.to_thread(letterbox.apply, image_hwc_u8, self._bundle.graphs[SAM_ENCODER].fill_rgb)
 
     async def class_maps(self, inputs: GraphInputs, timings: Timings) -> ClassMaps:
         """Run `cam`."""
         output = await self._encode(CAM, inputs.classes_bhwc_u8, ("scores", "maps"), timings)
         return ClassMaps(output["scores"][0], output["maps"][0])
 
-    async def segmenter_features(self, square_bhwc_u8: npt.NDArray[np.uint8], timings: Timings) -> SegmenterFeatures:
-        """Run `sam_encoder` on an image or a part of it, [1,S,S,3]."""
-        tensors = await self._encode(SAM_ENCODER, square_bhwc_u8, self._bundle.encoder_outputs, timings)
+    async def segmenter_features(
+        self, square_hwc_u8: npt.NDArray[np.uint8], letterbox: Letterbox, timings: Timings
+    ) -> SegmenterFeatures:
+        """Run `sam_encoder` on an image or a part of it, [S,S,3]."""
+        tensors = await self._encode(SAM_ENCODER, square_hwc_u8[None], self._bundle.encoder_outputs, timings)
         of_decoder = {name: tensors[name] for name in self._bundle.decoder_features}
-        return SegmenterFeatures(of_decoder, tensors.get(PROMPT_MAP))
+        look = Look(letterbox, square_hwc_u8, self._bundle.post.colour_weight)
+        return SegmenterFeatures(look, of_decoder, tensors.get(PROMPT_MAP))
 
     async def detect(
         self, inputs: GraphInputs, classes: Sequence[int], letterbox: Letterbox, timings: Timings

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from models.masks import mask_box
+from models.masks.drawing import mask_box
 from training.data.open_dataset import open_dataset
 from training.scenes.scene import draw_scene
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from models.letterbox import Letterbox
-from models.masks import mask_box, paste_mask
+from models.masks.drawing import mask_box, paste_mask
 from models.postprocess import detector_detections, select_detections
 from models.prompting.peaks import Peaks, find_peaks
 from models.prompting.prompts import DecodedBatch, PromptBatch, split_prompts

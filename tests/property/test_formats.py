@@ -14,7 +14,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from models.masks import mask_box
+from models.masks.drawing import mask_box
 from tests.property.test_polygons import MASKS
 from tests.support.labelling_tools.format_readers import (
     MaskRow,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.letterbox import Letterbox, Part
-from models.masks import mask_box
+from models.masks.drawing import mask_box
 
 sides = st.integers(1, 3000)
 

@@ -16,7 +16,7 @@ from models.config import config_from_values
 from models.detections import Detections
 from models.labels import LabelSet
 from models.letterbox import Letterbox
-from models.masks import paste_mask
+from models.masks.drawing import paste_mask
 from models.nets.backbone import MEAN_RGB
 from models.nets.detectors.detector import Detector
 from models.nets.detectors.output import DetectorTensors

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.boxes import enlarge_boxes
-from models.letterbox import Letterbox
+from models.bundle import SAM_ENCODER
+from models.masks.levels import Level, Look, best_level, levels_of
 from models.prompting.prompts import box_prompts, split_prompts
-from models.specks import without_specks
 from training.data.tagged import TaggedImage
 from training.proposals.graph_runner import GraphRunner
-from weaksam.arrays import Float32, Mask
+from weaksam.arrays import Float32
 from weaksam.formats.run_lengths import encode_rle, rle_box
 from weaksam.mask_schemas import Rle
 from weaksam.schemas import Box
@@ -37,7 +37,8 @@ def draw_masks(runner: GraphRunner, image: TaggedImage, boxes_xyxy: Float32, mar
     The segmenter is asked with boxes that are enlarged at each side by ``margin``, a share of their own. If it
     sees nothing in a box, the mask is the box itself, with predicted IoU 0: trainers refuse an object without pixels.
     """
-    letterbox = Letterbox(image.size_hw, runner.bundle.side_px)
+    letterbox, square_bhwc_u8 = runner.letterboxed(image, SAM_ENCODER)
+    look = Look(letterbox, square_bhwc_u8[0], runner.bundle.post.colour_weight)
     asked_xyxy = enlarge_boxes(letterbox.boxes_to_input(boxes_xyxy), margin, letterbox.valid_hw)
     prompts = box_prompts(asked_xyxy)
     masks: list[PseudoMask] = []
@@ -45,16 +46,16 @@ def draw_masks(runner: GraphRunner, image: TaggedImage, boxes_xyxy: Float32, mar
         logits, iou = runner.decode(image, run, ("logits", "iou"))
         # one mask at a time: all masks of a large photograph at full size would take gigabytes
         masks += [
-            _mask_of(letterbox.mask_to_image(without_specks(levels[best])), float(estimates[best]), box_xyxy)
+            _mask_of(best_level(levels_of(levels, estimates, look, prompts)), box_xyxy)
             for levels, estimates, box_xyxy in zip(logits, iou, boxes_xyxy[len(masks) :], strict=False)
-            for best in [int(estimates.argmax())]
         ]
     return masks
 
 
-def _mask_of(mask_hw: Mask, predicted_iou: float, box_xyxy: Float32) -> PseudoMask:
+def _mask_of(level: Level, box_xyxy: Float32) -> PseudoMask:
+    mask_hw = level.draw()
     if mask_hw.any():
-        return PseudoMask(encode_rle(mask_hw), round(predicted_iou, 6))
+        return PseudoMask(encode_rle(mask_hw), round(level.predicted_iou, 6))
     x0, y0 = np.floor(box_xyxy[:2]).astype(int)
     x1, y1 = np.ceil(box_xyxy[2:]).astype(int)
     box_hw = mask_hw.copy()

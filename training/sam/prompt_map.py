@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from models.masks import mask_box
+from models.masks.drawing import mask_box
 from models.nets.backbone import STRIDE_PX
 from weaksam.arrays import Float32, Masks
 

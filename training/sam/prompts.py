@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from models.masks import mask_box
+from models.masks.drawing import mask_box
 from models.prompting.prompts import BACKGROUND, BOTTOM_RIGHT, FOREGROUND, PADDING, TOP_LEFT
 from weaksam.arrays import Float32, Mask
 

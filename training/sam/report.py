@@ -10,17 +10,15 @@ from typing import Any
 import numpy as np
 
 from models.image import read_image
-from models.masks import mask_box
-from models.nets.compact_sam import CompactSam
-from models.zoom import best_level
+from models.masks.drawing import mask_box
+from models.masks.levels import best_level
 from training.data.tagged import TaggedImage
 from training.runs.ranks import track_first
-from training.sam.answers import AskedImage
+from training.sam.answers import AskedImage, AskedSam, open_asked_sam
 from training.sam.baselines import filled_box, grabcut_mask
 from training.sam.images.photographs import domain_of
 from training.sam.prompt_map import innermost_point
 from training.sam.prompts import interior_points
-from training.sam.trained import load_segmenter
 from weaksam.arrays import Mask
 from weaksam.errors import UserError
 from weaksam.files.atomic import write_json
@@ -55,7 +53,7 @@ def report_sam(
         images: with true masks.
         out: the JSON file.
         per_image: measure at most so many objects of an image, drawn at random; None measures all.
-        zoom: look at small objects again, enlarged, see `models.zoom`.
+        zoom: look at small objects again, enlarged, see `models.masks.zoom`.
 
     Raises:
         UserError: no object has a true mask, or there is no compact SAM in ``source``.
@@ -65,15 +63,13 @@ def report_sam(
             f"data: none of the {len(images)} images has an object with a mask: give a data set with true masks, such "
             "as a COCO file with `segmentation`, or another --split"
         )
-    net = load_segmenter(source)
-    rows = [
-        row for image in track_first(images, "SAM report") for row in measure_image(net, image, per_image, zoom=zoom)
-    ]
+    sam = open_asked_sam(source, zoom=zoom)
+    rows = [row for image in track_first(images, "SAM report") for row in measure_image(sam, image, per_image)]
     write_json(out, summarise(rows))
     return rows
 
 
-def measure_image(net: CompactSam, image: TaggedImage, per_image: int | None, *, zoom: bool) -> list[ObjectRow]:
+def measure_image(sam: AskedSam, image: TaggedImage, per_image: int | None) -> list[ObjectRow]:
     """Return a row for each object with a mask."""
     rng = np.random.default_rng(REPORT_SEED)
     chosen = _chosen(rng, image, per_image)
@@ -82,7 +78,7 @@ def measure_image(net: CompactSam, image: TaggedImage, per_image: int | None, *,
     masks = [mask for _, mask in chosen]
     points_xy = np.concatenate([interior_points(rng, mask, 1) for mask in masks])
     pixels = read_image(image.path)
-    asked = AskedImage(net, pixels, zoom=zoom)
+    asked = AskedImage(sam, pixels)
     rows = []
     for (number, mask), point_xy in zip(chosen, points_xy, strict=True):
         box_xyxy = mask_box(mask)

@@ -11,11 +11,10 @@ import numpy.typing as npt
 
 from models.image import read_image
 from models.letterbox import Letterbox
-from models.masks import mask_box
+from models.masks.drawing import mask_box
+from models.masks.levels import best_level
 from models.nets.backbone import MEAN_RGB
-from models.nets.compact_sam import CompactSam
-from models.zoom import best_level
-from training.sam.answers import AskedImage
+from training.sam.answers import AskedImage, AskedSam, open_asked_sam
 from training.sam.prompt_map import innermost_point
 from training.sam.report import ObjectRow
 from weaksam.arrays import ImageU8
@@ -27,11 +26,12 @@ CONTEXT_SHARE = 0.4  # of the object's longer side, around it
 TRUE_RGB, FOUND_RGB = (40, 220, 40), (255, 40, 40)
 
 
-def draw_report(net: CompactSam, rows: Sequence[ObjectRow], out_dir: Path, *, zoom: bool) -> None:
+def draw_report(source: Path, rows: Sequence[ObjectRow], out_dir: Path, *, zoom: bool) -> None:
     """Write best.png, median.png and worst.png by the IoU from a box: above from the box, below from a point.
 
     The true outline is green, the answer's red.
     """
+    sam = open_asked_sam(source, zoom=zoom)
     out_dir.mkdir(parents=True, exist_ok=True)
     ranked = sorted(rows, key=lambda row: row.ious["box"])
     middle = max(0, (len(ranked) - COLUMNS) // 2)
@@ -40,17 +40,17 @@ def draw_report(net: CompactSam, rows: Sequence[ObjectRow], out_dir: Path, *, zo
         ("median", ranked[middle : middle + COLUMNS]),
         ("worst", ranked[:COLUMNS]),
     ):
-        tiles = np.concatenate([_tiles(net, row, zoom=zoom) for row in chosen], axis=1)
+        tiles = np.concatenate([_tiles(sam, row) for row in chosen], axis=1)
         cv2.imwrite(str(out_dir / f"{name}.png"), tiles[..., ::-1])
 
 
-def _tiles(net: CompactSam, row: ObjectRow, *, zoom: bool) -> ImageU8:
+def _tiles(sam: AskedSam, row: ObjectRow) -> ImageU8:
     """Return two tiles [2T,T,3] of one object."""
     rle = row.image.objects[row.number].mask_rle
     assert rle is not None, "only objects with masks have rows"
     true_hw, pixels = decode_rle(rle), read_image(row.image.path)
     box_xyxy = mask_box(true_hw)
-    asked = AskedImage(net, pixels, zoom=zoom)
+    asked = AskedImage(sam, pixels)
     answers = (asked.from_box(box_xyxy), asked.from_point(np.array(innermost_point(true_hw), np.float32)))
     found = [best_level(answer).draw() for answer in answers]
     return np.concatenate([_tile(pixels, box_xyxy, true_hw, mask) for mask in found])

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from models.masks import mask_box
+from models.masks.drawing import mask_box
 from training.data.dataset_writer import require_new_folder, write_jpeg, write_lines, write_tags_csv
 from training.scenes.objects.catalogue import CATEGORY_NAMES
 from training.scenes.paste_objects import SceneImage

@@ -135,11 +135,10 @@ def sam_report_command(
     """Measure a compact SAM's masks from points and boxes, by size and domain, beside filled boxes and GrabCut."""
     from training.sam.report import report_sam
     from training.sam.report_images import draw_report
-    from training.sam.trained import load_segmenter
 
     rows = report_sam(run, open_dataset(data, split).images, json_out, per_image, zoom=zoom)
     if images_out is not None:
-        draw_report(load_segmenter(run), rows, images_out, zoom=zoom)
+        draw_report(run, rows, images_out, zoom=zoom)
 
 
 @train_app.command("cam")

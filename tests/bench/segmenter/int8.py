@@ -21,7 +21,7 @@ from models.bundle import DEFAULT_BUNDLE, SAM_GRAPHS, Bundle
 from models.bundle_files.manifest import load_bundle
 from models.image import read_image
 from models.letterbox import Letterbox
-from models.masks import mask_box
+from models.masks.drawing import mask_box
 from models.prompting.prompts import box_prompts
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage

@@ -15,7 +15,7 @@ from torch import nn
 
 from models.bundle import Bundle
 from models.letterbox import Letterbox
-from models.masks import mask_box
+from models.masks.drawing import mask_box
 from models.nets.backbone import MEAN_RGB, SCALE, Fine, split_embedding
 from models.nets.compact_sam import CompactSam, build_compact_sam
 from models.nets.graphs import STABILITY_OFFSET

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models.masks import mask_box
+from models.masks.drawing import mask_box
 from tests.unit.training.data.conftest import write_image
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedDataset, TaggedImage

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from models.bundle import Bundle
-from models.masks import mask_box
+from models.masks.drawing import mask_box
 from service.app import create_app
 from tests.support.bundles.service_parts import BLUE, RED, tiny_settings
 from tests.support.bundles.tiny_bundle import encoded, picture

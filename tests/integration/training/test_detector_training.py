@@ -19,7 +19,7 @@ from models.boxes import pairwise_iou
 from models.bundle import GraphSpec
 from models.config import config_from_values
 from models.image import read_image
-from models.masks import paste_mask
+from models.masks.drawing import paste_mask
 from models.nets.detectors.detector import Detector
 from models.nets.detectors.rcnn import Rcnn
 from models.nets.graphs import DetectorGraph

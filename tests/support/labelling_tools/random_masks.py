@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from models.masks import mask_box
+from models.masks.drawing import mask_box
 from weaksam.arrays import Mask
 from weaksam.formats.coco import annotation_row, category_rows, image_row, write_dataset
 from weaksam.formats.run_lengths import encode_rle

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.masks import mask_box
+from models.masks.drawing import mask_box
 from weaksam.arrays import ImageU8, Masks
 
 # Side of a pasted object in the image's longer one, both as square roots of areas.

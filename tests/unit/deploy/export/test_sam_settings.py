@@ -3,13 +3,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
+from torch import nn
 
 from deploy.export import runs
-from deploy.export.sam_settings import GRID_PROMPTS, prompts_for
+from deploy.export.sam_settings import GRID_PROMPTS, post_for, prompts_for
 from models.bundle import DEFAULT_BUNDLE
 from models.bundle_files.manifest import load_bundle
+from models.nets.published_sam.open_published import PublishedNet, PublishedSam
 from models.run_folder import Run, open_run
 from models.settings import BundleConfig, PostSettings
 
@@ -57,3 +60,11 @@ def test_so_there_is_in_the_whole_path_unless_settings_hold_as_written(
     runs.export_runs({"cam": tmp_path}, sam.folder, config, tmp_path / "bundle", fit_prompts=fit_prompts)
     expected = replace(FOR_MAP, max_prompts=max_prompts) if fit_prompts else FOR_MAP
     assert [config.prompts for config in exported] == [expected]
+
+
+@pytest.mark.parametrize("sam", [{"prompt_map": True}], indirect=True)
+def test_colours_move_the_outlines_of_a_compact_sam_alone(sam: Run, tmp_path: Path) -> None:
+    post = PostSettings(colour_weight=0.4)
+    published = PublishedSam(tmp_path, "vit_b", cast(PublishedNet, nn.Identity()))
+    assert post_for(sam, post) == post
+    assert post_for(published, post) == replace(post, colour_weight=0.0)

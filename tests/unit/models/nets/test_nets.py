@@ -12,7 +12,7 @@ from segment_anything.modeling.common import LayerNorm2d
 from torch import nn
 
 from models.letterbox import Letterbox
-from models.masks import mask_box
+from models.masks.drawing import mask_box
 from models.nets.backbone import MEAN_RGB, ChannelNorm, create_backbone, normalise_image, pack_embedding
 from models.nets.compact_sam import CompactSam, build_compact_sam
 from models.nets.graphs import SamDecoderGraph, extents

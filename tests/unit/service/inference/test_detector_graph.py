@@ -12,7 +12,7 @@ import pytest
 
 from models.bundle import MANIFEST, Bundle, BundleError
 from models.bundle_files.manifest import load_bundle, write_manifest
-from models.masks import mask_box
+from models.masks.drawing import mask_box
 from models.settings import PostSettings, PromptSettings
 from tests.support.bundles.service_parts import (
     BLUE,

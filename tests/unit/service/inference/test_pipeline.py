@@ -17,7 +17,7 @@ from PIL import Image
 from models.boxes import points_in_boxes
 from models.bundle import Bundle
 from models.bundle_files.manifest import write_manifest
-from models.masks import mask_box
+from models.masks.drawing import mask_box
 from models.settings import PostSettings
 from service.errors import BackendMismatch, TooManyTags, UnknownTag
 from service.inference import mask_rendering

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.masks import mask_box
+from models.masks.drawing import mask_box
 from training.sam.prompts import (
     box_prompt,
     correcting_clicks,

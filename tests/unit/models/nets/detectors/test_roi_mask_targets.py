@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.masks import paste_mask
+from models.masks.drawing import paste_mask
 from models.nets.detectors.rcnn_parts import roi_mask_targets
 from weaksam.formats.polygons import mask_iou
 

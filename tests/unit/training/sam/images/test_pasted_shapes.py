@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from models.masks import mask_box
+from models.masks.drawing import mask_box
 from training.sam.images.copy_paste import CutOut
 from training.sam.images.pasted_shapes import photographed_shape
 

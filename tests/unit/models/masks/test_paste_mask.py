@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.masks import mask_box, paste_mask
+from models.masks.drawing import mask_box, paste_mask
 
 FULL = np.full((28, 28), 8.0, np.float32)
 

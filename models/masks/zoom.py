@@ -9,65 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from models.letterbox import Letterbox, Part
-from models.masks import mask_box
-from models.prompting.prompts import BACKGROUND, FOREGROUND, PromptBatch
-from models.specks import NO_CLICKS, without_specks
-from weaksam.arrays import Float32, Mask
+from models.masks.levels import Level
+from weaksam.arrays import Float32
 
 # Chosen by the masks' IoU on photographs and on generated scenes: docs/results.md.
 ROOM = 3.0
 MAX_HALVINGS = 2
 STEPS = 8
-
-
-@dataclass(frozen=True)
-class Level:
-    """One mask that a prompt may mean.
-
-    Attributes:
-        logits_hw: [h,h] over the segmenter's input, at any stride.
-        predicted_iou: the mask decoder's own estimate.
-        letterbox: of that input.
-        on_xy, off_xy: [N,2] points of the prompt, on the object and beside it, in pixels of that input.
-    """
-
-    logits_hw: npt.NDArray[np.floating]
-    predicted_iou: float
-    letterbox: Letterbox
-    on_xy: Float32 = field(default_factory=lambda: NO_CLICKS)
-    off_xy: Float32 = field(default_factory=lambda: NO_CLICKS)
-
-    def draw(self) -> Mask:
-        """Return the mask [H,W] of the whole image, without specks and small holes that nobody clicked."""
-        cells = np.float32(len(self.logits_hw) / self.letterbox.side_px)
-        return self.letterbox.mask_to_image(without_specks(self.logits_hw, cells * self.on_xy, cells * self.off_xy))
-
-    def box_xyxy_px(self) -> Float32:
-        """Return the mask's box [4] in pixels of the image, to a cell of the logits; zeros if it is empty."""
-        cells_xyxy = mask_box(self.logits_hw > 0)
-        stride_px = self.letterbox.side_px / len(self.logits_hw)
-        boxes_xyxy_px = self.letterbox.boxes_to_image((cells_xyxy[None] * stride_px).astype(np.float32))
-        return boxes_xyxy_px.reshape(4) if cells_xyxy.any() else cells_xyxy
-
-
-def levels_of(
-    logits: npt.NDArray[np.floating], predicted_iou: npt.NDArray[np.floating], letterbox: Letterbox, prompt: PromptBatch
-) -> list[Level]:
-    """Return the levels of one prompt from what the mask decoder gives for it, [M,h,h] and [M]."""
-    clicks = [prompt.coords[0][prompt.labels[0] == kind] for kind in (FOREGROUND, BACKGROUND)]
-    return [Level(*level, letterbox, *clicks) for level in zip(logits, predicted_iou.tolist(), strict=True)]
-
-
-def best_level(levels: Sequence[Level]) -> Level:
-    """Return the level of highest predicted IoU, the first of equals."""
-    return max(levels, key=lambda level: level.predicted_iou)
 
 
 def better_levels(first_look: Sequence[Level], second_look: Sequence[Level]) -> list[Level]:
@@ -76,7 +30,7 @@ def better_levels(first_look: Sequence[Level], second_look: Sequence[Level]) -> 
     A level that may reach out of the part, such as the group that the object is one of, stays as it was.
     """
     return [
-        second if second.predicted_iou >= first.predicted_iou and _fits(first, second.letterbox) else first
+        second if second.predicted_iou >= first.predicted_iou and _fits(first, second.look.letterbox) else first
         for first, second in zip(first_look, second_look, strict=True)
     ]
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.letterbox import Letterbox
-from models.zoom import MAX_HALVINGS, ROOM, Level, best_level, better_levels, shrink_for_zoom, zoom_part, zoom_parts
+from models.masks.levels import Level, Look, best_level
+from models.masks.zoom import MAX_HALVINGS, ROOM, better_levels, shrink_for_zoom, zoom_part, zoom_parts
 
 IMAGE_HW = (480, 640)
 WHOLE = Letterbox(IMAGE_HW, 64)
@@ -18,11 +19,15 @@ def box(x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
     return np.array([x0, y0, x1, y1], np.float32)
 
 
+def look(letterbox: Letterbox) -> Look:
+    return Look(letterbox, np.zeros((64, 64, 3), np.uint8), 0.0)
+
+
 def level(box_xyxy_px: np.ndarray, predicted_iou: float, letterbox: Letterbox = WHOLE) -> Level:
     x0, y0, x1, y1 = letterbox.boxes_to_input(box_xyxy_px[None])[0].round().astype(int)
     logits_hw = np.full((64, 64), -1.0, np.float32)
     logits_hw[y0:y1, x0:x1] = 1
-    return Level(logits_hw, predicted_iou, letterbox)
+    return Level(logits_hw, predicted_iou, look(letterbox))
 
 
 @given(
@@ -94,7 +99,7 @@ def test_the_box_of_a_level_is_in_pixels_of_the_picture(letterbox: Letterbox) ->
     thing = box(200, 200, 240, 240)
     cell_px = 1 / min(letterbox.scale_xy)
     np.testing.assert_allclose(level(thing, 0.5, letterbox).box_xyxy_px(), thing, atol=cell_px)
-    nothing = Level(np.full((16, 16), -1.0, np.float32), 0.5, letterbox)
+    nothing = Level(np.full((16, 16), -1.0, np.float32), 0.5, look(letterbox))
     assert nothing.box_xyxy_px().tolist() == [0, 0, 0, 0]
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.masks import mask_box
+from models.masks.drawing import mask_box
 
 
 def test_box_of_a_mask_is_half_open() -> None:

@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pytest
 
 from models.letterbox import Letterbox
+from models.masks.levels import Look, levels_of
+from models.masks.specks import without_specks
 from models.prompting.prompts import PromptBatch
-from models.specks import without_specks
-from models.zoom import levels_of
 
 SIDE = 40
 Cells = tuple[slice, slice]
@@ -64,14 +64,15 @@ def test_nothing_to_remove(drawn: npt.NDArray[np.float16]) -> None:
     assert np.array_equal(without_specks(drawn, outside, outside), drawn)
 
 
-def test_a_level_is_drawn_without_them_but_for_those_of_its_prompt() -> None:
+@pytest.mark.parametrize("colour_weight", [0.0, 0.7])
+def test_a_level_is_drawn_without_them_but_for_those_of_its_prompt(colour_weight: float) -> None:
     """The prompt is in pixels of an input of 80 px, whose cells are two pixels wide; the image has 160 px."""
-    letterbox = Letterbox((160, 160), 80)
+    look = Look(Letterbox((160, 160), 80), np.zeros((80, 80, 3), np.uint8), colour_weight)
     drawn = logits_of(THING, SPECK, outside=(HOLE,))
     coords = 2 * np.stack([points(SPECK), points(HOLE), points(THING)], axis=1)
     for labels, kept in (([1, 0, -1], True), ([0, 1, -1], False), ([2, 3, -1], False)):
         prompt = PromptBatch(coords, np.array([labels], np.float32))
-        [level] = levels_of(drawn[None], np.array([0.5], np.float32), letterbox, prompt)
+        [level] = levels_of(drawn[None], np.array([0.5], np.float32), look, prompt)
         mask_hw = level.draw()
         for (x, y), is_inside in ((points(SPECK)[0], kept), (points(HOLE)[0], not kept), (points(THING)[0], True)):
             assert mask_hw[round(4 * y), round(4 * x)] == is_inside

@@ -1,0 +1,1 @@
+"""Masks: what a segmenter's logits become in the image."""
