@@ -41,6 +41,11 @@ def no_flag(value: object) -> object:
     return value
 
 
+# What comes from outside is one of these: a plain `int` of pydantic takes true for 1.
+Number = Annotated[float, BeforeValidator(no_flag)]
+WholeNumber = Annotated[int, BeforeValidator(no_flag)]
+
+
 def flag(schema: dict[str, Any]) -> None:
     """Let the schema of a flag allow what forms send for true and false."""
     or_empty(schema)
@@ -61,7 +66,7 @@ class MaskOptions(Document):
         "a run of `sam_encoder`. Default: the service's.",
         json_schema_extra=flag,
     )
-    min_fidelity: Annotated[float, BeforeValidator(no_flag)] = Field(
+    min_fidelity: Number = Field(
         MIN_FIDELITY,
         gt=0,
         le=1,
@@ -89,7 +94,7 @@ class Rle(TypedDict):
 class RleMask(Document):
     """COCO compressed run lengths of the whole image, as pycocotools reads them."""
 
-    size: tuple[int, int] = Field(description="Height and width in pixels.")
+    size: tuple[WholeNumber, WholeNumber] = Field(description="Height and width in pixels.")
     counts: str
 
     def rle(self) -> Rle:

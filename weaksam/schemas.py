@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema, model_validator
 
-from weaksam.mask_schemas import BASE64_SCHEMA, AnyMask, Document, MaskOptions, flag, from_base64, no_flag, or_empty
+from weaksam.mask_schemas import (
+    BASE64_SCHEMA,
+    AnyMask,
+    Document,
+    MaskOptions,
+    Number,
+    WholeNumber,
+    flag,
+    from_base64,
+    or_empty,
+)
 from weaksam.tag_texts import split_each, tidy_tags
 
 Effort = Literal["fast", "full"]
@@ -17,7 +27,7 @@ MAX_TAG_CHARACTERS = 200
 # PHP and some form libraries mark a list by brackets.
 TAG_FIELDS = ("tags", "tags[]")
 TagText = Annotated[str, Field(max_length=MAX_TAG_CHARACTERS)]
-Score = Annotated[float, Field(ge=0, le=1), BeforeValidator(no_flag)]
+Score = Annotated[Number, Field(ge=0, le=1)]
 Box = tuple[float, float, float, float]
 
 
@@ -29,7 +39,7 @@ class DetectOptions(MaskOptions):
         description="Minimum score of a detection; default: calibrated per class and `source`.",
         json_schema_extra=or_empty,
     )
-    max_detections: Annotated[int, Field(ge=1), BeforeValidator(no_flag)] | None = Field(
+    max_detections: Annotated[WholeNumber, Field(ge=1)] | None = Field(
         None,
         description="Maximum number of detections; default: the service's limit.",
         json_schema_extra=or_empty,

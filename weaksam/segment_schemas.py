@@ -17,14 +17,15 @@ MAX_PIXEL = 1e6
 Pixel = Annotated[float, Field(strict=True, ge=-MAX_PIXEL, le=MAX_PIXEL)]
 
 
-def _whole(value: object) -> object:
+def whole_sign(value: object) -> object:
     """Return 1 for 1.0, which JSON does not tell apart; refuse true and false, which Python takes for numbers."""
     if isinstance(value, bool):
         raise ValueError("must be 0 or 1")
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Point = tuple[Pixel, Pixel, Annotated[Literal[0, 1], BeforeValidator(_whole)]]
+OnOrOff = Annotated[Literal[0, 1], BeforeValidator(whole_sign)]
+Point = tuple[Pixel, Pixel, OnOrOff]
 PixelBox = tuple[Pixel, Pixel, Pixel, Pixel]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from weaksam.formats.labelled_document import DecisionState
-from weaksam.mask_schemas import Document, RleMask
+from weaksam.mask_schemas import Document, RleMask, WholeNumber
 from weaksam.schemas import Score
 from weaksam.segment_schemas import AreaBox
 
@@ -66,14 +66,14 @@ class ClaimRequest(Document):
     """A wish for the next images. They are not given to others for some minutes."""
 
     reviewer: Reviewer = Field(description="Who holds them. The page names its tab: two people may share a browser.")
-    count: int = Field(10, ge=0, le=100, description="0 gives back what is held.")
+    count: WholeNumber = Field(10, ge=0, le=100, description="0 gives back what is held.")
 
 
 class Decision(Document):
     """What a person says about one image."""
 
     reviewer: Reviewer
-    version: int = Field(ge=0, description="`version` of the image as the person saw it.")
+    version: WholeNumber = Field(ge=0, description="`version` of the image as the person saw it.")
     state: DecisionState = Field(
         description="`accepted`: the objects are right and complete. `corrected`: `objects` are. `rejected`: they are "
         "wrong and not worth correcting; the tags are kept."

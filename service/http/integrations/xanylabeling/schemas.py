@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import PlainValidator
+from pydantic import BeforeValidator, PlainValidator
 
 from service.http.integrations.requests import Body, ImageText
+from weaksam.mask_schemas import no_flag
 from weaksam.schemas import Score, TagText
-from weaksam.segment_schemas import Pixel, PixelBox
+from weaksam.segment_schemas import OnOrOff, Pixel, PixelBox
 
 Task = Literal["masks", "boxes", "click"]
 
@@ -27,14 +28,14 @@ class PointMark(MarkKind):
     """A click: x, y in pixels of the upright image; label 1 on the object, 0 off it."""
 
     data: tuple[Pixel, Pixel]
-    label: Literal[0, 1]
+    label: OnOrOff
 
 
 class RectangleMark(MarkKind):
     """A box around the object: two opposite corners in pixels of the upright image."""
 
     data: PixelBox
-    label: Literal[1]
+    label: Annotated[Literal[1], BeforeValidator(no_flag)]
 
 
 def _mark(value: object) -> PointMark | RectangleMark:
