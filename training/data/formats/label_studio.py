@@ -36,6 +36,10 @@ from weaksam.schemas import Box
 FOLDERS = ("", "images")
 BOX_SIDES = ("x", "y", "width", "height")
 ELLIPSE_SIDES = ("x", "y", "radiusX", "radiusY")
+# `image_rotation` of a row is left aside: it says how far the person had turned the picture on the screen. Label Studio
+# 1.23 turns its stage back before it takes a place (`fixZoomedCoords` in tags/object/Image/Image.js of its editor) or a
+# stroke (`Region2RLE` in utils/canvas.js), so shares and both sizes are of the picture that is not turned. It does not
+# read the member again, and neither do the converters of its SDK.
 SIZE_UNKNOWN = "the rows do not say one size, `original_width` and `original_height`"
 
 

@@ -26,27 +26,31 @@ Percent = Annotated[Number, Field(allow_inf_nan=False)]
 
 
 class PointValue(Body):
-    """A place, in percent of the image as the user saw it."""
+    """A place, in percent of the upright image."""
 
     x: Percent
     y: Percent
 
 
 class BoxValue(PointValue):
-    """A rectangle, in percent of the image as the user saw it."""
+    """A rectangle, in percent of the upright image."""
 
     width: Percent
     height: Percent
 
 
 class Drawn(Body):
-    """What was drawn on an image of so many pixels."""
+    """What was drawn on an upright image of so many pixels.
+
+    `image_rotation` is left aside: it says how far the user had turned the image on the screen. Label Studio 1.23 takes
+    sizes and places of the image that is not turned (`fixZoomedCoords` in tags/object/Image/Image.js of its editor).
+    """
 
     original_width: Size
     original_height: Size
 
     def pixels(self, x: float, y: float) -> list[float]:
-        """Return percents in pixels of the image as the user saw it."""
+        """Return percents in pixels of the upright image."""
         return [x * self.original_width / 100, y * self.original_height / 100]
 
 
@@ -71,7 +75,7 @@ def drawn_regions(params: object) -> list[dict[str, Any]]:
 
 
 def prompt_fields(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return `points` and `box` of a request of ours, in pixels of the image as the user saw it.
+    """Return `points` and `box` of a request of ours, in pixels of the upright image.
 
     Raises:
         InvalidRequest: nothing is a point or a rectangle, or one lacks a number.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
 from tests.unit.training.data.conftest import write_image
 from training.data.open_dataset import open_dataset
@@ -87,6 +88,32 @@ def test_turned_rectangles_and_ellipses_are_objects(tmp_path: Path) -> None:
     masks = [decode_rle(thing.mask_rle) for thing in image.objects if thing.mask_rle is not None]
     assert [mask_hw.sum() for mask_hw in masks] == pytest.approx([240, 120 * math.pi, 120 * math.pi], rel=0.02)
     assert [mask_hw[38, 54] for mask_hw in masks] == [False, True, False]  # clockwise: the right end is below
+    assert dataset.problems == ()
+
+
+# As Label Studio 1.23 stored it: the picture of 400x200 pixels was turned to the right, and a rectangle drawn around a
+# block that reaches from 40, 20 to 80, 60 in the file.
+DRAWN_ON_A_TURNED_PICTURE = {
+    "original_width": 400,
+    "original_height": 200,
+    "image_rotation": 90,
+    "value": {
+        "x": 9.987669543773121,
+        "y": 10.11097410604191,
+        "width": 9.987669543773121,
+        "height": 19.97533908754624,
+        "rotation": 0,
+        "rectanglelabels": ["nut"],
+    },
+    "type": "rectanglelabels",
+}
+
+
+def test_places_are_those_of_the_picture_that_is_not_turned_on_the_screen(tmp_path: Path) -> None:
+    Image.new("RGB", (400, 200)).save(tmp_path / "a.jpg")
+    dataset = open_dataset(write(tmp_path, [task("a.jpg", DRAWN_ON_A_TURNED_PICTURE)]), "train")
+    (thing,) = dataset.images[0].objects
+    assert thing.box_xyxy == pytest.approx((40, 20, 80, 60), abs=0.5)
     assert dataset.problems == ()
 
 

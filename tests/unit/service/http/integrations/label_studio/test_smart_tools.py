@@ -35,6 +35,12 @@ def test_percents_become_pixels() -> None:
     assert prompt_fields([BOX]) == {"points": [], "box": [20, 20, 80, 60]}
 
 
+@pytest.mark.parametrize("clockwise_deg", [90, 180, 270])
+def test_percents_are_of_the_image_that_is_not_turned_on_the_screen(clockwise_deg: int) -> None:
+    turned = {"image_rotation": clockwise_deg}
+    assert prompt_fields([POINT | turned, BOX | turned]) == {"points": [[100, 10, 1]], "box": [20, 20, 80, 60]}
+
+
 @pytest.mark.parametrize(
     "row",
     [{}, {"type": "brushlabels"}, {"type": "keypointlabels"}, POINT | {"value": {"x": "a"}}, BOX | {"value": None}],
