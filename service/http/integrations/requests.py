@@ -59,6 +59,11 @@ def checked_part(schema: type[Part], value: object, place: str) -> Part:
         raise InvalidRequest(f"{place}: {'; '.join(told)}") from error
 
 
+def dicts(value: object) -> list[dict[str, Any]]:
+    """Return the objects in a list; none if it is no list."""
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
+
+
 def between(corners_xyxy: PixelBox | None) -> PixelBox | None:
     """Return the box between two opposite corners, which tools send in the order in which they were drawn."""
     if corners_xyxy is None:

@@ -10,7 +10,7 @@ from pydantic import Field
 from service.errors import InvalidRequest
 from service.http.integrations.label_studio.label_config import RegionControl
 from service.http.integrations.label_studio.project_labels import ProjectLabels
-from service.http.integrations.requests import Body, checked_part
+from service.http.integrations.requests import Body, checked_part, dicts
 from weaksam.mask_schemas import Number
 from weaksam.segment_schemas import MAX_PIXEL
 
@@ -70,8 +70,7 @@ class DrawnBox(Drawn):
 def drawn_regions(params: object) -> list[dict[str, Any]]:
     """Return what was drawn with a smart tool; nothing if Label Studio asks for predictions of whole tasks."""
     context = params.get("context") if isinstance(params, dict) else None
-    rows = context.get("result") if isinstance(context, dict) else None
-    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return dicts(context.get("result")) if isinstance(context, dict) else []
 
 
 def prompt_fields(rows: list[dict[str, Any]]) -> dict[str, Any]:

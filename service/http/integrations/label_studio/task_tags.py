@@ -9,7 +9,7 @@ from typing import Any
 
 from service.http.integrations.label_studio.label_config import ChoicesControl
 from service.http.integrations.label_studio.project_labels import ProjectLabels
-from service.http.integrations.requests import Body, checked_part
+from service.http.integrations.requests import Body, checked_part, dicts
 from weaksam.tag_texts import distinct_tags, split_written_tags
 
 TAGS_FIELD = "tags"
@@ -43,11 +43,11 @@ def tags_of_task(task: Mapping[str, Any], labels: ProjectLabels) -> tuple[str, .
     controls = [control for control in labels.config.choices if _says_what_is_shown(control, labels)]
     names = {control.name for control in controls}
     tag_of = {choice.text: labels.tag(choice) for control in controls for choice in control.choices or ()}
-    by_people = [*_dicts(task.get("annotations")), *_dicts(task.get("drafts"))]
+    by_people = [*dicts(task.get("annotations")), *dicts(task.get("drafts"))]
     data = task.get("data")
     places = (
         _chosen(by_people, names),
-        _chosen(_dicts(task.get("predictions")), names),
+        _chosen(dicts(task.get("predictions")), names),
         _named(data if isinstance(data, dict) else {}, [*names, TAGS_FIELD]),
     )
     tags = (tuple(dict.fromkeys(tag_of.get(text, text) for text in place)) for place in places)
@@ -59,7 +59,7 @@ def _says_what_is_shown(control: ChoicesControl, labels: ProjectLabels) -> bool:
 
 
 def _chosen(results: Iterable[Mapping[str, Any]], names: set[str]) -> Iterator[str]:
-    rows = (row for one in results if not one.get("was_cancelled") for row in _dicts(one.get("result")))
+    rows = (row for one in results if not one.get("was_cancelled") for row in dicts(one.get("result")))
     for row in (checked_part(Choice, row, "a choice of the task") for row in rows if row.get("type") == "choices"):
         if row.from_name in names:
             yield from _texts(row.value)
@@ -84,7 +84,3 @@ def _texts(value: object) -> Iterator[str]:
         yield from split_written_tags(value)
     if isinstance(value, list):
         yield from distinct_tags(text for text in value if isinstance(text, str))
-
-
-def _dicts(value: object) -> list[dict[str, Any]]:
-    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
