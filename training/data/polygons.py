@@ -32,10 +32,11 @@ def polygon_numbers(polygon: Sequence[Any]) -> list[float]:
     Raises:
         MaskError: one is no number; the message has it.
     """
-    for value in polygon:
-        if not _is_number(_number(value)):
+    numbers = [_number(value) for value in polygon]
+    for value, number in zip(polygon, numbers, strict=True):
+        if not _is_number(number):
             raise MaskError(f"a polygon holds {shown_value(value)}, which is no number: write [[x, y, x, y, ...]]")
-    return [float(_number(value)) for value in polygon]
+    return [float(number) for number in numbers]
 
 
 def polygons_box(polygons: Sequence[Sequence[float]]) -> Box:
@@ -50,13 +51,17 @@ def polygons_rle(polygons: Sequence[Sequence[float]], size_hw: tuple[int, int]) 
     Raises:
         MaskError: a polygon has fewer than three points, holds what is no number, or lies far outside of the image.
     """
-    for polygon in polygons:
-        if len(polygon) < MIN_POLYGON_NUMBERS or len(polygon) % 2:
-            raise MaskError(f"a polygon has {len(polygon)} numbers: give x and y of three points or more")
-        if any(abs(value) > MAX_SIDES_OUTSIDE * max(size_hw) for value in polygon_numbers(polygon)):
-            raise MaskError("a polygon has points far outside of the image")
-    parts = [polygon_numbers(polygon) for polygon in polygons]
+    parts = [_near_polygon(polygon, size_hw) for polygon in polygons]
     return _as_text(coco_mask.merge(coco_mask.frPyObjects(parts, *size_hw)))
+
+
+def _near_polygon(polygon: Sequence[Any], size_hw: tuple[int, int]) -> list[float]:
+    if len(polygon) < MIN_POLYGON_NUMBERS or len(polygon) % 2:
+        raise MaskError(f"a polygon has {len(polygon)} numbers: give x and y of three points or more")
+    numbers = polygon_numbers(polygon)
+    if any(abs(value) > MAX_SIDES_OUTSIDE * max(size_hw) for value in numbers):
+        raise MaskError("a polygon has points far outside of the image")
+    return numbers
 
 
 def run_lengths_rle(counts: Any, size: Any) -> Rle:

@@ -64,5 +64,6 @@ def test_run_lengths_that_cannot_be(counts: Any, size: Any, sentence: str) -> No
     ],
 )
 def test_polygons_that_cannot_be(polygon: list[Any], sentence: str) -> None:
-    with pytest.raises(MaskError, match=sentence):
-        polygons_rle([polygon], (60, 80))
+    for parts in ([polygon], [[0, 0, 9, 0, 9, 9], polygon]):
+        with pytest.raises(MaskError, match=sentence):
+            polygons_rle(parts, (60, 80))
