@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, expect
 from tests.support.browser.labelling_page import LabellingPage, labelling_page
 from tests.support.labelling_tools.format_readers import even_odd
 from weaksam.formats.run_lengths import decode_rle, encode_rle
+from weaksam.validation_images import val_ids
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 SERIOUS = ("serious", "critical")
@@ -121,6 +122,44 @@ def test_yolo_and_png_hold_the_masks_of_coco(browser: Browser, url: str, sample:
         assert np.array_equal(even_odd(corners_xy.round(), mask_hw.shape), mask_hw)
         grey = np.asarray(Image.open(io.BytesIO(png.read(row["file"]))).convert("L"))
         assert np.array_equal(grey == 255, mask_hw)
+
+
+def test_yolo_tells_images_to_learn_from_and_to_validate_on_apart(
+    browser: Browser, url: str, sample: Path, tmp_path: Path
+) -> None:
+    copies = [tmp_path / f"{name}.jpg" for name in "ab"]
+    for copy in copies:
+        copy.write_bytes(sample.read_bytes())
+    with labelling_page(browser, url) as tab:
+        tab.add(*copies)
+        tab.tag("tape")
+        tab.page.get_by_role("button", name="Use these tags on all 2 images").click()
+        expect(tab.page.locator(".image-entry.ready")).to_have_count(2)
+        yolo = zipfile.ZipFile(tab.saved("yolo", tmp_path))
+    config = yaml.safe_load(yolo.read("data.yaml"))
+    assert [yolo.read(config[split]) for split in ("train", "val")] == [b"./images/a.jpg\n", b"./images/b.jpg\n"]
+
+
+def test_the_page_and_convert_choose_the_same_images_to_validate_on(browser: Browser, url: str) -> None:
+    rng = np.random.default_rng(6)
+    sets = [random_tags(rng, images=images) for images in [*range(1, 60), 250, 350]]
+    sets += [{f"{number:02d}.jpg": [f"kind {number // 4}"] for number in range(images)} for images in (17, 37, 80)]
+    with labelling_page(browser, url) as tab:
+        chosen = tab.page.evaluate(CHOOSE, [list(tags_of.items()) for tags_of in sets])
+    assert [set(names) for names in chosen] == [val_ids(tags_of, {}) for tags_of in sets]
+
+
+CHOOSE = """async (sets) => {
+  const { validationNames } = await import("/page/save/validation_images.js");
+  return sets.map((tags) => [...validationNames(new Map(tags))]);
+}"""
+
+
+def random_tags(rng: np.random.Generator, images: int) -> dict[str, list[str]]:
+    """Return the tags of images: of long runs of frames, of short ones, or at random; some images have none."""
+    run, kinds = rng.choice([1, 4, 30]), int(rng.integers(1, 12))
+    tags = [[f"kind {kind}" for kind in rng.integers(kinds, size=rng.integers(0, 3))] for _ in range(images)]
+    return {f"{rng.integers(3)}/{number}.jpg": tags[number // run] for number in range(images)}
 
 
 def test_run_lengths_and_outlines_agree_with_pycocotools(browser: Browser, url: str) -> None:

@@ -5,7 +5,7 @@ import { objectsOf } from "../state.js";
 /**
  * Return the finished images with their objects.
  * @returns {{labels: string[], info: object, images: object[]}}  images are
- *   `{fileName, width, height, sha256, objects}`, boxes xyxy half-open in pixels of the upright image
+ *   `{fileName, width, height, sha256, tags, objects}`, boxes xyxy half-open in pixels of the upright image
  */
 export function labelledSet({ items, labels, bundle }) {
   const images = items
@@ -15,6 +15,7 @@ export function labelledSet({ items, labels, bundle }) {
       width: item.image.width,
       height: item.image.height,
       sha256: item.image.sha256,
+      tags: item.tags,
       objects: objectsOf(item).filter(({ box_xyxy: box }) => box),
     }));
   const info = { description: "Labelled with weaksam", date_created: new Date().toISOString(), bundle };

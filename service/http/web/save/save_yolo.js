@@ -4,9 +4,8 @@ import { Problem } from "../api.js";
 import { stemOf } from "./labelled.js";
 import { shapeOf } from "../masks/mask_shapes.js";
 import { joinedRing } from "../masks/outline.js";
+import { validationNames } from "./validation_images.js";
 import { zip } from "./zip.js";
-
-const IMAGE_LIST = "images.txt";
 
 /**
  * Return the files by name. The outlines follow the edges of the pixels, so no pixel is lost.
@@ -19,12 +18,22 @@ function yoloFiles({ labels, images }) {
     objects.map((object) => line(object, size, labels)).join(""),
   ]);
   const names = labels.map((name, index) => `  ${index}: ${JSON.stringify(name)}\n`).join("");
+  return [...files, ...imageLists(images), ["data.yaml", `path: ""\ntrain: train.txt\nval: val.txt\nnames:\n${names}`]];
+}
+
+/** Return the lists of images to learn from and to validate on; a single image is in both. */
+function imageLists(images) {
+  const heldOut = validationNames(new Map(images.map((image) => [image.fileName, tagsOf(image)])));
+  const train = images.filter(({ fileName }) => !heldOut.has(fileName));
+  const val = heldOut.size ? images.filter(({ fileName }) => heldOut.has(fileName)) : train;
+  const list = (part) => part.map(({ fileName }) => `./images/${fileName}\n`).join("");
   return [
-    ...files,
-    [IMAGE_LIST, images.map(({ fileName }) => `./images/${fileName}\n`).join("")],
-    ["data.yaml", `path: ""\ntrain: ${IMAGE_LIST}\nval: ${IMAGE_LIST}\nnames:\n${names}`],
+    ["train.txt", list(train)],
+    ["val.txt", list(val)],
   ];
 }
+
+const tagsOf = ({ tags, objects }) => (tags.length ? tags : [...new Set(objects.map(({ label }) => label))]);
 
 function checkNames(images) {
   const taken = new Map();
