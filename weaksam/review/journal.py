@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 import time
@@ -108,13 +109,18 @@ class ReviewJournal:
     def claim(self, image_ids: Iterable[int], reviewer: str, count: int) -> list[int]:
         """Return the first `count` of the images that no one else holds, and hold them for `reviewer`.
 
-        What the reviewer held before is theirs again if it is among them, and free otherwise: a
+        They are no more than half of such images, rounded up, or than the reviewer holds already: others get some of
+        the last images too. What the reviewer held before is theirs again if it is among them, and free otherwise: a
         `count` of 0 gives everything back.
         """
         with self._lock, self._database:
-            self._database.execute("delete from claims where until < ? or reviewer = ?", (self._now(), reviewer))
-            taken = {row[0] for row in self._database.execute("select image_id from claims")}
-            mine = list(islice((image_id for image_id in image_ids if image_id not in taken), count))
+            self._database.execute("delete from claims where until < ?", (self._now(),))
+            holder_of = dict(self._database.execute("select image_id, reviewer from claims"))
+            left = (image_id for image_id in image_ids if holder_of.get(image_id, reviewer) == reviewer)
+            first = list(islice(left, 2 * count))  # of more, half is more than `count`
+            held = sum(image_id in holder_of for image_id in first)
+            mine = first[: min(count, max(math.ceil(len(first) / 2), held))]
+            self._database.execute("delete from claims where reviewer = ?", (reviewer,))
             until = self._now() + CLAIM_S
             rows = [(image_id, reviewer, until) for image_id in mine]
             self._database.executemany("insert into claims values (?, ?, ?)", rows)

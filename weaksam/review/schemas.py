@@ -66,7 +66,9 @@ class ClaimRequest(Document):
     """A wish for the next images. They are not given to others for some minutes."""
 
     reviewer: Reviewer = Field(description="Who holds them. The page names its tab: two people may share a browser.")
-    count: WholeNumber = Field(10, ge=0, le=100, description="0 gives back what is held.")
+    count: WholeNumber = Field(
+        10, ge=0, le=100, description="At most so many; of the last images half. 0 gives back what is held."
+    )
 
 
 class Decision(Document):

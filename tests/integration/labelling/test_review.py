@@ -73,7 +73,7 @@ def test_two_reviewers_are_given_different_images(folder: Path) -> None:
         of_ann = [row["id"] for row in claim(server.url, "ann", 2)]
         of_ben = [row["id"] for row in claim(server.url, "ben", 10)]
         again = [row["id"] for row in claim(server.url, "ann", 2)]
-    assert len(of_ann) == len(of_ben) == 2
+    assert (len(of_ann), len(of_ben)) == (2, 1)
     assert not set(of_ann) & set(of_ben)
     assert again == of_ann
 
@@ -104,8 +104,9 @@ def test_a_review_killed_half_way_goes_on_and_ends_as_chosen(folder: Path) -> No
             "images": 4, "open": 2, "accepted": 0, "corrected": 1, "rejected": 1, "sample_of": None,
             "likely_accepted": None,
         }  # fmt: skip
-        third, fourth = claim(server.url, "ben", 10)
+        [third] = claim(server.url, "ben", 10)
         assert decide(server.url, third, "ben", "accepted").status_code == 200
+        [fourth] = claim(server.url, "ben", 10)
     assert [row["file_name"] for row in (first, second, third, fourth)] == [
         "b/two.png", "d/two.png", "a/clear.png", "c/wrench.png",
     ]  # fmt: skip
@@ -127,8 +128,9 @@ def test_a_review_killed_half_way_goes_on_and_ends_as_chosen(folder: Path) -> No
 
 def test_pycocotools_reads_the_reviewed_data_set(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with review_server(folder) as server:
-        for entry in claim(server.url, "ann", 10):
-            assert decide(server.url, entry, "ann", "accepted").status_code == 200
+        while claimed := claim(server.url, "ann", 10):
+            for entry in claimed:
+                assert decide(server.url, entry, "ann", "accepted").status_code == 200
     reviewed = COCO(str(folder / "reviewed" / "annotations" / "instances_train.json"))
     capsys.readouterr()
     assert len(reviewed.anns) == sum(map(len, TAGS.values()))

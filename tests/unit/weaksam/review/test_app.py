@@ -111,7 +111,8 @@ def test_of_two_decisions_the_later_one_stands(review: Review, monkeypatch: pyte
 
 def test_a_review_of_a_sample_knows_no_other_images(review: Review) -> None:
     sampled = replace(review, sample=(3, 2))
-    assert [entry.id for entry in sampled.claim(ClaimRequest(reviewer="ann"))] == [3, 2]
+    claimed = [sampled.claim(ClaimRequest(reviewer=name)) for name in ("ann", "ben", "eve")]
+    assert [[entry.id for entry in entries] for entries in claimed] == [[3], [2], []]
     progress = sampled.progress()
     assert (progress.images, progress.open, progress.sample_of, progress.likely_accepted) == (2, 2, 4, None)
 

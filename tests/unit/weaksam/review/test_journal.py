@@ -33,10 +33,23 @@ def test_a_claim_ends_and_the_image_goes_to_another(tmp_path: Path) -> None:
     assert journal.claim([1, 2, 3], "ben", 2) == [3]
     assert journal.claim([2, 3], "ann", 2) == [2], "what is hers is renewed, what she has decided is not"
     clock.now_s += CLAIM_S + 1
-    assert journal.claim([2, 3], "ben", 2) == [2, 3]
-    assert journal.claim([2, 3], "ann", 2) == []
-    assert journal.claim([2, 3], "ben", 0) == []
-    assert journal.claim([2, 3], "ann", 2) == [2, 3], "what is given back is free at once"
+    assert journal.claim([2], "ben", 2) == [2]
+    assert journal.claim([2], "ann", 2) == []
+    assert journal.claim([2], "ben", 0) == []
+    assert journal.claim([2], "ann", 2) == [2], "what is given back is free at once"
+    journal.close()
+
+
+def test_of_the_last_images_each_reviewer_gets_some_and_keeps_them(tmp_path: Path) -> None:
+    journal = ReviewJournal(tmp_path / "review.sqlite", "d")
+    assert journal.claim(range(30), "ann", 10) == list(range(10))
+    assert journal.claim(range(7), "ann", 10) == list(range(7)), "what she holds is hers"
+    journal.claim([], "ann", 0)
+    assert journal.claim(range(7), "ann", 10) == [0, 1, 2, 3]
+    assert journal.claim(range(7), "ben", 10) == [4, 5]
+    assert journal.claim(range(7), "eve", 10) == [6]
+    assert journal.claim(range(7), "ann", 10) == [0, 1, 2, 3], "a reload keeps them"
+    assert journal.claim(range(3, 7), "ann", 10) == [3], "three are decided, and others hold the rest"
     journal.close()
 
 
