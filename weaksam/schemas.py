@@ -8,11 +8,10 @@ from pydantic import AliasChoices, BeforeValidator, ConfigDict, FailFast, Field,
 
 from weaksam.mask_schemas import (
     BASE64_SCHEMA,
+    NO_FLAG,
     AnyMask,
     Document,
     MaskOptions,
-    Number,
-    WholeNumber,
     flag,
     from_base64,
     or_empty,
@@ -27,7 +26,7 @@ MAX_TAG_CHARACTERS = 200
 # PHP and some form libraries mark a list by brackets.
 TAG_FIELDS = ("tags", "tags[]")
 TagText = Annotated[str, Field(max_length=MAX_TAG_CHARACTERS)]
-Score = Annotated[Number, Field(ge=0, le=1)]
+Score = Annotated[float, Field(ge=0, le=1), NO_FLAG]
 Box = tuple[float, float, float, float]
 
 
@@ -39,7 +38,7 @@ class DetectOptions(MaskOptions):
         description="Minimum score of a detection; default: calibrated per class and `source`.",
         json_schema_extra=or_empty,
     )
-    max_detections: Annotated[WholeNumber, Field(ge=1)] | None = Field(
+    max_detections: Annotated[int, Field(ge=1), NO_FLAG] | None = Field(
         None,
         description="Maximum number of detections; default: the service's limit.",
         json_schema_extra=or_empty,

@@ -14,13 +14,13 @@ from pathlib import Path
 from time import monotonic
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.auth.token_bucket import RateLimit, TokenBucket
 from weaksam.errors import UserError
 from weaksam.files.atomic import replacing
 from weaksam.findings import KEY_NAME_PATTERN, SHA256_PATTERN, fault_at, first_fault
-from weaksam.mask_schemas import Number, WholeNumber, no_flag
+from weaksam.mask_schemas import NO_FLAG
 
 KEY_PREFIX = "weaksam_"
 KEY_BYTES = 32
@@ -44,14 +44,14 @@ class ApiKey(_Document):
     name: Annotated[str, Field(pattern=KEY_NAME_PATTERN)]
     sha256: Annotated[str, Field(pattern=SHA256_PATTERN)]
     admin: bool = False
-    rate_per_s: Annotated[Number, Field(gt=0)] | None = None
-    burst: Annotated[WholeNumber, Field(ge=1)] | None = None
+    rate_per_s: Annotated[float, Field(gt=0), NO_FLAG] | None = None
+    burst: Annotated[int, Field(ge=1), NO_FLAG] | None = None
 
 
 class KeyFile(_Document):
     """Contents of a keys file."""
 
-    version: Annotated[Literal[1], BeforeValidator(no_flag)] = 1
+    version: Annotated[Literal[1], NO_FLAG] = 1
     keys: tuple[ApiKey, ...] = ()
 
     @model_validator(mode="after")

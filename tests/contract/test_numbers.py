@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -48,6 +49,12 @@ def test_a_plain_number_is_found() -> None:
 
     found = list(numbers_from_flags(TypeAdapter(Plain).core_schema, ""))
     assert found == [".sizes", ".sizes", ".version"]
+
+
+@pytest.mark.parametrize("kind", READ_FROM_OUTSIDE, ids=lambda kind: kind.__name__)
+def test_ranges_stand_in_the_schema_that_people_read(kind: type[BaseModel]) -> None:
+    text = json.dumps(kind.model_json_schema())
+    assert [word for word in ("ge", "gt", "le", "lt") if f'"{word}": ' in text] == []
 
 
 def test_a_flag_in_place_of_a_number_is_told_so() -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 
 from service.errors import InvalidRequest
 from service.http.integrations.label_studio.label_config import RegionControl
 from service.http.integrations.label_studio.project_labels import ProjectLabels
 from service.http.integrations.requests import Body, checked_part, dicts
-from weaksam.mask_schemas import Number
+from weaksam.mask_schemas import NO_FLAG
 from weaksam.segment_schemas import MAX_PIXEL
 
 POINT_KINDS = frozenset({"keypointlabels", "keypoint"})
@@ -21,8 +21,8 @@ PLACE = "context.result"
 PREFERENCE = ("brushlabels", "polygonlabels", "rectanglelabels")
 
 
-Size = Annotated[Number, Field(gt=0, le=MAX_PIXEL)]
-Percent = Annotated[Number, Field(allow_inf_nan=False)]
+Size = Annotated[float, Field(gt=0, le=MAX_PIXEL), NO_FLAG]
+Percent = Annotated[FiniteFloat, NO_FLAG]
 
 
 class PointValue(Body):

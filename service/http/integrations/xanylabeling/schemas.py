@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, PlainValidator
+from pydantic import PlainValidator
 
 from service.http.integrations.requests import Body, ImageText
-from weaksam.mask_schemas import no_flag
+from weaksam.mask_schemas import NO_FLAG
 from weaksam.schemas import Score, TagText
 from weaksam.segment_schemas import OnOrOff, Pixel, PixelBox
 
@@ -35,7 +35,7 @@ class RectangleMark(MarkKind):
     """A box around the object: two opposite corners in pixels of the upright image."""
 
     data: PixelBox
-    label: Annotated[Literal[1], BeforeValidator(no_flag)]
+    label: Annotated[Literal[1], NO_FLAG]
 
 
 def _mark(value: object) -> PointMark | RectangleMark:
