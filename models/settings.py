@@ -150,7 +150,7 @@ class PostSettings:
     nested_share: float = 0.9
     mask_source: MaskSource = "proposal"
     box_mask_share: float = 0.0
-    colour_weight: float = 0.7
+    colour_weight: float = 0.5
     effort: Effort = "fast"
 
     def __post_init__(self) -> None:
@@ -158,7 +158,7 @@ class PostSettings:
         if not 0 <= self.quality_power < float("inf"):
             raise UserError(f"quality_power: is {self.quality_power}, take a power from 0, such as 3")
         if not 0 <= self.colour_weight < float("inf"):
-            raise UserError(f"colour_weight: is {self.colour_weight}, take a weight from 0, such as 0.7")
+            raise UserError(f"colour_weight: is {self.colour_weight}, take a weight from 0, such as 0.5")
 
 
 @dataclass(frozen=True)
