@@ -23,7 +23,6 @@ from weaksam.arrays import Float32, ImageU8, Mask
 MARGIN_SHARE, MIN_MARGIN_CELLS = 0.3, 4.0  # of the mask's box: the background that its colours are compared with
 SAMPLES_PER_CELL = 4.0  # at most, along each axis: finer outlines would be guesses
 BIN_BITS = 4  # 16 shades each of red, green and blue
-PLACES = np.array([4**BIN_BITS, 2**BIN_BITS, 1])  # of red, green and blue in the number of a colour
 MIN_LIKELIHOOD, MAX_LOG_RATIO = 3e-4, 4.0
 SURE_LOGIT = 2.0  # colours count by exp(-|logit| / SURE_LOGIT)
 SMOOTHING = np.array([0.25, 0.5, 0.25])  # of neighbouring shades
@@ -78,7 +77,8 @@ def move_by_colours(logits_hw: Float32, image_hwc_u8: ImageU8, weight: float) ->
 
 def _log_ratio(image_hwc_u8: ImageU8, inside_hw: npt.NDArray[np.floating]) -> Float32:
     """Return [h,w]: the logarithm of how much likelier each pixel's colour is inside than outside."""
-    bins = (image_hwc_u8 >> (8 - BIN_BITS)).reshape(-1, 3) @ PLACES
+    shades = (image_hwc_u8 >> (8 - BIN_BITS)).astype(np.int64)
+    bins = (shades[..., 0] << 2 * BIN_BITS | shades[..., 1] << BIN_BITS | shades[..., 2]).ravel()
     everywhere = np.bincount(bins, minlength=8**BIN_BITS).astype(np.float64)
     inside = np.bincount(bins, inside_hw.ravel(), 8**BIN_BITS).astype(np.float64)
     outside = everywhere - inside
