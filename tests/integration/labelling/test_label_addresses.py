@@ -190,7 +190,9 @@ def test_a_labelled_bucket_is_reviewed_where_it_is(bucket: Any, tmp_path: Path) 
         bucket.pipe_file(f"photos/reviewed/{path.relative_to(tmp_path / 'photos').as_posix()}", path.read_bytes())
     bucket.rm_file("photos/reviewed/a/clear.png")
     with review_server(tmp_path, "--photos", "s3://photos/reviewed") as server:
-        claimed = httpx.post(f"{server.url}/review/claims", json={"reviewer": "ann", "count": 4}).json()
+        wishes = [{"reviewer": name, "count": 4} for name in ("ann", "ben", "cat")]  # each gets half of what is left
+        claimed = [entry for wish in wishes for entry in httpx.post(f"{server.url}/review/claims", json=wish).json()]
+        assert len(claimed) == 4
         files = {entry["file_name"]: httpx.get(f"{server.url}/review/images/{entry['id']}/file") for entry in claimed}
     absent = files.pop("a/clear.png")
     assert (absent.status_code, "cannot be read" in absent.json()["detail"]) == (404, True)
