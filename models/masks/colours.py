@@ -77,13 +77,13 @@ def move_by_colours(logits_hw: Float32, image_hwc_u8: ImageU8, weight: float) ->
 
 def _log_ratio(image_hwc_u8: ImageU8, inside_hw: npt.NDArray[np.floating]) -> Float32:
     """Return [h,w]: the logarithm of how much likelier each pixel's colour is inside than outside."""
-    shades = (image_hwc_u8 >> (8 - BIN_BITS)).astype(np.int64)
-    bins = (shades[..., 0] << 2 * BIN_BITS | shades[..., 1] << BIN_BITS | shades[..., 2]).ravel()
+    shades = (image_hwc_u8 >> (8 - BIN_BITS)).astype(np.uint16)
+    bins = (shades[..., 0] << 2 * BIN_BITS | shades[..., 1] << BIN_BITS | shades[..., 2]).ravel().astype(np.intp)
     everywhere = np.bincount(bins, minlength=8**BIN_BITS).astype(np.float64)
     inside = np.bincount(bins, inside_hw.ravel(), 8**BIN_BITS).astype(np.float64)
     outside = everywhere - inside
     ratio = np.log((_likelihoods(inside) + MIN_LIKELIHOOD) / (_likelihoods(outside) + MIN_LIKELIHOOD))
-    return np.asarray(ratio.clip(-MAX_LOG_RATIO, MAX_LOG_RATIO)[bins].reshape(inside_hw.shape), np.float32)
+    return np.take(ratio.clip(-MAX_LOG_RATIO, MAX_LOG_RATIO).astype(np.float32), bins).reshape(inside_hw.shape)
 
 
 def _likelihoods(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -76,3 +76,14 @@ def test_a_level_is_drawn_without_them_but_for_those_of_its_prompt(colour_weight
         mask_hw = level.draw()
         for (x, y), is_inside in ((points(SPECK)[0], kept), (points(HOLE)[0], not kept), (points(THING)[0], True)):
             assert mask_hw[round(4 * y), round(4 * x)] == is_inside
+
+
+@pytest.mark.parametrize(("height", "removed"), [(2, True), (3, True), (4, False)], ids=["2.7 %", "4 %", "5.3 %"])
+def test_the_area_of_a_part_is_that_of_its_cells(height: int, removed: bool) -> None:
+    """A ring of 300 cells around a hole, and a block of four columns below it."""
+    thing: Cells = np.s_[5:25, 5:25]
+    large_hole: Cells = np.s_[10:20, 10:20]
+    block: Cells = np.s_[30 : 30 + height, 5:9]
+    drawn = logits_of(thing, block, outside=(large_hole,))
+    kept = logits_of(thing, *(() if removed else (block,)), outside=(large_hole,))
+    assert np.array_equal(without_specks(drawn) > 0, kept > 0)
