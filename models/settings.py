@@ -138,6 +138,8 @@ class PostSettings:
             a proposal's keeps the mask that it came from.
         box_mask_share: how far a detection's box moves towards its mask's tight box, 0 not at all and 1 the whole way:
             where a thing ends the segmenter sees better than the detector. A detection without mask keeps its box.
+        sent_tag_min_score: if nothing of a tag that a user sent reaches its threshold, the detector's best box of it is
+            returned if it has at least this score. 1 turns that off.
         colour_weight: how much the colours inside and around a mask of the segmenter move its outline, see
             `models.masks.colours`; 0 not at all. The default was chosen for the compact SAM.
         effort: of requests that name none: ``fast``, the detector first and proposals for the tags that it missed; or
@@ -150,11 +152,12 @@ class PostSettings:
     nested_share: float = 0.9
     mask_source: MaskSource = "proposal"
     box_mask_share: float = 0.0
+    sent_tag_min_score: float = 0.1
     colour_weight: float = 0.5
     effort: Effort = "fast"
 
     def __post_init__(self) -> None:
-        _check_shares(self, "nms_iou", "one_tag_iou", "nested_share", "box_mask_share")
+        _check_shares(self, "nms_iou", "one_tag_iou", "nested_share", "box_mask_share", "sent_tag_min_score")
         if not 0 <= self.quality_power < float("inf"):
             raise UserError(f"quality_power: is {self.quality_power}, take a power from 0, such as 3")
         if not 0 <= self.colour_weight < float("inf"):

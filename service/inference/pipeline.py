@@ -129,7 +129,7 @@ class Pipeline:
         limit = min(options.max_detections or self._limits.max_detections, self._limits.max_detections)
         with timings.stage("select"):
             selection = await asyncio.to_thread(
-                select, self.bundle, detector, scored, classes, needed, letterbox, options, limit
+                select, self.bundle, detector, scored, requested, needed, letterbox, options, limit
             )
         with timings.stage("masks"):
             zoom = self._zoom(options)

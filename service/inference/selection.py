@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from models.detections import Detections
 from models.letterbox import Letterbox
 from models.postprocess import best_first, favour_one_box, favour_one_tag, missed_classes, select_detections
 from service.inference.stage_results import Classes, DetectorOutput, ScoredProposals, Selection
+from service.inference.tags import Tag, known_classes
 from weaksam.arrays import Float32
 from weaksam.schemas import DetectOptions
 
@@ -29,7 +31,7 @@ def select(
     bundle: Bundle,
     detector: DetectorOutput,
     scored: ScoredProposals,
-    classes: Classes,
+    requested: Sequence[Tag],
     proposal_classes: Classes,
     letterbox: Letterbox,
     options: DetectOptions,
@@ -39,18 +41,20 @@ def select(
 
     The proposals add what overlaps none of the detector's boxes of the class. If the detector missed the class, a
     proposal that reaches its own threshold also confirms the box that it overlaps most: that box gets the higher of
-    both scores, and needs the proposals' threshold only. Last, a second tag of the same thing loses (`favour_one_tag`),
-    and so does a second box of the same tag (`favour_one_box`).
+    both scores, and needs the proposals' threshold only. Then a second tag of the same thing loses (`favour_one_tag`),
+    and so does a second box of the same tag (`favour_one_box`). Last, a tag that would get nothing gets the detector's
+    best box of it if a user sent it and the score is not too low (`PostSettings.sent_tag_min_score`).
 
     Args:
         bundle: with the thresholds.
         detector, scored: outputs of the two models.
-        classes: the requested ones.
+        requested: the tags, sent or predicted.
         proposal_classes: those that may come from proposals.
         letterbox: of the segmenter's input.
         options: of the request.
         max_detections: bound on what is returned.
     """
+    classes = known_classes(requested)
     missed = missed_by_detector(bundle, detector, classes)
     proposals = scored.proposals
     from_proposals = select_detections(
@@ -68,15 +72,31 @@ def select(
     added = from_proposals[np.flatnonzero(~is_found)]
     one_tag = favour_one_tag(best_first([detected, added]), bundle.post.one_tag_iou)
     candidates = favour_one_box(one_tag, bundle.post.nested_share)
-    confirmed = _confirmed(candidates, confirming, bundle.post.nms_iou).any(axis=1)
+    confirmed = np.asarray(_confirmed(candidates, confirming, bundle.post.nms_iou).any(axis=1))
+    needed, min_scores = _thresholds(bundle, candidates, confirmed, missed, requested, options)
+    above_threshold = candidates[candidates.scores >= needed]
+    return Selection(classes, min_scores, candidates, above_threshold, above_threshold[:max_detections])
+
+
+def _thresholds(
+    bundle: Bundle,
+    candidates: Detections,
+    confirmed: npt.NDArray[np.bool_],
+    missed: Classes,
+    requested: Sequence[Tag],
+    options: DetectOptions,
+) -> tuple[Float32, Float32]:
+    """Return the score that each candidate [N] needs, and the threshold of each class [C] that had the last word."""
     detector_min = _min_scores(_detector_thresholds(bundle), options)
     proposal_min = _min_scores(bundle.thresholds.score, options)
     by_detector_alone = candidates.by_detector & ~confirmed
     needed = np.where(by_detector_alone, detector_min[candidates.labels], proposal_min[candidates.labels])
-    above_threshold = candidates[candidates.scores >= needed]
-    applied = detector_min.copy()
-    applied[list(missed)] = proposal_min[list(missed)]
-    return Selection(classes, applied, candidates, above_threshold, above_threshold[:max_detections])
+    min_scores = detector_min.copy()
+    min_scores[list(missed)] = proposal_min[list(missed)]
+    if options.min_score is None:
+        doubtful = _best_of_lost(candidates, candidates.scores >= needed, requested)
+        needed[doubtful] = min_scores[candidates.labels[doubtful]] = bundle.post.sent_tag_min_score
+    return needed, min_scores
 
 
 def _confirming(bundle: Bundle, from_proposals: Detections, missed: Classes) -> Detections:
@@ -95,6 +115,16 @@ def _confirmed(found: Detections, confirming: Detections, max_iou: float) -> npt
     """Return [N,M] which detection each of ``confirming`` overlaps most, if by more than ``max_iou``."""
     overlaps = np.where(_overlaps(found, confirming, max_iou), pairwise_iou(found.boxes_xyxy, confirming.boxes_xyxy), 0)
     return np.asarray((overlaps > 0) & (overlaps == overlaps.max(axis=0, initial=0)))
+
+
+def _best_of_lost(
+    candidates: Detections, is_returned: npt.NDArray[np.bool_], requested: Sequence[Tag]
+) -> npt.NDArray[np.integer]:
+    """Return the rows of the detector's best candidates of those sent tags of which none is returned."""
+    sent = known_classes([tag for tag in requested if not tag.predicted])
+    lost = np.setdiff1d(sent, candidates.labels[is_returned])
+    rows = np.flatnonzero(candidates.by_detector & np.isin(candidates.labels, lost))  # best first
+    return rows[np.unique(candidates.labels[rows], return_index=True)[1]]
 
 
 def _overlaps(found: Detections, others: Detections, max_iou: float) -> npt.NDArray[np.bool_]:

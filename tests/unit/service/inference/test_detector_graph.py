@@ -38,7 +38,7 @@ SURE = 1 / (1 + np.exp(-8))
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    post = PostSettings(mask_source="detector", quality_power=0.0)
+    post = PostSettings(mask_source="detector", quality_power=0.0, sent_tag_min_score=1.0)
     return write_tiny_bundle(tmp_path_factory.mktemp("with_detector"), post=post, detector=True)
 
 
@@ -66,6 +66,16 @@ def test_a_low_min_score_shows_more_and_changes_nothing_in_who_answers(bundle: B
     assert detect_once(bundle.folder, picture((PATCH, PALE_RED)), ["red-bolt"]).detections == ()
     result = detect_once(bundle.folder, picture((PATCH, PALE_RED)), ["red-bolt"], min_score=0.5)
     assert rows(result.detections) == [("red-bolt", "detector", PATCH)]
+
+
+def test_a_sent_tag_that_the_detector_doubts_gets_its_best_box(tmp_path: Path) -> None:
+    # 0.6 is below the calibrated 0.7.
+    bundle = write_tiny_bundle(tmp_path, post=PostSettings(quality_power=0.0), detector=True)
+    result = detect_once(bundle.folder, picture((PATCH, PALE_RED)), ["red-bolt"], explain=True)
+    assert rows(result.detections) == [("red-bolt", "detector", PATCH)]
+    assert [(row.status, row.count, row.stage) for row in result.tags] == [("found", 1, None)]
+    assert result.explain is not None
+    assert [round(row.min_score, 6) for row in result.explain.tags] == [0.1]
 
 
 async def test_nothing_runs_that_the_response_does_not_need(bundle: Bundle) -> None:
