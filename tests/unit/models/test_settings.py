@@ -36,7 +36,14 @@ def test_prompt_settings_are_checked(name: str, value: Any, remedy: str) -> None
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("nms_iou", 7.0), ("one_tag_iou", -0.1), ("nested_share", 1.1), ("quality_power", -1.0), ("colour_weight", -0.1)],
+    [
+        ("nms_iou", 7.0),
+        ("one_tag_iou", -0.1),
+        ("nested_share", 1.1),
+        ("quality_power", -1.0),
+        ("colour_weight", -0.1),
+        ("sent_tag_min_score", 2.0),
+    ],
 )
 def test_post_settings_are_checked(name: str, value: Any) -> None:
     with pytest.raises(UserError, match=f"^{name}: is {value}, take a "):
