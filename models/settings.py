@@ -139,7 +139,7 @@ class PostSettings:
         box_mask_share: how far a detection's box moves towards its mask's tight box, 0 not at all and 1 the whole way:
             where a thing ends the segmenter sees better than the detector. A detection without mask keeps its box.
         sent_tag_min_score: if nothing of a tag that a user sent reaches its threshold, the detector's best box of it is
-            returned if it has at least this score. 1 turns that off.
+            returned if it has at least this score, unless the classifier rules the tag out. 1 turns that off.
         colour_weight: how much the colours inside and around a mask of the segmenter move its outline, see
             `models.masks.colours`; 0 not at all. The default was chosen for the compact SAM.
         effort: of requests that name none: ``fast``, the detector first and proposals for the tags that it missed; or

@@ -25,9 +25,9 @@ from service.inference.ledger import Evidence, collect_evidence, tag_row
 from service.inference.mask_rendering import MaskRenderer, RenderedMask
 from service.inference.segment import Segmenting, render_levels, within_image
 from service.inference.selection import missed_by_detector, select
-from service.inference.stage_results import Classes, DetectorOutput, GraphInputs
+from service.inference.stage_results import Classes, DetectorOutput, GraphInputs, RequestedClasses
 from service.inference.stages import Stages
-from service.inference.tags import Tag, known_classes, predict_tags, resolve_tags
+from service.inference.tags import Tag, known_classes, plausible_classes, predict_tags, resolve_tags
 from service.observability.metrics import Metrics
 from service.observability.timings import Timings
 from weaksam.arrays import Float32
@@ -127,9 +127,11 @@ class Pipeline:
         needed = classes if full else missed_by_detector(self.bundle, detector, classes)
         scored = await features.scored(needed, self._boxes_to_ask(detector, needed))
         limit = min(options.max_detections or self._limits.max_detections, self._limits.max_detections)
+        plausible = await self._plausible(sent, features) if needed else ()
+        wanted = RequestedClasses(classes, needed, plausible)
         with timings.stage("select"):
             selection = await asyncio.to_thread(
-                select, self.bundle, detector, scored, requested, needed, letterbox, options, limit
+                select, self.bundle, detector, scored, wanted, letterbox, options, limit
             )
         with timings.stage("masks"):
             zoom = self._zoom(options)
@@ -206,6 +208,10 @@ class Pipeline:
         every_class = tuple(range(len(self.bundle.labels)))
         class_maps, detector = await asyncio.gather(features.class_maps(), features.detected(every_class))
         return predict_tags(class_maps.tag_scores, detector.found, self.bundle)
+
+    async def _plausible(self, sent: list[Tag], features: ImageFeatures) -> Classes:
+        class_maps = await features.class_maps()  # the proposals are made from these, so they are at hand
+        return plausible_classes(sent, class_maps.tag_scores, self.bundle)
 
     def _boxes_to_ask(self, detector: DetectorOutput, needed: Classes) -> Float32 | None:
         """Return the detector's boxes [B,4] of classes that need proposals, best first; None without a time budget.

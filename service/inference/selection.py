@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +12,7 @@ from models.bundle import Bundle
 from models.detections import Detections
 from models.letterbox import Letterbox
 from models.postprocess import best_first, favour_one_box, favour_one_tag, missed_classes, select_detections
-from service.inference.stage_results import Classes, DetectorOutput, ScoredProposals, Selection
-from service.inference.tags import Tag, known_classes
+from service.inference.stage_results import Classes, DetectorOutput, RequestedClasses, ScoredProposals, Selection
 from weaksam.arrays import Float32
 from weaksam.schemas import DetectOptions
 
@@ -31,8 +29,7 @@ def select(
     bundle: Bundle,
     detector: DetectorOutput,
     scored: ScoredProposals,
-    requested: Sequence[Tag],
-    proposal_classes: Classes,
+    requested: RequestedClasses,
     letterbox: Letterbox,
     options: DetectOptions,
     max_detections: int,
@@ -42,27 +39,25 @@ def select(
     The proposals add what overlaps none of the detector's boxes of the class. If the detector missed the class, a
     proposal that reaches its own threshold also confirms the box that it overlaps most: that box gets the higher of
     both scores, and needs the proposals' threshold only. Then a second tag of the same thing loses (`favour_one_tag`),
-    and so does a second box of the same tag (`favour_one_box`). Last, a tag that would get nothing gets the detector's
-    best box of it if a user sent it and the score is not too low (`PostSettings.sent_tag_min_score`).
+    and so does a second box of the same tag (`favour_one_box`). Last, a plausible class that would get nothing gets the
+    detector's best box of it, if its score is not too low (`PostSettings.sent_tag_min_score`).
 
     Args:
         bundle: with the thresholds.
         detector, scored: outputs of the two models.
-        requested: the tags, sent or predicted.
-        proposal_classes: those that may come from proposals.
+        requested: the request's classes.
         letterbox: of the segmenter's input.
         options: of the request.
         max_detections: bound on what is returned.
     """
-    classes = known_classes(requested)
-    missed = missed_by_detector(bundle, detector, classes)
+    missed = missed_by_detector(bundle, detector, requested.classes)
     proposals = scored.proposals
     from_proposals = select_detections(
         proposals.boxes_xyxy,
         scored.scores,
         scored.deltas,
         proposals.predicted_iou,
-        proposal_classes,
+        requested.from_proposals,
         letterbox.valid_hw,
         bundle.post,
     )
@@ -73,9 +68,9 @@ def select(
     one_tag = favour_one_tag(best_first([detected, added]), bundle.post.one_tag_iou)
     candidates = favour_one_box(one_tag, bundle.post.nested_share)
     confirmed = np.asarray(_confirmed(candidates, confirming, bundle.post.nms_iou).any(axis=1))
-    needed, min_scores = _thresholds(bundle, candidates, confirmed, missed, requested, options)
+    needed, min_scores = _thresholds(bundle, candidates, confirmed, missed, requested.plausible, options)
     above_threshold = candidates[candidates.scores >= needed]
-    return Selection(classes, min_scores, candidates, above_threshold, above_threshold[:max_detections])
+    return Selection(requested.classes, min_scores, candidates, above_threshold, above_threshold[:max_detections])
 
 
 def _thresholds(
@@ -83,7 +78,7 @@ def _thresholds(
     candidates: Detections,
     confirmed: npt.NDArray[np.bool_],
     missed: Classes,
-    requested: Sequence[Tag],
+    plausible: Classes,
     options: DetectOptions,
 ) -> tuple[Float32, Float32]:
     """Return the score that each candidate [N] needs, and the threshold of each class [C] that had the last word."""
@@ -94,7 +89,7 @@ def _thresholds(
     min_scores = detector_min.copy()
     min_scores[list(missed)] = proposal_min[list(missed)]
     if options.min_score is None:
-        doubtful = _best_of_lost(candidates, candidates.scores >= needed, requested)
+        doubtful = _best_of_lost(candidates, candidates.scores >= needed, plausible)
         needed[doubtful] = min_scores[candidates.labels[doubtful]] = bundle.post.sent_tag_min_score
     return needed, min_scores
 
@@ -118,11 +113,10 @@ def _confirmed(found: Detections, confirming: Detections, max_iou: float) -> npt
 
 
 def _best_of_lost(
-    candidates: Detections, is_returned: npt.NDArray[np.bool_], requested: Sequence[Tag]
+    candidates: Detections, is_returned: npt.NDArray[np.bool_], classes: Classes
 ) -> npt.NDArray[np.integer]:
-    """Return the rows of the detector's best candidates of those sent tags of which none is returned."""
-    sent = known_classes([tag for tag in requested if not tag.predicted])
-    lost = np.setdiff1d(sent, candidates.labels[is_returned])
+    """Return the rows of the detector's best candidates of those classes of which none is returned."""
+    lost = np.setdiff1d(classes, candidates.labels[is_returned])
     rows = np.flatnonzero(candidates.by_detector & np.isin(candidates.labels, lost))  # best first
     return rows[np.unique(candidates.labels[rows], return_index=True)[1]]
 

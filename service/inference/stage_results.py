@@ -135,6 +135,21 @@ class ScoredProposals:
 
 
 @dataclass(frozen=True)
+class RequestedClasses:
+    """Indices of the classes that one request is about.
+
+    Attributes:
+        classes: all of them.
+        from_proposals: those that may come from proposals.
+        plausible: those of tags that were sent and that the classifier does not rule out; only of ``from_proposals``.
+    """
+
+    classes: Classes
+    from_proposals: Classes
+    plausible: Classes
+
+
+@dataclass(frozen=True)
 class Selection:
     """What one request takes from the detector's output and the scored proposals.
 

@@ -15,6 +15,8 @@ from service.errors import TooManyTags, UnknownTag
 
 # Of a detection among all classes: it is then more likely than anything else.
 SURE_SCORE = 0.5
+# Of the classifier's threshold: a score below that speaks against the tag, chosen on validation images with wrong tags.
+RULED_OUT_SHARE = 0.04
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,12 @@ def predict_tags(scores: npt.NDArray[np.float32], found: Detections, bundle: Bun
 def known_classes(tags: Sequence[Tag]) -> tuple[int, ...]:
     """Return the class indices that the tags mean, ascending, each once."""
     return tuple(sorted({tag.label for tag in tags if tag.label is not None}))
+
+
+def plausible_classes(tags: Sequence[Tag], scores: npt.NDArray[np.float32], bundle: Bundle) -> tuple[int, ...]:
+    """Return the class indices of tags that the classifier, with its scores [C], does not rule out."""
+    least = RULED_OUT_SHARE * np.array(bundle.thresholds.classifier, np.float32)
+    return tuple(label for label in known_classes(tags) if scores[label] >= least[label])
 
 
 def _first_spellings(texts: Iterable[str]) -> list[str]:

@@ -78,6 +78,17 @@ def test_a_sent_tag_that_the_detector_doubts_gets_its_best_box(tmp_path: Path) -
     assert [round(row.min_score, 6) for row in result.explain.tags] == [0.1]
 
 
+@pytest.mark.parametrize(("least_classifier_score", "status"), [(0.25, "found"), (1000.0, "not_found")])
+def test_a_sent_tag_that_the_classifier_rules_out_gets_no_doubtful_box(
+    tmp_path: Path, least_classifier_score: float, status: str
+) -> None:
+    made = write_tiny_bundle(tmp_path, post=PostSettings(quality_power=0.0), detector=True)
+    thresholds = replace(made.thresholds, classifier=(least_classifier_score,) * len(made.labels))
+    write_manifest(replace(made, thresholds=thresholds))
+    (row,) = detect_once(tmp_path, picture((PATCH, PALE_RED)), ["red-bolt"]).tags
+    assert (row.status, row.stage) == (status, None if status == "found" else "classifier")
+
+
 async def test_nothing_runs_that_the_response_does_not_need(bundle: Bundle) -> None:
     backend = WatchedBackend(bundle)
     pipeline = tiny_pipeline(bundle.folder, backend)

@@ -14,8 +14,7 @@ from models.letterbox import Letterbox
 from models.prompting.proposals import Proposals, ProposalSet
 from models.settings import PostSettings
 from service.inference.selection import select
-from service.inference.stage_results import DetectorOutput, ScoredProposals, Selection
-from service.inference.tags import Tag
+from service.inference.stage_results import DetectorOutput, RequestedClasses, ScoredProposals, Selection
 from tests.support.bundles.tiny_bundle import write_tiny_bundle
 from weaksam.schemas import DetectOptions
 
@@ -31,11 +30,13 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return replace(bundle, thresholds=thresholds, post=PostSettings(quality_power=0.0, one_tag_iou=1.0))
 
 
-SENT, PREDICTED = Tag("bolt", 0), Tag("bolt", 0, predicted=True)
-
-
 def selected(
-    bundle: Bundle, detector: list[Row], proposals: list[Row], min_score: float | None = None, tag: Tag = PREDICTED
+    bundle: Bundle,
+    detector: list[Row],
+    proposals: list[Row],
+    min_score: float | None = None,
+    *,
+    plausible: bool = False,
 ) -> Selection:
     """Select from rows of one class, which is requested."""
     boxes, scores = _columns(detector)
@@ -43,8 +44,9 @@ def selected(
     found = Detections(boxes, scores, np.zeros_like(rows), rows, np.ones(len(rows), np.bool_))
     letterbox = Letterbox((64, 64), 64)
     options = DetectOptions(min_score=min_score)
+    requested = RequestedClasses((0,), (0,), (0,) if plausible else ())
     output = DetectorOutput(found, boxes, np.zeros((0, 0, 0), np.float16))
-    return select(bundle, output, _scored(bundle, proposals), (tag,), (0,), letterbox, options, 100)
+    return select(bundle, output, _scored(bundle, proposals), requested, letterbox, options, 100)
 
 
 def _columns(rows: list[Row]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -102,17 +104,17 @@ def test_a_class_that_the_detector_found_is_not_confirmed(bundle: Bundle) -> Non
     assert shown(selection) == [(ELSEWHERE, 0.6, True)]
 
 
-def test_a_sent_tag_that_would_get_nothing_gets_its_best_box(bundle: Bundle) -> None:
+def test_a_plausible_tag_that_would_get_nothing_gets_its_best_box(bundle: Bundle) -> None:
     detector = [(BOLT, 0.2), (ELSEWHERE, 0.15)]
-    selection = selected(bundle, detector, [], tag=SENT)
+    selection = selected(bundle, detector, [], plausible=True)
     assert shown(selection) == [(BOLT, 0.2, True)]
     assert selection.min_scores[0] == np.float32(0.1)
-    assert shown(selected(bundle, detector, [], tag=PREDICTED)) == []
-    assert shown(selected(bundle, detector, [], min_score=0.3, tag=SENT)) == []
-    assert shown(selected(bundle, [(BOLT, 0.09)], [], tag=SENT)) == []
+    assert shown(selected(bundle, detector, [])) == []
+    assert shown(selected(bundle, detector, [], min_score=0.3, plausible=True)) == []
+    assert shown(selected(bundle, [(BOLT, 0.09)], [], plausible=True)) == []
 
 
-def test_a_sent_tag_that_gets_something_gets_no_doubtful_box(bundle: Bundle) -> None:
+def test_a_plausible_tag_that_gets_something_gets_no_doubtful_box(bundle: Bundle) -> None:
     detector = [(BOLT, 0.2)]
-    assert shown(selected(bundle, [(ELSEWHERE, 0.6), *detector], [], tag=SENT)) == [(ELSEWHERE, 0.6, True)]
-    assert shown(selected(bundle, detector, [(ELSEWHERE, 0.1)], tag=SENT)) == [(ELSEWHERE, 0.1, False)]
+    assert shown(selected(bundle, [(ELSEWHERE, 0.6), *detector], [], plausible=True)) == [(ELSEWHERE, 0.6, True)]
+    assert shown(selected(bundle, detector, [(ELSEWHERE, 0.1)], plausible=True)) == [(ELSEWHERE, 0.1, False)]
