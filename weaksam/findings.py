@@ -59,6 +59,8 @@ WORDS = {
     "dataclass_type": OBJECT,
     "path_type": "must be a path",
 }
+# Findings in which the value is missing, or does not matter.
+WITHOUT_VALUE = frozenset({"missing", "extra_forbidden", "json_invalid"})
 LIMITS = frozenset({"finite_number", "greater_than", "greater_than_equal", "less_than", "less_than_equal"})
 # What the reader of JSON says in words of its own.
 JSON_WORDS = {"EOF while parsing": "it ends within", "recursion limit exceeded": "too many brackets within brackets"}
@@ -71,7 +73,7 @@ class Fault:
 
     Attributes:
         field: where it stands, such as `points[0][1]`; empty for the whole document.
-        value: as people write it; None if it is missing, long or secret.
+        value: as people write it; None if it is missing, long, secret or not what is wrong.
         message: what it must be.
     """
 
@@ -81,10 +83,10 @@ class Fault:
 
     def sentence(self, whole: str) -> str:
         """Return field, value and message; ``whole`` is the name of the document, for a fault in no field."""
-        subject = self.field or whole
+        subject, says_what_it_is = self.field or whole, self.message.startswith("is ")
         if self.value is not None:
-            return f"{subject} is {self.value}: {self.message}"
-        return f"{subject} {self.message}" if self.message.startswith("is ") else f"{subject}: {self.message}"
+            return f"{subject} is {self.value}{', which ' if says_what_it_is else ': '}{self.message}"
+        return f"{subject}{' ' if says_what_it_is else ': '}{self.message}"
 
 
 def faults_of(findings: Iterable[Finding], known: Collection[str] = (), *, secret: bool = False) -> Iterator[Fault]:
@@ -175,4 +177,4 @@ def _exact_kind(row: Finding) -> str:
 def _shown_value(row: Finding) -> str | None:
     # A sentence of ours about an object names the member that it means.
     about_object = row["type"] == "value_error" and isinstance(row["input"], Mapping)
-    return None if row["type"] in ("missing", "json_invalid") or about_object else shown(row["input"])
+    return None if row["type"] in WITHOUT_VALUE or about_object else shown(row["input"])

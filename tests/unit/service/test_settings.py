@@ -25,7 +25,7 @@ def test_a_wrong_value_is_named_at_the_start(
 
 
 def test_a_setting_that_does_not_exist_is_named() -> None:
-    with pytest.raises(ValueError, match="WEAKSAM_WORKER is 3: is not known here: leave it out"):
+    with pytest.raises(ValueError, match="WEAKSAM_WORKER is not known here: leave it out"):
         load_settings(worker=3)
 
 

@@ -186,8 +186,8 @@ def huge(document: dict[str, Any]) -> None:
 BROKEN_RUNS: dict[str, tuple[Change, str]] = {
     "a whole path": (renamed("/tmp/x.jpg"), r"images\[0\]\.file_name is '/tmp/x\.jpg': leads out of the folder"),
     "a path that climbs": (renamed("../../x.jpg"), r"file_name is '\.\./\.\./x\.jpg': leads out of .*: write the path"),
-    "no name": (renamed("."), r"images\[0\]\.file_name is '\.': is no path of a file"),
-    "a zero byte": (renamed("a\0.jpg"), r"file_name is 'a\\x00\.jpg': is no path of a file"),
+    "no name": (renamed("."), r"images\[0\]\.file_name is '\.', which is no path of a file"),
+    "a zero byte": (renamed("a\0.jpg"), r"file_name is 'a\\x00\.jpg', which is no path of a file"),
     "a box of two numbers": (disc(bbox=[1, 2]), r"annotations\[0\]\.bbox is \[1, 2\]: must have 4 items, not 2"),
     "a box that is no number": (disc(bbox=[1, 2, "3", 4]), r"annotations\[0\]\.bbox\[2\] is '3': must be a number"),
     "no such image": (disc(image_id=7), r"annotations\[0\]\.image_id is 7: it must be the id of an image"),
