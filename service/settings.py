@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.bundle import DEFAULT_BUNDLE
@@ -213,6 +214,15 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         raise UserError("; ".join(map(_sentence, faults_of(error.errors())))) from error
+
+
+def shown_default(field: FieldInfo) -> str:
+    """Return the default of a setting in words, or as its variable would hold it."""
+    if field.default == DEFAULT_BUNDLE:
+        return "the one installed"
+    if field.default in (None, ""):
+        return "none"
+    return str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
 
 
 def _items(text: str) -> list[str]:

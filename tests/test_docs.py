@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 
-from models.bundle import DEFAULT_BUNDLE
 from models.masks.drawing import mask_box
 from service.http.error_table import error_classes, error_table
-from service.settings import Settings
+from service.settings import Settings, shown_default
 from tests.support.docs import import_picture
 from tests.support.docs.prose import complaints
 from weaksam.cli import main as command_line
@@ -79,15 +78,9 @@ def test_links_to_files_resolve(page: Path) -> None:
 def test_the_configuration_page_lists_every_setting() -> None:
     page = (REPOSITORY / "docs" / "configuration.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `WEAKSAM_([A-Z_]+)` \| (.+?) \| (.+) \|$", page, re.MULTILINE)
-    settings = [
-        (
-            name.upper(),
-            "the one installed" if field.default == DEFAULT_BUNDLE else f"`{field.default}`",
-            field.description,
-        )
-        for name, field in Settings.model_fields.items()
+    assert [(name, default.strip("`"), description) for name, default, description in rows] == [
+        (name.upper(), shown_default(field), field.description) for name, field in Settings.model_fields.items()
     ]
-    assert rows == settings
 
 
 def test_the_api_page_lists_every_code() -> None:

@@ -10,9 +10,8 @@ from typing import Any
 
 import typer
 
-from models.bundle import DEFAULT_BUNDLE
 from service.observability.logs import LOGGER_NAME
-from service.settings import ENV_PREFIX, Settings, load_settings
+from service.settings import ENV_PREFIX, Settings, load_settings, shown_default
 from weaksam.cli.listening import listen
 
 logger = logging.getLogger(LOGGER_NAME)
@@ -25,7 +24,7 @@ def serve(**given: Any) -> None:
 
     hold_hangups()
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
-    # Bound before anything is loaded: a port in use is told at once, and in one sentence.
+    # Bound before anything is loaded: a port in use is reported at once, and in one sentence.
     with listen(settings.host, settings.port) as listener, suppress(KeyboardInterrupt):
         server = create_server(settings)
         page = "page at /, reference at /docs" if settings.page else "reference at /docs"
@@ -36,8 +35,8 @@ def serve(**given: Any) -> None:
 def _flags() -> Iterator[inspect.Parameter]:
     """Yield one option for each field of the settings, so that the two cannot differ."""
     for name, field in Settings.model_fields.items():
-        default = "the one installed" if field.default == DEFAULT_BUNDLE else str(field.default)
-        option = typer.Option(None, help=f"{field.description} [{ENV_PREFIX}{name.upper()}]", show_default=default)
+        described = f"{field.description} [{ENV_PREFIX}{name.upper()}]"
+        option = typer.Option(None, help=described, show_default=shown_default(field))
         kind: Any = field.annotation
         yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind | None)
 
