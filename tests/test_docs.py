@@ -83,6 +83,15 @@ def test_the_configuration_page_lists_every_setting() -> None:
     ]
 
 
+def test_the_training_page_names_the_files_of_the_settings() -> None:
+    page = (REPOSITORY / "docs" / "training.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| .* \| (`\w+`(?:, `\w+`)*) \| `(\S+\.py)` \|$", page, re.MULTILINE)
+    assert len(rows) == 7
+    for classes, path in rows:
+        text = (REPOSITORY / path).read_text(encoding="utf-8")
+        assert [name for name in re.findall(r"\w+", classes) if f"class {name}" not in text] == [], path
+
+
 def test_the_api_page_lists_every_code() -> None:
     page = (REPOSITORY / "docs" / "api.md").read_text(encoding="utf-8")
     assert error_table() in page, "replace the table by what `python -m service.http.error_table` prints"
