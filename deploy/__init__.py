@@ -1,1 +1,1 @@
-"""How a model travels: checkpoints to bundle."""
+"""How a model travels: finished runs to a bundle, a bundle to Triton, and published weights to this machine."""

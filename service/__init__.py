@@ -1,1 +1,1 @@
-"""How a model is served: settings, HTTP, pipeline, backends, and the client."""
+"""How a model is served: settings, HTTP, pipeline, backends."""

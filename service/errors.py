@@ -1,4 +1,4 @@
-"""Errors of a request. Each class says how a client is told: its code, HTTP status, title and remedy.
+"""Errors of a request. Each class holds what a client gets: code, HTTP status, title and remedy.
 
     ServiceError
     ├── RequestError: the request is at fault, and fails again if it is sent again
@@ -26,7 +26,7 @@ from weaksam.errors import UserError
 
 
 class ServiceError(Exception):
-    """An error that a client is told; responses carry `public_detail`, the log carries `detail`.
+    """An error that a client gets; responses carry `public_detail`, the log carries `detail`.
 
     Args:
         detail: a sentence that names the field, the value and the remedy.

@@ -1,1 +1,1 @@
-"""How a model is made: data, stages, losses, engine, metrics."""
+"""How a model is made: data, scenes, one folder for each stage, metrics, and the whole path in one run."""

@@ -168,13 +168,13 @@ class ProposalRow(Document):
 
 
 class PromptRow(Document):
-    """A prompt that the segmenter's decoder was asked, and what became of its masks."""
+    """A prompt that was sent to the mask decoder, and what became of its masks."""
 
     points_xy: tuple[tuple[float, float], ...] = Field(
-        description="x, y in pixels of the upright image; none if a box was asked about."
+        description="x, y in pixels of the upright image; none if the prompt is a box."
     )
-    box_xyxy: Box | None = Field(description="As that of a proposal; null if points were asked about.")
-    from_peak: bool = Field(description="True if peaks asked for it, false if a box, the prompt map or the grid did.")
+    box_xyxy: Box | None = Field(description="As that of a proposal; null if the prompt is points.")
+    from_peak: bool = Field(description="True if peaks made it, false if a box, the prompt map or the grid did.")
     fate: PromptFate = Field(
         description="`kept`: a mask of it is among `proposals`. `dropped`: its masks are near-duplicates of better "
         "ones, or beyond the limit. `poor`: the decoder trusts none of its masks."
@@ -198,7 +198,7 @@ class TagExplanation(Document):
 class Explanation(Document):
     """The evidence behind a result."""
 
-    prompts: tuple[PromptRow, ...] = Field(description="In the order in which they were asked.")
+    prompts: tuple[PromptRow, ...] = Field(description="In the order in which they were sent.")
     proposals: tuple[ProposalRow, ...] = Field(description="The boxes that were scored.")
     dropped: tuple[ProposalRow, ...] = Field(
         description="Boxes that lost their place to a near-duplicate or to the limit."
@@ -227,7 +227,8 @@ class DetectResult(Document):
     )
     bundle: BundleInfo
     prompts_asked: int = Field(
-        0, description="Prompts that the segmenter was asked for proposals; 0 if the detector had found every tag."
+        0,
+        description="Prompts that were sent to the segmenter to make proposals; 0 if the detector had found every tag.",
     )
     warnings: tuple[str, ...] = Field((), description="What is wrong with the file, such as a missing end.")
     explain: Explanation | None = Field(None, description="null unless asked for.")

@@ -123,7 +123,7 @@ async def _arrived(body: Coroutine[Any, Any, Body], upload_s: float) -> Body:
 
 
 class _FormParser(MultiPartParser):
-    """Starlette's parser, which takes a form that is cut off for a whole one and loses its last part."""
+    """Starlette's parser, but it refuses a form that is cut off; Starlette's would lose the last part in silence."""
 
     def __init__(self, request: Request) -> None:
         super().__init__(request.headers, self._until_end(request.stream()), max_files=1)

@@ -123,14 +123,14 @@ class ImageFeatures:
 
         Args:
             classes: whose peaks become prompts.
-            boxes_xyxy: [B,4] in pixels of the segmenter's input, to be asked about too; None for none.
+            boxes_xyxy: [B,4] in pixels of the segmenter's input, which become prompts too; None for none.
         """
         if not classes:
             return ScoredProposals.empty(len(self._bundle.labels))
 
-        # Proposals depend on the set of classes, on boxes to ask about, and on nothing else of the request.
-        asked = "" if boxes_xyxy is None else hashlib.sha256(boxes_xyxy.tobytes()).hexdigest()
-        key = self._key("proposals", classes, asked)
+        # Proposals depend on the set of classes, on these boxes, and on nothing else of the request.
+        boxes_digest = "" if boxes_xyxy is None else hashlib.sha256(boxes_xyxy.tobytes()).hexdigest()
+        key = self._key("proposals", classes, boxes_digest)
         if self._cache.peek(key) is None:
             # By the request itself: it may need them again for masks, and equal requests then share these runs.
             await asyncio.gather(self.class_maps(), self.segmenter())
@@ -168,5 +168,5 @@ class ImageFeatures:
 
 
 def not_cached(sha256: str) -> ImageNotCached:
-    """Return the error for a request that names by its digest an image of which too little is kept."""
+    """Return the error for an image that is named by its digest, if too little of it is kept."""
     return ImageNotCached(f"image_sha256 {sha256} is not cached, or not any longer: send the image itself")

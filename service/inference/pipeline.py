@@ -43,7 +43,7 @@ from weaksam.schemas import (
 )
 from weaksam.segment_schemas import SegmentParameters, SegmentResult
 
-MAX_ASKED_BOXES = 16
+MAX_PROMPTED_BOXES = 16
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Pipeline:
         detector = await features.detected(classes)
         full = options.explain or (options.effort or self.bundle.post.effort) == "full"
         needed = classes if full else missed_by_detector(self.bundle, detector, classes)
-        scored = await features.scored(needed, self._boxes_to_ask(detector, needed))
+        scored = await features.scored(needed, self._boxes_to_prompt(detector, needed))
         limit = min(options.max_detections or self._limits.max_detections, self._limits.max_detections)
         plausible = await self._plausible(sent, features) if needed else ()
         wanted = RequestedClasses(classes, needed, plausible)
@@ -213,7 +213,7 @@ class Pipeline:
         class_maps = await features.class_maps()  # the proposals are made from these, so they are at hand
         return plausible_classes(sent, class_maps.tag_scores, self.bundle)
 
-    def _boxes_to_ask(self, detector: DetectorOutput, needed: Classes) -> Float32 | None:
+    def _boxes_to_prompt(self, detector: DetectorOutput, needed: Classes) -> Float32 | None:
         """Return the detector's boxes [B,4] of classes that need proposals, best first; None without a time budget.
 
         Few prompts must go where something may be; without a budget the grid finds it.
@@ -221,7 +221,7 @@ class Pipeline:
         if not self.bundle.prompts.budget_ms or DETECTOR not in self.bundle.graphs:
             return None
         found = detector.found[np.isin(detector.found.labels, needed)]
-        boxes_xyxy: Float32 = found.boxes_xyxy[np.argsort(-found.scores, kind="stable")[:MAX_ASKED_BOXES]]
+        boxes_xyxy: Float32 = found.boxes_xyxy[np.argsort(-found.scores, kind="stable")[:MAX_PROMPTED_BOXES]]
         return boxes_xyxy
 
     def _detections(

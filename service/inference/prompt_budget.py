@@ -26,10 +26,10 @@ class PromptBudget:
     async def limited(
         self, decode: Callable[[PromptBatch], Awaitable[object]], valid_hw: tuple[int, int]
     ) -> PromptSettings:
-        """Return the settings with a `max_prompts` that fits into the time; at least one prompt is asked.
+        """Return the settings with a `max_prompts` that fits into the time, at least 1.
 
         Args:
-            decode: asks the decoder about a batch of prompts on the image.
+            decode: decodes a batch of prompts on the image.
             valid_hw: part of the segmenter's input that holds the image, in pixels.
         """
         # One at a time: requests that measured at once would slow each other down.

@@ -62,7 +62,7 @@ class SegmenterFeatures:
     Attributes:
         look: the image, or the part of it, that this is of.
         tensors: of one image, by the names that `sam_decoder` takes them by.
-        prompt_map_b1hw: [1,1,e,e]; None for a segmenter that has not learnt where to ask.
+        prompt_map_b1hw: [1,1,e,e]; None for a segmenter without a prompt map.
     """
 
     look: Look

@@ -102,10 +102,10 @@ class Stages:
     ) -> ScoredProposals:
         """Find peaks of the given classes, turn them into proposals, and score these for all classes.
 
-        ``boxes_xyxy`` [B,4] in pixels of the segmenter's input are asked about too, best first.
+        ``boxes_xyxy`` [B,4] in pixels of the segmenter's input become prompts too, best first.
         """
         with timings.stage("proposals"):
-            of_maps = (
+            peak_inputs = (
                 class_maps.maps_kchw,
                 classes,
                 letterbox.side_px,
@@ -113,10 +113,10 @@ class Stages:
                 self._bundle.prompts,
                 self._bundle.map_kinds,
             )
-            peaks = await asyncio.to_thread(find_peaks, *of_maps)
-            of_cam_xyxy = await asyncio.to_thread(cam_boxes, *of_maps)
-            asked_xyxy = of_cam_xyxy if boxes_xyxy is None else np.concatenate([boxes_xyxy, of_cam_xyxy])
-            proposal_set = await self._propose(segmenter, peaks, letterbox, asked_xyxy)
+            peaks = await asyncio.to_thread(find_peaks, *peak_inputs)
+            of_cam_xyxy = await asyncio.to_thread(cam_boxes, *peak_inputs)
+            prompted_xyxy = of_cam_xyxy if boxes_xyxy is None else np.concatenate([boxes_xyxy, of_cam_xyxy])
+            proposal_set = await self._propose(segmenter, peaks, letterbox, prompted_xyxy)
         with timings.stage("wsod"):
             seen = Letterbox(letterbox.image_hw, self._bundle.graphs[WSOD].side_px)
             seen_xyxy = letterbox.boxes_for(seen, proposal_set.proposals.boxes_xyxy)

@@ -1,4 +1,4 @@
-"""Tracing: spans for the present request. Who records them is not known here."""
+"""Tracing: spans for the present request, recorded by the tracer in `TRACER`."""
 
 from __future__ import annotations
 

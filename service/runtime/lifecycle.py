@@ -54,7 +54,7 @@ class Lifecycle:
                 if self._active.pipeline is pipeline:
                     logger.exception("the warm-up inference failed: the service stays not ready")
                     return
-                # By a reload meanwhile, which warms up what it brings.
+                # A reload has replaced it meanwhile, and has warmed up the new bundle.
                 logger.warning("the warm-up inference of the replaced bundle failed", exc_info=True)
         logger.info("ready")
 

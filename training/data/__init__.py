@@ -1,1 +1,1 @@
-"""Data sets of tagged images: readers for VOC, COCO and plain folders, splits, mosaics, reports of bad data."""
+"""Data sets of tagged images: readers of all layouts, splits, mosaics, reports of bad data."""

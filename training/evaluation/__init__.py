@@ -1,1 +1,1 @@
-"""Measures of what is served: the pipeline on annotated images, proposal recall."""
+"""Measures: the served pipeline on annotated images, labels on disk, proposals, and where objects are lost."""

@@ -33,9 +33,9 @@ def export_command(
     override: Annotated[list[str] | None, typer.Option("--set", help="key=value that wins over the config.")] = None,
 ) -> None:
     """Export finished runs as a bundle of ONNX graphs, each compared with torch."""
-    of_proposals = None if wsod is None else open_run(wsod, WSOD)
-    retrained = None if detector is None else open_run(detector, DETECTOR)
+    wsod_run = None if wsod is None else open_run(wsod, WSOD)
+    detector_run = None if detector is None else open_run(detector, DETECTOR)
     settings = load_config(BundleConfig, config, override or ())
     with writing_into(out):
-        export_bundle(open_sam(sam), open_classes(cam), of_proposals, settings, out, retrained)
+        export_bundle(open_sam(sam), open_classes(cam), wsod_run, settings, out, detector_run)
     typer.echo(f"wrote {out}")

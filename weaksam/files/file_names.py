@@ -72,7 +72,7 @@ class LooseIndex:
             self._by_name[_stem(parts[-1])].append(((*parts[:-1], _stem(parts[-1])), path))
 
     def candidates(self, name: str) -> tuple[str, ...]:
-        """Return the paths of which one is the end of the other, whole folders at a time."""
+        """Return the paths that end in the name, and those that the name ends in, whole folders at a time."""
         wanted = _folded(name)
         if not wanted or ".." in wanted:
             return ()

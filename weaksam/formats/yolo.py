@@ -46,7 +46,7 @@ def _write(labelled: LabelledSet, out: Path, line: Line) -> None:
 
 
 def _yaml_text(text: str) -> str:
-    """Return a text as YAML: as JSON, but for emoji and rare letters, of which JSON's escapes make two halves."""
+    """Return a text as YAML: as JSON, except for emoji and rare letters, which JSON would escape as two halves."""
     letters = (f"\\U{ord(letter):08x}" if ord(letter) > 0xFFFF else json.dumps(letter)[1:-1] for letter in text)
     return f'"{"".join(letters)}"'
 

@@ -102,7 +102,7 @@ class CvatFunction:
         return LooseIndex(list(self.tags or ()))
 
     def _shapes(self, frame_name: str, detections: Sequence[Detection]) -> Iterator[LabeledShapeRequest]:
-        """Yield the shapes of a frame. An empty mask is told: cvat-cli refuses a rectangle among masks."""
+        """Yield the shapes of a frame. An empty mask is logged: cvat-cli refuses a rectangle among masks."""
         ids = {label.name: label.id for label in self.spec.labels}
         for group, found in enumerate(detections, 1):
             shapes = list(_shapes(found, ids, group))

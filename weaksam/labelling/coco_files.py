@@ -45,7 +45,7 @@ class CocoFiles:
 
 
 def _image_row(path: str, image_id: int, result: DetectResult, review: Urgency) -> Row:
-    """Return COCO's image, and beyond it its digest, the labels of its tags, and how urgently it wants a look."""
+    """Return COCO's image with more members: its digest, the labels of its tags, and how urgent a review is."""
     tags = [row.label for row in result.tags if row.label is not None]
     size_hw = (result.image.height, result.image.width)
     more = {"tags": list(dict.fromkeys(tags)), "review": review.score, "review_reason": review.reason}

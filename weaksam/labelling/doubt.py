@@ -29,7 +29,7 @@ class Doubt:
 
     Attributes:
         share: how likely it is wrong, 0..1.
-        claim: words for the reviewer; of doubts with equal words the gravest is told.
+        claim: words for the reviewer; of doubts with equal words only the gravest is shown.
         figure: ends the sentence.
     """
 
@@ -40,7 +40,7 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Urgency:
-    """How urgently an image wants a look, 0..1, with the gravest reasons in words."""
+    """How urgently a person should look at an image, 0..1, with the gravest reasons in words."""
 
     score: float
     reason: str

@@ -29,7 +29,9 @@ class ReviewEntry(Document):
 
     id: int
     file_name: str
-    review: Score | None = Field(description="How urgently it wants a look; null in runs of earlier versions.")
+    review: Score | None = Field(
+        description="How urgently a person should look at it; null in runs of earlier versions."
+    )
     review_reason: str
     state: ReviewState
     version: int = Field(description="Number of decisions so far; a new decision names the one it was made on.")
