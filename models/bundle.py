@@ -60,8 +60,8 @@ class GraphSpec:
         fill_rgb: colour of the padding, zero after the graph's own normalisation.
         inputs: in the graph's order.
         outputs: in the graph's order.
-        max_abs_difference: largest difference to torch that the export measured, by output. Of outputs that jump if a
-            logit crosses a threshold, such as a mask's box, three quarters of the values differ by no more.
+        max_abs_difference: largest difference to torch that the export measured, by output. An output that jumps if a
+            logit crosses a threshold, such as a mask's box, has the 75th percentile of its differences instead.
     """
 
     file: str
@@ -138,7 +138,7 @@ class Bundle:
 
     @cached_property
     def encoder_outputs(self) -> tuple[str, ...]:
-        """Outputs of `sam_encoder` that proposals need: the decoder's, and where to ask, if it has learnt that."""
+        """Outputs of `sam_encoder` that proposals need: the decoder's inputs, and the prompt map if there is one."""
         known = {tensor.name for tensor in self.graphs[SAM_ENCODER].outputs}
         return (*self.decoder_features, *((PROMPT_MAP,) if PROMPT_MAP in known else ()))
 

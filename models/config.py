@@ -73,7 +73,7 @@ def config_from_values(kind: type[Config], values: Mapping[str, Any], where: str
         return TypeAdapter(kind).validate_json(json.dumps(present), strict=True)
     except ValidationError as error:
         fault = first_fault(error)
-        # A sentence of ours about all settings names those that it means.
+        # Without a field, the message is about several settings and names them itself.
         told = fault.sentence("") if fault.field else fault.message
         raise ConfigError(f"{where}: {told}") from error
 

@@ -19,8 +19,8 @@ class Detections:
         boxes_xyxy: [N,4] float32, half-open, in the frame the producer states.
         scores: [N] float32.
         labels: [N] int64, class indices.
-        sources: [N] int64, the row each came from, of the proposals or of the detector's own answer.
-        by_detector: [N] bool, which of the two.
+        sources: [N] int64, the row that each came from, of the detector's output or of the proposals.
+        by_detector: [N] bool, whether it came from the detector's output.
 
     Raises ValueError where shapes disagree.
     """

@@ -23,10 +23,10 @@ from weaksam.files.opened_image import BROKEN, orientation_to_apply
 ImageErrorCode = Literal["not_an_image", "image_too_large", "image_broken"]
 DEFAULT_MAX_PIXELS = 100_000_000
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-# Others would be decoded by outside programs (EPS), or before their size can be looked at (ICO, ICNS).
+# Others would be decoded by outside programs (EPS), or before their size can be checked (ICO, ICNS).
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP", *(("AVIF",) if features.check("avif") else ()))
 
-# Our own limit, which is looked at before any pixel is decoded, replaces Pillow's warning and its doubled threshold.
+# Our own limit, which is checked before any pixel is decoded, replaces Pillow's warning and its doubled threshold.
 Image.MAX_IMAGE_PIXELS = None
 # Of one text or colour profile, unpacked. Pillow's 1 MB refuses images with a long editing history; its limit on all
 # texts of a file together, 64 MB, still holds.
@@ -78,7 +78,7 @@ def decode_image(
 ) -> DecodedImage:
     """Decode a file in one of `FORMATS`: EXIF upright, first frame, alpha over white, more than 8 bits stretched.
 
-    A JPEG of which the end is missing is accepted, with a warning, if that costs no more than its last rows.
+    A JPEG whose end is missing is accepted, with a warning, if that costs no more than its last rows.
 
     Args:
         max_pixels: bound on the pixels that are decoded.

@@ -94,7 +94,7 @@ def detector_detections(
 
 
 def missed_classes(found: Detections, classes: Sequence[int], min_scores: Float32) -> tuple[int, ...]:
-    """Return those classes of which no detection reaches its minimum; ``min_scores`` is [C]."""
+    """Return those classes without a detection that reaches their minimum; ``min_scores`` is [C]."""
     seen = set(found.labels[found.scores >= min_scores[found.labels]].tolist())
     return tuple(label for label in classes if label not in seen)
 

@@ -26,8 +26,8 @@ class PromptSettings:
         peak_max_count: maximum of peaks of one map of a class.
         peak_grid: ``input`` enlarges maps to the pixels of the graph's input before peaks are looked for, ``map``
             looks at their own cells.
-        cam_box_values: the normalised map of each tag is cut at these values, and the box of each part that hangs
-            together is asked about as well; see `models.prompting.cam_boxes`.
+        cam_box_values: the normalised map of each tag is cut at these values, and the box of each connected part
+            becomes a prompt as well; see `models.prompting.cam_boxes`.
         box_margin: by how much a box that no person drew is enlarged at each side, as a share of its own, before it
             prompts the segmenter: it often cuts what it is around, and the segmenter believes it.
         cross_peak_window_px: as ``peak_window_px``, for maps of single attention heads.
@@ -35,19 +35,19 @@ class PromptSettings:
         grid_sides: points per side of each grid round, coarse to fine.
         max_prompts: maximum of prompts spent on one image, those of peaks, groups of peaks and grid together.
         budget_ms: time that these may take when served, in milliseconds; 0 for any. The time of a prompt is measured
-            when the bundle is loaded, so what is asked depends on the machine. Training ignores it.
+            when the bundle is loaded, so the number of prompts depends on the machine. Training ignores it.
         prompt_buckets: sizes that a run of `sam_decoder` is padded to, by backend; see `buckets_of`.
         proposal_bucket: multiple to which the number of proposals is padded for `wsod`.
         mask_levels: mask levels of the decoder that become proposals.
         grid_min_iou: minimum predicted IoU of a grid prompt's mask.
         grid_min_stability: minimum stability of a grid prompt's mask.
-        cover_min_iou: a grid point inside the box of a mask with at least this predicted IoU is not asked.
+        cover_min_iou: a grid point inside the box of a mask with at least this predicted IoU is left out.
         cover_max_area_share: ... unless that box takes more than this share of the image.
-        focus_side: points per side of the last grid, of which only points inside promising masks are asked; 0 for none.
+        focus_side: points per side of the last grid, used only inside promising masks; 0 for none.
         focus_min_iou: minimum predicted IoU of a promising mask; its box may take ``cover_max_area_share`` at most.
-        map_min_value: minimum value of a maximum of the prompt map that is asked about.
-        map_max_count: maximum number of maxima of the prompt map; 0 asks the grid although the segmenter has a map.
-        duplicate_iou: of two boxes with a higher IoU, one goes.
+        map_min_value: minimum value of a maximum of the prompt map that becomes a prompt.
+        map_max_count: maximum number of maxima of the prompt map; 0 takes grids although the segmenter has a map.
+        duplicate_iou: of two boxes with a higher IoU, one is dropped.
         max_proposals: maximum of proposals of one image.
     """
 
@@ -131,8 +131,8 @@ class PostSettings:
         nms_iou: of two detections of one class with a higher IoU, the lower score goes.
         one_tag_iou: of two detections of different classes with a higher IoU, one loses most of its score, see
             `favour_one_tag`; 1 leaves both.
-        nested_share: of two boxes of one class and model, of which more than this share of the smaller lies in the
-            larger, the worse loses most of its score, see `favour_one_box`; 1 leaves both.
+        nested_share: if more than this share of a box lies in a larger one of its class and model, the worse of the two
+            loses most of its score, see `favour_one_box`; 1 leaves both.
         mask_source: ``proposal``, the mask that the box came from; ``box``, a box prompt on the final box; or
             ``detector``, the mask of the detector's own head. A detector's box without such a mask gets a box prompt,
             a proposal's keeps the mask that it came from.

@@ -18,7 +18,7 @@ from deploy.export.detector_plan import detector_plan
 from deploy.export.graph_plans import cam_plan, sam_boxes_plan, sam_decoder_plan, sam_encoder_plan, wsod_plan
 from deploy.export.onnx_graph import ExportError, GraphPlan, export_graph
 from deploy.export.sam_settings import licence_of
-from deploy.export.sam_sources import SamSource, asks_prompt_map
+from deploy.export.sam_sources import SamSource, has_prompt_map
 from models.bundle import AVERAGED_CAM, CAM, CLASS_GRAPHS, DETECTOR, MANIFEST, WSOD, Bundle, GraphSpec, Thresholds
 from models.bundle_files.manifest import load_bundle, write_manifest
 from models.config import config_from_values
@@ -191,7 +191,7 @@ def _copied_graphs(bundle: Bundle, names: Sequence[str], out_dir: Path) -> dict[
 
 
 def _compact_sam(run: Run) -> CompactSam:
-    net = build_compact_sam(run.config["backbone"], run.config["side_px"], prompt_map=asks_prompt_map(run))
+    net = build_compact_sam(run.config["backbone"], run.config["side_px"], prompt_map=has_prompt_map(run))
     _load(net, run)
     return net
 

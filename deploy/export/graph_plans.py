@@ -40,7 +40,7 @@ def cam_plan(net: CamNet | AveragedCam, side_px: int, rng: Rng, name: str = CAM)
 
 def sam_encoder_plan(net: Sam, rng: Rng) -> GraphPlan:
     module = SamEncoderGraph(net)
-    outputs = (*net.feature_names, "prompt_map") if module.asks else net.feature_names
+    outputs = (*net.feature_names, "prompt_map") if module.has_prompt_map else net.feature_names
     # An image of 1024 pixels takes ViT-B 10 s and gigabytes, so as few as tell a dynamic axis from a fixed one.
     return GraphPlan(
         name=SAM_ENCODER,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from deploy.export.sam_sources import SamSource, asks_prompt_map
+from deploy.export.sam_sources import SamSource, has_prompt_map
 from models.bundle import DEFAULT_BUNDLE, PROPOSAL_GRAPHS, Bundle
 from models.bundle_files.manifest import load_bundle
 from models.nets.published_sam.open_published import MOBILE_SAM, PublishedSam
@@ -87,8 +87,8 @@ def post_for(sam: SamSource, post: PostSettings) -> PostSettings:
 
 
 def room_for_grid(sam: SamSource, prompts: PromptSettings) -> PromptSettings:
-    """Return prompt settings that leave room for a grid, if the segmenter has no prompt map to ask in its place."""
-    if asks_prompt_map(sam):
+    """Return prompt settings that leave room for a grid, which replaces the prompt map if the segmenter has none."""
+    if has_prompt_map(sam):
         return prompts
     return replace(prompts, max_prompts=max(GRID_PROMPTS, prompts.max_prompts))
 

@@ -58,8 +58,8 @@ def open_sam(sam: Path | None, side_px: int | None = None) -> SamSource:
     return load_bundle(path, SAM_GRAPHS) if (path / MANIFEST).is_file() else open_run(path, SAM)
 
 
-def asks_prompt_map(sam: SamSource) -> bool:
-    """Return whether a segmenter has learnt where to ask; no published one has."""
+def has_prompt_map(sam: SamSource) -> bool:
+    """Return whether a segmenter has a prompt map; no published one has."""
     if isinstance(sam, PublishedSam):
         return False
     if isinstance(sam, Bundle):

@@ -1,4 +1,4 @@
-"""`config.pbtxt` of each graph: what Triton is told of its tensors, batching, instances, versions and warm-up."""
+"""`config.pbtxt` of each graph: its tensors, batching, instances, versions and warm-up, as Triton reads them."""
 
 from __future__ import annotations
 

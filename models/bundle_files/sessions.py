@@ -24,7 +24,7 @@ def open_session(
     """Open a graph on the device; `device_index` is the number of the GPU.
 
     Raises:
-        DeviceError: the GPU did not start, of which onnxruntime says nothing: it takes the CPU.
+        DeviceError: the GPU did not start. onnxruntime would take the CPU and say nothing.
     """
     wanted = PROVIDERS[device]
     provider = (wanted, {"device_id": device_index}) if device == "cuda" else wanted

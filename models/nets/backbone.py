@@ -23,7 +23,8 @@ MEAN_RGB = (128, 128, 128)
 SCALE = 1 / 127.5
 # Half of white's range: input of all networks here is in [-1, 1], with padding at 0.
 HALF_RANGE = 0.5
-# Learnt here at a contrast of 1, which its weights adapt to in a few hundred steps: the default bundle's.
+# The default bundle's backbone, which was trained here on [-1, 1] and not on the wider range of its ImageNet training:
+# its weights adapt to that in a few hundred steps.
 WITHOUT_CONTRAST = "mobilenetv2"
 
 Fine = tuple[torch.Tensor, torch.Tensor]

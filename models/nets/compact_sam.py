@@ -33,7 +33,7 @@ class CompactSam(nn.Module):
         geometry: maps of the prompts for the decoder.
         quality: corrects the predicted IoU by what was drawn.
         prompt_map: embeddings [B,D,e,e] to logits [B,1,e,e] of where a point gives a good mask of a thing; None in a
-            network that has not learnt where to ask.
+            network without this map.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class CompactSam(nn.Module):
 
     def prompt_logits(self, embedding: torch.Tensor) -> torch.Tensor:
         """Embeddings [B,4D,e,e] to the prompt map's logits [B,1,e,e]."""
-        assert self.prompt_map is not None, "only a network that has learnt where to ask is asked for it"
+        assert self.prompt_map is not None, "only a network with a prompt map has its logits"
         logits: torch.Tensor = self.prompt_map(embedding[:, : self.channels])
         return logits
 
@@ -100,5 +100,5 @@ def build_compact_sam(backbone: str, side_px: int, weights: str = "none", *, pro
 
 
 def has_prompt_map(weights: Mapping[str, torch.Tensor]) -> bool:
-    """Return whether a checkpoint is of a network that has learnt where to ask."""
+    """Return whether a checkpoint is of a network with a prompt map."""
     return any(name.startswith("prompt_map.") for name in weights)

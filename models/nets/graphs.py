@@ -39,7 +39,7 @@ class CamGraph(nn.Module):
 class SamEncoderGraph(nn.Module):
     """``image`` uint8 [B,S,S,3] to ``embedding`` [B,D,e,e], and to finer maps if the network has them.
 
-    A network that has learnt where to ask gives ``prompt_map`` [B,1,e,e] in 0 to 1 as well.
+    A network with a prompt map gives ``prompt_map`` [B,1,e,e] in 0 to 1 as well.
     """
 
     def __init__(self, net: Sam) -> None:
@@ -47,13 +47,13 @@ class SamEncoderGraph(nn.Module):
         self.net = net
 
     @property
-    def asks(self) -> bool:
-        """Whether the network has learnt where to ask."""
+    def has_prompt_map(self) -> bool:
+        """Whether the network says where a point gives a good mask."""
         return isinstance(self.net, CompactSam) and self.net.prompt_map is not None
 
     def forward(self, image: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
         features = self.net.encode(image)
-        if not self.asks:
+        if not self.has_prompt_map:
             return features
         assert isinstance(self.net, CompactSam)
         assert isinstance(features, torch.Tensor)

@@ -1,7 +1,7 @@
 """WeakTr: class activation maps from a plain vision transformer trained on tags alone (arXiv 2304.01184).
 
-Written from the paper. Two things differ from it and are said where they do: positions are resized to the image's
-size, so that any side that is a multiple of the patch works, and the pooling may be sharper than an average.
+Written from the paper, with two differences. Positions are resized to the image's size, so that any side that is a
+multiple of the patch works. The pooling may be sharper than an average.
 """
 
 from __future__ import annotations

@@ -49,6 +49,6 @@ def cam_boxes(
 
 
 def _part_boxes(mask_hw: npt.NDArray[np.bool_]) -> list[tuple[int, int, int, int]]:
-    """Return the boxes, in cells, of what hangs together in a mask, corners included."""
+    """Return the boxes, in cells, of the connected parts of a mask; cells that touch at a corner are connected."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask_hw.astype(np.uint8), connectivity=8)
     return [(x, y, x + width, y + height) for x, y, width, height, area in stats[1:].tolist() if area >= MIN_CELLS]

@@ -16,7 +16,7 @@ PEAK_CELLS = 3  # side of the window within which a peak is the highest
 def prompt_map_points(map_b1hw: Float32 | None, letterbox: Letterbox, settings: PromptSettings) -> Float32 | None:
     """Return the maxima [N,2] of an image's prompt map, x, y in pixels of the graph's input, highest first.
 
-    None says that the grid is to be asked: the segmenter has no map, or the settings want none of its maxima.
+    None says that grids take its place: the segmenter has no map, or the settings want none of its maxima.
 
     Args:
         map_b1hw: [1,1,e,e] in 0 to 1, over the whole square input.

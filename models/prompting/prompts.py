@@ -1,4 +1,4 @@
-"""Prompts for the mask decoder, and how a run of them is cut into the sizes a backend likes."""
+"""Prompts for the mask decoder, and how a batch of them is cut into runs of the sizes that a backend wants."""
 
 from __future__ import annotations
 

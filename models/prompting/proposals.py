@@ -40,7 +40,7 @@ class Proposals:
         stability: [N] IoU of the mask cut at logits +1 and -1.
         prompts: [N] index of the prompt in the order of the decoder's runs.
         levels: [N] mask level of that prompt.
-        from_peak: [N] whether peaks asked for it, not a box, the prompt map or the grid.
+        from_peak: [N] whether its prompt came from peaks, not from a box, the prompt map or the grid.
     """
 
     boxes_xyxy: Float32
@@ -75,7 +75,7 @@ class ProposalSet:
     Attributes:
         proposals: the masks that were kept, best first.
         prompts: in the order of the decoder's runs.
-        peak_prompts: number of prompts that peaks asked for; they come first.
+        peak_prompts: number of prompts from peaks; they come first.
         dropped: masks good enough to keep that lost their place to a near-duplicate or to the limit.
     """
 
@@ -100,13 +100,11 @@ def propose(
     map_points_xy: Float32 | None = None,
     boxes_xyxy: Float32 | None = None,
 ) -> Proposing:
-    """Ask about peaks, groups of peaks, boxes, then where the prompt map says, sparing points that a good mask covers.
+    """Yield prompts: peaks, groups of peaks, boxes, then the prompt map's points that no good mask covers.
 
-    Segmenters without a prompt map are asked about grids from coarse to fine in its place.
-
-    A last, finest grid looks closer where something promising was found: a thing of few pixels gets several points
-    without a fine grid over all the ground around it.
-    Rounds do not depend on how a backend cuts them into runs, so every backend gives the same proposals.
+    A segmenter without a prompt map gets the points of grids instead, from coarse to fine. Last come points of the
+    finest grid that lie in promising boxes: a thing of few pixels gets several points, and the ground around it none.
+    Prompts do not depend on how a backend cuts them into runs, so every backend gives the same proposals.
 
     Args:
         peaks: of all tags together, in pixels of the graph's input.
@@ -134,7 +132,7 @@ def propose(
 
 
 class _Asked:
-    """What was asked about one image so far, and the masks that came back."""
+    """The prompts that were yielded for one image so far, and the masks that came back."""
 
     def __init__(self, settings: PromptSettings, valid_hw: tuple[int, int]) -> None:
         self.settings = settings
@@ -148,11 +146,11 @@ class _Asked:
 
     @property
     def left(self) -> int:
-        """How many prompts may still be asked."""
+        """How many prompts may still be yielded."""
         return max(0, self.settings.max_prompts - self.prompt_count)
 
     def ask(self, batch: PromptBatch, from_peak: bool = False) -> Generator[PromptBatch, DecodedBatch, None]:
-        """Ask a batch, which may be empty, and keep the masks that are good enough."""
+        """Yield a batch, unless it is empty, and keep its masks: all of peaks, and others if they are good enough."""
         if not len(batch):
             return
         decoded = yield batch
@@ -167,7 +165,7 @@ class _Asked:
         return uncovered
 
     def things(self, min_iou: float) -> Proposals:
-        """Return the masks of at least this predicted IoU whose boxes are not most of the image."""
+        """Return the masks of at least this predicted IoU whose boxes take at most `cover_max_area_share`."""
         max_area_px = self.settings.cover_max_area_share * self.valid_hw[0] * self.valid_hw[1]
         large = box_areas(self.masks.boxes_xyxy) > max_area_px
         return self.masks[(self.masks.predicted_iou >= min_iou) & ~large]
@@ -177,7 +175,7 @@ def _ask_about_peaks(asked: _Asked, peaks: Peaks) -> Generator[PromptBatch, Deco
     max_prompts = asked.settings.max_prompts
     labels, counts = np.unique(peaks.labels, return_counts=True)
     grouped = labels[counts > 1]
-    # Groups cost little and say much, but not more than half of what may be asked.
+    # Groups cost little and say much, but they get no more than half of all prompts.
     points_xy = _in_turn(peaks, max(max_prompts - len(grouped), max_prompts // 2))
     yield from asked.ask(point_prompts(points_xy), from_peak=True)
     for label in grouped[: asked.left]:

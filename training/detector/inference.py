@@ -1,4 +1,4 @@
-"""What a trained detector finds in an image, asked in torch: no bundle is needed."""
+"""What a trained detector finds in an image, run in torch: no bundle is needed."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def evaluate_losses(
     See `count_lost_objects` and `count_lost_tags`.
 
     Args:
-        bundle_dir: folder of the bundle. Its own weak detector is asked as well, without the retrained one.
+        bundle_dir: folder of the bundle. Its weak detector runs as well, without the retrained one.
         data_dir: data set in any layout that `open_dataset` reads.
         split: `train`, `val`, `fit` or `test`.
         results_dir: keeps each image's results of this bundle and data, so that a killed run continues.

@@ -139,7 +139,7 @@ class GraphRunner:
 
 
 class _OpenedImage:
-    """An image that is decoded once, and its squares, of which graphs may want several sizes and colours of padding."""
+    """An image that is decoded once, and its squares: graphs may want several sizes and colours of padding."""
 
     def __init__(self, path: Path, image_hwc_u8: npt.NDArray[np.uint8]) -> None:
         self.path = path

@@ -27,11 +27,11 @@ class PseudoLabelConfig:
         min_score: of ``threshold``; None takes the bundle's thresholds per class, calibrated on tags. Of ``adaptive``:
             a fixed score in place of ``further_quantile``.
         teacher: whose boxes they are: ``wsod``, the weak detector's; or ``detector``, the retrained one's for a second
-            round of teaching, and the weak one's for tags of which that finds nothing.
+            round of teaching, and the weak one's for tags for which that finds nothing.
         masks: draw each box's mask with the bundle's segmenter.
         boxes_from_masks: replace each box by the tight box of its mask.
-        box_margin: by how much a box is enlarged at each side, as a share of its own, before the segmenter is asked for
-            its mask: a weak detector's boxes often cut their things.
+        box_margin: by how much a box is enlarged at each side, as a share of its own, before it prompts the segmenter
+            for its mask: a weak detector's boxes often cut their things.
         image_files: ``link`` the images into the data set, or ``copy`` them, so that it can be moved elsewhere.
         subsample: label every n-th image; neighbouring frames of one video look alike.
         categories: a COCO file whose category ids the data set takes, such as the one that it will be scored with: a

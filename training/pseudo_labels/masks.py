@@ -34,7 +34,7 @@ class PseudoMask:
 def draw_masks(runner: GraphRunner, image: TaggedImage, boxes_xyxy: Float32, margin: float = 0.0) -> list[PseudoMask]:
     """Return a mask for each box [N,4] in image pixels: the mask level of highest predicted IoU.
 
-    The segmenter is asked with boxes that are enlarged at each side by ``margin``, a share of their own. If it
+    The segmenter is prompted with boxes that are enlarged at each side by ``margin``, a share of their own. If it
     sees nothing in a box, the mask is the box itself, with predicted IoU 0: trainers refuse an object without pixels.
     """
     letterbox, square_bhwc_u8 = runner.letterboxed(image, SAM_ENCODER)

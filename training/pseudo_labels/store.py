@@ -53,7 +53,7 @@ class Detected:
 def detect_tagged(runner: GraphRunner, image: TaggedImage, teacher: Teacher) -> Detected:
     """Return what the bundle finds for an image's tags, as the service would without a lowest score.
 
-    With the retrained detector as teacher, the weak one is asked for the tags of which that finds nothing.
+    With the retrained detector as teacher, the weak one takes the tags for which that finds nothing.
     """
     tagged = sorted(set(runner.bundle.labels.indices(image.tags)))
     if teacher == "wsod":

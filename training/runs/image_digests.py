@@ -18,7 +18,7 @@ from weaksam.files.digests import file_sha256
 def image_key(image: TaggedImage) -> str:
     """Return a name for what is computed from an image: its bytes and tags decide it, not where it lies.
 
-    A file is read again only if its size or its time has changed: stores ask for the same image several times.
+    A file is read again only if its size or its time has changed: stores need the key of an image several times.
     """
     state = image.path.stat()
     return _key(image.path, image.tags, (state.st_size, state.st_mtime_ns))

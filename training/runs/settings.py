@@ -1,4 +1,4 @@
-"""What the settings of all trainings share. Settings import no torch, so that a mistake in them is told at once."""
+"""What the settings of all trainings share. Settings import no torch, so that a mistake in them is reported at once."""
 
 from __future__ import annotations
 

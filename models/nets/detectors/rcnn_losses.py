@@ -17,7 +17,7 @@ from models.nets.detectors.settings import DropRule
 
 
 class BoxLosses(NamedTuple):
-    """Losses of R sampled RoIs of which F are foreground.
+    """Losses of R sampled RoIs, F of them foreground.
 
     Attributes:
         classification, regression: scalars, sums over what was not dropped divided by R.

@@ -102,7 +102,7 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
     });
   }
 
-  // The whole object is asked about first. If no mask of it agrees with all clicks, the last one shows a part.
+  // The first request is for the whole object. If no mask of it agrees with all clicks, the last one shows a part.
   async function askForMasks(object, image, signal) {
     const prompt = promptOf(object);
     const zoom = get().fineMasks;

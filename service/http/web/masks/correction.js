@@ -24,11 +24,11 @@ export const newObject = (label) => ({
 });
 
 /**
- * Return what `POST /segment` is asked about a whole object, or null if there is nothing to ask.
+ * Return the prompt for a whole object, points and box, or null if there is none.
  *
  * The box of a detection goes along while all clicks on the object lie in it: the clicks then say what is wrong within
- * it. Otherwise the anchor goes along, so that the object is not lost. A mask that was painted by hand is not asked
- * about again, for the service does not know it.
+ * it. Otherwise the anchor goes along, so that the object is not lost. A mask that was painted by hand has no prompt:
+ * the service does not know it.
  */
 export function promptOf({ clicks, promptBox, box_xyxy: boxXyxy, source, painted, anchor }) {
   if (painted) return null;
@@ -39,7 +39,7 @@ export function promptOf({ clicks, promptBox, box_xyxy: boxXyxy, source, painted
   return points.some(([, , label]) => label) ? { points, box: null } : null;
 }
 
-/** Return what `POST /segment` is asked about the part of an object that the last click shows. */
+/** Return the prompt for the part of an object that the last click shows. */
 export const partPrompt = ({ clicks }) => ({ points: [[...clicks.at(-1).slice(0, 2), 1]], box: null });
 
 export const inBox = ([x0, y0, x1, y1], [x, y]) => x >= x0 && x < x1 && y >= y0 && y < y1;
