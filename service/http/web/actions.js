@@ -46,12 +46,12 @@ export function createActions(store, source, announce) {
   }
 
   async function addFiles(files) {
-    const shown = [...files].filter(({ type }) => !type || type.startsWith("image/"));
-    if (shown.length < files.length) {
+    const images = [...files].filter(({ type }) => !type || type.startsWith("image/"));
+    if (images.length < files.length) {
       showProblem(
         new Problem({
           title: "Only images can be labelled",
-          detail: `${files.length - shown.length} other files were left out.`,
+          detail: `${files.length - images.length} other files were left out.`,
           code: "not_an_image",
         }),
       );
@@ -60,8 +60,8 @@ export function createActions(store, source, announce) {
       const detail = "The folder holds none, nor do its folders.";
       showProblem(new Problem({ title: "There is no image", detail, code: "no_image" }));
     }
-    if (!shown.length) return;
-    const items = source.add(shown);
+    if (!images.length) return;
+    const items = source.add(images);
     await addItems(items);
     announce(`${items.length === 1 ? items[0].name : counted(items.length, "image")} added. Type what is in it.`);
   }

@@ -50,6 +50,7 @@ def test_a_class_and_its_absence_train_a_detector(data: Path, tmp_path: Path) ->
     document = json.loads((tmp_path / "pgt" / "annotations" / "instances_train.json").read_bytes())
     tags = {row["id"]: row["tags"] for row in document["images"]}
     assert sorted(map(tuple, set(map(tuple, tags.values())))) == [(), ("crack",)]
+    assert document["annotations"]
     assert all(tags[row["image_id"]] == ["crack"] for row in document["annotations"])
     losses = [json.loads(line) for line in (tmp_path / "wsod" / "log.jsonl").read_text().splitlines()]
     numbers = [value for row in losses for value in row.values() if isinstance(value, float)]

@@ -95,6 +95,7 @@ def test_it_is_served(bundle: Bundle, picture_path: Path) -> None:
         assert 0 <= y0 < y1 <= 90
         assert decode_rle(row["mask"]).shape == (90, 150)
     peaks = [peak["point_xy"] for tag in answer["explain"]["tags"] for peak in tag["peaks"]]
+    assert peaks
     assert all(0 <= x <= 150 and 0 <= y <= 90 for x, y in peaks)
 
 

@@ -162,6 +162,7 @@ def test_explain_gives_peaks_and_proposals_in_pixels_of_the_picture(tiny_bundle:
     assert result.explain is not None
     red, blue = result.explain.tags
     assert (red.label, red.classifier_score, round(red.min_score, 6)) == ("red-bolt", 1.0, 0.8)
+    assert red.peaks
     assert all(160 <= x < 240 and 40 <= y < 80 for x, y in (peak.point_xy for peak in red.peaks))
     assert (blue.label, blue.peaks) == ("blue-wrench", ())
     best = int(np.argmax(red.proposal_scores))
