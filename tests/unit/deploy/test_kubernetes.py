@@ -93,6 +93,7 @@ def test_the_gateways_settings_are_settings(overlay: list[dict[str, Any]], monke
     pod = pod_spec(named(overlay, "Deployment", "weaksam-gateway"))
     assert pod is not None
     assert pod["terminationGracePeriodSeconds"] > settings.drain_s + settings.shutdown_grace_s
+    assert pod["enableServiceLinks"] is False, "the variables of Services would be no settings"
 
 
 def test_the_gateway_knows_every_triton_that_there_may_be() -> None:
