@@ -219,7 +219,7 @@ async def _detect(pipeline: Pipeline, image: TaggedImage) -> ServedResults:
 def _add_image(scorecard: Scorecard, image: TaggedImage, results: ServedResults, labels: LabelSet) -> None:
     tagged = results.tagged
     truth = [replace(thing, label=_served_name(thing.label, labels)) for thing in image.objects]
-    # asked without tags the pipeline proposes some, but an image known to have none shows none of the classes
+    # without tags the pipeline proposes some, but an image known to have none shows none of the classes
     of_tags, returned = (_found(result) if image.tags else NO_PREDICTIONS for result in (tagged, results.returned))
     scorecard.add(truth, of_tags, _found(results.predicted), _proposed(tagged))
     scorecard.add_returned(truth, returned, _found(results.returned_untagged))

@@ -182,7 +182,7 @@ def detected_of(result: Json, bundle: Bundle) -> Detected:
 
 
 def _pseudo_objects(chain: Chain, results: ImageResults) -> Sequence[Any]:
-    assert chain.rule is not None, "the caller looks"
+    assert chain.rule is not None, "the caller checks"
     found = detected_of(results.weak, chain.bundle)
     return label_image(chain.rule, chain.bundle, results.image, found, chain.bundle.labels).objects
 

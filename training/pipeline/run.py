@@ -178,7 +178,7 @@ def _wsod(run: _Run, features: Done, proposer: Done, proposals: Done) -> Done:
 
 def _pgt(run: _Run, bundle: Done) -> Done:
     config = run.config.pgt
-    assert config is not None, "the caller looks"
+    assert config is not None, "the caller checks"
     settings = replace(config, masks=config.masks or run.config.segmenter is not None)
 
     def make(folder: Path) -> None:
