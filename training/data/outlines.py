@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from training.data.numbers import written_number
 from training.data.polygons import shown_value
 from weaksam.errors import UserError
 from weaksam.schemas import Box
@@ -28,7 +29,7 @@ def finite_number(name: str, value: Any) -> float:
         UserError: it is none, not finite, or beyond all images; the message has its name and value.
     """
     try:
-        number = float(value)
+        number = written_number(value)
     except (TypeError, ValueError, OverflowError):
         number = np.nan
     if not abs(number) <= LARGEST_NUMBER:

@@ -109,6 +109,12 @@ def read_sidecar(path: Path) -> tuple[str, ...]:
     return split_written_tags(text)
 
 
+def shape_label(shape: dict[str, Any]) -> str | None:
+    """Return the label of a shape of LabelMe; other tools write numbers too."""
+    label = shape.get("label")
+    return str(label) if isinstance(label, str | int) and not isinstance(label, bool) else None
+
+
 def _tag_row(number: int, names: list[str], line: list[str]) -> TaggedFile:
     fields = list(zip(names, line, strict=False))  # a short line has none of the last columns
     written = "".join(field.strip() for name, field in fields if name == "file")
@@ -139,5 +145,5 @@ def _tags_of_json(text: str) -> tuple[str, ...]:
 def _labelme_tags(document: dict[str, Any]) -> tuple[str, ...]:
     flags = document.get("flags")
     checked = [name for name, value in flags.items() if value is True] if isinstance(flags, dict) else []
-    labels = [shape.get("label") for shape in document["shapes"] if isinstance(shape, dict)]
-    return distinct_tags([*checked, *(label for label in labels if isinstance(label, str))])
+    labels = [shape_label(shape) for shape in document["shapes"] if isinstance(shape, dict)]
+    return distinct_tags([*checked, *(label for label in labels if label is not None)])

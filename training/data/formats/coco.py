@@ -19,6 +19,7 @@ from training.data.checks import Report, read_labels_txt
 from training.data.formats.coco_rows import Json, distinct_rows, id_text, image_id_of, parsed_text, size_hw_of
 from training.data.formats.documents import DocumentError, documents, read_json
 from training.data.locate import locate, report_unnamed
+from training.data.numbers import is_set, written_number
 from training.data.polygons import MaskError, polygon_numbers, polygons_box, run_lengths_rle, shown_value
 from training.data.splits import SPLITS, read_split, split_of_name
 from training.data.tagged import TaggedDataset
@@ -145,9 +146,12 @@ def _check_categories(rows: list[Any], path: Path) -> None:
     A single faulty category makes all of them useless: which one an object is of would be a guess.
     """
     for number, row in enumerate(rows):
-        if not isinstance(row, dict) or id_text(row.get("id")) is None or not row.get("name"):
+        if not isinstance(row, dict) or id_text(row.get("id")) is None or not id_text(row.get("name")):
             raise UserError(f"{path}: categories[{number}] is {row!r}: give it an id and a name")
-    ids, names = Counter(id_text(row["id"]) for row in rows), Counter(fold_label(str(row["name"])) for row in rows)
+    ids, names = (
+        Counter(id_text(row["id"]) for row in rows),
+        Counter(fold_label(str(id_text(row["name"]))) for row in rows),
+    )
     for what in [*(f"id {value}" for value in ids if ids[value] > 1), *(f"name {v!r}" for v in names if names[v] > 1)]:
         raise UserError(f"{path}: categories: the {what} stands there twice: give each its own")
 
@@ -160,13 +164,15 @@ def _category_names(document: Json) -> dict[str, str]:
     rows = document["categories"]
     used = {id_text(row.get("category_id")) for row in document["annotations"] if isinstance(row, dict)}
     above = {str(row.get("supercategory")) for row in rows if row.get("supercategory") != row["name"]}
-    classes = [row for row in rows if id_text(row["id"]) in used or str(row["name"]) not in above]
-    return {str(id_text(row["id"])): str(row["name"]) for row in sorted(classes, key=lambda row: _order(row["id"]))}
+    named = {str(id_text(row["id"])): str(id_text(row["name"])) for row in rows}
+    classes = {key: name for key, name in named.items() if key in used or name not in above}
+    return dict(sorted(classes.items(), key=lambda item: _order(item[0])))
 
 
-def _order(value: Any) -> tuple[bool, int, str]:
-    text = str(id_text(value))
-    return (False, int(text), "") if text.isdecimal() else (True, 0, text)
+def _order(key: str) -> tuple[bool, int, str]:
+    """Return by what ids are sorted: numbers by their value, then texts."""
+    digits = key.lstrip("0")
+    return (False, len(digits), digits) if key.isdecimal() else (True, 0, key)
 
 
 def _objects_of_ids(
@@ -207,12 +213,12 @@ def _written_object(row: Json, name: str, field: str, path: Path, report: Report
         report.add(path, fields[2], f"{annotation}: {error}; no mask")
     if row.get("bbox") is None:
         box = _box_of_mask(rle, polygons)
-    return WrittenObject(name, fields, box, rle, polygons, difficult=bool(row.get("iscrowd", 0)))
+    return WrittenObject(name, fields, box, rle, polygons, difficult=is_set(row.get("iscrowd")))
 
 
 def _box(bbox: Any) -> Box | None:
     try:
-        x, y, width, height = (float(value) for value in bbox)
+        x, y, width, height = map(written_number, bbox)
     except (TypeError, ValueError, OverflowError):
         return None
     return x, y, x + width, y + height

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from training.data.checks import Report
+from training.data.numbers import declared_size_hw
 
 Json = dict[str, Any]
 
@@ -72,8 +73,4 @@ def image_id_of(row: Json) -> str:
 
 def size_hw_of(row: Json) -> tuple[int, int] | None:
     """Return the height and width that a row of `images` names, or None if they are no sides of an image."""
-    try:
-        height, width = int(float(row["height"])), int(float(row["width"]))
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return None
-    return (height, width) if height > 0 and width > 0 else None
+    return declared_size_hw(row.get("height"), row.get("width"))

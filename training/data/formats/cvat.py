@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 from training.data.checks import Report, distinct_labels, merged_labels
 from training.data.formats.documents import DocumentError, read_xml
 from training.data.locate import entries, image_id, locate, report_unnamed
+from training.data.numbers import declared_size_hw
 from training.data.outlines import Points, ellipse_px, finite_number, positive_number, turned_rectangle_px
 from training.data.polygons import polygons_box, shown_value
 from training.data.splits import read_split, split_of_name
@@ -89,7 +90,7 @@ def _paths(root: Path, nodes: list[ET.Element], source: Path, report: Report) ->
 
 def _written(root: Path, source: Path, path: Path, node: ET.Element, report: Report) -> WrittenImage:
     field = f"image {node.get('name')!r}"
-    size_hw = _size_hw(node)
+    size_hw = declared_size_hw(node.get("height"), node.get("width"))
     return WrittenImage(
         image_id(root, path),
         path,
@@ -101,14 +102,6 @@ def _written(root: Path, source: Path, path: Path, node: ET.Element, report: Rep
         ),
         size_hw=size_hw,
     )
-
-
-def _size_hw(node: ET.Element) -> tuple[int, int] | None:
-    try:
-        height, width = int(node.get("height") or ""), int(node.get("width") or "")
-    except ValueError:
-        return None
-    return height, width
 
 
 def _object(

@@ -13,6 +13,7 @@ from typing import Any
 from training.data.checks import Report, merged_labels, read_labels_txt
 from training.data.formats.documents import documents
 from training.data.locate import image_id, is_file, locate, report_unnamed
+from training.data.numbers import declared_size_hw, written_number
 from training.data.outlines import Points, ellipse_px, finite_number, positive_number, turned_rectangle_px
 from training.data.polygons import polygons_box, shown_value
 from training.data.splits import read_split
@@ -147,7 +148,7 @@ def _place_words(value: Json, error: Exception) -> str:
 def _polygon(value: Json, size_hw: tuple[int, int] | None) -> Polygon:
     """Return the outline of a polygon, an ellipse or a turned rectangle, in shares; nothing of another region."""
     if value.get("points"):
-        return [float(side) / 100 for x, y in value["points"] for side in (x, y)]
+        return [written_number(side) / 100 for x, y in value["points"] for side in (x, y)]
     is_ellipse, is_box = (all(side in value for side in sides) for sides in (ELLIPSE_SIDES, BOX_SIDES))
     if not is_ellipse and not is_box:
         return ()
@@ -165,8 +166,7 @@ def _size_to_turn_in(clockwise_deg: float, size_hw: tuple[int, int] | None) -> t
         return 1, 1
     if size_hw is None:
         raise UserError(f"it is turned by {clockwise_deg:g} degrees, and {SIZE_UNKNOWN}")
-    height, width = size_hw
-    return positive_number("original_height", height), positive_number("original_width", width)
+    return size_hw
 
 
 def _ellipse(value: Json, clockwise_deg: float, size_hw: tuple[float, float]) -> Points:
@@ -202,7 +202,7 @@ def _box(value: Json, polygon: Polygon, rle: Rle | None) -> Box | None:
         return polygons_box([polygon])
     if not all(side in value for side in BOX_SIDES):
         return None  # a key point
-    x, y, width, height = (float(value[side]) / 100 for side in BOX_SIDES)
+    x, y, width, height = (written_number(value[side]) / 100 for side in BOX_SIDES)
     return x, y, x + width, y + height
 
 
@@ -210,5 +210,4 @@ def _size_hw(results: list[Json]) -> tuple[int, int] | None:
     """Return the size that the regions were drawn on, if all say the same; JSON_MIN has it in their values."""
     rows = [{**value, **row} if isinstance(value := row.get("value"), dict) else row for row in results]
     sizes = [(row.get("original_height"), row.get("original_width")) for row in rows if "original_width" in row]
-    height, width = sizes[0] if sizes and all(size == sizes[0] for size in sizes) else (None, None)
-    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+    return declared_size_hw(*sizes[0]) if sizes and all(size == sizes[0] for size in sizes) else None

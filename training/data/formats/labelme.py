@@ -15,10 +15,12 @@ from typing import Any
 
 from training.data.checks import Report
 from training.data.formats.documents import read_json
+from training.data.numbers import declared_size_hw, written_number
 from training.data.outlines import ellipse_px, positive_number
 from training.data.polygons import polygons_box, shown_value
 from training.data.written import Polygon, WrittenObject
 from weaksam.errors import UserError
+from weaksam.files.tag_files import shape_label
 
 Shape = dict[str, Any]
 RECTANGLE, POLYGON, CIRCLE = "rectangle", "polygon", "circle"
@@ -52,7 +54,7 @@ def read_shapes(path: Path, report: Report) -> Shapes:
         return Shapes()
     parts: dict[Any, list[tuple[str, Shape, Polygon]]] = {}
     for number, shape in enumerate(document["shapes"]):
-        if not isinstance(shape, dict) or not isinstance(shape.get("label"), str) or _kind(shape) is None:
+        if not isinstance(shape, dict) or shape_label(shape) is None or _kind(shape) is None:
             continue
         field = f"shapes[{number}]"
         try:
@@ -61,8 +63,7 @@ def read_shapes(path: Path, report: Report) -> Shapes:
             report.add(path, field, f"{_place_words(shape)}; it is a tag alone")
             continue
         parts.setdefault(_group(shape, number), []).append((field, shape, corners))
-    height, width = document.get("imageHeight"), document.get("imageWidth")
-    size_hw = (height, width) if isinstance(height, int) and isinstance(width, int) else None
+    size_hw = declared_size_hw(document.get("imageHeight"), document.get("imageWidth"))
     return Shapes(tuple(_object(of_one) for of_one in parts.values()), size_hw)
 
 
@@ -78,13 +79,15 @@ def _place_words(shape: Shape) -> str:
 
 def _group(shape: Shape, number: int) -> Any:
     group = shape.get("group_id")
-    return (shape["label"], group) if _kind(shape) != RECTANGLE and isinstance(group, int) else number
+    if _kind(shape) == RECTANGLE or isinstance(group, bool) or not isinstance(group, int | str):
+        return number
+    return shape_label(shape), str(group)
 
 
 def _outline(shape: Shape) -> Polygon:
     kind = _kind(shape) or POLYGON
     count, _ = KINDS[kind]
-    points = [(float(x), float(y)) for x, y in shape.get("points") or ()]
+    points = [(written_number(x), written_number(y)) for x, y in shape.get("points") or ()]
     if not points or len(points) != (count or len(points)) or not all(map(math.isfinite, chain(*points))):
         raise UserError("points: give x and y of each")
     return _circle(*points) if kind == CIRCLE else list(chain(*points))
@@ -99,4 +102,4 @@ def _object(parts: Sequence[tuple[str, Shape, Polygon]]) -> WrittenObject:
     field, shape, _ = parts[0]
     polygons = tuple(corners for _, _, corners in parts)
     drawn = () if _kind(shape) == RECTANGLE else polygons
-    return WrittenObject(shape["label"], (field,) * 3, polygons_box(polygons), polygons=drawn)
+    return WrittenObject(shape_label(shape) or "", (field,) * 3, polygons_box(polygons), polygons=drawn)

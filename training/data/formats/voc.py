@@ -31,6 +31,7 @@ from PIL import Image
 from training.data.checks import Report, merged_labels, read_labels_txt, read_lines
 from training.data.formats.documents import DocumentError, read_xml
 from training.data.locate import entries, is_file, report_unnamed
+from training.data.numbers import declared_size_hw, is_set
 from training.data.splits import SPLITS, read_split, split_of_name
 from training.data.tagged import TaggedDataset
 from training.data.written import WrittenImage, WrittenObject, checked_dataset
@@ -180,16 +181,9 @@ def _read_annotation(path: Path, report: Report) -> _Annotation | None:
     except DocumentError as error:
         report.add(path, "xml", f"the annotation {error}; the image is left out")
         return None
+    size_hw = declared_size_hw(root.findtext("size/height"), root.findtext("size/width"))
     objects = [_read_object(path, number, node, report) for number, node in enumerate(root.iter("object"), start=1)]
-    return _Annotation(path, _written_size(root), tuple(objects))
-
-
-def _written_size(root: ET.Element) -> tuple[int, int] | None:
-    try:
-        height, width = (int(float(root.findtext(f"size/{name}", ""))) for name in ("height", "width"))
-    except (ValueError, OverflowError):
-        return None
-    return (height, width) if height > 0 and width > 0 else None
+    return _Annotation(path, size_hw, tuple(objects))
 
 
 def _read_object(path: Path, number: int, node: ET.Element, report: Report) -> _Object:
@@ -202,7 +196,7 @@ def _read_object(path: Path, number: int, node: ET.Element, report: Report) -> _
             box = _Box((x0, y0, x1, y1), any("." in text for text in texts))
         except ValueError:
             report.add(path, f"object {number}/bndbox", f"box {texts} is not four numbers; the object is a tag alone")
-    return _Object(number, name, box, (node.findtext("difficult") or "").strip() == "1")
+    return _Object(number, name, box, is_set(node.findtext("difficult")))
 
 
 def _is_zero_based(annotations: Iterable[_Annotation]) -> bool:
