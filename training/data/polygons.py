@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
+from models.image import DEFAULT_MAX_PIXELS
 from weaksam.errors import UserError
 from weaksam.formats.run_lengths import run_lengths
 from weaksam.mask_schemas import Rle
@@ -64,15 +65,27 @@ def _near_polygon(polygon: Sequence[Any], size_hw: tuple[int, int]) -> list[floa
     return numbers
 
 
+def check_mask_size(size_hw: tuple[int, int]) -> None:
+    """Check that a mask is no larger than an image may be: its pixels would fill the memory.
+
+    Raises:
+        MaskError: it is.
+    """
+    height, width = size_hw
+    if height * width > DEFAULT_MAX_PIXELS:
+        raise MaskError(f"a mask of {width}x{height} pixels is larger than images may be, {DEFAULT_MAX_PIXELS} pixels")
+
+
 def run_lengths_rle(counts: Any, size: Any) -> Rle:
     """Return compressed run lengths from a list of counts or from COCO's text.
 
     Raises:
-        MaskError: size or counts are none, or the runs do not fill the size.
+        MaskError: size or counts are none or too large, or the runs do not fill the size.
     """
     if not isinstance(size, list | tuple) or len(size) != 2 or not all(_is_count(side) and side for side in size):
         raise MaskError(f"size {size!r} must be height and width")
     height, width = (int(side) for side in size)
+    check_mask_size((height, width))
     runs = _runs_of_text(counts) if isinstance(counts, str | bytes) else _runs_of_list(counts)
     if runs.sum() != height * width:
         raise MaskError(f"its run lengths add up to {runs.sum()}, not to {height} x {width} pixels")

@@ -14,7 +14,7 @@ from training.data.formats.documents import DocumentError, read_xml
 from training.data.locate import entries, image_id, locate, report_unnamed
 from training.data.numbers import declared_size_hw
 from training.data.outlines import Points, ellipse_px, finite_number, positive_number, turned_rectangle_px
-from training.data.polygons import polygons_box, shown_value
+from training.data.polygons import check_mask_size, polygons_box, shown_value
 from training.data.splits import read_split, split_of_name
 from training.data.tagged import TaggedDataset
 from training.data.written import Polygon, WrittenImage, WrittenObject, checked_dataset
@@ -132,6 +132,7 @@ def _place_words(node: ET.Element, error: Exception) -> str:
 def _mask_rle(node: ET.Element, size_hw: tuple[int, int] | None) -> Rle:
     if size_hw is None:
         raise UserError("its image has no `width` and `height`")
+    check_mask_size(size_hw)
     lengths = [int(length) for length in (node.get("rle") or "").split(",")]
     left, top, width, height = (int(node.get(side) or "") for side in ("left", "top", "width", "height"))
     return encode_rle(uncropped_mask(lengths, (left, top, width, height), size_hw))

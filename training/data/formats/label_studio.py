@@ -15,7 +15,7 @@ from training.data.formats.documents import documents
 from training.data.locate import image_id, is_file, locate, report_unnamed
 from training.data.numbers import declared_size_hw, written_number
 from training.data.outlines import Points, ellipse_px, finite_number, positive_number, turned_rectangle_px
-from training.data.polygons import polygons_box, shown_value
+from training.data.polygons import check_mask_size, polygons_box, shown_value
 from training.data.splits import read_split
 from training.data.tagged import TaggedDataset
 from training.data.written import Polygon, WrittenImage, WrittenObject, checked_dataset
@@ -191,6 +191,7 @@ def _brush_rle(value: Json, size_hw: tuple[int, int] | None) -> Rle | None:
         return None
     if size_hw is None:
         raise UserError(SIZE_UNKNOWN)
+    check_mask_size(size_hw)
     return encode_rle(brush_mask(value["rle"], size_hw))
 
 

@@ -135,3 +135,33 @@ def test_groups_of_labelme_are_numbers_or_texts(tmp_path: Path, group: Any, obje
     part = {"shape_type": "polygon", "points": [[2, 3], [6, 3], [6, 7]], "group_id": group}
     (image,) = opened(tmp_path, "a.json", labelme(part, part)).images
     assert len(image.objects) == objects
+
+
+HUGE = 100_000
+STROKES = {"format": "rle", "rle": [0, 0, 0, 1, 1, 2], "brushlabels": ["bolt"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        pytest.param(
+            "r.json", coco({"segmentation": {"size": [HUGE, HUGE], "counts": [HUGE * HUGE // 5] * 5}}), id="coco"
+        ),
+        pytest.param("r.json", coco({"segmentation": {"size": [2**40, 1], "counts": [2**31] * 512}}), id="64 bit"),
+        pytest.param("r.json", label_studio(STROKES, HUGE, HUGE), id="label studio"),
+        pytest.param(
+            "r.xml",
+            cvat(
+                f'<mask label="bolt" rle="{HUGE * HUGE}" left="0" top="0" width="{HUGE}" height="{HUGE}"/>', HUGE, HUGE
+            ),
+            id="cvat",
+        ),
+    ],
+)
+def test_a_mask_larger_than_images_may_be_is_reported_before_it_takes_memory(
+    tmp_path: Path, name: str, document: Any
+) -> None:
+    dataset = opened(tmp_path, name, document)
+    assert [image.tags for image in dataset.images] == [("bolt",)]
+    assert all(thing.mask_rle is None for thing in dataset.images[0].objects)
+    assert "pixels is larger than images may be, 100000000 pixels" in dataset.problems[0].message
