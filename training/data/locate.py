@@ -8,6 +8,7 @@ from pathlib import Path
 from training.data.checks import Report
 from weaksam.files.file_names import ambiguous, match_names
 from weaksam.files.image_files import find_images
+from weaksam.files.path_checks import is_file
 
 
 def locate(root: Path, names: Iterable[str], folders: Sequence[str], source: Path, report: Report) -> dict[str, Path]:
@@ -60,14 +61,6 @@ def entries(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError:
         return []
-
-
-def is_file(path: Path) -> bool:
-    """Tell if there is such a file; False for names that no file system takes."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def _as_written(root: Path, name: str, folders: Sequence[str]) -> Path | None:

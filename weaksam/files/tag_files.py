@@ -12,6 +12,7 @@ from typing import Any
 
 from weaksam.errors import UserError
 from weaksam.files.csv_rows import csv_rows
+from weaksam.files.path_checks import is_file
 from weaksam.files.text_files import decoded
 from weaksam.tag_texts import distinct_tags, split_written_tags
 
@@ -84,7 +85,7 @@ def joined_rows(rows: Iterable[TaggedFile]) -> dict[str, tuple[str, ...]]:
 
 def sidecar_of(image: Path) -> Path | None:
     """Return the file with the tags of `x.jpg`: `x.txt` or `x.json` beside it."""
-    return next((path for suffix in (".txt", ".json") if (path := image.with_suffix(suffix)).is_file()), None)
+    return next((path for suffix in (".txt", ".json") if is_file(path := image.with_suffix(suffix))), None)
 
 
 def read_sidecar(path: Path) -> tuple[str, ...]:

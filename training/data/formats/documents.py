@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from training.data.locate import is_file
 from weaksam.errors import UserError
 from weaksam.files.image_files import IMAGE_SUFFIXES
+from weaksam.files.path_checks import is_file
 
 _XML_ENCODING = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["'][^>]*\?>""")
 

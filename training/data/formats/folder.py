@@ -21,13 +21,14 @@ from pathlib import Path, PurePosixPath
 
 from training.data.checks import Report, merged_labels, read_labels_txt, read_text
 from training.data.formats.labelme import read_shapes
-from training.data.locate import entries, image_id, image_paths, is_file
+from training.data.locate import entries, image_id, image_paths
 from training.data.splits import SPLITS, read_split, split_of_name
 from training.data.tagged import TaggedDataset
 from training.data.written import WrittenImage, checked_dataset
 from weaksam.errors import UserError
 from weaksam.files.file_names import ambiguous, match_names
 from weaksam.files.image_files import IMAGE_SUFFIXES, find_images
+from weaksam.files.path_checks import is_file
 from weaksam.files.tag_files import BOXES, TagFileError, joined_rows, read_sidecar, read_tag_table, sidecar_of
 from weaksam.tag_texts import split_written_tags
 

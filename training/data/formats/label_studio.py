@@ -12,7 +12,7 @@ from typing import Any
 
 from training.data.checks import Report, merged_labels, read_labels_txt
 from training.data.formats.documents import documents
-from training.data.locate import image_id, is_file, locate, report_unnamed
+from training.data.locate import image_id, locate, report_unnamed
 from training.data.numbers import declared_size_hw, written_number
 from training.data.outlines import Points, ellipse_px, finite_number, positive_number, turned_rectangle_px
 from training.data.polygons import check_mask_size, polygons_box, shown_value
@@ -29,6 +29,7 @@ from weaksam.files.label_studio_export import (
     results_of,
     without_upload_prefix,
 )
+from weaksam.files.path_checks import is_file
 from weaksam.formats.label_studio_regions import brush_mask
 from weaksam.formats.run_lengths import encode_rle, rle_box
 from weaksam.mask_schemas import Rle

@@ -30,13 +30,14 @@ from PIL import Image
 
 from training.data.checks import Report, merged_labels, read_labels_txt, read_lines
 from training.data.formats.documents import DocumentError, read_xml
-from training.data.locate import entries, is_file, report_unnamed
+from training.data.locate import entries, report_unnamed
 from training.data.numbers import declared_size_hw, is_set
 from training.data.splits import SPLITS, read_split, split_of_name
 from training.data.tagged import TaggedDataset
 from training.data.written import WrittenImage, WrittenObject, checked_dataset
 from weaksam.files.image_files import IMAGE_SUFFIXES
 from weaksam.files.opened_image import BROKEN
+from weaksam.files.path_checks import is_file
 from weaksam.formats.run_lengths import encode_rle
 from weaksam.mask_schemas import Rle
 from weaksam.schemas import Box

@@ -22,12 +22,13 @@ from typing import Any
 import yaml
 
 from training.data.checks import Report, distinct_labels, read_lines, read_text
-from training.data.locate import entries, image_id, image_paths, is_file, report_unnamed
+from training.data.locate import entries, image_id, image_paths, report_unnamed
 from training.data.polygons import polygons_box
 from training.data.splits import read_split, split_of_name
 from training.data.tagged import TaggedDataset
 from training.data.written import WrittenImage, WrittenObject, checked_dataset
 from weaksam.errors import UserError
+from weaksam.files.path_checks import is_dir, is_file
 from weaksam.files.text_files import decoded
 
 SPLIT_KEYS = ("train", "val", "valid", "test")
@@ -118,7 +119,7 @@ def _existing(root: Path, base: Any, entry: Any) -> list[Path]:
         inside = [part for part in PurePosixPath(text.replace("\\", "/")).parts if part not in ("..", ".", "/")]
         whole, *tails = [root / Path(*inside[first:]) for first in range(len(inside))] or [root]
         possible = (whole, root / str(base or ".") / text, root / text, *tails)
-        found += [path for path in possible if path.is_dir() or is_file(path)][:1]
+        found += [path for path in possible if is_dir(path) or is_file(path)][:1]
     return found
 
 

@@ -161,3 +161,9 @@ def test_a_class_number_that_is_not_whole_is_reported(tree: Path) -> None:
     write_labels(tree, {"labels/train/b.txt": "1.5 0.5 0.5 0.5 0.5"})
     problems = open_dataset(tree, "train").problems
     assert (problems[0].file, problems[0].field) == ("labels/train/b.txt", "line 1")
+
+
+def test_a_folder_of_a_name_that_cannot_be_is_not_there(tree: Path) -> None:
+    write_labels(tree, {"data.yaml": f"train: {'x' * 300}\nval: images/val\nnames: [bolt, fuel cap]\n"})
+    with pytest.raises(UserError, match="train"):
+        open_dataset(tree, "train")
