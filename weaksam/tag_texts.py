@@ -31,7 +31,7 @@ def split_written_tags(text: str) -> tuple[str, ...]:
 
     In a CSV, the comma separates the columns already. Doubles and empty ones are dropped.
     """
-    return distinct_tags(re.split(r"[,;\n]", text))
+    return distinct_tags(re.split(r"[,;\r\n]", text))
 
 
 def distinct_tags(texts: Iterable[str]) -> tuple[str, ...]:

@@ -11,11 +11,12 @@ from models.image import ImageError, read_image
 from models.labels import Label, LabelSet, fold_label
 from training.data.tagged import DataProblem, TaggedDataset, TaggedImage
 from weaksam.errors import UserError
-from weaksam.files.text_files import decoded
+from weaksam.files.text_files import decoded, lines_of
 from weaksam.schemas import Box
 
 # Shares that are written with few decimals reach over the edge by less than this.
 EDGE_TOLERANCE_PX = 0.01
+SEPARATORS = " \t,;"
 
 
 @dataclass
@@ -126,13 +127,21 @@ def read_text(path: Path) -> str:
 
 def read_lines(path: Path) -> list[str]:
     """Return the non-empty lines without surrounding space; raises UserError as `read_text` does."""
-    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    return [line.strip() for line in lines_of(read_text(path)) if line.strip()]
+
+
+def read_names(path: Path) -> list[str]:
+    """Return the class names of a list, one a line; empty lines too, since classes may be numbered by their line.
+
+    Separators at the end of a line, which tables leave there, are no part of a name.
+    """
+    return [line.strip().strip(SEPARATORS) for line in lines_of(read_text(path))]
 
 
 def read_labels_txt(root: Path) -> tuple[str, ...] | None:
     """Return names from ROOT/labels.txt in file order, or None if it is missing or empty. Doubles are dropped."""
     path = root / "labels.txt"
-    return distinct_labels(read_lines(path)) or None if path.is_file() else None
+    return distinct_labels(filter(None, read_names(path))) or None if path.is_file() else None
 
 
 def _text(box_xyxy: Box) -> str:

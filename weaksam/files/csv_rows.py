@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Sequence
 
-from weaksam.files.text_files import decoded
+from weaksam.files.text_files import decoded, lines_of
 
 DELIMITERS = (",", ";", "\t")
 EMPTY = "".join(DELIMITERS) + ' "'
@@ -33,6 +33,6 @@ def csv_rows(data: bytes, columns: Sequence[str]) -> tuple[list[str], list[tuple
 
 
 def _delimiter(text: str, columns: Sequence[str]) -> str:
-    first = next((line.lower() for line in text.splitlines() if line.strip(EMPTY)), "")
+    first = next((line.lower() for line in lines_of(text) if line.strip(EMPTY)), "")
     named = (mark for mark in DELIMITERS if set(columns) <= {name.strip(' "') for name in first.split(mark)})
     return next(named, ",")

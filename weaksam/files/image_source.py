@@ -25,7 +25,7 @@ from weaksam.files.image_files import (
     ImageFiles,
     find_images,
 )
-from weaksam.files.text_files import decoded
+from weaksam.files.text_files import decoded, lines_of
 
 SCHEME_END = "://"
 LIST_SUFFIX = ".txt"
@@ -162,7 +162,7 @@ def _lines(path: Path, location: str) -> list[str]:
         text = decoded(path.read_bytes())
     except UnicodeDecodeError as error:
         raise UserError(f"{location} cannot be read as a list in UTF-8 ({error}): save it as UTF-8") from error
-    lines = enumerate((line.strip() for line in text.splitlines()), start=1)
+    lines = enumerate((line.strip() for line in lines_of(text)), start=1)
     written = [(number, line) for number, line in lines if line and not line.startswith("#")]
     if not written:
         raise UserError(f"{location} names no image: write the path or address of one a line")

@@ -13,7 +13,7 @@ from typing import Any
 from weaksam.errors import UserError
 from weaksam.files.csv_rows import csv_rows
 from weaksam.files.path_checks import is_file
-from weaksam.files.text_files import decoded
+from weaksam.files.text_files import decoded, lines_of
 from weaksam.tag_texts import distinct_tags, split_written_tags
 
 TAG_COLUMNS = ("file", "tags")
@@ -45,8 +45,8 @@ def read_tag_table(path: Path) -> tuple[TaggedFile, ...]:
     `csv_rows` says how the file may be written.
 
     Raises:
-        TagFileError: the file is no CSV in UTF-8, lacks a column or has two of `file`, or has a row with more fields
-            than columns or with tags and no file.
+        TagFileError: the file is no CSV in UTF-8, lacks a column or has two of `file`, or has a row with more filled
+            fields than columns or with tags and no file.
     """
     try:
         names, rows = csv_rows(path.read_bytes(), TAG_COLUMNS)
@@ -59,7 +59,7 @@ def read_tag_table(path: Path) -> tuple[TaggedFile, ...]:
         )
     if names.count("file") > 1:
         raise TagFileError("file", f"{path} names the column 'file' twice: keep the one with the images' paths")
-    spilled = next((number for number, line in rows if len(line) > len(names)), None)
+    spilled = next((number for number, line in rows if any(cell.strip() for cell in line[len(names) :])), None)
     if spilled is not None:
         raise TagFileError(
             "tags",
@@ -124,7 +124,7 @@ def _tag_row(number: int, names: list[str], line: list[str]) -> TaggedFile:
 
 
 def _holds_yolo_boxes(text: str) -> bool:
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines_of(text) if line.strip()]
     return bool(lines) and all(_YOLO_LINE.fullmatch(line) for line in lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 
 
 def decoded(data: bytes, errors: str = "strict") -> str:
@@ -13,3 +14,8 @@ def decoded(data: bytes, errors: str = "strict") -> str:
     """
     utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and len(data) > 2
     return data.decode("utf-16" if utf_16 else "utf-8-sig", errors)
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text. Signs that `str.splitlines` takes for line ends too stay: file names have them."""
+    return re.split(r"\r\n|\r|\n", text)

@@ -77,8 +77,8 @@ def test_tags_and_boxes_are_read(scenes: TaggedDataset, run: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("to", ["coco", "coco-polygons", "yolo", "yolo-seg", "voc", "cvat"])
 def test_folders_and_odd_names_are_read(tmp_path: Path, to: FormatName) -> None:
-    label, files = 'Käse 🔧 𠮷, "x": #1', ("a.jpg", "day 1/ü%20, (1).v2.png")
-    objects = [annotation_row(number, 1, (10.0, 20.0, 30.0, 50.0), score=0.5) for number in (1, 2)]
+    label, files = 'Käse 🔧 𠮷, "x": #1', ("a.jpg", "day 1/ü%20, (1).v2.png", "x\u2028y\x85z.jpg")
+    objects = [annotation_row(number, 1, (10.0, 20.0, 30.0, 50.0), score=0.5) for number in (1, 2, 3)]
     rows = [image_row(number, name, (60, 80)) for number, name in enumerate(files, start=1)]
     (tmp_path / "run").mkdir()
     write_dataset(tmp_path / "run" / "dataset.json", {}, category_rows((label,)), rows, objects)

@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from training.data.checks import Report, merged_labels, read_labels_txt, read_text
 from training.data.formats.labelme import read_shapes
 from training.data.locate import entries, image_id, image_paths
+from training.data.numbers import SET, is_set
 from training.data.splits import SPLITS, read_split, split_of_name
 from training.data.tagged import TaggedDataset
 from training.data.written import WrittenImage, checked_dataset
@@ -38,6 +39,7 @@ LAYOUT_WORDS = {
     *("annotations", "data", "dataset", "image", "images", "img", "imgs", "jpegimages", "label", "labels", "photos"),
     *("pictures", "test", "train", "val", "valid", "validation"),
 }
+FLAGS = (*SET, "0", "0.0", "false", "")
 TABLE, ROBOFLOW_CLASSES = "tags.csv", "_classes.csv"
 
 
@@ -175,9 +177,10 @@ def _rows_of_classes(path: Path) -> _TagsOfFile:
         raise UserError(f"{path}: the first line must name the column of files, then the classes, separated by commas")
     joined: _TagsOfFile = {}
     for number, (file, *cells) in lines[1:]:
-        if len(cells) != len(names) or not set(cells) <= {"0", "1", ""}:
+        flags, spilled = cells[: len(names)], cells[len(names) :]
+        if len(flags) != len(names) or any(spilled) or not all(cell.lower() in FLAGS for cell in flags):
             raise UserError(f"{path}, row {number}: must have a file and then 0 or 1 for each of {len(names)} classes")
-        tags = (name for name, cell in zip(names, cells, strict=True) if cell == "1")
+        tags = (name for name, cell in zip(names, flags, strict=True) if is_set(cell))
         joined[file] = tuple(dict.fromkeys((*joined.get(file, ()), *tags)))
     return joined
 

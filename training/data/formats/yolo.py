@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from training.data.checks import Report, distinct_labels, read_lines, read_text
+from training.data.checks import Report, distinct_labels, read_lines, read_names, read_text
 from training.data.locate import entries, image_id, image_paths, report_unnamed
 from training.data.polygons import polygons_box
 from training.data.splits import read_split, split_of_name
@@ -29,7 +29,7 @@ from training.data.tagged import TaggedDataset
 from training.data.written import WrittenImage, WrittenObject, checked_dataset
 from weaksam.errors import UserError
 from weaksam.files.path_checks import is_dir, is_file
-from weaksam.files.text_files import decoded
+from weaksam.files.text_files import decoded, lines_of
 
 SPLIT_KEYS = ("train", "val", "valid", "test")
 BOX_NUMBERS, BOX_AND_SCORE_NUMBERS, MIN_POLYGON_NUMBERS = 4, 5, 6
@@ -67,8 +67,7 @@ def _label_files(root: Path) -> list[Path]:
 def _config(root: Path) -> dict[str, Any]:
     path = _yaml_path(root)
     if path is None:
-        # With the empty lines: a class is numbered by its line.
-        return {"names": [line.strip() for line in read_text(root / "classes.txt").splitlines()]}
+        return {"names": read_names(root / "classes.txt")}
     text = read_text(path)
     try:
         # All values as texts: a class may be called `no`, which YAML takes for False.
@@ -162,7 +161,7 @@ def _label_path(root: Path, image: Path) -> Path:
 
 
 def _objects(path: Path, names: dict[int, str], keypoint_numbers: int, report: Report) -> Iterable[WrittenObject]:
-    lines = decoded(path.read_bytes(), "replace").splitlines()
+    lines = lines_of(decoded(path.read_bytes(), "replace"))
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

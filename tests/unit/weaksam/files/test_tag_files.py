@@ -44,6 +44,7 @@ def test_a_broken_table_names_the_field(tmp_path: Path, content: bytes, field: s
     ("name", "text", "tags"),
     [
         pytest.param("x.txt", "bolt\nnut\n", ("bolt", "nut"), id="text"),
+        pytest.param("x.txt", "bolt,\rnut;\r", ("bolt", "nut"), id="separators, and line ends of old Macs"),
         pytest.param("x.json", '["bolt", " nut", "", "bolt"]', ("bolt", "nut"), id="list"),
         pytest.param("x.json", '{"tags": ["pin"]}', ("pin",), id="object"),
     ],
@@ -112,6 +113,9 @@ def test_tags_may_hold_numbers(tmp_path: Path, text: str) -> None:
         pytest.param(b"file,tags,note,Tags\na.jpg,bolt,x,nut\n", id="two columns of tags"),
         pytest.param(b"file,tags,tags\na.jpg,bolt;nut\n", id="a short row"),
         pytest.param(b"file,tags\na.jpg,bolt;nut\n,\n , \n", id="rows of separators"),
+        pytest.param(b"file,tags\na.jpg,bolt;nut,, \n", id="separators after the last column"),
+        pytest.param(b'file,tags\na.jpg,"bolt,;nut,"\n', id="separators after a tag"),
+        pytest.param(b"file,tags\ra.jpg,bolt;nut\r", id="line ends of old Macs"),
         pytest.param("\ufeffsep=;\r\nfile;tags\r\na.jpg;bolt, nut\r\n".encode(), id="Excel's line of the separator"),
     ],
 )

@@ -62,7 +62,7 @@ def test_spellings_of_one_tag_become_one_label(tmp_path: Path) -> None:
 
 def test_a_byte_order_mark_is_no_part_of_a_label(tmp_path: Path) -> None:
     write_image(tmp_path / "nut" / "a.jpg")
-    (tmp_path / "labels.txt").write_text("nut\npen\n", encoding="utf-8-sig")
+    (tmp_path / "labels.txt").write_text("nut,\r\npen;\r\n,\r\n", encoding="utf-8-sig")
     assert read_folder(tmp_path).labels == ("nut", "pen")
 
 

@@ -120,10 +120,17 @@ def test_rows_of_one_file_in_a_table_of_classes_are_joined(folders: Path) -> Non
     assert ids(folders, "train") == {"train/a.jpg": ("bolt", "nut"), "train/b.jpg": ()}
 
 
+@pytest.mark.parametrize("row", ["1, 0,", "1.0, 0.0", "True, False", "true,,,"])
+def test_flags_in_a_table_of_classes_as_other_tools_write_them(folders: Path, row: str) -> None:
+    for split in ("train", "valid", "test"):
+        (folders / split / "_classes.csv").write_text(f"{TABLE}a.jpg, {row}\nb.jpg, 0, 1\nc.jpg, 1, 1\nd.jpg, 1, 1\n")
+    assert ids(folders, "train")["train/a.jpg"] == ("bolt",)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param(f"{TABLE}a.jpg, 1, 0\nb.jpg, True, 0\n", "row 3: must have a file and then 0 or 1", id="value"),
+        pytest.param(f"{TABLE}a.jpg, 1, 0\nb.jpg, 2, 0\n", "row 3: must have a file and then 0 or 1", id="value"),
         pytest.param(f"{TABLE}a.jpg, 1\n", "row 2: must have a file and then 0 or 1 for each of 2", id="short"),
         pytest.param(f"{TABLE}a.jpg, 1, 0, 1\n", "row 2: must have a file and then 0 or 1 for each", id="long"),
         pytest.param("filename;bolt\na.jpg;1\n", "the first line must name the column of files", id="semicolons"),

@@ -142,6 +142,12 @@ def test_a_class_may_have_a_name_that_yaml_takes_for_a_truth_value(tree: Path) -
     assert open_dataset(tree, "train").labels == ("no", "yes")
 
 
+def test_separators_at_the_ends_of_lines_are_no_part_of_a_class(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg")
+    write_labels(tmp_path, {"classes.txt": "\ufeffbolt,\r\nnut ;\r\nx, y\r\n", "a.txt": BOX})
+    assert open_dataset(tmp_path, "train").labels == ("bolt", "nut", "x, y")
+
+
 def test_an_empty_line_of_classes_txt_has_a_number_too(tmp_path: Path) -> None:
     write_image(tmp_path / "a.jpg")
     write_labels(tmp_path, {"classes.txt": "bolt\n\nnut\n", "a.txt": BOX.replace("0", "2", 1)})
