@@ -15,6 +15,7 @@ import numpy.typing as npt
 from weaksam.arrays import Mask
 from weaksam.errors import UserError
 from weaksam.files.image_source import as_os_errors
+from weaksam.files.text_files import lines_of
 from weaksam.formats.coco import DATASET, REVIEWED
 from weaksam.formats.labelled_document import DecisionState, LabelledDocument, parse_labelled
 from weaksam.formats.polygons import Ring, join_rings, mask_iou, mask_to_polygons, polygons_to_mask
@@ -240,6 +241,13 @@ def check_xml_names(names: Iterable[str]) -> None:
             raise UserError(
                 f"{name!r} has a control character, which XML cannot hold: rename it, or take another format"
             )
+
+
+def check_list_names(names: Iterable[str]) -> None:
+    """Raise UserError if a name cannot be a line of a list: it would be read as two names."""
+    for name in names:
+        if len(lines_of(name)) > 1:
+            raise UserError(f"{name!r} has a line end, which a list cannot hold: rename it, or take another format")
 
 
 def one_file_for_each(labelled: LabelledSet, folder: Path, suffix: str) -> Iterator[tuple[LabelledImage, Path]]:

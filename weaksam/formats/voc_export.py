@@ -11,7 +11,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from weaksam.errors import UserError
-from weaksam.formats.labelled import LabelledImage, LabelledSet, check_xml_names, one_file_for_each, train_and_val
+from weaksam.formats.labelled import (
+    LabelledImage,
+    LabelledSet,
+    check_list_names,
+    check_xml_names,
+    one_file_for_each,
+    train_and_val,
+)
 from weaksam.formats.provenance import MEMBER, run_provenance
 from weaksam.formats.voc import VocObject, voc_palette, write_voc_annotation
 
@@ -25,9 +32,11 @@ def write_voc(labelled: LabelledSet, out: Path) -> None:
 
     Raises:
         UserError: there are more than 254 labels, or as many objects in an image: a pixel has one byte. Or a name
-            cannot stand in XML.
+            cannot stand in XML or in a list.
     """
-    check_xml_names((*labelled.labels, *(image.file_name for image in labelled.images)))
+    names = (*labelled.labels, *(image.file_name for image in labelled.images))
+    check_xml_names(names)
+    check_list_names(names)
     if len(labelled.labels) > MAX_INDEX:
         raise UserError(f"{len(labelled.labels)} labels do not fit into VOC's PNG files, which tell {MAX_INDEX} apart")
     (out / "labels.txt").write_text("".join(f"{name}\n" for name in labelled.labels), encoding="utf-8")

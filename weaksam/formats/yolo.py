@@ -9,7 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from weaksam.formats.labelled import LabelledObject, LabelledSet, PolygonMaker, one_file_for_each, train_and_val
+from weaksam.formats.labelled import (
+    LabelledObject,
+    LabelledSet,
+    PolygonMaker,
+    check_list_names,
+    one_file_for_each,
+    train_and_val,
+)
 
 DECIMALS = 6
 Line = Callable[[LabelledObject, tuple[int, int]], Iterable[float]]
@@ -29,6 +36,7 @@ def write_yolo_segments(labelled: LabelledSet, out: Path, polygons: PolygonMaker
 
 
 def _write(labelled: LabelledSet, out: Path, line: Line) -> None:
+    check_list_names(image.file_name for image in labelled.images)
     classes = {name: index for index, name in enumerate(labelled.labels)}
     for image, path in one_file_for_each(labelled, out / "labels", ".txt"):
         rows = [(classes[thing.label], line(thing, image.size_hw)) for thing in image.objects]

@@ -136,6 +136,8 @@ def test_a_single_image_is_learnt_from_and_validates(tmp_path: Path) -> None:
         pytest.param(("a.jpg",), [str(n) for n in range(255)], "voc", "255 labels do not fit", id="labels of VOC"),
         pytest.param(("a\x01.jpg",), ["x"], "voc", r"'a\\x01\.jpg' has a control character", id="VOC and XML"),
         pytest.param(("a\x0b.jpg",), ["x"], "cvat", r"'a\\x0b\.jpg' has a control character", id="CVAT and XML"),
+        pytest.param(("a\nb.jpg",), ["x"], "yolo", r"'a\\nb\.jpg' has a line end, which a list", id="lists of YOLO"),
+        pytest.param(("a\rb.jpg",), ["x"], "voc", r"'a\\rb\.jpg' has a line end, which a list", id="lists of VOC"),
         pytest.param(("a.jpg",), ["x\x1f"], "labelstudio", r"'x\\x1f' has a control", id="a label in XML"),
     ],
 )
