@@ -16,10 +16,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from weaksam.errors import UserError
 from weaksam.findings import first_fault
+from weaksam.labelling.option_changes import told_changes
 from weaksam.schemas import BundleInfo, DetectResult
 
 JOURNAL_VERSION = 2
 RESULT_KEY = "answer"  # as in the journals of earlier versions, which can go on
+OTHER_OUT = "give another --out"
+RESEND = f"remove the line, so that its image is sent again, or {OTHER_OUT}"
 SYNC_EVERY_ENTRIES = 32
 SYNC_EVERY_S = 1.0
 # S3, Google Cloud Storage and HTTP; the last one is for HTTP servers without an ETag.
@@ -115,8 +118,8 @@ class Journal:
         self._file.seek(self._places[image][1])
         try:
             return DetectResult.model_validate(json.loads(self._file.readline())[RESULT_KEY])
-        except ValueError as error:
-            raise JournalError(f"{self._file.name}: the result of {image} is damaged: give another --out") from error
+        except (ValueError, KeyError) as error:
+            raise JournalError(f"{self._file.name}: the result of {image} is damaged: {RESEND}") from error
 
     def sync(self) -> None:
         """Wait until everything stored is on the disk."""
@@ -147,7 +150,7 @@ class Journal:
         entries = self._entries()
         header = next(entries, None)
         for number, (offset, content) in enumerate(entries, start=2):
-            entry = _validated(_ENTRY, content, f"{self._file.name}: line {number}")
+            entry = _validated(_ENTRY, content, f"{self._file.name}: line {number}", RESEND)
             self._places[entry.image] = (entry.stamp, offset)
         return None if header is None else _identity(header[1], self._file.name)
 
@@ -167,10 +170,11 @@ class Journal:
         self._file.seek(0)
         for number, line in enumerate(self._file, start=1):
             entry = _parsed_head(line)
+            if entry is None and self._file.read(1):  # only the last line can be torn by a kill
+                raise JournalError(
+                    f"{self._file.name}: line {number} is damaged: {RESEND if number > 1 else OTHER_OUT}"
+                )
             if entry is None:
-                # Only the last line can be torn; anything else is not the trace of a kill.
-                if self._file.read(1):
-                    raise JournalError(f"{self._file.name}: line {number} is damaged: give another --out")
                 return
             yield self._end, entry
             self._end += len(line)
@@ -184,7 +188,7 @@ def alone_in(path: Path) -> Iterator[BinaryIO]:
         JournalError: another run has it open.
     """
     with path.open("a+b") as file:
-        _lock(file, fcntl.LOCK_EX, f"{path} is in use by another run: wait for it or give another --out")
+        _lock(file, fcntl.LOCK_EX, f"{path} is in use by another run: wait for it or {OTHER_OUT}")
         yield file
 
 
@@ -254,16 +258,16 @@ def _header(identity: RunIdentity) -> dict[str, Any]:
 
 def _identity(header: dict[str, Any], path: str) -> RunIdentity:
     if header.get("version") != JOURNAL_VERSION:
-        raise JournalError(f"{path} is no journal of this release: give another --out")
-    return _validated(_IDENTITY, header, f"{path}: line 1")
+        raise JournalError(f"{path} is no journal of this release: {OTHER_OUT}")
+    return _validated(_IDENTITY, header, f"{path}: line 1", OTHER_OUT)
 
 
-def _validated(kind: TypeAdapter[Valid], content: object, place: str) -> Valid:
+def _validated(kind: TypeAdapter[Valid], content: object, place: str, remedy: str) -> Valid:
     try:
         return kind.validate_json(json.dumps(content), strict=True)
     except ValidationError as error:
         told = first_fault(error).sentence("the line")
-        raise JournalError(f"{place} is damaged: {told}: give another --out") from error
+        raise JournalError(f"{place} is damaged: {told}: {remedy}") from error
 
 
 def _check_same(first: RunIdentity, identity: RunIdentity, path: str) -> None:
@@ -281,20 +285,6 @@ def _check_same(first: RunIdentity, identity: RunIdentity, path: str) -> None:
         )
     if first.options != identity.options:
         raise JournalError(
-            f"{path} holds results with other options: {_changes(first.options, identity.options)}: "
+            f"{path} holds results with other options: {told_changes(first.options, identity.options)}: "
             "give the first options again or another --out"
         )
-
-
-def _changes(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """Return the options that differ, as the command line names them."""
-    names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
-    return ", ".join(
-        f"--{name.replace('_', '-')} was {_told(before.get(name))}, now it is {_told(now.get(name))}" for name in names
-    )
-
-
-def _told(value: object) -> str:
-    if value is None or value is False:
-        return "not given"
-    return "given" if value is True else str(value)

@@ -65,7 +65,17 @@ def test_a_torn_first_line_begins_anew(path: Path) -> None:
 def test_damage_in_the_middle_is_named(path: Path) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + b"\0\0\0\n" + lines[2])
-    with pytest.raises(JournalError, match="line 2 is damaged"), open_journal(path, IDENTITY):
+    with pytest.raises(JournalError, match="line 2 is damaged: remove the line"), open_journal(path, IDENTITY):
+        pass
+    path.write_bytes(lines[0] + lines[2])
+    with open_journal(path, IDENTITY) as journal:
+        assert (journal.holds("a.jpg", STAMP), journal.holds("b.jpg", STAMP)) == (False, True)
+
+
+def test_damage_in_the_first_line_ends_the_run(path: Path) -> None:
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"\0\0\0\n" + lines[1])
+    with pytest.raises(JournalError, match="line 1 is damaged: give another --out"), open_journal(path, IDENTITY):
         pass
 
 
@@ -204,8 +214,8 @@ def test_a_name_that_looks_like_the_result_does_not_confuse_the_reader(path: Pat
         assert journal.result(odd) == detect_result(b"odd", ["Bolt"])
 
 
-def test_a_damaged_result_is_named_when_it_is_read(path: Path) -> None:
-    text = path.read_text().replace('"sha256":"', '"sha":"')
-    path.write_text(text)
+@pytest.mark.parametrize(("written", "instead"), [('"sha256":"', '"sha":"'), ('"answer":', '"result":')])
+def test_a_damaged_result_is_named_when_it_is_read(path: Path, written: str, instead: str) -> None:
+    path.write_text(path.read_text().replace(written, instead))
     with open_journal(path, IDENTITY) as journal, pytest.raises(JournalError, match="the result of a.jpg is damaged"):
         journal.result("a.jpg")
