@@ -44,7 +44,7 @@ def open_splits(parts: Sequence[tuple[Path, str]], background: Sequence[str] = (
     images = [image for data_set in data_sets for image in data_set.images]
     if not any(image.tags for image in images):
         places = ", ".join(f"{folder} (split {split})" for folder, split in parts)
-        raise UserError(f"data: no usable image with tags in {places}")
+        raise UserError(f"data: no usable image with tags in {places}{_first_reason(data_sets)}")
     names = distinct_labels(name for data_set in data_sets for name in data_set.labels)
     labels = LabelSet(tuple(map(Label, names)))
     problems = tuple(problem for data_set in data_sets for problem in data_set.problems)
@@ -75,6 +75,16 @@ def with_learnt_labels(validation: OpenedData, labels: LabelSet) -> OpenedData:
             f"data: no validation image has a tag that is learnt. {problems[0].file}: {problems[0].message}"
         )
     return OpenedData(images, labels, (*validation.problems, *problems), validation.notes)
+
+
+def _first_reason(data_sets: Sequence[TaggedDataset]) -> str:
+    """Return why an image was left out; where nothing was, there are too few images for this split."""
+    problem = next((problem for data_set in data_sets for problem in data_set.problems), None)
+    return (
+        ": give more images with tags"
+        if problem is None
+        else f"; the first reason is {problem.file}: {problem.message}"
+    )
 
 
 def _not_learnt(name: str, images: Sequence[TaggedImage], labels: LabelSet) -> DataProblem:

@@ -9,6 +9,7 @@ from tests.unit.training.data.conftest import write_image
 from training.data.open_together import OpenedData, open_splits, open_together, with_learnt_labels
 from training.data.tagged import TaggedImage, TrueObject
 from training.data.tiles import tag_vector
+from weaksam.errors import UserError
 
 
 def test_spellings_of_several_data_sets_are_one_label(tmp_path: Path) -> None:
@@ -45,6 +46,23 @@ def test_a_background_that_is_no_label_is_refused(tmp_path: Path) -> None:
     write_image(tmp_path / "crack/1.jpg")
     with pytest.raises(ValueError, match=r"data\.background: none is no label of the data sets, which have crack"):
         open_splits([(tmp_path, "train")], background=["none"])
+
+
+def test_data_without_usable_tags_is_refused_with_the_first_reason(tmp_path: Path) -> None:
+    for name in ("1.jpg", "2.jpg"):
+        write_image(tmp_path / name)
+    (tmp_path / "tags.csv").write_text("file,tags\n1.jpg,wrench\n2.jpg,wrench\n")
+    (tmp_path / "labels.txt").write_text("bolt\n")
+    with pytest.raises(
+        UserError, match=r"\(split fit\); the first reason is 1.jpg: class 'wrench' is not among the labels"
+    ):
+        open_together([tmp_path], "fit")
+
+
+def test_a_split_that_gets_no_image_wants_more(tmp_path: Path) -> None:
+    write_image(tmp_path / "bolt" / "1.jpg")
+    with pytest.raises(UserError, match=r"\(split val\): give more images with tags"):
+        open_together([tmp_path], "val")
 
 
 def held_out(*tags_of_images: tuple[str, ...]) -> OpenedData:
