@@ -21,7 +21,7 @@ data_app = typer.Typer(help="Check data sets, draw scenes, make mosaics.", no_ar
 
 _progress_console = Console(stderr=True, markup=False)
 _OutOption = Annotated[Path, typer.Option("--out", help="New folder to write.")]
-_SeedOption = Annotated[int, typer.Option("--seed", help="The same seed draws the same images.")]
+_SeedOption = Annotated[int, typer.Option("--seed", min=0, help="The same seed draws the same images.")]
 
 
 @data_app.command()
@@ -112,10 +112,14 @@ def _write_all(ids: Iterable[str], count: int, what: str, out: Path) -> None:
 
 
 def _parse_size(text: str) -> tuple[int, int]:
+    from models.image import DEFAULT_MAX_PIXELS
+
     try:
         height, width = (int(side) for side in text.lower().split("x"))
     except ValueError as error:
         raise UserError(f"--size must be HEIGHTxWIDTH such as 480x640, got {text!r}") from error
     if min(height, width) < 64:
         raise UserError(f"--size must be at least 64x64, got {text!r}")
+    if height * width > DEFAULT_MAX_PIXELS:
+        raise UserError(f"--size must be at most {DEFAULT_MAX_PIXELS} pixels, as images may have, got {text!r}")
     return height, width

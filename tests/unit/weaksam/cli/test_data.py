@@ -60,6 +60,7 @@ def test_check_finds_an_image_cut_short_behind_its_header(tmp_path: Path) -> Non
         pytest.param(("check", "nowhere"), "is not a folder", id="check-nowhere"),
         pytest.param(("scenes", "--out", "x", "--size", "big"), "HEIGHTxWIDTH", id="size-words"),
         pytest.param(("scenes", "--out", "x", "--size", "8x8"), "at least 64x64", id="size-tiny"),
+        pytest.param(("scenes", "--out", "x", "--size", "64x100000000"), "at most 100000000 pixels", id="size-huge"),
         pytest.param(("mosaics", "--source", "nowhere", "--out", "x"), "is not a folder", id="mosaics-nowhere"),
     ],
 )
@@ -72,6 +73,14 @@ def test_mistakes_are_value_errors_that_the_console_command_prints(
 
     assert isinstance(result.exception, ValueError)
     assert message in str(result.exception)
+
+
+@pytest.mark.parametrize("command", ["scenes", "mosaics"])
+def test_a_seed_is_not_negative(command: str) -> None:
+    more = ["--source", "s"] if command == "mosaics" else []
+    result = CliRunner(env={"COLUMNS": "120"}).invoke(data_app, [command, *more, "--out", "x", "--seed", "-5"])
+    assert result.exit_code == 2
+    assert "--seed" in result.output
 
 
 def test_brackets_in_an_image_s_name_are_printed_as_they_are(tmp_path: Path) -> None:
