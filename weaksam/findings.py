@@ -32,6 +32,7 @@ WORDS = {
     "extra_forbidden": "is not known here: leave it out",
     "string_type": TEXT,
     "string_empty": "must not be empty",
+    "string_unicode": "holds half a character: correct it",
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
     "literal_error": "must be {expected}",

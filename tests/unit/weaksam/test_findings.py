@@ -26,6 +26,7 @@ SCHEMAS: tuple[type[BaseModel], ...] = (
 )
 ODD: tuple[Any, ...] = (
     *(None, True, -1, 1.5, 10**400, 1e30, float("nan"), float("inf"), "", "abc", "x" * 300, b"bytes", object()),
+    *("\ud800", ["\ud800"]),
     *([], [1], ["a"], [None], [[1]], [[1, 2, 3, 4, 5]], {}, {"a": 1}, {1: 2}, [{}], [{"type": "point", "data": [1]}]),
 )
 JUDGED_BY_VALIDATORS = {BASE64, FLAG}
