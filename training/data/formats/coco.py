@@ -252,8 +252,14 @@ def _written_image(row: Json, path: Path, source: Path, objects: tuple[WrittenOb
         source,
         f"images id {row['id']}",
         # Other tools write tags of another kind, so only those that `weaksam review` wrote count.
-        tags=tuple(map(str, row.get("tags", ()))) if confirmed is False else (),
+        tags=_tags(row.get("tags")) if confirmed is False else (),
         objects=objects,
         confirmed=confirmed,
         size_hw=size_hw_of(row),
     )
+
+
+def _tags(value: Any) -> tuple[str, ...]:
+    """Return tags as texts; what is none becomes a tag that nothing knows, so that it is reported."""
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    return tuple(map(str, values))

@@ -42,6 +42,7 @@ from weaksam.formats.run_lengths import encode_rle
 from weaksam.mask_schemas import Rle
 from weaksam.schemas import Box
 
+WHOLE_NUMBERS = "bui"  # numpy's kinds
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "")
 _MASK_FOLDERS = ("SegmentationClass", "SegmentationObject")
@@ -248,7 +249,8 @@ def _instance_masks(path: Path, report: Report) -> dict[int, Rle]:
     except BROKEN as error:
         report.add(path, "masks", f"the mask image cannot be read ({error}); its objects have no masks")
         return {}
-    if numbers.ndim != 2:
-        report.add(path, "masks", "the mask image is in colours and not of object numbers; its objects have no masks")
+    if numbers.ndim != 2 or numbers.dtype.kind not in WHOLE_NUMBERS:
+        message = "the mask image is in colours or of fractions and not of object numbers; its objects have no masks"
+        report.add(path, "masks", message)
         return {}
     return {int(n): encode_rle(numbers == n) for n in np.unique(numbers) if n not in (0, 255)}

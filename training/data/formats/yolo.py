@@ -32,6 +32,7 @@ from weaksam.files.path_checks import is_dir, is_file
 from weaksam.files.text_files import decoded, lines_of
 
 SPLIT_KEYS = ("train", "val", "valid", "test")
+_COUNT = re.compile(r"\d{1,9}")
 BOX_NUMBERS, BOX_AND_SCORE_NUMBERS, MIN_POLYGON_NUMBERS = 4, 5, 6
 
 
@@ -82,7 +83,8 @@ def _config(root: Path) -> dict[str, Any]:
 def _class_names(root: Path, config: dict[str, Any]) -> dict[int, str]:
     names = config.get("names")
     rows = list(enumerate(names)) if isinstance(names, list) else list(names.items()) if isinstance(names, dict) else []
-    by_index = {int(index): str(name) for index, name in rows if str(index).isdecimal() and str(name).strip()}
+    named = ((str(index), name) for index, name in rows if isinstance(name, str) and name.strip())
+    by_index = {int(index): name for index, name in named if _COUNT.fullmatch(index)}
     if not by_index:
         raise UserError(f"{_yaml_path(root) or root / 'classes.txt'}: names: must list the classes")
     return by_index
@@ -91,7 +93,7 @@ def _class_names(root: Path, config: dict[str, Any]) -> dict[int, str]:
 def _keypoint_numbers(config: dict[str, Any]) -> int:
     """Return how many numbers follow a box in data sets of poses: points, times the 2 or 3 numbers of each."""
     shape = config.get("kpt_shape")
-    sides = [int(side) for side in shape if str(side).isdecimal()] if isinstance(shape, list) else []
+    sides = [int(side) for side in shape if _COUNT.fullmatch(str(side))] if isinstance(shape, list) else []
     return math.prod(sides) if len(sides) == 2 else 0
 
 

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.unit.training.data.conftest import voc_object, voc_xml, write_image
 from training.data.open_dataset import open_dataset
@@ -135,6 +137,47 @@ def test_groups_of_labelme_are_numbers_or_texts(tmp_path: Path, group: Any, obje
     part = {"shape_type": "polygon", "points": [[2, 3], [6, 3], [6, 7]], "group_id": group}
     (image,) = opened(tmp_path, "a.json", labelme(part, part)).images
     assert len(image.objects) == objects
+
+
+@pytest.mark.parametrize(
+    ("tags", "problems"), [(["bolt"], 0), ("bolt", 0), (None, 0), (7, 1), ([["bolt"], None], 2)], ids=str
+)
+def test_tags_of_a_review_may_be_odd(tmp_path: Path, tags: Any, problems: int) -> None:
+    dataset = opened(tmp_path, "r.json", coco({}, confirmed=False, tags=tags))
+    assert [image.tags for image in dataset.images] == [("bolt",)]
+    assert len(dataset.problems) == problems
+
+
+def yolo(root: Path, yaml: str) -> TaggedDataset:
+    write_image(root / "images" / "a.jpg")
+    (root / "labels").mkdir()
+    (root / "labels" / "a.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (root / "data.yaml").write_text(yaml)
+    return open_dataset(root, "train")
+
+
+@pytest.mark.parametrize(
+    "yaml",
+    [
+        pytest.param(f"names: [bolt]\nkpt_shape: [{'9' * 5000}, 3]\n", id="key points"),
+        pytest.param(f"names:\n  0: bolt\n  ? {'9' * 5000}\n  : nut\n", id="number of a class"),
+        pytest.param("names: [bolt, [nut, pen], {a: b}]\n", id="lists in place of names"),
+    ],
+)
+def test_what_is_no_number_or_name_in_a_yaml_is_left_out(tmp_path: Path, yaml: str) -> None:
+    dataset = yolo(tmp_path, yaml)
+    assert (dataset.labels, [image.tags for image in dataset.images]) == (("bolt",), [("bolt",)])
+
+
+def test_a_mask_image_of_fractions_is_reported(tmp_path: Path) -> None:
+    write_image(tmp_path / "JPEGImages" / "a.jpg")
+    for folder in ("Annotations", "SegmentationObject"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "Annotations" / "a.xml").write_text(voc_xml(voc_object("bolt", (9, 7, 40, 30))))
+    Image.fromarray(np.full((60, 80), np.nan, np.float32)).save(tmp_path / "SegmentationObject" / "a.png", "TIFF")
+    dataset = open_dataset(tmp_path, "train")
+    assert [thing.mask_rle for thing in dataset.images[0].objects] == [None]
+    assert "the mask image is in colours or of fractions" in dataset.problems[0].message
 
 
 HUGE = 100_000
