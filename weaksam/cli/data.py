@@ -73,7 +73,7 @@ def check(
             console.print(f"{kind}: {sentence}.", soft_wrap=True)
     if not problems:
         return
-    table = Table("file", "field", "problem", title=f"{len(problems)} problems")
+    table = Table("file", "field", "problem", title=f"Problems: {len(problems)}")
     for problem in problems:
         table.add_row(problem.file, problem.field, problem.message)
     console.print(table)
