@@ -90,7 +90,8 @@ def _thresholds(
     min_scores[list(missed)] = proposal_min[list(missed)]
     if options.min_score is None:
         doubtful = _best_of_lost(candidates, candidates.scores >= needed, plausible)
-        needed[doubtful] = min_scores[candidates.labels[doubtful]] = bundle.post.sent_tag_min_score
+        least = np.minimum(needed[doubtful], np.float32(bundle.post.sent_tag_min_score))
+        needed[doubtful] = min_scores[candidates.labels[doubtful]] = least
     return needed, min_scores
 
 

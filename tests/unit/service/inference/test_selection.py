@@ -118,3 +118,10 @@ def test_a_plausible_tag_that_gets_something_gets_no_doubtful_box(bundle: Bundle
     detector = [(BOLT, 0.2)]
     assert shown(selected(bundle, [(ELSEWHERE, 0.6), *detector], [], plausible=True)) == [(ELSEWHERE, 0.6, True)]
     assert shown(selected(bundle, detector, [(ELSEWHERE, 0.1)], plausible=True)) == [(ELSEWHERE, 0.1, False)]
+
+
+def test_a_threshold_below_the_one_of_doubtful_boxes_stays(bundle: Bundle) -> None:
+    low = replace(bundle, thresholds=replace(bundle.thresholds, detector=(0.06,) * len(bundle.labels)))
+    selection = selected(low, [(BOLT, 0.055)], [], plausible=True)
+    assert shown(selection) == []
+    assert selection.min_scores[0] == np.float32(0.06)
