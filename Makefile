@@ -90,8 +90,8 @@ bench: $(VENV)/.all ## measure speed as ratios, write out/bench.json: make bench
 install: $(VENV)/.all ## install everything: service, training, tools
 
 train-default: $(VENV)/.all ## train the default bundle anew from DATA (hours without an accelerator)
-	$(BIN)/weaksam train sam --config training/configs/sam_160.toml $(SAM_WEIGHTS) --out $(RUNS)/sam_160
-	$(BIN)/weaksam train sam --config training/configs/sam.toml --set initial=$(RUNS)/sam_160/sam.safetensors --out $(RUNS)/sam
+	$(BIN)/weaksam train sam --config training/configs/stages/sam_160.toml $(SAM_WEIGHTS) --out $(RUNS)/sam_160
+	$(BIN)/weaksam train sam --config training/configs/stages/sam.toml --set initial=$(RUNS)/sam_160/sam.safetensors --out $(RUNS)/sam
 	$(BIN)/weaksam train training/configs/default.toml $(CAM_WEIGHTS) --set sam=$(RUNS)/sam --set 'data.folders=["$(DATA)"]' --out $(RUNS)/path
 	cp $(RUNS)/path/bundle/* models/default_bundle/
 

@@ -134,7 +134,7 @@ class DetectorSettings:
     def __post_init__(self) -> None:
         if self.architecture in ("faster_rcnn", "mask_rcnn") and self.rcnn is None:
             raise UserError(
-                f"rcnn: a {self.architecture} needs this section, take that of training/configs/detector.toml"
+                f"rcnn: a {self.architecture} needs this section, take that of training/configs/stages/detector.toml"
             )
         if self.architecture == "mask_rcnn" and not self.has_masks:
             raise UserError("rcnn.mask_channels: is 0, so that a mask_rcnn would learn no masks: take 64, say")

@@ -44,7 +44,7 @@ def test_a_class_and_its_absence_train_a_detector(data: Path, tmp_path: Path) ->
     export_bundle(sam, cam, open_run(tmp_path / "wsod", "wsod"), CONFIG, tmp_path / "bundle")
 
     opened = open_together([data], "fit")
-    settings = load_config(PseudoLabelConfig, CONFIGS / "pgt.toml", [])
+    settings = load_config(PseudoLabelConfig, CONFIGS / "stages/pgt.toml", [])
     make_pseudo_labels(settings, tmp_path / "bundle", opened.images, opened.labels, tmp_path / "pgt")
 
     document = json.loads((tmp_path / "pgt" / "annotations" / "instances_train.json").read_bytes())

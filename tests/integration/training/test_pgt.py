@@ -384,7 +384,7 @@ def test_categories_follow_the_data_set_and_not_the_bundle(
 def test_the_command_labels_a_plain_folder(images: list[TaggedImage], tiny_bundle: Bundle, tmp_path: Path) -> None:
     folder = images[0].path.parent
     write_tags_csv(folder / "tags.csv", {image.path.name: image.tags for image in images})
-    arguments = ["pgt", "--config", "training/configs/pgt.toml", "--set", "keep_share=0.5", "--split", "train"]
+    arguments = ["pgt", "--config", "training/configs/stages/pgt.toml", "--set", "keep_share=0.5", "--split", "train"]
     arguments += ["--data", str(folder), "--bundle", str(tiny_bundle.folder), "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(train_app, arguments)
     assert result.exit_code == 0, result.output

@@ -21,12 +21,14 @@ COMMAND = f"import sys; sys.modules.update(dict.fromkeys({ABSENT!r})); from weak
         pytest.param(
             "smoke.toml --set detectr.steps=3", "unknown key 'detectr': did you mean 'detector'?", id="section"
         ),
-        pytest.param("cam --config cam.toml --data absent", "unknown key 'stpes'", id="cam"),
-        pytest.param("wsod --config wsod.toml --data absent --cam a --proposals b", "unknown key 'stpes'", id="wsod"),
-        pytest.param("pgt --config pgt.toml --data absent --bundle a", "unknown key 'stpes'", id="pgt"),
-        pytest.param("detector --config detector.toml --data absent", "unknown key 'stpes'", id="detector"),
-        pytest.param("sam --config sam.toml", "unknown key 'stpes'", id="sam"),
-        pytest.param("sam-quality --config sam.toml --run absent", "unknown key 'stpes'", id="sam-quality"),
+        pytest.param("cam --config stages/cam.toml --data absent", "unknown key 'stpes'", id="cam"),
+        pytest.param(
+            "wsod --config stages/wsod.toml --data absent --cam a --proposals b", "unknown key 'stpes'", id="wsod"
+        ),
+        pytest.param("pgt --config stages/pgt.toml --data absent --bundle a", "unknown key 'stpes'", id="pgt"),
+        pytest.param("detector --config stages/detector.toml --data absent", "unknown key 'stpes'", id="detector"),
+        pytest.param("sam --config stages/sam.toml", "unknown key 'stpes'", id="sam"),
+        pytest.param("sam-quality --config stages/sam.toml --run absent", "unknown key 'stpes'", id="sam-quality"),
     ],
 )
 def test_a_misspelt_setting_is_told_before_torch_and_data(

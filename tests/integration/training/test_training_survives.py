@@ -52,7 +52,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train_command(scenes: Path, out: Path, *settings: str) -> list[str]:
     overrides = [word for setting in (*SETTINGS, *settings) for word in ("--set", setting)]
-    start = [sys.executable, "-m", "weaksam", "train", "cam", "--config", str(CONFIGS / "cam.toml")]
+    start = [sys.executable, "-m", "weaksam", "train", "cam", "--config", str(CONFIGS / "stages/cam.toml")]
     return [*start, "--data", str(scenes), "--out", str(out), *overrides]
 
 

@@ -43,7 +43,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train_weaktr(data: Path, out: Path, *overrides: str) -> None:
-    arguments = ["cam", "--config", str(CONFIGS / "cam_weaktr_small.toml"), "--data", str(data), "--out", str(out)]
+    arguments = [
+        "cam",
+        "--config",
+        str(CONFIGS / "stages/cam_weaktr_small.toml"),
+        "--data",
+        str(data),
+        "--out",
+        str(out),
+    ]
     for override in (*WEAKTR, *overrides):
         arguments += ["--set", override]
     result = CliRunner().invoke(train_app, arguments, catch_exceptions=False)

@@ -76,7 +76,7 @@ def train(
     *overrides: str,
     held_out: list[TaggedImage] | None = None,
 ) -> Path:
-    config = load_config(WsodConfig, CONFIGS / f"wsod_{method}.toml", [*TINY, *overrides])
+    config = load_config(WsodConfig, CONFIGS / f"stages/wsod_{method}.toml", [*TINY, *overrides])
     held_out = held_out or images
     return train_wsod(config, cam, bundle.folder, images, held_out, LABELS, folder.parent / "proposals", folder)
 
@@ -122,7 +122,7 @@ def test_proposals_of_another_size_or_other_classes_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=r"side_px: is 96, but the proposals' bundle has"):
         train("mist", cam_checkpoint, images, tiny_bundle, tmp_path / "run", "side_px=96")
-    config = load_config(WsodConfig, CONFIGS / "wsod_mist.toml", TINY)
+    config = load_config(WsodConfig, CONFIGS / "stages/wsod_mist.toml", TINY)
     turned = LabelSet(LABELS.labels[::-1])
     folders = tiny_bundle.folder, tmp_path / "proposals", tmp_path / "run"
     with pytest.raises(ValueError, match="data: its labels are not those of the proposals' bundle"):

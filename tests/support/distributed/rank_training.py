@@ -15,7 +15,7 @@ from training.classifier.config import CamConfig
 from training.classifier.train import train_cam
 from training.data.open_together import open_together
 
-CONFIG = Path(__file__).resolve().parents[3] / "training" / "configs" / "cam.toml"
+CONFIG = Path(__file__).resolve().parents[3] / "training" / "configs" / "stages" / "cam.toml"
 SETTINGS = [
     "architecture=weaktr",
     "backbone=vit_tiny_patch16_224",

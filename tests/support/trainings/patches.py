@@ -16,7 +16,7 @@ from training.pseudo_labels.dataset import PseudoLabelledImage, PseudoObject, wr
 from training.pseudo_labels.masks import PseudoMask
 from weaksam.formats.run_lengths import encode_rle
 
-CONFIG = Path(__file__).resolve().parents[3] / "training" / "configs" / "segmenter.toml"
+CONFIG = Path(__file__).resolve().parents[3] / "training" / "configs" / "stages" / "segmenter.toml"
 SIDE_PX = 64
 COLOURS = ((230, 0, 0), (0, 230, 0), (0, 0, 230))
 TINY = [

@@ -36,16 +36,16 @@ def make_scenes(folder: Path) -> Path:
 
 
 def run_sam(out: Path, *overrides: str) -> Path:
-    return train_sam(load_config(SamConfig, CONFIGS / "sam.toml", [*SAM, *overrides]), out)
+    return train_sam(load_config(SamConfig, CONFIGS / "stages/sam.toml", [*SAM, *overrides]), out)
 
 
 def run_cam(data: Path, out: Path, *overrides: str) -> Path:
     fit, held_out = open_together([data], "fit"), open_together([data], "val")
-    config = load_config(CamConfig, CONFIGS / "cam.toml", [*CAM, *overrides])
+    config = load_config(CamConfig, CONFIGS / "stages/cam.toml", [*CAM, *overrides])
     return train_cam(config, fit.images, held_out.images, fit.labels, out)
 
 
 def run_wsod(data: Path, cam: Path, proposals: Path, store: Path, out: Path, *overrides: str) -> Path:
     fit, held_out = open_together([data], "fit"), open_together([data], "val")
-    config = load_config(WsodConfig, CONFIGS / "wsod.toml", [*WSOD, *overrides])
+    config = load_config(WsodConfig, CONFIGS / "stages/wsod.toml", [*WSOD, *overrides])
     return train_wsod(config, cam, proposals, fit.images, held_out.images, fit.labels, store, out)

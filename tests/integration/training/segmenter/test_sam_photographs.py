@@ -108,7 +108,7 @@ def test_it_learns_to_rank_its_masks_and_nothing_else_of_it_changes(
 ) -> None:
     monkeypatch.setattr("training.sam.quality.FIT_STEPS", 150)
     sources = [f'sources=[{{data="{root}", weight=3.0}}]', "prompt_map=true", "steps=12", "group_share=0.2"]
-    config = load_config(SamConfig, CONFIGS / "sam.toml", [*SAM, *sources])
+    config = load_config(SamConfig, CONFIGS / "stages/sam.toml", [*SAM, *sources])
     before, after = load_file(unbroken), load_file(learn_quality(config, unbroken.parent, tmp_path / "judging"))
     for name, weights in before.items():
         assert torch.equal(weights, after[name]) != name.startswith("quality."), name

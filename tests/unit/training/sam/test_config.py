@@ -9,7 +9,7 @@ import pytest
 from models.config import ConfigError, load_config
 from training.sam.config import SamConfig
 
-CONFIG = Path(__file__).resolve().parents[4] / "training" / "configs" / "sam_photographs.toml"
+CONFIG = Path(__file__).resolve().parents[4] / "training" / "configs" / "stages" / "sam_photographs.toml"
 
 
 @pytest.mark.parametrize(

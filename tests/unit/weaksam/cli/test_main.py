@@ -108,7 +108,9 @@ def test_a_wrong_option_is_told_with_its_value(repository_dir: Path, arguments: 
 
 def test_a_missing_extra_is_one_sentence_with_the_remedy(repository_dir: Path) -> None:
     ended = run(
-        repository_dir, *["train", "sam", "--config", "training/configs/sam.toml", "--out", "x"], code=WITHOUT_TORCH
+        repository_dir,
+        *["train", "sam", "--config", "training/configs/stages/sam.toml", "--out", "x"],
+        code=WITHOUT_TORCH,
     )
     assert ended.returncode == 2
     assert ended.stderr == (

@@ -47,7 +47,7 @@ def test_a_class_of_the_validation_images_alone_is_left_out_before_anything_is_t
     monkeypatch.setattr("training.classifier.train.train_cam", train)
     write_coco(tmp_path / "data", "fit", {"a": "Bolt", "b": "Nut"})
     write_coco(tmp_path / "data", "val", {"c": "Bolt", "d": "Pin"})
-    config, out = CONFIGS / "cam.toml", tmp_path / "run"
+    config, out = CONFIGS / "stages/cam.toml", tmp_path / "run"
     answer = CliRunner().invoke(
         train_app, ["cam", "--config", str(config), "--data", str(tmp_path / "data"), "--out", str(out)]
     )

@@ -39,7 +39,7 @@ def test_a_mask_rcnn_needs_a_mask_head() -> None:
 
 
 def test_a_run_of_an_earlier_release_has_the_same_network() -> None:
-    values = read_values(CONFIGS / "segmenter.toml", [])
+    values = read_values(CONFIGS / "stages/segmenter.toml", [])
     earlier: dict[str, Any] = {**values, "net": values["net"] | values["rcnn"]}
     del earlier["rcnn"]
 

@@ -55,7 +55,7 @@ def test_domains_are_drawn_alike_however_many_masks_they_have(root: Path, monkey
 
 
 def test_sources_are_mixed_by_their_weights(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    base = load_config(SamConfig, CONFIGS / "sam.toml", SAM)
+    base = load_config(SamConfig, CONFIGS / "stages/sam.toml", SAM)
     config = replace(base, shapes_weight=1.0, sources=(SourceConfig(root, 3.0),))
     nothing = View(np.zeros((SIDE, SIDE, 3), np.uint8), np.ones((1, SIDE, SIDE), np.bool_), complete=True)
     kinds = Counter[str]()
