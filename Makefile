@@ -34,7 +34,7 @@ demo: $(VENV)/.serve ## find the tagged objects in a sample image, write demo.pn
 	@$(BIN)/weaksam detect samples/taxiway.jpg --tags 'tape,paint chip,adjustable clamp,wrench' --overlay demo.png
 
 docs: $(VENV)/.all ## build docs/ into a site with a search, site/index.html
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --clean
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --clean
 
 test: $(VENV)/.all ## run the tests: make test PYTEST_ARGS="-k labels"
 	@$(MAKE) --no-print-directory triton-server || echo "There is no tritonserver: the tests that need it are skipped." >&2

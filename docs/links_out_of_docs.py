@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
+from typing import Any
 
 
-def on_page_markdown(markdown: str, **_: object) -> str:
+def on_page_markdown(markdown: str, *, page: Any, **_: object) -> str:
     """Return the page's Markdown without links that lead out of docs/."""
-    return re.sub(r"\[([^\]]+)\]\(\.\./([^)]+)\)", r"\1 (`\2`)", markdown)
+    folder = posixpath.dirname(page.file.src_uri)
+
+    def link(match: re.Match[str]) -> str:
+        path = posixpath.normpath(posixpath.join("docs", folder, match[2]))
+        return match[0] if path.startswith("docs/") else f"{match[1]} (`{path}`)"
+
+    return re.sub(r"\[([^\]]+)\]\((\.\./[^)]+)\)", link, markdown)

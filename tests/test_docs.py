@@ -26,9 +26,10 @@ from weaksam.problem_schemas import Problem
 from weaksam.schemas import DetectResult
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+DOCS = REPOSITORY / "docs"
+PAGES = [REPOSITORY / "README.md", *sorted(DOCS.rglob("*.md"))]
 CHANGELOG, MODEL_CARD = REPOSITORY / "CHANGELOG.md", REPOSITORY / "models/default_bundle/README.md"
-PAGE_IDS = [page.name for page in PAGES]
+PAGE_IDS = [page.relative_to(REPOSITORY).as_posix() for page in PAGES]
 
 
 def blocks(page: Path, language: str) -> Iterator[str]:
@@ -76,7 +77,7 @@ def test_links_to_files_resolve(page: Path) -> None:
 
 
 def test_the_configuration_page_lists_every_setting() -> None:
-    page = (REPOSITORY / "docs" / "configuration.md").read_text(encoding="utf-8")
+    page = (DOCS / "operations" / "configuration.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `WEAKSAM_([A-Z_]+)` \| (.+?) \| (.+) \|$", page, re.MULTILINE)
     assert [(name, default.strip("`"), description) for name, default, description in rows] == [
         (name.upper(), shown_default(field), field.description) for name, field in Settings.model_fields.items()
@@ -84,7 +85,7 @@ def test_the_configuration_page_lists_every_setting() -> None:
 
 
 def test_the_training_page_names_the_files_of_the_settings() -> None:
-    page = (REPOSITORY / "docs" / "training.md").read_text(encoding="utf-8")
+    page = (DOCS / "training" / "stages.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| .* \| (`\w+`(?:, `\w+`)*) \| `(\S+\.py)` \|$", page, re.MULTILINE)
     assert len(rows) == 7
     for classes, path in rows:
@@ -93,12 +94,12 @@ def test_the_training_page_names_the_files_of_the_settings() -> None:
 
 
 def test_the_api_page_lists_every_code() -> None:
-    page = (REPOSITORY / "docs" / "api.md").read_text(encoding="utf-8")
+    page = (DOCS / "api.md").read_text(encoding="utf-8")
     assert error_table() in page, "replace the table by what `python -m service.http.error_table` prints"
 
 
 def test_the_examples_are_what_the_service_answers() -> None:
-    answer, problem = (json.loads(block) for block in blocks(REPOSITORY / "docs" / "api.md", "json"))
+    answer, problem = (json.loads(block) for block in blocks(DOCS / "api.md", "json"))
     [detection] = DetectResult.model_validate(answer).detections
     assert isinstance(detection.mask, RleMask)
     mask_hw = decode_rle(detection.mask.rle())
@@ -110,7 +111,7 @@ def test_the_examples_are_what_the_service_answers() -> None:
 
 def newcomer_rows() -> list[tuple[str, str, str]]:
     """Word, path and symbol of each row that tells a newcomer where to change something."""
-    page = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
     return re.findall(r"^\| .*\*\*(\w+)\*\*.* \| `([^`]+)` \| `(\w+)` \|$", page, re.MULTILINE)
 
 
@@ -128,22 +129,26 @@ def test_a_newcomer_finds_the_place_by_its_name(word: str, path: str, symbol: st
 
 def test_the_import_picture_shows_the_rules() -> None:
     """After a change: `python -m tests.support.docs.import_picture docs/images/imports.svg`."""
-    assert (REPOSITORY / "docs" / "images" / "imports.svg").read_text(encoding="utf-8") == import_picture.draw()
+    assert (DOCS / "images" / "imports.svg").read_text(encoding="utf-8") == import_picture.draw()
 
 
 def test_the_site_is_built_and_fetches_nothing(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs", reason="mkdocs is not installed: pip install -e '.[docs]'")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
     built = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
-    pages = {page.name: page.read_text(encoding="utf-8") for page in (tmp_path / "site").glob("*.html")}
-    assert pages.keys() >= {f"{page.stem}.html" for page in PAGES[1:]}
-    assert (tmp_path / "site" / "search" / "search_index.json").exists()
+    site = tmp_path / "site"
+    pages = {page.relative_to(site).as_posix(): page.read_text(encoding="utf-8") for page in site.rglob("*.html")}
+    assert pages.keys() >= {page.relative_to(DOCS).with_suffix(".html").as_posix() for page in PAGES[1:]}
+    assert (site / "search" / "search_index.json").exists()
     assert "weaksam.Client.detect" in pages["reference.html"]
     foreign = (
         r"<(?:script|img|iframe)[^>]* src=\"?https?:|<link[^>]* rel=\"?(?:stylesheet|preconnect)[^>]* href=\"?https?:"
     )
     assert [name for name, text in pages.items() if re.search(foreign, text)] == []
+    assert [name for name, text in pages.items() if re.search(r'<a href="(?:\.\./)*(?:models|samples)/', text)] == []
+    assert "(<code>models/default_bundle/README.md</code>)" in pages["results.html"]
+    assert "(<code>README.md</code>)" in pages["index.html"]
 
 
 @pytest.mark.parametrize("page", [*PAGES, CHANGELOG, MODEL_CARD], ids=[*PAGE_IDS, "CHANGELOG.md", "model card"])

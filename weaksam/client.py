@@ -149,8 +149,7 @@ class AsyncClient:
             unknown_tags: `error` refuses a tag that is no label, `skip` lists it as unknown.
 
         Returns:
-            Detections, best first, and one row for each tag. Boxes are half-open x0,y0,x1,y1 in pixels of the
-            upright image.
+            Detections, best first, and a row for each tag. Boxes: half-open x0,y0,x1,y1, pixels of the upright image.
 
         Raises:
             OSError: the file `image` cannot be read.
@@ -189,7 +188,8 @@ class AsyncClient:
             image: path of an image file, its bytes, or `image.sha256` of an earlier result, which is faster.
             points: x, y in pixels of the upright image, and 1 on the object or 0 off it.
             box: half-open x0, y0, x1, y1 in the same pixels.
-            mask_format, zoom: as in `detect`.
+            mask_format: as in `detect`.
+            zoom: as in `detect`.
 
         Returns:
             One mask for each level of the mask decoder, by falling predicted IoU.

@@ -19,7 +19,7 @@ from models.masks.drawing import mask_box, paste_mask
 from models.masks.specks import NO_CLICKS, without_specks
 from weaksam.arrays import Float32, ImageU8, Mask
 
-# All were chosen by the masks' IoU on validation images: docs/experiments.md.
+# All were chosen by the masks' IoU on validation images: docs/experiments/segmenter.md.
 MARGIN_SHARE, MIN_MARGIN_CELLS = 0.3, 4.0  # of the mask's box: the background that its colours are compared with
 SAMPLES_PER_CELL = 4.0  # at most, along each axis: finer outlines would be guesses
 BIN_BITS = 4  # 16 shades each of red, green and blue

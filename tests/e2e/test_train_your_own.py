@@ -1,4 +1,4 @@
-"""docs/train-your-own.md, executed from its first command to its last on small generated pictures."""
+"""docs/training/train-your-own.md, executed from its first command to its last on small generated pictures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from training.scenes.generate import generate_scenes
 from weaksam.cli import main as command_line
 
 START_TIMEOUT_S = 120.0
-PAGE = "docs/train-your-own.md"
+PAGE = "docs/training/train-your-own.md"
 # Nothing is learnt in so few steps; the commands, and what they hand to each other, are those of the page.
 SMALL = ["side_px=64", "precision=32-true", "warmup_steps=1"]
 TINY = {

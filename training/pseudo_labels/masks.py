@@ -38,7 +38,7 @@ def draw_masks(runner: GraphRunner, image: TaggedImage, boxes_xyxy: Float32, mar
     sees nothing in a box, the mask is the box itself, with predicted IoU 0: trainers refuse an object without pixels.
     """
     letterbox, square_bhwc_u8 = runner.letterboxed(image, SAM_ENCODER)
-    # Weak boxes often hold a part alone, and colours would hold its mask to that part: docs/experiments.md.
+    # Weak boxes often hold a part alone, and colours would hold its mask to that part: docs/experiments/segmenter.md.
     look = Look(letterbox, square_bhwc_u8[0], colour_weight=0.0)
     asked_xyxy = enlarge_boxes(letterbox.boxes_to_input(boxes_xyxy), margin, letterbox.valid_hw)
     prompts = box_prompts(asked_xyxy)

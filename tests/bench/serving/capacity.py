@@ -1,4 +1,4 @@
-"""What an image costs a gateway by its own metrics: figures of the capacity formula in docs/operations.md."""
+"""What an image costs a gateway by its own metrics: figures of the capacity formula in deployment.md."""
 
 from __future__ import annotations
 

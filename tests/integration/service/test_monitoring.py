@@ -105,7 +105,7 @@ def adapter_rules() -> list[str]:
 
 
 def test_the_page_on_monitoring_lists_every_metric(repository_dir: Path) -> None:
-    page = (repository_dir / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    page = (repository_dir / "docs" / "operations" / "monitoring.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^\| `(weaksam_\w+)` \|", page, re.MULTILINE))
     families = Metrics().registry.collect()
     ours = {f"{family.name}_total" if family.type == "counter" else family.name for family in families}

@@ -1,4 +1,4 @@
-"""Write the images of docs/page.md and docs/review.md. It needs Debian's `chromium`.
+"""Write the images of docs/page.md and docs/labelling/review.md. It needs Debian's `chromium`.
 
 python -m tests.support.browser.page_screenshots docs/images
 """

@@ -1,4 +1,4 @@
-"""Write the image of docs/label-studio.md. It needs `make label-studio` and Debian's `chromium`.
+"""Write the image of docs/labelling/label-studio.md. It needs `make label-studio` and Debian's `chromium`.
 
 python -m tests.support.label_studio.screenshot docs/images/label-studio.jpg
 """
