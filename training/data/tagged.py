@@ -1,9 +1,10 @@
-"""The one form that every data set takes: images with tags, and true objects for evaluation only."""
+"""The one form that every data set takes: images with tags, and true objects to measure with or that are confirmed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from weaksam.mask_schemas import Rle
@@ -67,6 +68,12 @@ class TaggedDataset:
     images: tuple[TaggedImage, ...]
     problems: tuple[DataProblem, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def subsampled(images: Sequence[TaggedImage], step: int) -> list[TaggedImage]:
+    """Return one of so many images, and all that people confirmed: their work is not left out."""
+    place = count()
+    return [image for image in images if image.confirmed or next(place) % step == 0]
 
 
 def with_known_objects(images: Iterable[TaggedImage]) -> tuple[TaggedImage, ...]:

@@ -20,7 +20,7 @@ from models.run_folder import CONFIG, LABELS, THRESHOLDS, weights_file
 from training.classifier.config import CamConfig
 from training.classifier.objectness import objectness_source
 from training.classifier.train import train_cam
-from training.data.tagged import TaggedImage
+from training.data.tagged import TaggedImage, subsampled
 from training.detector.config import DetectorConfig
 from training.detector.report import report_detector
 from training.detector.train import train_detector
@@ -151,7 +151,7 @@ def _proposals(run: _Run, proposer: Done) -> Done:
     subsample = run.config.wsod.subsample
 
     def make(folder: Path) -> None:
-        store_proposals(proposer.folder, run.data.fit[::subsample], folder, averaged=True)
+        store_proposals(proposer.folder, subsampled(run.data.fit, subsample), folder, averaged=True)
         store_proposals(proposer.folder, run.data.val, folder)
 
     inputs = {"bundle": _inference_digest(proposer), "fit": run.fit_digest, "val": run.val_digest}

@@ -33,7 +33,7 @@ class PseudoLabelConfig:
         box_margin: by how much a box is enlarged at each side, as a share of its own, before it prompts the segmenter
             for its mask: a weak detector's boxes often cut their things.
         image_files: ``link`` the images into the data set, or ``copy`` them, so that it can be moved elsewhere.
-        subsample: label every n-th image; neighbouring frames of one video look alike.
+        subsample: label every n-th image, and all confirmed ones; neighbouring frames of one video look alike.
         categories: a COCO file whose category ids the data set takes, such as the one that it will be scored with: a
             trainer that knows COCO's 80 classes by their ids up to 90 needs them. None counts from 1.
     """

@@ -12,7 +12,7 @@ from models.bundle import Bundle
 from models.bundle_files.manifest import load_bundle
 from models.labels import LabelSet
 from models.run_folder import REPORT
-from training.data.tagged import TaggedImage
+from training.data.tagged import TaggedImage, subsampled
 from training.pseudo_labels.compare import compare_modes
 from training.pseudo_labels.config import PseudoLabelConfig
 from training.pseudo_labels.dataset import PseudoLabelledImage, PseudoObject, category_ids, write_pseudo_dataset
@@ -53,7 +53,7 @@ def make_pseudo_labels(
     """
     _require_free(out_dir)
     bundle = load_bundle(bundle_dir)
-    images = images[:: config.subsample]
+    images = subsampled(images, config.subsample)
     _require_known_tags(images, labels, bundle)
     ids = category_ids(labels, config.categories)
     prepare_run(config, out_dir)
@@ -80,7 +80,7 @@ def make_pseudo_labels_together(
     store_dir = store_dir or out_dir / "store"
     if rank_count() > 1:
         bundle = load_bundle(bundle_dir)
-        store, sampled = DetectionStore(bundle, store_dir, config.teacher), images[:: config.subsample]
+        store, sampled = DetectionStore(bundle, store_dir, config.teacher), subsampled(images, config.subsample)
         detect_images(my_share(sampled), store)
         wait_for_ranks()
         settled = with_min_score(config, detect_images(sampled, store))

@@ -35,7 +35,7 @@ class WsodConfig:
     Attributes:
         supervision: ``tags``, or ``boxes`` for the fully supervised twin: same network, images and schedule.
         score_power, prior_power, cam_power, weigh_by_score: see `training.wsod.oicr.SeedRule`.
-        subsample: learn from one of so many images; neighbouring frames of one video look alike.
+        subsample: learn from every n-th image, and all confirmed ones; neighbouring frames of one video look alike.
         epochs: rounds over all examples, ``batch`` of them a step.
         method: ``wsddn`` alone, or with the refinements of ``oicr`` or ``mist``.
         mist: settings of ``mist``, see `MistSettings`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,8 +11,17 @@ from torch import nn
 
 from models.nets.wsod import RoiHead
 from training.wsod.config import WsodConfig
-from training.wsod.mist import mist_loss_weights, mist_losses
-from training.wsod.oicr import SeedRule, box_supervised_losses, seed_prior, tag_supervised_losses, wsddn_loss
+from training.wsod.mist import mine_many_seeds, mist_loss_weights, mist_losses
+from training.wsod.oicr import (
+    SeedMiner,
+    SeedRule,
+    Seeds,
+    box_supervised_losses,
+    mine_seeds,
+    seed_prior,
+    tag_supervised_losses,
+    wsddn_loss,
+)
 from training.wsod.roi_store import RoiExample
 
 
@@ -50,11 +60,19 @@ def _image_losses(output: Any, example: RoiExample, config: WsodConfig) -> dict[
         )
     if config.method == "wsddn":
         return {"loss_wsddn": wsddn_loss(output.wsddn, example.tags)}
+    losses = mist_losses if config.method == "mist" else tag_supervised_losses
+    return losses(output, example.boxes_xyxy, example.tags, _seed_miner(example, config))
+
+
+def _seed_miner(example: RoiExample, config: WsodConfig) -> SeedMiner:
+    """Return what finds an image's seeds: those of a confirmed image are its objects, whatever the scores are."""
+    if example.confirmed:
+        known = Seeds(example.true_boxes_xyxy, example.true_labels, torch.ones_like(example.true_boxes_xyxy[:, 0]))
+        return lambda _scores: known
     rule = SeedRule(config.score_power, config.prior_power, config.cam_power, config.weigh_by_score)
     prior = seed_prior(example.predicted_iou, example.cam_overlap, rule)
-    if config.method == "mist":
-        return mist_losses(output, example.boxes_xyxy, prior, example.tags, rule, config.mist)
-    return tag_supervised_losses(output, example.boxes_xyxy, prior, example.tags, rule)
+    mine = partial(mine_many_seeds, settings=config.mist) if config.method == "mist" else mine_seeds
+    return partial(mine, prior=prior, boxes=example.boxes_xyxy, tags=example.tags, rule=rule)
 
 
 def loss_weights(config: WsodConfig) -> dict[str, float]:

@@ -7,7 +7,16 @@ from torchvision.ops import box_iou
 
 from models.nets.wsod import WsodOutput
 from training.wsod.config import MistSettings
-from training.wsod.oicr import SeedRule, Seeds, assign_targets, box_loss, refinement_loss, seed_merit, wsddn_loss
+from training.wsod.oicr import (
+    SeedMiner,
+    SeedRule,
+    Seeds,
+    assign_targets,
+    box_loss,
+    refinement_loss,
+    seed_merit,
+    wsddn_loss,
+)
 
 
 def mine_many_seeds(
@@ -55,18 +64,13 @@ def _lying_apart(boxes: torch.Tensor, seed_iou: float) -> list[int]:
 
 
 def mist_losses(
-    output: WsodOutput,
-    boxes: torch.Tensor,
-    prior: torch.Tensor,
-    tags: torch.Tensor,
-    rule: SeedRule,
-    settings: MistSettings,
+    output: WsodOutput, boxes: torch.Tensor, tags: torch.Tensor, mine: SeedMiner
 ) -> dict[str, torch.Tensor]:
     """Return an image's unweighted loss terms from its tags [C]; each refinement learns from the stage before it."""
     losses = {"loss_wsddn": wsddn_loss(output.wsddn, tags)}
     previous = output.wsddn.detach()
     for index, logits in enumerate(output.refined):
-        targets = assign_targets(mine_many_seeds(previous, prior, boxes, tags, rule, settings), boxes)
+        targets = assign_targets(mine(previous), boxes)
         losses[f"loss_refine_{index + 1}"] = refinement_loss(logits, targets)
         losses[f"loss_box_{index + 1}"] = box_loss(output.deltas[:, index : index + 1], boxes, targets)
         previous = logits.detach().softmax(dim=1)[:, 1:]

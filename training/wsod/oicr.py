@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -46,6 +47,9 @@ class RoiTargets:
     labels: torch.Tensor
     weights: torch.Tensor
     boxes_xyxy: torch.Tensor
+
+
+SeedMiner = Callable[[torch.Tensor], Seeds]  # from scores [P,C] of the stage before
 
 
 def mine_seeds(
@@ -126,13 +130,13 @@ def encode_deltas(boxes_xyxy: torch.Tensor, wanted_xyxy: torch.Tensor) -> torch.
 
 
 def tag_supervised_losses(
-    output: WsodOutput, boxes: torch.Tensor, prior: torch.Tensor, tags: torch.Tensor, rule: SeedRule
+    output: WsodOutput, boxes: torch.Tensor, tags: torch.Tensor, mine: SeedMiner
 ) -> dict[str, torch.Tensor]:
-    """Return an image's loss terms from its tags [C]; each refinement learns from the stage before it."""
+    """Return an image's loss terms from its tags [C]; each refinement learns from seeds of the stage before it."""
     losses = {"loss_wsddn": wsddn_loss(output.wsddn, tags)}
     previous = output.wsddn.detach()
     for number, logits in enumerate(output.refined, start=1):
-        targets = assign_targets(mine_seeds(previous, prior, boxes, tags, rule), boxes)
+        targets = assign_targets(mine(previous), boxes)
         losses[f"loss_refine_{number}"] = refinement_loss(logits, targets)
         previous = logits.detach().softmax(dim=1)[:, 1:]
     losses["loss_box"] = box_loss(output.deltas, boxes, targets)

@@ -25,6 +25,8 @@ from training.runs.ranks import my_share, track_first, wait_for_ranks
 from weaksam.files.atomic import replacing_bytes
 from weaksam.files.damaged import read_arrays
 
+EXAMPLE_VERSION = 2  # of what is kept of an example: files of another one are not read
+
 
 @dataclass(frozen=True)
 class RoiExample:
@@ -36,7 +38,8 @@ class RoiExample:
         predicted_iou: [P].
         cam_overlap: [P,C] with the activation map of each class.
         tags: [C] zeros and ones.
-        true_boxes_xyxy, true_labels: [K,4], [K], for the fully supervised twin alone; difficult ones are left out.
+        true_boxes_xyxy, true_labels: [K,4], [K], for the fully supervised twin; difficult ones are left out.
+        confirmed: [] whether a person confirmed the true objects: then the weak detector learns from them, too.
     """
 
     pooled: torch.Tensor
@@ -46,6 +49,7 @@ class RoiExample:
     tags: torch.Tensor
     true_boxes_xyxy: torch.Tensor
     true_labels: torch.Tensor
+    confirmed: torch.Tensor
 
     def to(self, device: torch.device) -> RoiExample:
         return RoiExample(*(getattr(self, field.name).to(device) for field in fields(self)))
@@ -166,4 +170,5 @@ def _pool_placed(features: torch.Tensor, placed: _Placed, labels: LabelSet, side
         tags=torch.from_numpy(tag_vector(placed.image.tags, labels)),
         true_boxes_xyxy=true_boxes_xyxy * placed.scale + shift,
         true_labels=torch.tensor([label for label, _ in learnt], dtype=torch.long),
+        confirmed=torch.tensor(placed.image.confirmed is True),
     )

@@ -18,7 +18,7 @@ from models.labels import LabelSet
 from models.nets.cam_weights import PYRAMID, load_cam_weights
 from models.nets.wsod import RoiHead, Wsod, build_wsod
 from models.run_folder import REPORT, THRESHOLDS, weights_file
-from training.data.tagged import TaggedImage
+from training.data.tagged import TaggedImage, subsampled
 from training.proposals.store import FILE_VERSION, StoredProposals, store_proposals
 from training.runs.checkpoints import save_weights
 from training.runs.devices import start_fabric
@@ -28,9 +28,10 @@ from training.runs.ranks import is_first_rank, my_share, share_of_batch, wait_fo
 from training.runs.run_folder import prepare_run
 from training.runs.stage import digest_of
 from training.wsod.config import WsodConfig
+from training.wsod.confirmed import add_confirmed_boxes
 from training.wsod.losses import RoiBatch, WsodLosses, loss_weights
 from training.wsod.report import report_wsod
-from training.wsod.roi_store import ExampleFile, pool_images, pool_quarters
+from training.wsod.roi_store import EXAMPLE_VERSION, ExampleFile, pool_images, pool_quarters
 from training.wsod.thresholds import choose_thresholds
 from weaksam.errors import UserError
 from weaksam.files.atomic import write_json
@@ -64,15 +65,18 @@ def train_wsod(
     _require_fitting(bundle, config, labels)
     inputs = {
         "images": images_digest(images, labels, objects=config.supervision == "boxes"),
+        "confirmed objects": images_digest([image for image in images if image.confirmed], labels, objects=True),
         "features": files_digest([cam_checkpoint]),
         "proposals": bundle.inference_digest,
     }
     prepare_run(config, out_dir, inputs, labels)
     net = _build(config, len(labels), cam_checkpoint).to(fabric.device)
-    chosen = images[:: config.subsample]
-    stored = store_proposals(proposal_bundle, chosen, store_dir, averaged=True)
+    chosen = subsampled(images, config.subsample)
+    stored = add_confirmed_boxes(
+        chosen, store_proposals(proposal_bundle, chosen, store_dir, averaged=True), config.side_px
+    )
     # Named by what it holds: a run that was killed while it pooled has no checkpoint that would refuse other settings.
-    decisive = [FILE_VERSION, inputs, config.side_px, config.subsample, config.seed]
+    decisive = [FILE_VERSION, EXAMPLE_VERSION, inputs, config.side_px, config.subsample, config.seed]
     features = out_dir / FEATURES / digest_of(decisive)[:16]
     pool = partial(_pool_examples, net, chosen, stored, labels, config, features)
     _train_head(fabric, net.head, _count_steps(stored, config), pool, config, out_dir)

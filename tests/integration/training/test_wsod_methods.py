@@ -21,7 +21,7 @@ from models.nets.wsod import Wsod, build_wsod
 from models.nets.wsod_methods import Method
 from tests.support.bundles.tiny_bundle import LABELS, SIDE_PX, encoded, picture
 from tests.support.faults.cut_off import cut_off_between_checkpoints
-from training.data.tagged import TaggedImage
+from training.data.tagged import TaggedImage, TrueObject
 from training.wsod.config import WsodConfig
 from training.wsod.roi_store import ExampleFile, pool_images
 from training.wsod.train import train_wsod
@@ -258,6 +258,21 @@ def test_too_few_proposals_to_learn_from_are_counted(
     given = [replace(image, path=grey) for image in images] if is_empty else images
     with pytest.raises(ValueError, match=f"data: {message}: give more images, or lower grid_min_iou"):
         train("wsddn", cam_checkpoint, given, tiny_bundle, tmp_path / "run", *overrides)
+
+
+def test_objects_that_a_person_confirmed_are_learnt_from_where_nothing_is_proposed(
+    images: list[TaggedImage], cam_checkpoint: Path, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    grey = tmp_path / "grey.png"
+    grey.write_bytes(encoded(picture()))
+    confirmed = [
+        replace(image, path=grey, objects=(TrueObject(image.tags[0], (4.0, 4.0, 20.0, 24.0)),), confirmed=True)
+        for image in images
+    ]
+    assert train("mist", cam_checkpoint, confirmed, tiny_bundle, tmp_path / "run", held_out=images).is_file()
+    moved = replace(confirmed[0], objects=(TrueObject(images[0].tags[0], (8.0, 4.0, 24.0, 24.0)),))
+    with pytest.raises(ValueError, match="holds a run whose confirmed objects were others"):
+        train("mist", cam_checkpoint, [moved, *confirmed[1:]], tiny_bundle, tmp_path / "run", held_out=images)
 
 
 def test_wsddn_has_no_supervised_twin(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from training.data.tagged import TaggedImage, TrueObject, with_known_objects
+from training.data.tagged import TaggedImage, TrueObject, subsampled, with_known_objects
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,17 @@ def test_images_with_a_box_for_each_tag_can_be_measured_on(
     objects = tuple(TrueObject(label, (0.0, 0.0, 1.0, 1.0)) for label in labels)
     image = TaggedImage("a", Path("a.jpg"), (8, 8), tags, objects, confirmed)
     assert with_known_objects([image]) == ((image,) if measured else ())
+
+
+@pytest.mark.parametrize(
+    ("step", "kept"),
+    [
+        pytest.param(1, "abcdef", id="all"),
+        pytest.param(2, "abce", id="every-second-of-the-others"),
+        pytest.param(9, "abc", id="the-first-of-the-others"),
+    ],
+)
+def test_confirmed_images_are_in_every_sample(step: int, kept: str) -> None:
+    confirmed = {"a": None, "b": True, "c": True, "d": None, "e": False, "f": None}
+    images = [TaggedImage(name, Path(f"{name}.jpg"), (8, 8), ("nut",), (), known) for name, known in confirmed.items()]
+    assert "".join(image.id for image in subsampled(images, step)) == kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -138,6 +139,11 @@ def _smooth_l1(difference: Float64) -> float:
     return float(np.where(size < 1, size**2 / 2, size - 0.5).sum())
 
 
+def losses_of(output: WsodOutput, tags: torch.Tensor, settings: MistSettings) -> dict[str, torch.Tensor]:
+    mine = partial(mine_many_seeds, prior=torch.ones(4, 2), boxes=BOXES, tags=tags, rule=BY_SCORE, settings=settings)
+    return mist_losses(output, BOXES, tags, mine)
+
+
 @pytest.mark.parametrize("settings", [ALL, MistSettings(seed_share=0.5, seed_iou=0.1)])
 @pytest.mark.parametrize("tags", [(1.0, 0.0), (1.0, 1.0)])
 def test_losses_agree_with_numpy(settings: MistSettings, tags: tuple[float, float]) -> None:
@@ -151,13 +157,13 @@ def test_losses_agree_with_numpy(settings: MistSettings, tags: tuple[float, floa
         [torch.from_numpy(r).float() for r in refined],
         torch.from_numpy(deltas).float(),
     )
-    losses = mist_losses(output, BOXES, torch.ones(4, 2), torch.tensor(tags), BY_SCORE, settings)
+    losses = losses_of(output, torch.tensor(tags), settings)
     assert {name: loss.item() for name, loss in losses.items()} == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_first_refinement_counts_three_times() -> None:
     output = WsodOutput(torch.rand(4, 2) / 5, [torch.zeros(4, 3) for _ in range(3)], torch.ones(4, 3, 4))
-    losses = mist_losses(output, BOXES, torch.ones(4, 2), ONE_TAG, BY_SCORE, ALL)
+    losses = losses_of(output, ONE_TAG, ALL)
     weights = mist_loss_weights(MistSettings())
     assert {name: weights.get(name, 1.0) for name in losses} == {
         "loss_wsddn": 1.0,
@@ -169,7 +175,7 @@ def test_each_regressor_learns_from_its_own_stage() -> None:
     output = WsodOutput(
         torch.rand(4, 2) / 5, [torch.zeros(4, 3) for _ in range(3)], torch.ones(4, 3, 4).requires_grad_()
     )
-    losses = mist_losses(output, BOXES, torch.ones(4, 2), ONE_TAG, BY_SCORE, ALL)
+    losses = losses_of(output, ONE_TAG, ALL)
     losses["loss_box_2"].backward()  # type: ignore[no-untyped-call]
     assert output.deltas.grad is not None
     touched = output.deltas.grad.abs().sum(dim=(0, 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -104,9 +105,9 @@ def test_every_head_gets_a_gradient_and_no_stage_reaches_into_the_one_before() -
     wsddn = torch.full((4, 2), 0.2, requires_grad=True)
     refined = [torch.zeros(4, 3, requires_grad=True) for _ in range(3)]
     deltas = torch.ones(4, 1, 4, requires_grad=True)
-    losses = tag_supervised_losses(
-        WsodOutput(wsddn, refined, deltas), BOXES, torch.ones(4, 2), torch.tensor([1.0, 0.0]), OICR
-    )
+    tags = torch.tensor([1.0, 0.0])
+    mine = partial(mine_seeds, prior=torch.ones(4, 2), boxes=BOXES, tags=tags, rule=OICR)
+    losses = tag_supervised_losses(WsodOutput(wsddn, refined, deltas), BOXES, tags, mine)
     assert set(losses) == {"loss_wsddn", "loss_refine_1", "loss_refine_2", "loss_refine_3", "loss_box"}
     losses["loss_refine_2"].backward(retain_graph=True)  # type: ignore[no-untyped-call]
     assert wsddn.grad is None

@@ -40,7 +40,10 @@ def _example(scores: list[list[float]]) -> RoiExample:
     pooled[:, : len(LABELS)] = torch.tensor(scores)[:, :, None, None]
     boxes = torch.tensor([NUT_XYXY, BOLT_XYXY]) / 2
     nothing = torch.zeros(0)
-    return RoiExample(pooled.half(), boxes, torch.ones(2), torch.ones(2, 2), torch.tensor([1.0, 0.0]), nothing, nothing)
+    tags = torch.tensor([1.0, 0.0])
+    return RoiExample(
+        pooled.half(), boxes, torch.ones(2), torch.ones(2, 2), tags, nothing, nothing, confirmed=torch.tensor(False)
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,6 +74,7 @@ def test_a_picture_without_proposals_misses_its_objects() -> None:
         example.tags,
         example.true_boxes_xyxy,
         example.true_labels,
+        example.confirmed,
     )
     image = _picture(TrueObject("Nut", NUT_XYXY))
     report = report_wsod(RoiHead(CHANNELS, 2).eval(), [image], [empty], LABELS, SIDE_PX, PostSettings())
