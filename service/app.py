@@ -27,6 +27,7 @@ from service.http.problems import add_problem_handlers
 from service.http.request_scope import HEADER, RequestScope
 from service.http.routes import router
 from service.http.trace_scope import TraceScope
+from service.http.unread_body import UnreadBody
 from service.inference.cache import ResultCache
 from service.inference.open_pipeline import configured_bundle, open_pipeline
 from service.observability.logs import setup_logging
@@ -91,6 +92,8 @@ def create_server(settings: Settings) -> uvicorn.Server:
         timeout_graceful_shutdown=settings.shutdown_grace_s,
         timeout_keep_alive=settings.keep_alive_s,
         log_config=None,
+        # The other one, httptools, drops the body of a client that offers HTTP/2, and takes headers of any size.
+        http="h11",
         access_log=False,
         server_header=False,
     )
@@ -115,6 +118,8 @@ def _add_middleware(
     if tracer is not None:
         app.add_middleware(TraceScope, tracer=tracer)
     app.add_middleware(RequestScope, metrics=metrics, lifecycle=lifecycle)
+    # Outside the log and the metrics: waiting for the rest of a body is no part of the response's time.
+    app.add_middleware(UnreadBody)
     if settings.root_path:
         app.add_middleware(RootPath, root_path=settings.root_path)
 

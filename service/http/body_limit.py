@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import BodyTooLarge, Busy
-
-# The rest of a refused body is read and dropped for so long. Closing a socket with unread bytes resets the connection,
-# and the client would lose the response.
-LINGER_S = 2.0
 
 
 class BodyLimit:
@@ -35,9 +29,9 @@ class BodyLimit:
         length = int(declared) if declared is not None and declared.isdecimal() else None
         if length is None:
             length = self._max_body_bytes if "transfer-encoding" in headers else 0
-        meter = _Meter(self._max_body_bytes, length, self._budget, receive, send)
+        meter = _Meter(self._max_body_bytes, length, self._budget, receive)
         try:
-            await self._app(scope, meter.receive, meter.send)
+            await self._app(scope, meter.receive, send)
         finally:
             meter.close()
 
@@ -62,21 +56,20 @@ class _Budget:
 class _Meter:
     """Counts the bytes of one request as they arrive."""
 
-    def __init__(self, max_bytes: int, length: int, budget: _Budget, receive: Receive, send: Send) -> None:
+    def __init__(self, max_bytes: int, length: int, budget: _Budget, receive: Receive) -> None:
         self._max_bytes = max_bytes
         self._length = length
         self._budget = budget
         self._taken: int | None = None
         self._received = 0
-        self._refused = False
         self._receive = receive
-        self._send = send
 
     async def receive(self) -> Message:
         # Before the first byte: a client that sends `Expect: 100-continue` then never sends the rest.
         self._check(self._length)
         if self._taken is None:
-            self._take()
+            self._budget.take(self._length)
+            self._taken = self._length
         message = await self._receive()
         self._received += len(message.get("body", b""))
         self._check(self._received)
@@ -86,31 +79,6 @@ class _Meter:
         """Return the bytes to the budget."""
         self._budget.give(self._taken or 0)
 
-    async def send(self, message: Message) -> None:
-        if not self._refused or message["type"] != "http.response.body":
-            await self._send(message)
-            return
-        await self._send({**message, "more_body": True})
-        await self._linger()
-        await self._send({"type": "http.response.body"})
-
-    def _take(self) -> None:
-        try:
-            self._budget.take(self._length)
-        except Busy:
-            self._refused = True
-            raise
-        self._taken = self._length
-
     def _check(self, size: int) -> None:
         if size > self._max_bytes:
-            self._refused = True
             raise BodyTooLarge(f"the body is larger than the limit of {self._max_bytes} bytes: send a smaller image")
-
-    async def _linger(self) -> None:
-        try:
-            async with asyncio.timeout(LINGER_S):
-                while (await self._receive()).get("more_body"):
-                    pass
-        except TimeoutError:
-            pass

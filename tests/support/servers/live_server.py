@@ -16,7 +16,9 @@ START_TIMEOUT_S = 60.0
 @contextmanager
 def live_server(app: Any, **options: Any) -> Iterator[str]:
     """Serve an ASGI application on a free port of this machine and yield its address; `options` are uvicorn's."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, ws="none", **options))
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, http="h11", ws="none", **options)
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     _wait_until_started(server, thread)
