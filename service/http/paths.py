@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 # Machines ask for these every few seconds: they are logged at level debug, and not traced.
@@ -27,3 +29,17 @@ class RootPath:
 def route_path(scope: Scope) -> str:
     """Return the path of a request as the routes name it, without the prefix."""
     return str(scope["path"]).removeprefix(scope.get("root_path", ""))
+
+
+def add_variants(router: APIRouter) -> None:
+    """Let HEAD return what GET does, without a body, and let a POST path end in a slash. Call it after all routes.
+
+    A redirect would lose the body of a POST, or send it to another scheme behind a proxy.
+    """
+    for route in [route for route in router.routes if isinstance(route, APIRoute)]:
+        path, status = route.path.removeprefix(router.prefix), route.status_code
+        if "GET" in (route.methods or ()):
+            router.add_api_route(path, route.endpoint, methods=["HEAD"], status_code=status, include_in_schema=False)
+        if "POST" in (route.methods or ()):
+            slash = f"{path}/"
+            router.add_api_route(slash, route.endpoint, methods=["POST"], status_code=status, include_in_schema=False)

@@ -71,7 +71,10 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     kind = ROUTING_ERRORS.get(error.status_code, InvalidRequest)
     # FastAPI's own sentence about a body that it cannot read names no remedy.
     told = "the body cannot be read: send one JSON object in UTF-8" if kind is InvalidRequest else error.detail
-    return problem(request, kind(f"{request.method} {request.url.path}: {told}"), error.headers)
+    headers = dict(error.headers or {})
+    if headers.get("Allow") == "GET":
+        headers["Allow"] = "GET, HEAD"  # HEAD has a route of its own, so that the OpenAPI document does not list it
+    return problem(request, kind(f"{request.method} {request.url.path}: {told}"), headers)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:

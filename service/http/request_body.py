@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 import pydantic_core
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import FormData, QueryParams
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import FormData, QueryParams, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
@@ -23,6 +24,8 @@ from weaksam.findings import json_words
 from weaksam.mask_schemas import MaskOptions
 from weaksam.schemas import TAG_FIELDS, AnyRequest, DetectFields, DetectRequest, JsonDetectRequest
 from weaksam.segment_schemas import AnySegmentRequest, JsonSegmentRequest, SegmentRequest
+
+AS_TEXT = "was sent as text: send it as a file, with curl as -F image=@FILE"
 
 Body = TypeVar("Body")
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -123,11 +126,33 @@ async def _arrived(body: Coroutine[Any, Any, Body], upload_s: float) -> Body:
 
 
 class _FormParser(MultiPartParser):
-    """Starlette's parser, but it refuses a form that is cut off; Starlette's would lose the last part in silence."""
+    """Starlette's parser for more clients, and for whole forms alone: it would lose a part that is cut off in silence.
+
+    A part is a file too if its name is in `filename*` alone, as Java's Spring writes names that are not ASCII, or if it
+    is an image by its own Content-Type, as C# sends one without a name.
+    """
 
     def __init__(self, request: Request) -> None:
-        super().__init__(request.headers, self._until_end(request.stream()), max_files=1)
+        super().__init__(request.headers, self._until_end(request.stream()))
         self._ended = False
+
+    def on_headers_finished(self) -> None:
+        part = self._current_part
+        disposition = part.content_disposition or b""
+        typed = any(name == b"content-type" and not value.startswith(b"text/") for name, value in part.item_headers)
+        if b"filename" not in (options := parse_options_header(disposition)[1]) and (
+            b"filename*" in disposition.lower() or (typed and options.get(b"name") == b"image")
+        ):
+            part.content_disposition = disposition + b'; filename="file"'
+        super().on_headers_finished()
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        part = self._current_part
+        if part.file is None and len(part.data) + end - start > self.max_part_size:
+            name = part.field_name
+            told = AS_TEXT if name == "image" else f"has more than {self.max_part_size} bytes: send less"
+            raise InvalidRequest.of_field(name, told)
+        super().on_part_data(data, start, end)
 
     def on_end(self) -> None:
         self._ended = True
@@ -143,8 +168,8 @@ class _FormParser(MultiPartParser):
 async def _read_form(request: Request) -> dict[str, Any]:
     form = await _parsed_form(request)
     try:
-        fields: dict[str, Any] = {name: form.getlist(name) for name in form}
-        images = fields.pop("image", [])
+        images = form.getlist("image")
+        fields = {name: [await _text(value) for value in form.getlist(name)] for name in form if name != "image"}
         # An option that is sent twice stays a list, which its schema refuses.
         values = {name: texts if name in TAG_FIELDS or len(texts) > 1 else texts[0] for name, texts in fields.items()}
         if not images:
@@ -152,10 +177,15 @@ async def _read_form(request: Request) -> dict[str, Any]:
         if len(images) > 1:
             raise InvalidRequest.of_field("image", f"is sent {len(images)} times: send it once, as a file")
         if isinstance(images[0], str):
-            raise InvalidRequest.of_field("image", "was sent as text: send it as a file, with curl as -F image=@FILE")
+            raise InvalidRequest.of_field("image", AS_TEXT)
         return values | {"image": await images[0].read()}
     finally:
         await form.close()
+
+
+async def _text(value: UploadFile | str) -> str:
+    """Return the text of an option: pages send JSON as a file, since a `Blob` of FormData always has a file's name."""
+    return value if isinstance(value, str) else (await value.read()).decode(errors="replace")
 
 
 async def _parsed_form(request: Request) -> FormData:

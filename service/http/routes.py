@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.routing import APIRoute
 
 from service import errors
 from service.errors import ServiceError
 from service.http.app_state import handler_of, lifecycle_of
 from service.http.key_guard import require_admin
 from service.http.openapi import problem_responses, reference
+from service.http.paths import add_variants
 from service.http.request_body import read_request, read_segment_request
 from service.observability.metrics import MEDIA_TYPE as METRICS_MEDIA_TYPE
 from service.runtime.admission import while_connected
@@ -182,19 +182,7 @@ async def reload(request: Request) -> ReloadResponse:
     return await lifecycle_of(request).reload()
 
 
-def _add_variants() -> None:
-    """Let HEAD return what GET does, without a body, and let a POST path end in a slash.
-
-    A redirect would lose the body of a POST, or send it to another scheme behind a proxy.
-    """
-    for route in [route for route in router.routes if isinstance(route, APIRoute)]:
-        if "GET" in (route.methods or ()):
-            router.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
-        if "POST" in (route.methods or ()):
-            router.add_api_route(f"{route.path}/", route.endpoint, methods=["POST"], include_in_schema=False)
-
-
-_add_variants()
+add_variants(router)
 
 
 def wants_png(accept: str) -> bool:

@@ -65,6 +65,46 @@ def test_a_list_that_is_no_json_is_named(tiny_service: httpx.Client) -> None:
     assert 'send ["wire", "fuel cap"]' in response.json()["detail"]
 
 
+DISPOSITION = b'Content-Disposition: form-data; name="image"'
+IMAGE_PARTS = {
+    "the name in filename* alone": (DISPOSITION + b"; filename*=UTF-8''caf%C3%A9.png", b"Content-Type: image/png"),
+    "no name, but a type": (DISPOSITION, b"Content-Type: image/png"),
+    "a name and no type": (DISPOSITION + b'; filename="a.png"',),
+    "names without quotes": (b"Content-Disposition: form-data; name=image; filename=a.png; filename*=utf-8''a.png",),
+}
+
+
+@pytest.mark.parametrize("headers", IMAGE_PARTS.values(), ids=list(IMAGE_PARTS))
+def test_an_image_in_a_form(tiny_service: httpx.Client, headers: tuple[bytes, ...]) -> None:
+    body = b"\r\n".join((b"--here", *headers, b"", GOOD, b"--here--", b""))
+    response = tiny_service.post(
+        "/detect", content=body, headers={"Content-Type": "multipart/form-data; boundary=here"}
+    )
+    assert response.status_code == 200, response.text
+    assert response.json()["image"]["width"] == pictures.patch().width
+
+
+def test_options_that_a_page_sends_as_files(tiny_service: httpx.Client) -> None:
+    """JavaScript's FormData makes a file of each Blob."""
+    blob = ("blob", b"[[10, 10, 1]]", "application/json")
+    response = tiny_service.post("/segment", files={"points": blob, "image": GOOD})
+    assert response.status_code == 200, response.text
+    tags = ("blob", b'["red-bolt"]', "application/json")
+    response = tiny_service.post("/detect", files={"image": GOOD, "tags": tags})
+    assert [row["label"] for row in response.json()["tags"]] == ["red-bolt"]
+
+
+LONG = {"image": "was sent as text", "tags": "has more than"}
+
+
+@pytest.mark.parametrize(("field", "told"), LONG.items(), ids=list(LONG))
+def test_a_field_that_is_too_long_is_named(tiny_bundle: Bundle, field: str, told: str) -> None:
+    with live_server(create_app(tiny_settings(tiny_bundle.folder))) as url:
+        response = httpx.post(f"{url}/detect", data={field: "a" * 1_100_000}, files={"other": b""})
+    assert response.status_code == 422
+    assert [(row["field"], told in row["message"]) for row in response.json()["errors"]] == [(field, True)]
+
+
 @pytest.fixture(scope="module")
 def comma_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A service with a class whose name holds a comma."""
@@ -82,16 +122,22 @@ def test_a_class_whose_name_holds_a_comma_can_be_requested(comma_url: str) -> No
     assert [row.label for row in result.tags] == ["bolt, red", "green-nut"]
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/labels", "/metrics", "/docs", "/openapi.json"])
+READABLE = ["/livez", "/readyz", "/labels", "/metrics", "/docs", "/openapi.json"]
+OF_TOOLS = ["/labelstudio/health", "/xanylabeling/v1/models"]
+
+
+@pytest.mark.parametrize("path", READABLE + OF_TOOLS)
 def test_head_returns_what_get_does_without_a_body(tiny_service: httpx.Client, path: str) -> None:
     got, head = tiny_service.get(path), tiny_service.head(path)
     assert (head.status_code, head.content) == (got.status_code, b"")
     assert head.headers["content-type"] == got.headers["content-type"]
+    assert set(tiny_service.delete(path).headers["allow"].split(", ")) == {"GET", "HEAD"}
 
 
 def test_a_post_is_never_redirected(tiny_service: httpx.Client) -> None:
     response = tiny_service.post("/detect/", files={"image": GOOD}, data={"tags": "red-bolt"})
     assert response.status_code == 200, response.text
+    assert tiny_service.post("/labelstudio/webhook/").status_code == 201
     assert tiny_service.get("/labels/").status_code == 404
 
 

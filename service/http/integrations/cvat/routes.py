@@ -11,6 +11,7 @@ from service.http.app_state import handler_of
 from service.http.integrations.cvat import shapes
 from service.http.integrations.cvat.schemas import DetectorBody, InteractorBody
 from service.http.integrations.requests import between, our_request
+from service.http.paths import add_variants
 from service.http.request_body import read_json
 from service.runtime.admission import while_connected
 from weaksam.schemas import JsonDetectRequest
@@ -44,3 +45,6 @@ async def interactor(request: Request) -> dict[str, Any]:
 
 def _points(body: InteractorBody) -> list[tuple[float, float, int]]:
     return [*((x, y, 1) for x, y in body.pos_points), *((x, y, 0) for x, y in body.neg_points)]
+
+
+add_variants(router)

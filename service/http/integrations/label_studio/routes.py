@@ -15,6 +15,7 @@ from service.http.integrations.guarded_http import GuardedHttp, HostRules, parse
 from service.http.integrations.label_studio.backend import LabelStudioBackend, PredictLimits
 from service.http.integrations.label_studio.token import LabelStudioToken
 from service.http.integrations.requests import Body
+from service.http.paths import add_variants
 from service.http.request_body import read_json
 from service.runtime.admission import while_connected
 from service.runtime.request_handler import RequestHandler
@@ -83,6 +84,9 @@ async def predict(request: Request) -> dict[str, Any]:
 async def webhook() -> dict[str, str]:
     """Do nothing with an event, whose body is not read: nothing is learnt from annotations while they are made."""
     return {"status": "ok"}
+
+
+add_variants(router)
 
 
 def _fetcher(settings: Settings) -> ImageFetcher:

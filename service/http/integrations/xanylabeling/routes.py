@@ -12,6 +12,7 @@ from service.http.integrations.xanylabeling import shapes
 from service.http.integrations.xanylabeling.models import MODEL, models_document
 from service.http.integrations.xanylabeling.requests import detect_request, segment_request, wants_clicked
 from service.http.integrations.xanylabeling.schemas import PredictBody, success
+from service.http.paths import add_variants
 from service.http.request_body import read_json
 from service.runtime.admission import while_connected
 
@@ -38,3 +39,6 @@ async def predict(request: Request) -> dict[str, Any]:
     if not body.params.marks:  # what the client sends when its user takes the last mark away
         return success({"shapes": [], "description": "", "replace": False})
     return success(shapes.clicked(await while_connected(request.receive, handler.segment(segment_request(body)))))
+
+
+add_variants(router)

@@ -173,7 +173,7 @@ BAD: dict[str, tuple[Sent, str, str]] = {
     "two images": (
         {"files": [("image", DATA), ("image", DATA)]},
         "invalid_request",
-        "the form cannot be read: Too many files",
+        "image is sent 2 times: send it once, as a file",
     ),
     "an image as text and one as a file": (
         {"content": PART % (b"image", b"abc") + FILE_PART % DATA + b"\r\n--x--\r\n", "headers": FORM},
