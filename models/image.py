@@ -17,8 +17,8 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError, features
 from models.decoding.jpeg import JPEG_FORMATS, complete_jpeg, is_reducible, is_tolerable, lost_rows, reduce_jpeg
 from models.decoding.pixels import Pixels, opencv_pixels, upright_rgb
 from weaksam.errors import UserError
-from weaksam.files.image_files import HEAD_BYTES, foreign_format
-from weaksam.files.opened_image import BROKEN, orientation_to_apply
+from weaksam.files.image_files import HEAD_BYTES, RAW_PREVIEW, foreign_format
+from weaksam.files.opened_image import BROKEN, is_camera_raw, orientation_to_apply
 
 ImageErrorCode = Literal["not_an_image", "image_too_large", "image_broken"]
 DEFAULT_MAX_PIXELS = 100_000_000
@@ -156,8 +156,11 @@ def _open(data: bytes, max_pixels: int, max_declared_pixels: int) -> tuple[Image
     """Return an image that is ready to be loaded within the bounds, and the width and height of its file."""
     try:
         opened = Image.open(io.BytesIO(data), formats=FORMATS)
+        raw = is_camera_raw(opened)
     except (UnidentifiedImageError, *BROKEN) as error:
         raise _unopened(data[:HEAD_BYTES], error) from error
+    if raw:
+        raise _foreign(RAW_PREVIEW)
     width, height = opened.size
     reducible, declared = is_reducible(opened), width * height <= max_declared_pixels
     if declared:
@@ -177,13 +180,17 @@ def _unopened(head: bytes, error: Exception) -> ImageError:
     if not head:
         return ImageError("not_an_image", "the file is empty: send JPEG, PNG or WebP")
     if found := foreign_format(head):
-        return ImageError("not_an_image", f"the bytes are {found}, which is not supported: send JPEG, PNG or WebP")
+        return _foreign(found)
     if not any(accepts is not None and accepts(head) for _, accepts in (Image.OPEN[name] for name in FORMATS)):
         return ImageError("not_an_image", "the bytes are no image in a known format: send JPEG, PNG or WebP")
     reason = "its header cannot be read" if isinstance(error, UnidentifiedImageError) else error
     # Pillow does not tell a damaged TIFF from one of floating-point colours, say.
     hint = ", or save it with 8 or 16 bits a channel" if head.startswith(TIFF_STARTS) else ""
     return ImageError("image_broken", f"image is damaged or cut short ({reason}): send the whole file{hint}")
+
+
+def _foreign(found: str) -> ImageError:
+    return ImageError("not_an_image", f"the bytes are {found}, which is not supported: send JPEG, PNG or WebP")
 
 
 def _load(opened: Image.Image, data: bytes, max_pixels: int) -> tuple[Pixels, tuple[str, ...]]:

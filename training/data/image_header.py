@@ -9,8 +9,8 @@ from PIL import Image, UnidentifiedImageError
 
 from models.image import DEFAULT_MAX_PIXELS, FORMATS
 from weaksam.errors import UserError
-from weaksam.files.image_files import CONVERT, HEAD_BYTES, foreign_format
-from weaksam.files.opened_image import BROKEN, QUARTER_TURNS, orientation_of, upright_size_hw
+from weaksam.files.image_files import CONVERT, HEAD_BYTES, RAW_PREVIEW, foreign_format
+from weaksam.files.opened_image import BROKEN, QUARTER_TURNS, is_camera_raw, orientation_of, upright_size_hw
 
 
 class UnusableImageError(UserError):
@@ -44,6 +44,8 @@ def read_header(path: Path) -> ImageHeader:
         if path.stat().st_size == 0:
             raise UnusableImageError("the image is empty (0 bytes)")
         with Image.open(path, formats=FORMATS) as image:
+            if is_camera_raw(image):
+                raise UnusableImageError(f"the file is {RAW_PREVIEW}, which is not supported: {CONVERT}")
             size_hw, orientation = upright_size_hw(image), orientation_of(image)
     except (UnidentifiedImageError, *BROKEN) as error:
         raise _unusable(path, error) from error

@@ -61,6 +61,7 @@ _FOREIGN_STARTS = (
     (0, b"version https://git-lfs", "a Git LFS pointer, whose file was not downloaded"),
 )
 HEAD_BYTES = 32
+RAW_PREVIEW = "camera raw, of which only a preview could be read"
 
 FOLDER_UNREADABLE = "folder_unreadable"
 NAME_NOT_UTF8 = "name_not_utf8"

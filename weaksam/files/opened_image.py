@@ -7,6 +7,9 @@ import struct
 from PIL import Image
 
 EXIF_ORIENTATION = 0x0112
+# Tags of TIFF. Cameras put a small preview on the first page of a raw file, and DNG has a version.
+NEW_SUBFILE_TYPE, DNG_VERSION = 254, 50706
+PREVIEW = 1
 # What Pillow raises for damaged files: its parsers of TIFF and EXIF, and the decoder of AVIF with its RuntimeError.
 BROKEN = (
     OSError,
@@ -71,3 +74,13 @@ def has_deep_colours(image: Image.Image) -> bool:
     """Return whether the colours of an image that is not loaded yet have 16 bits, of which Pillow keeps 8."""
     tiles = getattr(image, "tile", ())
     return not image.mode.startswith("I") and any(_DEEP_RAW_MODE in str(tile.args) for tile in tiles)
+
+
+def is_camera_raw(image: Image.Image) -> bool:
+    """Return whether an opened TIFF is a camera's raw file, of which Pillow would read a small preview.
+
+    Raises:
+        one of `BROKEN`: its tags are damaged.
+    """
+    tags = getattr(image, "tag_v2", {})
+    return DNG_VERSION in tags or tags.get(NEW_SUBFILE_TYPE) == PREVIEW

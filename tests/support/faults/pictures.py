@@ -27,6 +27,11 @@ def saved(image: Image.Image, file_format: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+def camera_raw(tags: dict[int, Any] | None = None) -> bytes:
+    """What Pillow sees of a camera's raw file: a TIFF whose first page is a small preview."""
+    return saved(patch(), "TIFF", tiffinfo=tags or {254: 1})
+
+
 def sloppy_exif(orientation: int) -> bytes:
     """An EXIF block as sloppy writers leave it, with a resolution as text: Pillow cannot write it again."""
     return (

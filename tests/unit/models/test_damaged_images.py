@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, features
 
 from models.image import ImageError, decode_image
-from tests.support.faults.pictures import saved
+from tests.support.faults.pictures import camera_raw, saved
 
 RNG = np.random.default_rng(0)
 BLOCKS = np.kron(RNG.integers(0, 255, (60, 45, 3)), np.ones((8, 8, 1))).astype(np.uint8)
@@ -71,3 +71,13 @@ def test_a_whole_tiff_of_a_kind_that_is_not_read_says_what_to_save() -> None:
     refusal = refusal_of(data)
     assert refusal.code == "image_broken"
     assert "save it with 8 or 16 bits a channel" in str(refusal)
+
+
+CAMERA_RAW = {"a preview first": {254: 1}, "DNG": {254: 0, 50706: b"\1\4\0\0"}}
+
+
+@pytest.mark.parametrize("tags", CAMERA_RAW.values(), ids=list(CAMERA_RAW))
+def test_the_preview_in_a_raw_file_is_not_taken_for_the_photograph(tags: dict[int, object]) -> None:
+    with pytest.raises(ImageError, match="are camera raw, of which only a preview .*: send JPEG") as caught:
+        decode_image(camera_raw(tags))
+    assert caught.value.code == "not_an_image"

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from models.image import read_image
+from tests.support.faults import pictures
 from training.data.image_header import UnusableImageError, read_header
 from weaksam.files.opened_image import EXIF_ORIENTATION
 
@@ -27,6 +28,7 @@ def test_what_serving_decodes_is_read_whatever_it_is_called(tmp_path: Path, file
         pytest.param(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is HEIC, which is not supported: convert it", id="heic"),
         pytest.param(b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer", id="lfs"),
         pytest.param(b"<!DOCTYPE html><html>", "is an HTML page", id="html"),
+        pytest.param(pictures.camera_raw(), "is camera raw, of which only a preview", id="camera raw"),
         pytest.param(b"no image", "cannot be read", id="anything"),
     ],
 )
