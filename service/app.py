@@ -120,8 +120,7 @@ def _add_middleware(
     app.add_middleware(RequestScope, metrics=metrics, lifecycle=lifecycle)
     # Outside the log and the metrics: waiting for the rest of a body is no part of the response's time.
     app.add_middleware(UnreadBody)
-    if settings.root_path:
-        app.add_middleware(RootPath, root_path=settings.root_path)
+    app.add_middleware(RootPath, root_path=settings.root_path)
 
 
 def _open_paths(settings: Settings) -> frozenset[str]:

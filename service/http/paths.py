@@ -11,7 +11,7 @@ MACHINE_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 
 
 class RootPath:
-    """Tells the layers below which prefix a proxy serves the service under. The proxy may remove it or leave it."""
+    """Tells the layers below the path, and the prefix that a proxy serves the service under, removed by it or not."""
 
     def __init__(self, app: ASGIApp, root_path: str) -> None:
         self._app = app
@@ -19,11 +19,19 @@ class RootPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            scope["path"] = _origin_form(scope["path"])
             scope["root_path"] = self._root_path
             # In ASGI the path includes the prefix.
             if not scope["path"].startswith(f"{self._root_path}/"):
                 scope["path"] = self._root_path + scope["path"]
         await self._app(scope, receive, send)
+
+
+def _origin_form(target: str) -> str:
+    """Return the path of a target that names the host too, as some proxies pass it on (RFC 9112, 3.2.2)."""
+    if not target.startswith(("http://", "https://")):
+        return target
+    return "/" + target.partition("://")[2].partition("/")[2]
 
 
 def route_path(scope: Scope) -> str:

@@ -53,6 +53,13 @@ def test_a_header_without_an_end_is_cut_off(served_url: str) -> None:
     assert httpx.get(f"{served_url}/livez").status_code == 200
 
 
+def test_a_target_may_name_the_host(served_url: str) -> None:
+    """Programs send it so to what they take for a proxy."""
+    with connect(served_url) as connection:
+        connection.sendall(f"GET {served_url}/livez HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        assert connection.recv(64).startswith(b"HTTP/1.1 200 ")
+
+
 EARLY = {"no such page": "/nope", "unknown option": "/detect?wrong=1", "wrong method": "/labels"}
 
 
