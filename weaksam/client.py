@@ -20,7 +20,18 @@ import httpx
 from pydantic import BaseModel
 
 from weaksam.client_limit import AdaptiveLimit
-from weaksam.connection import code_and_cause, problem_of, proxy_for, service_url, tls_context
+from weaksam.connection import (
+    authorization,
+    code_and_cause,
+    is_lasting,
+    positive_timeout_s,
+    problem_of,
+    proxy_for,
+    send_once,
+    service_url,
+    tls_context,
+    unlike,
+)
 from weaksam.image_bytes import named_image
 from weaksam.mask_schemas import MaskFormat
 from weaksam.retry import RetryPolicy, retry_after_s
@@ -73,14 +84,14 @@ class AsyncClient:
 
     Args:
         base_url: address of the service, such as `http://127.0.0.1:8000`.
-        timeout_s: how long one attempt may go without a response, in seconds.
+        timeout_s: longest wait for one whole response, in seconds, once the request is sent.
         max_concurrent: requests in flight at once; halved whenever the service says that it is busy.
         retry: how often and how soon a request is sent again.
         api_key: key of a service that wants one.
         ca_file: PEM file of the authorities to trust for https, in place of the usual ones.
 
     Raises:
-        UserError: `base_url` is no URL, `max_concurrent` is below 1, or the proxy or certificates cannot be used.
+        UserError: `base_url` is no URL, or another option, the proxy or the certificates cannot be used.
     """
 
     def __init__(
@@ -95,11 +106,12 @@ class AsyncClient:
     ) -> None:
         url = service_url(base_url)
         self.base_url = str(url)
+        self._timeout_s = positive_timeout_s(timeout_s)
         self._limit = AdaptiveLimit(max_concurrent)
         self._retry = retry or RetryPolicy()
         self._http = httpx.AsyncClient(
             base_url=self.base_url,
-            headers={} if api_key is None else {"Authorization": f"Bearer {api_key}"},
+            headers=authorization(api_key),
             timeout=timeout_s,
             verify=tls_context(ca_file),
             proxy=proxy_for(url),
@@ -228,7 +240,7 @@ class AsyncClient:
         Raises:
             ClientError: it does not; the message says what stands in between.
         """
-        outcome = await self._attempt("GET", "/livez", {})
+        outcome = await send_once(self._http, "GET", "/livez", {}, self._timeout_s)
         if isinstance(outcome, httpx.Response) and outcome.status_code == HTTPStatus.NOT_FOUND:
             raise ServerFailed("not_the_service", f"{outcome.url} is not there: give the service's address alone")
         self._accepted(outcome)
@@ -236,7 +248,7 @@ class AsyncClient:
     async def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
         for attempt in range(1, self._retry.attempts + 1):
             async with self._limit.slot() as started_s:
-                outcome = await self._attempt(method, path, content)
+                outcome = await send_once(self._http, method, path, content, self._timeout_s)
             if isinstance(outcome, httpx.Response) and outcome.status_code not in WORTH_ANOTHER_ATTEMPT:
                 self._limit.responded()
                 break
@@ -244,17 +256,11 @@ class AsyncClient:
             wait_s = 0.0 if last else self._retry.wait_s(attempt, retry_after_s(outcome))
             if isinstance(outcome, httpx.Response) and outcome.status_code in BUSY_FOR_ALL:
                 self._limit.busy(started_s, wait_s)
-            elif last or _is_lasting(outcome):
+            elif last or is_lasting(outcome):
                 break
             else:
                 await asyncio.sleep(wait_s)  # outside of the slot: the other requests go on
         return self._accepted(outcome)
-
-    async def _attempt(self, method: str, path: str, content: dict[str, Any]) -> httpx.Response | httpx.RequestError:
-        try:
-            return await self._http.request(method, path, **content)
-        except httpx.RequestError as error:
-            return error
 
     def _accepted(self, outcome: httpx.Response | httpx.RequestError) -> httpx.Response:
         if isinstance(outcome, httpx.RequestError):
@@ -269,11 +275,6 @@ class AsyncClient:
         code, detail = problem_of(outcome)
         kind = RequestRefused if outcome.is_client_error else ServerFailed
         raise kind(code, detail)
-
-
-def _is_lasting(outcome: httpx.Response | httpx.RequestError) -> bool:
-    """Tell if another attempt would fail alike: a certificate does not become trusted meanwhile."""
-    return isinstance(outcome, httpx.RequestError) and code_and_cause(outcome)[0] == "tls_failed"
 
 
 def _form(options: Mapping[str, Any]) -> dict[str, str]:
@@ -296,5 +297,4 @@ def _document(response: httpx.Response, kind: type[Document]) -> Document:
         # A newer service may say more than this client knows.
         return kind.model_validate_json(response.content, extra="ignore")
     except ValueError as error:
-        detail = f"{response.url} does not respond as this service does: check the address"
-        raise ServerFailed("not_the_service", detail) from error
+        raise ServerFailed("not_the_service", f"{response.url} {unlike(error)}") from error

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import itertools
+import re
 import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.request import getproxies_environment
 
 import httpx
+from pydantic import ValidationError
 
 from weaksam.errors import UserError
+from weaksam.findings import faults_of
 
+# What httpcore reports when a request has left; its own limit holds for each piece of the response alone.
+SENT = "http11.send_request_body.complete"
 EXAMPLE_URL = "http://127.0.0.1:8000"
 MAX_PORT = 65535
+_KEY = re.compile(r"[!-~]+")
 CERTIFICATE_REMEDY = "name its authority's PEM file in SSL_CERT_FILE (weaksam label: --ca-file)"
 
 
@@ -31,7 +40,34 @@ def service_url(text: str) -> httpx.URL:
         raise UserError(f"server must be a URL such as {EXAMPLE_URL}, got {text!r}")
     if url.port is not None and not 0 < url.port <= MAX_PORT:
         raise UserError(f"server is {text!r}, whose port is {url.port}: give one from 1 to {MAX_PORT}")
+    if url.query:
+        raise UserError(f"server is {text!r}: give the address alone, without what begins at `?`")
     return url
+
+
+def positive_timeout_s(seconds: float) -> float:
+    """Return a time to wait; raise UserError if it is none."""
+    if not seconds > 0:
+        raise UserError(f"timeout_s is {seconds}: give seconds, more than 0")
+    return seconds
+
+
+def is_api_key(text: str) -> bool:
+    """Return whether a text could be a key, of visible ASCII characters."""
+    return _KEY.fullmatch(text) is not None
+
+
+def authorization(api_key: str | None) -> dict[str, str]:
+    """Return the header that carries a key.
+
+    Raises:
+        UserError: no header could carry it. The key is not in the message.
+    """
+    if api_key is None:
+        return {}
+    if not is_api_key(api_key):
+        raise UserError("api_key is no API key: give the one line that `weaksam keys add` printed")
+    return {"Authorization": f"Bearer {api_key}"}
 
 
 def proxy_for(url: httpx.URL, variables: Mapping[str, str] | None = None) -> httpx.Proxy | None:
@@ -71,6 +107,34 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
         raise UserError(f"{name} cannot be read as certificates ({error}): give a file in PEM format") from error
 
 
+async def send_once(
+    http: httpx.AsyncClient, method: str, path: str, content: dict[str, Any], timeout_s: float
+) -> httpx.Response | httpx.RequestError:
+    """Return the response, or the error in its place.
+
+    Args:
+        timeout_s: longest time from the end of the request to the end of the response. The upload itself may take
+            longer, if it goes on.
+    """
+    try:
+        async with asyncio.timeout(None) as limit:
+
+            async def trace(event: str, _: object) -> None:
+                if event == SENT:
+                    limit.reschedule(asyncio.get_running_loop().time() + timeout_s)
+
+            return await http.request(method, path, extensions={"trace": trace}, **content)
+    except httpx.RequestError as error:
+        return error
+    except TimeoutError:
+        return httpx.ReadTimeout(f"no whole response within {timeout_s:g} s")
+
+
+def is_lasting(outcome: httpx.Response | httpx.RequestError) -> bool:
+    """Tell if another attempt would fail alike: a certificate does not become trusted meanwhile."""
+    return isinstance(outcome, httpx.RequestError) and code_and_cause(outcome)[0] == "tls_failed"
+
+
 def code_and_cause(error: httpx.RequestError) -> tuple[str, str]:
     """Return a stable code and a clause that says why there is no response, with the remedy if there is one."""
     for inner in _chain(error):
@@ -83,7 +147,17 @@ def code_and_cause(error: httpx.RequestError) -> tuple[str, str]:
         return "proxy_failed", f"the proxy refused it ({error}): check the proxy, or set NO_PROXY"
     if isinstance(error, httpx.TimeoutException):
         return "unreachable", f"it took too long ({type(error).__name__})"
+    if isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError) and not isinstance(error, httpx.ConnectError):
+        return "unreachable", f"the connection was cut ({str(error) or type(error).__name__})"
     return "unreachable", str(error) or type(error).__name__
+
+
+def unlike(error: ValueError) -> str:
+    """Return in which way a response is none of this service, or of a version that says what no other one does."""
+    if isinstance(error, ValidationError) and all(row["type"] != "json_invalid" for row in error.errors()):
+        told = "; ".join(fault.sentence("the response") for fault in itertools.islice(faults_of(error.errors()), 3))
+        return f"responds as another version of the service, or another program ({told}): install its version here"
+    return "does not respond as this service does: check the address"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

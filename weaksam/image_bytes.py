@@ -7,6 +7,8 @@ import errno
 import stat
 from pathlib import Path
 
+from weaksam.errors import UserError
+
 # Far beyond any image that is decoded; more would not fit into memory.
 MAX_FILE_BYTES = 2**31
 
@@ -27,8 +29,15 @@ def read_image_bytes(path: Path) -> bytes:
 
 
 async def named_image(image: Path | bytes) -> tuple[str, bytes]:
-    """Return name and bytes of an image, as a form sends them; raise OSError as `read_image_bytes` does."""
+    """Return name and bytes of an image, as a form sends them.
+
+    Raises:
+        OSError: as `read_image_bytes` does.
+        UserError: the image is neither a path nor bytes.
+    """
     if isinstance(image, bytes):
         return "image", image
+    if not hasattr(image, "read_bytes"):
+        raise UserError(f"image is of type {type(image).__name__}: give a pathlib.Path, or the bytes of the file")
     # The name of a file need not be text.
     return image.name.encode(errors="replace").decode(), await asyncio.to_thread(read_image_bytes, image)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
+from weaksam.connection import is_api_key
 from weaksam.errors import UserError
 from weaksam.files.text_files import decoded
 from weaksam.variables import API_KEY_VARIABLE
-
-_KEY = re.compile(r"[!-~]+")
 
 
 def read_api_key(file: Path | None) -> str | None:
@@ -26,6 +24,6 @@ def read_api_key(file: Path | None) -> str | None:
         key, place = os.environ[API_KEY_VARIABLE], API_KEY_VARIABLE
     else:
         return None
-    if not _KEY.fullmatch(key):
+    if not is_api_key(key):
         raise UserError(f"{place} holds no API key: put the one line there that `weaksam keys add` printed")
     return key

@@ -180,6 +180,7 @@ def test_an_address_without_a_scheme_is_refused() -> None:
         ),
         pytest.param("http://localhost:808000", "whose port is 808000: give one from 1 to 65535", id="port"),
         pytest.param("http://", "server must be a URL such as .*, got 'http://'", id="no host"),
+        pytest.param("http://host/?key=1", "give the address alone, without what begins", id="query"),
         pytest.param("ftp://host", "server must be a URL such as .*, got 'ftp://host'", id="scheme"),
     ],
 )

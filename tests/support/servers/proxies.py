@@ -39,6 +39,8 @@ class Proxy:
         _, _, host_and_path = url.partition(b"://")
         host, _, path = host_and_path.partition(b"/")
         self.asked.append(host.decode())
+        # The next request has an absolute URL too: it comes over a connection of its own.
+        rest = rest.replace(b"Connection: keep-alive", b"Connection: close")
         await self._forward((reader, writer), b"%b /%b %b" % (method, path, rest))
 
     async def socks5(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
