@@ -117,8 +117,9 @@ def _with_known_keys(values: Mapping[str, Any], kind: Any, where: str) -> dict[s
     present = _with_present_names(values, types, where)
     for key in present:
         if key not in types:
-            nearest = difflib.get_close_matches(key, types, n=1, cutoff=0.0)[0]
-            raise ConfigError(f"{where}: unknown key {key!r}: did you mean {nearest!r}?")
+            nearest = difflib.get_close_matches(key, types, n=1)
+            remedy = f"did you mean {nearest[0]!r}?" if nearest else f"choose from {', '.join(types)}"
+            raise ConfigError(f"{where}: unknown key {key!r}: {remedy}")
     return {key: _known(value, types[key], f"{where}: {key}") for key, value in present.items()}
 
 

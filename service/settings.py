@@ -240,5 +240,12 @@ def _check_names(environment: Iterable[str]) -> None:
     known = [*(f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields), API_KEY_VARIABLE, WEIGHTS_URL_VARIABLE]
     unknown = sorted({name.upper() for name in environment if name.upper().startswith(ENV_PREFIX)} - set(known))
     if unknown:
-        nearest = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0] for name in unknown}
-        raise UserError("; ".join(f"{name} is no setting: did you mean {nearest[name]}?" for name in unknown))
+        raise UserError("; ".join(f"{name} is no setting: {_remedy(name, known)}" for name in unknown))
+
+
+def _remedy(name: str, known: Iterable[str]) -> str:
+    by_ending = {other.removeprefix(ENV_PREFIX): other for other in known}
+    nearest = difflib.get_close_matches(name.removeprefix(ENV_PREFIX), by_ending, n=1)
+    return (
+        f"did you mean {by_ending[nearest[0]]}?" if nearest else "unset it; `weaksam serve --help` lists the settings"
+    )

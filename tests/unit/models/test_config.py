@@ -57,6 +57,7 @@ def test_values_get_the_types_of_the_dataclass(path: Path) -> None:
         ("inner.side=[4]", "unknown key 'side': did you mean 'sides'"),
         ("several=[{sides=[1]}, {side=[1]}]", r"several\[1\]: unknown key 'side': did you mean 'sides'"),
         ("named={a={side=[1]}}", r"named\.a: unknown key 'side': did you mean 'sides'"),
+        ("rate=0.1", r"unknown key 'rate': choose from steps, lr, kind, "),
         ("two words=1", "'two words' is no key; write key=value"),
         ("steps=many", "steps is 'many': must be a whole number"),
         ("steps=true", "steps is true: must be a whole number"),

@@ -33,6 +33,9 @@ def test_a_setting_that_does_not_exist_is_named() -> None:
     ("names", "sentence"),
     [
         pytest.param(["WEAKSAM_WORKER"], "WEAKSAM_WORKER is no setting: did you mean WEAKSAM_WORKERS[?]", id="one"),
+        pytest.param(
+            ["WEAKSAM_CI"], "WEAKSAM_CI is no setting: unset it; `weaksam serve --help` lists", id="unlike any"
+        ),
         pytest.param(["weaksam_prot"], "WEAKSAM_PROT is no setting: did you mean WEAKSAM_PORT[?]", id="small letters"),
         pytest.param(
             ["WEAKSAM_HOSTS", "WEAKSAM_BUNDEL"], "WEAKSAM_BUNDLE[?]; WEAKSAM_HOSTS is no setting", id="several"

@@ -103,15 +103,13 @@ def _refuse_layout_words(root: Path, names: Sequence[str]) -> None:
 
 
 def _dataset(root: Path, folder: Path, written: _TagsOfFile, labels: Sequence[str], report: Report) -> TaggedDataset:
+    tables = [name for name in (TABLE, ROBOFLOW_CLASSES) if is_file(folder / name)]
     if not any(written.values()):
         reasons = "".join(f"; {problem.file}: {problem.message}" for problem in report.problems[:1])
-        raise UserError(
-            f"{folder}: {len(find_images(folder).paths)} images and no tags; add tags.csv, x.txt beside x.jpg, or "
-            f"sub-folders{reasons}"
-        )
-    has_table = any(is_file(folder / name) for name in (TABLE, ROBOFLOW_CLASSES))
+        remedy = f"write some into {tables[0]}" if tables else "add tags.csv, x.txt beside x.jpg, or sub-folders"
+        raise UserError(f"{folder}: {len(find_images(folder).paths)} images and no tags; {remedy}{reasons}")
     images = [
-        _written_image(root, folder / path, tags, None if has_table else sidecar_of(folder / path), report)
+        _written_image(root, folder / path, tags, None if tables else sidecar_of(folder / path), report)
         for path, tags in written.items()
     ]
     return checked_dataset(root.name, labels, images, report)

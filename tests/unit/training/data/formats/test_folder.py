@@ -107,7 +107,8 @@ def test_two_images_of_one_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        pytest.param({}, "1 images and no tags", id="no-tags"),
+        pytest.param({}, "1 images and no tags; add tags.csv", id="no-tags"),
+        pytest.param({"tags.csv": "file,tags\na.jpg,\n"}, "no tags; write some into tags.csv", id="empty-cells"),
         pytest.param({"tags.csv": "image,tags\na.jpg,nut\n"}, "must name the columns file and tags", id="columns"),
     ],
 )
