@@ -70,6 +70,8 @@ class Client:
         if self._loop.is_closed():
             return
         self._wait(self._client.aclose())
+        # Of responses that broke off: the loop would end before they are closed.
+        self._wait(self._loop.shutdown_asyncgens())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

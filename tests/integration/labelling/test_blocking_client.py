@@ -10,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI, Response
 
 from tests.support.fakes.fake_service import FakeService, Reply
+from tests.support.servers.live_server import live_server
 from weaksam import Client, RequestRefused, RetryPolicy
 
 PROGRAM = """
@@ -81,3 +83,30 @@ def test_a_program_with_packages_of_our_names_can_use_it(url: str, tmp_path: Pat
         check=False,
     )
     assert (ended.stdout, ended.stderr) == ("own Bolt\n", "")
+
+
+BROKEN_OFF = """
+from weaksam import Client
+from weaksam.client import ServerUnreachable
+from weaksam.retry import RetryPolicy
+
+for _ in range(5):
+    with Client("{url}", retry=RetryPolicy(attempts=1)) as client:
+        try:
+            client.labels()
+        except ServerUnreachable:
+            print("unreachable")
+"""
+
+
+def test_a_response_that_broke_off_leaves_nothing_behind() -> None:
+    app = FastAPI()
+
+    @app.get("/labels")
+    def labels() -> Response:
+        return Response(b"no gzip", headers={"Content-Encoding": "gzip"})
+
+    with live_server(app) as url:
+        command = [sys.executable, "-c", BROKEN_OFF.format(url=url)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("unreachable\n" * 5, "")
