@@ -196,8 +196,8 @@ export function createActions(store, source, announce) {
     if (explains()) explain();
   }
 
-  /** Note that what was done to these images is saved. */
-  const markSaved = (ids) => ids.forEach((id) => changeItem(id, ({ history }) => ({ saved: history.present })));
+  /** Note that these items are saved as they were. What was done to them since is not. */
+  const markSaved = (items) => items.forEach(({ id, history }) => changeItem(id, () => ({ saved: history.present })));
 
   const bitmap = () => (shown.id === get().currentId ? shown.bitmap : null);
 

@@ -24,7 +24,8 @@ import * as steps from "./state.js";
 export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
   const { get, update } = store;
   const current = () => steps.currentItem(get());
-  let lastCorrection = Promise.resolve();
+  let lastCorrection = Promise.resolve(null); // the id of the object that it changed
+  let underWay = 0;
 
   const select = (objectId) => update((state) => ({ ...state, selectedId: objectId, notice: null }));
 
@@ -77,22 +78,31 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
     return under.sort((a, b) => sizeOf(a) - sizeOf(b))[0]?.id ?? null;
   }
 
-  // One after the other: the next click continues from the mask that the last one brought, if it brought any.
+  // One after the other: the next click continues from the mask that the last one brought, if it brought any. Image and
+  // object are those of the click: another image may be shown by the time that the mask comes.
   function correct(change) {
-    const corrected = lastCorrection.then(() => correctNow(change));
+    const { currentId, selectedId } = get();
+    const follows = underWay > 0;
+    underWay += 1;
+    const corrected = lastCorrection
+      .then((lastId) => correctNow(currentId, selectedId ?? (follows ? lastId : null), change))
+      .finally(() => (underWay -= 1));
     lastCorrection = corrected.catch(() => null);
     return corrected;
   }
 
-  /** Ask for the mask of the selected object, or of a new one, after a change of its clicks or box. */
-  async function correctNow(change) {
-    const item = current();
-    if (!item || !blobOf(item.id)) return;
-    const before = steps.selectedObject(get());
+  /** Ask for the mask of an object, or of a new one, after a change of its clicks or box. Return the object's id. */
+  async function correctNow(itemId, objectId, change) {
+    const item = get().items.find(({ id }) => id === itemId);
+    if (!item || !blobOf(item.id)) return null;
+    const before = steps.objectsOf(item).find(({ id }) => id === objectId) ?? null;
     const start = before ?? nextObject();
-    if (!start) return;
+    if (!start) return null;
     const object = change(start);
-    if (!promptOf(object) && !object.mask) return say("Select an object first.");
+    if (!promptOf(object) && !object.mask) {
+      say("Select an object first.");
+      return null;
+    }
     await run("segment", item.id, async (signal) => {
       const image = { blob: blobOf(item.id), sha256: item.image?.sha256 ?? null };
       const { masks, seen } = await askForMasks(object, image, signal);
@@ -100,6 +110,7 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
       if (level >= 0) take(item.id, seen, withMasks(object, masks, level), before === null);
       else say(before ? "That seems to be no part of it. Drag to paint, or add an object" : "There is no mask here");
     });
+    return object.id;
   }
 
   // The first request is for the whole object. If no mask of it agrees with all clicks, the last one shows a part.
@@ -142,7 +153,8 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
       const changed = isNew
         ? steps.editObjects(known, id, (objects) => [...objects, object])
         : steps.replaceObject(known, id, object);
-      return { ...changed, selectedId: object.id, notice: null };
+      const isShown = state.currentId === id;
+      return { ...changed, selectedId: isShown ? object.id : state.selectedId, notice: null };
     });
     announce(`${object.label}: mask ${isNew ? "added" : "corrected"}.`);
   }
@@ -180,6 +192,7 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
     click,
     box,
     paint,
+    corrected: () => lastCorrection,
     nextLevel,
     remove,
     relabel,

@@ -14,11 +14,12 @@ const FORMATS = [
 ];
 
 /** Save what is finished: as files of the format that the person chooses. */
-export function askHowToSave({ store, actions }) {
-  const labelled = labelledSet(store.get());
+export async function askHowToSave({ store, actions }) {
+  await actions.corrected();
+  const state = store.get();
+  const labelled = labelledSet(state);
   if (!labelled.images.length) return;
   const dialog = byId("save-dialog");
-  const ids = store.get().items.map(({ id }) => id);
   const count = labelled.images.reduce((sum, { objects }) => sum + objects.length, 0);
   replaceContent(
     dialog,
@@ -35,7 +36,7 @@ export function askHowToSave({ store, actions }) {
           type: "button",
           class: "choice",
           "data-format": id,
-          onclick: () => saveAs(save, labelled, dialog, actions, ids),
+          onclick: () => saveAs(save, labelled, dialog, actions, state.items),
         },
         element("strong", {}, title),
         element("span", {}, words),
@@ -46,10 +47,10 @@ export function askHowToSave({ store, actions }) {
   dialog.showModal();
 }
 
-async function saveAs(save, labelled, dialog, actions, ids) {
+async function saveAs(save, labelled, dialog, actions, items) {
   try {
     download(await save(labelled));
-    actions.markSaved(ids);
+    actions.markSaved(items);
   } catch (error) {
     actions.showProblem(error);
   }

@@ -2,7 +2,7 @@
 
 import { element, replaceContent } from "../dom.js";
 import { nameReviewer, reviewerName } from "./reviewer.js";
-import { addItems, changeItem, currentItem, objectsOf } from "../state.js";
+import { addItems, changeItem, currentItem } from "../state.js";
 
 const CONFLICT = "conflicting_decision";
 const OTHERS_HAVE_THE_REST = "Other people have the images that are left. Reload the page to look again.";
@@ -98,36 +98,38 @@ function nameField() {
 let deciding = false;
 
 /** Store a decision about the image that is shown, and show the next one. What someone changed is never lost. */
-export async function decideAndGoOn({ store, actions, source }, decision) {
-  const item = currentItem(store.get());
+export async function decideAndGoOn(page, decision) {
+  const item = currentItem(page.store.get());
   if (!item?.image || deciding) return;
   deciding = true;
   try {
-    const changed = item.history.past.length > 0;
-    const state = decision === "accepted" && changed ? "corrected" : decision;
-    await source.review.decide(
-      item.id,
-      state,
-      state === "corrected"
-        ? objectsOf(item)
-            .filter(({ box_xyxy: box }) => box)
-            .map(decidedObject)
-        : null,
-    );
+    if (await isCorrected(page)) await decide(page, item.id, decision);
+  } finally {
+    deciding = false;
+  }
+}
+
+/** Wait for the masks of the last clicks. Return false if one of them was refused: the page says why. */
+async function isCorrected({ store, actions }) {
+  const { problem } = store.get();
+  await actions.corrected();
+  return store.get().problem === problem;
+}
+
+async function decide({ store, actions, source }, id, decision) {
+  const { history } = store.get().items.find((item) => item.id === id);
+  const state = decision === "accepted" && history.past.length > 0 ? "corrected" : decision;
+  const objects = history.present.objects.filter(({ box_xyxy: box }) => box).map(decidedObject);
+  try {
+    await source.review.decide(id, state, state === "corrected" ? objects : null);
     const fresh = await source.review.claim();
-    store.update((now) =>
-      addItems(
-        changeItem(now, item.id, ({ history }) => ({ status: state, saved: history.present })),
-        fresh,
-      ),
-    );
+    const decided = () => ({ status: state, saved: history.present });
+    store.update((now) => addItems(changeItem(now, id, decided), fresh));
     actions.dismissProblem();
     actions.showNext(1);
   } catch (error) {
-    if (error.code === CONFLICT) await actions.reload(item.id);
+    if (error.code === CONFLICT) await actions.reload(id);
     actions.showProblem(error);
-  } finally {
-    deciding = false;
   }
 }
 
