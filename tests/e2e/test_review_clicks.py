@@ -7,17 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.support.browser.labelling_page import LabellingPage, chromium, labelling_page
-from tests.support.fakes.answers import detect_result
 from tests.support.fakes.fake_service import HEIGHT_PX, WIDTH_PX, FakeService, fake_app
 from tests.support.servers.live_server import live_server
 from tests.support.servers.review_server import review_server, write_labelled
+from weaksam.formats.run_lengths import decode_rle, encode_rle
+from weaksam.mask_schemas import RleMask
 
 IMAGES = 3
 OBJECTS = 2  # in each image
+LEFT_PX = 10  # what is left of it lies in no mask
 
 
 @pytest.fixture
@@ -55,8 +58,9 @@ def wait_for_request(page: Page, held: list[Route], number: int) -> None:
 
 
 def respond(page: Page, held: list[Route], number: int) -> None:
-    [detection] = detect_result(b"mask", ["Bolt"]).detections
-    mask: dict[str, Any] = {**detection.model_dump(include={"box_xyxy", "mask"}), "predicted_iou": 0.9}
+    mask_hw = np.zeros((HEIGHT_PX, WIDTH_PX), bool)
+    mask_hw[:, LEFT_PX:] = True
+    mask = {"mask": encode_rle(mask_hw), "box_xyxy": [LEFT_PX, 0, WIDTH_PX, HEIGHT_PX], "predicted_iou": 0.9}
     image = {"width": WIDTH_PX, "height": HEIGHT_PX, "sha256": "0" * 64}
     wait_for_request(page, held, number)
     held[number].fulfill(json={"image": image, "masks": [mask]})
@@ -103,7 +107,7 @@ def test_a_mask_that_comes_late_belongs_to_the_image_of_its_click(tab: Labelling
     begin_object(tab)
     tab.page.mouse.click(*tab.window_point((WIDTH_PX / 2 + 1, HEIGHT_PX / 2)))
     tab.page.keyboard.press("]")
-    expect(tab.page.locator("#images button").nth(1)).to_have_attribute("aria-current", "true")
+    expect(canvas).to_have_attribute("aria-label", f"1.png, {WIDTH_PX} by {HEIGHT_PX} pixels, {OBJECTS} objects")
     tab.page.keyboard.press("j")
     selected = tab.page.locator('.object-row .pick[aria-pressed="true"]')
     expect(selected).to_have_count(1)
@@ -114,3 +118,28 @@ def test_a_mask_that_comes_late_belongs_to_the_image_of_its_click(tab: Labelling
     assert f", {OBJECTS} objects" in (canvas.get_attribute("aria-label") or "")
     tab.page.keyboard.press("[")
     expect(canvas).to_have_attribute("aria-label", f"0.png, {WIDTH_PX} by {HEIGHT_PX} pixels, {OBJECTS + 1} objects")
+
+
+def test_a_label_that_was_chosen_meanwhile_stays(tab: LabellingPage, held: list[Route]) -> None:
+    begin_object(tab)
+    respond(tab.page, held, 0)
+    label = tab.page.locator(".object-row select").last
+    expect(tab.page.locator(".object-row")).to_have_count(OBJECTS + 1)
+    tab.page.mouse.click(*tab.window_point((WIDTH_PX / 2 + 1, HEIGHT_PX / 2)))
+    label.select_option("Wrench")
+    respond(tab.page, held, 1)
+    expect(tab.page.locator("#live")).to_contain_text("mask corrected")
+    expect(label).to_have_value("Wrench")
+
+
+def test_what_was_painted_meanwhile_stays(tab: LabellingPage, held: list[Route]) -> None:
+    begin_object(tab)
+    tab.drag([(2.0, 2.0), (2.0, HEIGHT_PX - 2.0)])
+    respond(tab.page, held, 0)
+    expect(tab.page.locator("#canvas")).to_have_attribute(
+        "aria-label", f"0.png, {WIDTH_PX} by {HEIGHT_PX} pixels, {OBJECTS + 1} objects"
+    )
+    tab.page.keyboard.press("1")
+    expect(tab.page.locator("#review .quiet")).to_contain_text(f"1 of {IMAGES} reviewed")
+    mask = entry(tab)["objects"][-1]["mask"]
+    assert decode_rle(RleMask.model_validate(mask).rle())[HEIGHT_PX - 3, 2], "painted down to there"

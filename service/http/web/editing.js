@@ -78,24 +78,28 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
     return under.sort((a, b) => sizeOf(a) - sizeOf(b))[0]?.id ?? null;
   }
 
-  // One after the other: the next click continues from the mask that the last one brought, if it brought any. Image and
-  // object are those of the click: another image may be shown by the time that the mask comes.
-  function correct(change) {
+  // One after the other: the next correction continues from the mask that the last one brought, if it brought any. Image
+  // and object are those of the click or stroke: another image may be shown by the time that the mask comes.
+  function inTurn(correction) {
     const { currentId, selectedId } = get();
     const follows = underWay > 0;
     underWay += 1;
     const corrected = lastCorrection
-      .then((lastId) => correctNow(currentId, selectedId ?? (follows ? lastId : null), change))
+      .then((lastId) => correction(currentId, selectedId ?? (follows ? lastId : null)))
       .finally(() => (underWay -= 1));
     lastCorrection = corrected.catch(() => null);
     return corrected;
   }
 
+  const correct = (change) => inTurn((itemId, objectId) => correctNow(itemId, objectId, change));
+  const itemOf = (itemId) => get().items.find(({ id }) => id === itemId);
+  const objectOf = (item, objectId) => steps.objectsOf(item).find(({ id }) => id === objectId) ?? null;
+
   /** Ask for the mask of an object, or of a new one, after a change of its clicks or box. Return the object's id. */
   async function correctNow(itemId, objectId, change) {
-    const item = get().items.find(({ id }) => id === itemId);
+    const item = itemOf(itemId);
     if (!item || !blobOf(item.id)) return null;
-    const before = steps.objectsOf(item).find(({ id }) => id === objectId) ?? null;
+    const before = objectOf(item, objectId);
     const start = before ?? nextObject();
     if (!start) return null;
     const object = change(start);
@@ -133,14 +137,16 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
 
   /** Paint along a line, or wipe out. */
   function paint(points, radius, off) {
-    const item = current();
     const { width, height } = bitmap();
-    const before = steps.selectedObject(get());
     const adds = !(off || get().tool === "remove");
     const stroke = strokeCrop(points, radius, [width, height]);
-    const start = before ?? nextObject();
-    const object = start && stroke && withStroke(start, stroke, adds, [width, height]);
-    if (object) take(item.id, { width, height, sha256: null }, object, before === null);
+    return inTurn((itemId, objectId) => {
+      const before = objectOf(itemOf(itemId), objectId);
+      const start = before ?? nextObject();
+      const object = start && stroke && withStroke(start, stroke, adds, [width, height]);
+      if (object) take(itemId, { width, height, sha256: null }, object, before === null);
+      return object?.id ?? objectId;
+    });
   }
 
   function take(id, image, object, isNew) {
@@ -152,7 +158,7 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
       }));
       const changed = isNew
         ? steps.editObjects(known, id, (objects) => [...objects, object])
-        : steps.replaceObject(known, id, object);
+        : steps.replaceMask(known, id, object);
       const isShown = state.currentId === id;
       return { ...changed, selectedId: isShown ? object.id : state.selectedId, notice: null };
     });
@@ -164,7 +170,7 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
     const object = steps.selectedObject(get());
     if (!object?.levels.length) return;
     const level = (object.level + 1) % object.levels.length;
-    update((state) => steps.replaceObject(state, state.currentId, withMasks(object, object.levels, level)));
+    update((state) => steps.replaceMask(state, state.currentId, withMasks(object, object.levels, level)));
     announce(`Mask ${level + 1} of ${object.levels.length}.`);
   }
 

@@ -96,8 +96,11 @@ export const editObjects = (state, id, edit) =>
     history: recordChange(history, { objects: edit(history.present.objects) }),
   }));
 
-export const replaceObject = (state, id, object) =>
-  editObjects(state, id, (objects) => objects.map((other) => (other.id === object.id ? object : other)));
+/** Return the state with another mask of an object. Its label may have changed since the mask was asked for. */
+export const replaceMask = (state, id, object) =>
+  editObjects(state, id, (objects) =>
+    objects.map((other) => (other.id === object.id ? { ...object, label: other.label } : other)),
+  );
 
 /** Return the state without the object. The service's finding of it does not come back, either. */
 export function deleteObject(state, id, objectId) {
