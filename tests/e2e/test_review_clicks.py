@@ -143,3 +143,18 @@ def test_what_was_painted_meanwhile_stays(tab: LabellingPage, held: list[Route])
     expect(tab.page.locator("#review .quiet")).to_contain_text(f"1 of {IMAGES} reviewed")
     mask = entry(tab)["objects"][-1]["mask"]
     assert decode_rle(RleMask.model_validate(mask).rle())[HEIGHT_PX - 3, 2], "painted down to there"
+
+
+def test_an_object_that_was_deleted_meanwhile_stays_away(tab: LabellingPage, held: list[Route]) -> None:
+    objects = tab.page.locator(".object-row")
+    begin_object(tab)
+    respond(tab.page, held, 0)
+    expect(objects).to_have_count(OBJECTS + 1)
+    for shift_px in (1, 2):
+        tab.page.mouse.click(*tab.window_point((WIDTH_PX / 2 + shift_px, HEIGHT_PX / 2)))
+    tab.page.keyboard.press("Delete")
+    expect(objects).to_have_count(OBJECTS)
+    respond(tab.page, held, 1)
+    tab.page.keyboard.press("1")
+    expect(tab.page.locator("#review .quiet")).to_contain_text(f"1 of {IMAGES} reviewed")
+    assert (len(held), len(entry(tab)["objects"])) == (2, OBJECTS)

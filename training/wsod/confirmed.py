@@ -25,13 +25,14 @@ def add_confirmed_boxes(
         side_px: side of that input.
     """
     return [
-        _with_boxes(image, proposals, side_px) if image.confirmed and image.objects else proposals
+        _with_boxes(image, proposals, side_px) if image.confirmed else proposals
         for image, proposals in zip(images, stored, strict=True)
     ]
 
 
 def _with_boxes(image: TaggedImage, proposals: StoredProposals, side_px: int) -> StoredProposals:
-    true_xyxy = np.array([thing.box_xyxy for thing in image.objects], np.float32)
+    learnt = [thing.box_xyxy for thing in image.objects if not thing.difficult]
+    true_xyxy = np.array(learnt, np.float32).reshape(-1, 4)
     count, classes = len(true_xyxy), proposals.cam_overlap.shape[1]
     return replace(
         proposals,

@@ -81,7 +81,8 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
   // One after the other: the next correction continues from the mask that the last one brought, if it brought any. Image
   // and object are those of the click or stroke: another image may be shown by the time that the mask comes.
   function inTurn(correction) {
-    const { currentId, selectedId } = get();
+    const { currentId } = get();
+    const selectedId = steps.selectedObject(get())?.id ?? null;
     const follows = underWay > 0;
     underWay += 1;
     const corrected = lastCorrection
@@ -93,14 +94,16 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
 
   const correct = (change) => inTurn((itemId, objectId) => correctNow(itemId, objectId, change));
   const itemOf = (itemId) => get().items.find(({ id }) => id === itemId);
-  const objectOf = (item, objectId) => steps.objectsOf(item).find(({ id }) => id === objectId) ?? null;
+  const objectOf = (itemId, objectId) => steps.objectsOf(itemOf(itemId)).find(({ id }) => id === objectId) ?? null;
+
+  // A new object, or null if the object was deleted since the click.
+  const startOf = (itemId, objectId) => (objectId === null ? nextObject() : objectOf(itemId, objectId));
 
   /** Ask for the mask of an object, or of a new one, after a change of its clicks or box. Return the object's id. */
   async function correctNow(itemId, objectId, change) {
     const item = itemOf(itemId);
     if (!item || !blobOf(item.id)) return null;
-    const before = objectOf(item, objectId);
-    const start = before ?? nextObject();
+    const start = startOf(itemId, objectId);
     if (!start) return null;
     const object = change(start);
     if (!promptOf(object) && !object.mask) {
@@ -111,8 +114,8 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
       const image = { blob: blobOf(item.id), sha256: item.image?.sha256 ?? null };
       const { masks, seen } = await askForMasks(object, image, signal);
       const level = bestLevel(masks, object);
-      if (level >= 0) take(item.id, seen, withMasks(object, masks, level), before === null);
-      else say(before ? "That seems to be no part of it. Drag to paint, or add an object" : "There is no mask here");
+      if (level >= 0) take(item.id, seen, withMasks(object, masks, level), objectId === null);
+      else say(objectId ? "That seems to be no part of it. Drag to paint, or add an object" : "There is no mask here");
     });
     return object.id;
   }
@@ -141,15 +144,15 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
     const adds = !(off || get().tool === "remove");
     const stroke = strokeCrop(points, radius, [width, height]);
     return inTurn((itemId, objectId) => {
-      const before = objectOf(itemOf(itemId), objectId);
-      const start = before ?? nextObject();
+      const start = startOf(itemId, objectId);
       const object = start && stroke && withStroke(start, stroke, adds, [width, height]);
-      if (object) take(itemId, { width, height, sha256: null }, object, before === null);
+      if (object) take(itemId, { width, height, sha256: null }, object, objectId === null);
       return object?.id ?? objectId;
     });
   }
 
   function take(id, image, object, isNew) {
+    if (!isNew && !objectOf(id, object.id)) return; // deleted while its mask was on its way
     update((state) => {
       const known = steps.changeItem(state, id, (item) => ({
         image: item.image ?? image,

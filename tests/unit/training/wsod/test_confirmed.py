@@ -85,7 +85,9 @@ def test_a_confirmed_object_is_learnt_whatever_proposal_seems_best(method: Liter
 
 
 def test_confirmed_boxes_are_proposals_too() -> None:
-    [stored] = add_confirmed_boxes([replace(IMAGE, confirmed=True)], [PROPOSALS], side_px=100)
+    crowd = TrueObject("Nut", (0.0, 0.0, 99.0, 99.0), difficult=True)
+    image = replace(IMAGE, objects=(*IMAGE.objects, crowd), confirmed=True)
+    [stored] = add_confirmed_boxes([image], [PROPOSALS], side_px=100)
     assert stored.boxes_xyxy.tolist() == [[0, 0, 10, 10], [10, 20, 30, 50]], "an image of 200 px in an input of 100"
     assert (stored.predicted_iou.tolist(), stored.cam_overlap.tolist()) == ([0.5, 1.0], [[0.25, 0.25], [1.0, 1.0]])
 
@@ -97,4 +99,5 @@ def test_boxes_that_nobody_confirmed_are_not(confirmed: bool | None) -> None:
 
 def test_a_confirmed_image_without_objects_keeps_its_proposals() -> None:
     empty = replace(IMAGE, tags=(), objects=(), confirmed=True)
-    assert add_confirmed_boxes([empty], [PROPOSALS], side_px=100) == [PROPOSALS]
+    [stored] = add_confirmed_boxes([empty], [PROPOSALS], side_px=100)
+    assert stored.boxes_xyxy.tolist() == PROPOSALS.boxes_xyxy.tolist()
