@@ -108,6 +108,7 @@ WHOLE = {
 }
 MAX_FILES_OF_A_FOLDER = 18  # modules, configs, pages and logs
 MAX_LINES = 300
+MAX_COLUMNS = 120
 TORCH_ONLY = {
     "lightning_fabric",
     "segment_anything",
@@ -202,6 +203,13 @@ def test_folders_stay_small(repository_dir: Path, top: str) -> None:
 def test_modules_stay_small(repository_dir: Path, package: str) -> None:
     lines = {path.name: path.read_text(encoding="utf-8").count("\n") for path in files_of(repository_dir, package)}
     assert [name for name, count in lines.items() if count > MAX_LINES] == []
+
+
+def test_the_files_of_the_web_pages_keep_to_the_same_sizes(repository_dir: Path) -> None:
+    files = (repository_dir / "service/http/web").rglob("*.*")
+    lines = {path.name: path.read_text(encoding="utf-8").splitlines() for path in files}
+    assert {name for name, texts in lines.items() if len(texts) > MAX_LINES} == set()
+    assert [text for texts in lines.values() for text in texts if len(text) > MAX_COLUMNS] == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -78,8 +78,8 @@ export function createEditing({ store, run, stop, announce, bitmap, blobOf }) {
     return under.sort((a, b) => sizeOf(a) - sizeOf(b))[0]?.id ?? null;
   }
 
-  // One after the other: the next correction continues from the mask that the last one brought, if it brought any. Image
-  // and object are those of the click or stroke: another image may be shown by the time that the mask comes.
+  // One after the other: the next correction continues from the mask that the last one brought, if it brought any.
+  // Image and object are those of the click or stroke: another image may be shown by the time that the mask comes.
   function inTurn(correction) {
     const { currentId } = get();
     const selectedId = steps.selectedObject(get())?.id ?? null;

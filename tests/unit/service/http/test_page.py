@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from service.http.page import FOLDER, MEDIA_TYPES, add_page, page_files, page_paths
+from service.http.page import MEDIA_TYPES, add_page, page_files, page_paths
 from service.http.problems import add_problem_handlers
 
 IMPORT = re.compile(r'^import [^;]*?from "(\.[\w./]+)";$', re.MULTILINE)
@@ -77,9 +77,3 @@ def test_every_module_that_is_imported_exists_and_every_module_is_reached() -> N
 
 def _joined(name: str, imported: str) -> str:
     return posixpath.normpath(posixpath.join(posixpath.dirname(name), imported))
-
-
-def test_the_files_keep_to_the_sizes_of_the_code() -> None:
-    lines = {path.name: path.read_text(encoding="utf-8").splitlines() for path in FOLDER.rglob("*.*")}
-    assert {name for name, texts in lines.items() if len(texts) > 300} == set()
-    assert [text for texts in lines.values() for text in texts if len(text) > 120] == []
