@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.image import ImageError, read_image
 from models.labels import Label, LabelSet, fold_label
 from training.data.tagged import DataProblem, TaggedDataset, TaggedImage
 from weaksam.errors import UserError
@@ -34,28 +33,6 @@ class Report:
     def dataset(self, name: str, labels: Sequence[str], images: Iterable[TaggedImage]) -> TaggedDataset:
         """Return the data set that was read, with this report."""
         return TaggedDataset(name, tuple(labels), tuple(images), tuple(self.problems), tuple(self.notes))
-
-
-def undecodable(images: Iterable[TaggedImage], root: Path) -> list[DataProblem]:
-    """Return images whose pixels cannot be decoded: cut short, say, behind a header that reads well.
-
-    Slow, and therefore not part of reading a data set.
-    """
-    report = Report(root)
-    for image in images:
-        error = decoding_error(image)
-        if error is not None:
-            report.add(image.path, "image", f"{error}; training would leave it out or stop: replace or remove it")
-    return report.problems
-
-
-def decoding_error(image: TaggedImage) -> str | None:
-    """Return why an image's pixels cannot be decoded; None if they can."""
-    try:
-        read_image(image.path)
-    except (ImageError, OSError) as error:
-        return str(error.__cause__ or error)
-    return None
 
 
 def checked_box(box_xyxy: Box, size_hw: tuple[int, int], file: Path, field_name: str, report: Report) -> Box | None:

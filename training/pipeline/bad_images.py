@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from training.data.checks import decoding_error
+from training.data.check.decoding import decoding_error
 from training.data.tagged import DataProblem, TaggedImage
 from training.runs.image_digests import ImageDigests
 from training.runs.problems import print_problems

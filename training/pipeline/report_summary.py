@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from training.data.summary import MIN_IMAGES_OF_A_CLASS
+from training.data.check.summary import MIN_IMAGES_OF_A_CLASS
 
 WEAK_PRECISION = 0.5
 MAX_WEAK_CLASSES = 5

@@ -59,16 +59,18 @@ def check(
     split: SplitOption = "train",
 ) -> None:
     """Read a data set, decode every image, count its classes and list what is wrong; exit status 1 if anything is."""
-    from training.data.checks import undecodable
+    from training.data.check.copies import copy_warnings
+    from training.data.check.decoding import undecodable
+    from training.data.check.summary import warnings
     from training.data.open_dataset import open_dataset
-    from training.data.summary import warnings
 
     dataset = open_dataset(folder, split)
     images = track(dataset.images, "images", console=_progress_console)
     problems = [*dataset.problems, *undecodable(images, folder)]
     console = Console(markup=False)
     _print_summary(console, dataset)
-    for kind, sentences in (("Note", dataset.notes), ("Warning", warnings(dataset))):
+    cautions = [*warnings(dataset), *copy_warnings(folder, split, dataset.images)]
+    for kind, sentences in (("Note", dataset.notes), ("Warning", cautions)):
         for sentence in sentences:
             console.print(f"{kind}: {sentence}.", soft_wrap=True)
     if not problems:
@@ -81,7 +83,7 @@ def check(
 
 
 def _print_summary(console: Console, dataset: TaggedDataset) -> None:
-    from training.data.summary import count_classes
+    from training.data.check.summary import count_classes
 
     objects = sum(len(image.objects) for image in dataset.images)
     negatives = sum(not image.tags for image in dataset.images)

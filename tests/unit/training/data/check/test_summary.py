@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from training.data.summary import ClassCount, count_classes, warnings
+from training.data.check.summary import ClassCount, count_classes, warnings
 from training.data.tagged import TaggedDataset, TaggedImage, TrueObject
 
 

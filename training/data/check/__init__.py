@@ -1,0 +1,1 @@
+"""What `weaksam data check` tells about a data set: its classes, its copies, and images that cannot be decoded."""
