@@ -188,7 +188,7 @@ add_variants(router)
 def wants_png(accept: str) -> bool:
     """Return whether an Accept header prefers PNG to JSON. If both weigh the same, the one that it names wins."""
     png = max(_quality(accept, PNG), _quality(accept, "image/*"))
-    return png > 0 and png >= max(_quality(accept, JSON), _quality(accept, "*/*"))
+    return png > 0 and png >= max(_quality(accept, name) for name in (JSON, "application/*", "*/*"))
 
 
 def _quality(accept: str, media_type: str) -> float:

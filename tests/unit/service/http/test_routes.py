@@ -12,6 +12,7 @@ ACCEPTS = {
     "png in capitals": ("Image/PNG", True),
     "json before png": ("application/json, image/png;q=0.5", False),
     "png before json": ("image/png, application/json;q=0.5", True),
+    "any application type before png": ("application/*, image/png;q=0.5", False),
     "both alike": ("application/json, image/png", True),
     "png refused": ("image/png;q=0, */*", False),
     "an img element of a browser": ("image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8", True),
