@@ -36,6 +36,8 @@ class PromptSettings:
         max_prompts: maximum of prompts spent on one image, those of peaks, groups of peaks and grid together.
         budget_ms: time that these may take when served, in milliseconds; 0 for any. The time of a prompt is measured
             when the bundle is loaded, so the number of prompts depends on the machine. Training ignores it.
+        missed_tag_prompts: maximum of prompts for each tag that the detector missed, if the segmenter has a prompt map;
+            0 for ``max_prompts`` whatever was missed. Training and ``effort=full`` ignore it.
         prompt_buckets: sizes that a run of `sam_decoder` is padded to, by backend; see `buckets_of`.
         proposal_bucket: multiple to which the number of proposals is padded for `wsod`.
         mask_levels: mask levels of the decoder that become proposals.
@@ -77,12 +79,13 @@ class PromptSettings:
     map_max_count: int = 48
     budget_ms: float = 0.0
     box_margin: float = 0.0
+    missed_tag_prompts: int = 24
 
     def __post_init__(self) -> None:
         _check_counts(
             self, 1, "peak_window_px", "cross_peak_window_px", "max_prompts", "proposal_bucket", "max_proposals"
         )
-        _check_counts(self, 0, "peak_max_count", "focus_side", "map_max_count")
+        _check_counts(self, 0, "peak_max_count", "focus_side", "map_max_count", "missed_tag_prompts")
         _check_shares(self, "box_margin", "cover_max_area_share", "duplicate_iou")
         _check_finite(
             self,

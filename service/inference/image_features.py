@@ -118,19 +118,20 @@ class ImageFeatures:
 
         return await self._cache.get(self._key(DETECTOR, classes), work)
 
-    async def scored(self, classes: Classes, boxes_xyxy: Float32 | None) -> ScoredProposals:
+    async def scored(self, classes: Classes, boxes_xyxy: Float32 | None, max_prompts: int) -> ScoredProposals:
         """Return proposals for some classes, scored by the weak detector.
 
         Args:
             classes: whose peaks become prompts.
             boxes_xyxy: [B,4] in pixels of the segmenter's input, which become prompts too; None for none.
+            max_prompts: how many prompts may be asked.
         """
         if not classes:
             return ScoredProposals.empty(len(self._bundle.labels))
 
-        # Proposals depend on the set of classes, on these boxes, and on nothing else of the request.
+        # Proposals depend on the set of classes, on these boxes, on their number, and on nothing else of the request.
         boxes_digest = "" if boxes_xyxy is None else hashlib.sha256(boxes_xyxy.tobytes()).hexdigest()
-        key = self._key("proposals", classes, boxes_digest)
+        key = self._key("proposals", classes, f"{max_prompts} {boxes_digest}")
         if self._cache.peek(key) is None:
             # By the request itself: it may need them again for masks, and equal requests then share these runs.
             await asyncio.gather(self.class_maps(), self.segmenter())
@@ -139,7 +140,7 @@ class ImageFeatures:
             inputs, class_maps = await self.inputs(), await self.class_maps()
             segmenter = await self.segmenter()
             return await self._stages.propose_and_score(
-                inputs, class_maps, segmenter, classes, self._letterbox, self._timings, boxes_xyxy
+                inputs, class_maps, segmenter, classes, self._letterbox, self._timings, boxes_xyxy, max_prompts
             )
 
         return await self._cache.get(key, work)

@@ -23,6 +23,7 @@ from service.inference.explain import explain
 from service.inference.image_features import CachedImage, ImageFeatures, not_cached
 from service.inference.ledger import Evidence, collect_evidence, tag_row
 from service.inference.mask_rendering import MaskRenderer, RenderedMask
+from service.inference.prompt_budget import prompt_limit
 from service.inference.segment import Segmenting, render_levels, within_image
 from service.inference.selection import missed_by_detector, select
 from service.inference.stage_results import Classes, DetectorOutput, GraphInputs, RequestedClasses
@@ -125,7 +126,8 @@ class Pipeline:
         detector = await features.detected(classes)
         full = options.explain or (options.effort or self.bundle.post.effort) == "full"
         needed = classes if full else missed_by_detector(self.bundle, detector, classes)
-        scored = await features.scored(needed, self._boxes_to_prompt(detector, needed))
+        max_prompts = prompt_limit(self.bundle, needed, full=full)
+        scored = await features.scored(needed, self._boxes_to_prompt(detector, needed), max_prompts)
         limit = min(options.max_detections or self._limits.max_detections, self._limits.max_detections)
         plausible = await self._plausible(sent, features) if needed else ()
         wanted = RequestedClasses(classes, needed, plausible)

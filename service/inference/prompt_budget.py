@@ -1,4 +1,4 @@
-"""How many prompts fit into the time that a bundle allows, measured on the machine that serves it."""
+"""How many prompts a request may ask: those that its tags need, and those that fit into the bundle's time."""
 
 from __future__ import annotations
 
@@ -8,11 +8,31 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from models.bundle import DETECTOR, PROMPT_MAP, Bundle
 from models.prompting.prompts import PromptBatch, grid_points, point_prompts
 from models.settings import PromptSettings
+from service.inference.stage_results import Classes
 
 MEASURED_SIDE = 4  # points per side: 16 prompts, enough for several runs at once
 MEASURED_RUNS = 3  # other work can only slow a run down, so the fastest says most
+
+
+def prompt_limit(bundle: Bundle, classes: Classes, *, full: bool) -> int:
+    """Return how many prompts may be asked for some classes.
+
+    If the detector missed them, the maps of the classes and the highest places of the prompt map say enough. A grid is
+    asked whole: its points lie everywhere, and each left out leaves a gap.
+
+    Args:
+        bundle: what is served.
+        classes: that need proposals.
+        full: all classes of the request do, whatever the detector found.
+    """
+    prompts = bundle.prompts
+    has_map = PROMPT_MAP in bundle.encoder_outputs and prompts.map_max_count > 0
+    if full or DETECTOR not in bundle.graphs or not has_map or not prompts.missed_tag_prompts:
+        return prompts.max_prompts
+    return min(prompts.max_prompts, prompts.missed_tag_prompts * len(classes))
 
 
 class PromptBudget:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -99,10 +100,12 @@ class Stages:
         letterbox: Letterbox,
         timings: Timings,
         boxes_xyxy: Float32 | None,
+        max_prompts: int,
     ) -> ScoredProposals:
         """Find peaks of the given classes, turn them into proposals, and score these for all classes.
 
-        ``boxes_xyxy`` [B,4] in pixels of the segmenter's input become prompts too, best first.
+        ``boxes_xyxy`` [B,4] in pixels of the segmenter's input become prompts too, best first. At most ``max_prompts``
+        are asked.
         """
         with timings.stage("proposals"):
             peak_inputs = (
@@ -116,7 +119,7 @@ class Stages:
             peaks = await asyncio.to_thread(find_peaks, *peak_inputs)
             of_cam_xyxy = await asyncio.to_thread(cam_boxes, *peak_inputs)
             prompted_xyxy = of_cam_xyxy if boxes_xyxy is None else np.concatenate([boxes_xyxy, of_cam_xyxy])
-            proposal_set = await self._propose(segmenter, peaks, letterbox, prompted_xyxy)
+            proposal_set = await self._propose(segmenter, peaks, letterbox, prompted_xyxy, max_prompts)
         with timings.stage("wsod"):
             seen = Letterbox(letterbox.image_hw, self._bundle.graphs[WSOD].side_px)
             seen_xyxy = letterbox.boxes_for(seen, proposal_set.proposals.boxes_xyxy)
@@ -155,13 +158,19 @@ class Stages:
             return await self._backend.infer(model, {"image": image_bhwc_u8}, outputs)
 
     async def _propose(
-        self, segmenter: SegmenterFeatures, peaks: Peaks, letterbox: Letterbox, boxes_xyxy: Float32
+        self,
+        segmenter: SegmenterFeatures,
+        peaks: Peaks,
+        letterbox: Letterbox,
+        boxes_xyxy: Float32,
+        max_prompts: int,
     ) -> ProposalSet:
         async def decode(batch: PromptBatch) -> DecodedBatch:
             decoder, outputs = self._bundle.proposal_decoder, ("boxes", "iou", "stability")
             return DecodedBatch(**await self._decode(decoder, segmenter, batch, letterbox, outputs))
 
-        settings = await self._budget.limited(decode, letterbox.valid_hw)
+        affordable = await self._budget.limited(decode, letterbox.valid_hw)
+        settings = replace(affordable, max_prompts=min(affordable.max_prompts, max_prompts))
         points_xy = prompt_map_points(segmenter.prompt_map_b1hw, letterbox, settings)
         proposing = propose(peaks, letterbox.valid_hw, settings, points_xy, boxes_xyxy)
         step = await asyncio.to_thread(_advance, proposing, None)
