@@ -55,13 +55,13 @@ def sam_encoder_plan(net: Sam, rng: Rng) -> GraphPlan:
 
 def sam_decoder_plan(net: Sam, rng: Rng) -> GraphPlan:
     graph = SamDecoderGraph if len(net.feature_names) == 1 else FineDecoderGraph
-    additions = (net.geometry, net.mixing, net.quality) if isinstance(net, CompactSam) else ()
+    additions = (net.geometry, net.quality) if isinstance(net, CompactSam) else ()
     module = graph(net.prompt_encoder, net.mask_decoder, net.side_px, *additions)
     return _decoder_plan(SAM_DECODER, module, (*BOX_OUTPUTS, "logits"), net, rng)
 
 
 def sam_boxes_plan(net: CompactSam, rng: Rng) -> GraphPlan:
-    module = SamBoxesGraph(net.prompt_encoder, net.mask_decoder, net.side_px, net.geometry, net.mixing, net.quality)
+    module = SamBoxesGraph(net.prompt_encoder, net.mask_decoder, net.side_px, net.geometry, net.quality)
     return _decoder_plan(SAM_BOXES, module, BOX_OUTPUTS, net, rng)
 
 

@@ -18,7 +18,6 @@ from models.nets.backbone import (
 from models.nets.many_prompts import MASK_LEVELS, decode_many
 from models.nets.mask_quality import MaskQuality
 from models.nets.prompt_geometry import PromptGeometry
-from models.nets.scale_mixing import ScaleMixing
 
 RARE_LOGIT = -3.0
 
@@ -32,7 +31,6 @@ class CompactSam(nn.Module):
         feature_names: names of what `encode` returns.
         image_encoder: images float [B,3,S,S] to embeddings [B,4D,e,e] with fine maps packed in, e = S / 8.
         geometry: maps of the prompts for the decoder.
-        mixing: mixes the decoder's pixels of each prompt, over a large part of the image.
         quality: corrects the predicted IoU by what was drawn.
         prompt_map: embeddings [B,D,e,e] to logits [B,1,e,e] of where a point gives a good mask of a thing; None in a
             network without this map.
@@ -61,7 +59,6 @@ class CompactSam(nn.Module):
             iou_head_hidden_dim=channels,
         )
         self.geometry = PromptGeometry(channels)
-        self.mixing = ScaleMixing(channels, channels // 2, 3 * channels // 4)
         self.quality = MaskQuality(channels)
         self.prompt_map = prompt_map_head(channels) if prompt_map else None
 
@@ -81,7 +78,7 @@ class CompactSam(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return mask logits [P,3,S/2,S/2] and predicted IoU [P,3] of prompts on one image, see `decode_many`."""
         parts = (self.prompt_encoder, self.mask_decoder, embedding, coords, labels)
-        return decode_many(*parts, geometry=self.geometry, mixing=self.mixing, quality=self.quality)
+        return decode_many(*parts, geometry=self.geometry, quality=self.quality)
 
     def prompt_logits(self, embedding: torch.Tensor) -> torch.Tensor:
         """Embeddings [B,4D,e,e] to the prompt map's logits [B,1,e,e]."""

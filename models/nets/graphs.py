@@ -17,7 +17,6 @@ from models.nets.mask_extent import profile_extent
 from models.nets.mask_quality import MaskQuality
 from models.nets.prompt_geometry import PromptGeometry
 from models.nets.published_sam.open_published import PublishedNet
-from models.nets.scale_mixing import ScaleMixing
 from models.nets.wsod import Wsod
 
 Sam = CompactSam | PublishedNet
@@ -74,14 +73,12 @@ class SamDecoderGraph(nn.Module):
         mask_decoder: MaskDecoder,
         side_px: int,
         geometry: PromptGeometry | None = None,
-        mixing: ScaleMixing | None = None,
         quality: MaskQuality | None = None,
     ) -> None:
         super().__init__()
         self.prompt_encoder = prompt_encoder
         self.mask_decoder = mask_decoder
         self.geometry = geometry
-        self.mixing = mixing
         self.quality = quality
         self.side_px = side_px
 
@@ -96,7 +93,7 @@ class SamDecoderGraph(nn.Module):
         self, embedding: torch.Tensor, coords: torch.Tensor, labels: torch.Tensor, *, half: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor]:
         parts = (self.prompt_encoder, self.mask_decoder, embedding, coords, labels)
-        return decode_many(*parts, geometry=self.geometry, mixing=self.mixing, quality=self.quality, half=half)
+        return decode_many(*parts, geometry=self.geometry, quality=self.quality, half=half)
 
 
 class SamBoxesGraph(SamDecoderGraph):

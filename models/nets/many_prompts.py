@@ -24,7 +24,6 @@ from torch.nn import functional
 from models.nets.backbone import Fine, split_embedding
 from models.nets.mask_quality import MaskQuality
 from models.nets.prompt_geometry import PromptGeometry
-from models.nets.scale_mixing import ScaleMixing
 
 MASK_LEVELS = 3
 # Token 0 gives the IoU, token 1 is the single mask that several prompts share; 2.. are the three levels.
@@ -43,13 +42,12 @@ def decode_many(
     labels: torch.Tensor,
     *,
     geometry: PromptGeometry | None = None,
-    mixing: ScaleMixing | None = None,
     quality: MaskQuality | None = None,
     half: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Decode many prompts on one image.
 
-    Without fine maps and the three additions this equals `MaskDecoder.forward(multimask_output=True)`.
+    Without fine maps, ``geometry`` and ``quality`` this equals `MaskDecoder.forward(multimask_output=True)`.
 
     Args:
         prompt_encoder, mask_decoder: Segment Anything's own modules.
@@ -57,7 +55,6 @@ def decode_many(
         coords: [P,N,2] x, y in pixels of the square input.
         labels: [P,N] 1 foreground, 0 background, 2 and 3 box corners, -1 padding.
         geometry: adds maps of the prompts, if the network has learnt with them.
-        mixing: mixes the pixels of each prompt, if the network has it.
         quality: corrects the predicted IoU, if the network has it.
         half: draw every second row and column alone, which is enough for boxes.
 
@@ -77,8 +74,6 @@ def decode_many(
         # Not before the first layer: until then all prompts share the image's pixels, which is cheaper.
         if geometry is not None and number == 1:
             pixels = pixels + geometry.pixels(coords, labels, embedding.shape[-1])
-        if mixing is not None and number == 1:
-            pixels = pixels + _rows(mixing(_maps(pixels, embedding.shape[-1])))
         states, pixels = _two_way(layer, states, tokens, pixels, places, sizes)
     states, tokens = _output_rows(states, sizes), _output_rows(tokens, sizes)
     last, norm = mask_decoder.transformer.final_attn_token_to_image, mask_decoder.transformer.norm_final_attn
@@ -266,11 +261,6 @@ def _add_bias(rows: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
 def _rows(maps: torch.Tensor) -> torch.Tensor:
     """Return maps [B,D,e,e] as pixels [B,L,D]."""
     return maps.flatten(2).transpose(1, 2)
-
-
-def _maps(rows: torch.Tensor, side: int) -> torch.Tensor:
-    """Return pixels [B,L,D] as maps [B,D,e,e], e = ``side``."""
-    return rows.transpose(1, 2).reshape(rows.shape[0], -1, side, side)
 
 
 def _output_rows(rows: torch.Tensor, sizes: Sizes) -> torch.Tensor:

@@ -22,7 +22,7 @@ NOT_SERVED = (
     "mask_decoder.transformer.final_attn_token_to_image.k_proj.bias",
 )
 # Parts of the network that can be learnt on top of any compact SAM.
-ADDITIONS = ("prompt_map.", "geometry.", "mixing.", "quality.")
+ADDITIONS = ("prompt_map.", "geometry.", "quality.")
 
 
 def load_initial_weights(net: CompactSam, source: Path) -> None:
