@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 import typer
 
 BundleOption = Annotated[Path, typer.Option("--bundle", help="Folder of the bundle.")]
-SplitOption = Annotated[str, typer.Option("--split", help="train, val, test, or fit: train without val.")]
+SplitOption = Annotated[
+    str, typer.Option("--split", help="Split to read: train, val, test, or fit, which is train without val.")
+]
 JsonOption = Annotated[Path | None, typer.Option("--json", dir_okay=False, help="File for the report, as JSON.")]
 LimitOption = Annotated[
     int | None, typer.Option("--limit", min=1, help="Measure only this many images, the first ones.")
