@@ -85,7 +85,7 @@ class UnknownTag(RequestError):
 class TooManyTags(RequestError):
     code, status = "too_many_tags", 422
     title = "Too many tags"
-    remedy = "Send fewer tags, or none to have them proposed."
+    remedy = "Send fewer tags, or none: then the models propose tags."
 
 
 class ImageBroken(RequestError):
@@ -109,18 +109,18 @@ class ImageNotCached(RequestError):
 class ImageUrlRefused(RequestError):
     code, status = "image_url_refused", 422
     title = "The image's address is not allowed"
-    remedy = "Let whoever runs the service allow its host."
+    remedy = "Ask whoever runs the service to allow its host."
 
 
 class ImageUnreachable(RequestError):
     code, status = "image_unreachable", 422
     title = "The image cannot be fetched"
-    remedy = "See that the service reaches its address."
+    remedy = "Check that the service can reach its address."
 
 
 class UnsupportedMediaType(RequestError):
     code, status = "unsupported_media_type", 415
-    title = "The form of the body is not supported"
+    title = "The body is not of a supported kind"
     remedy = "Send the body as `detail` says."
 
 
@@ -158,8 +158,8 @@ class Unauthorized(RequestError):
 
 class Forbidden(RequestError):
     code, status = "forbidden", 403
-    title = "The API key does not open this page"
-    remedy = "Use the key of an administrator."
+    title = "This path needs an administrator's API key"
+    remedy = "Send a key that was made with `weaksam keys add --admin`."
 
 
 class RateLimited(RequestError):
@@ -170,14 +170,14 @@ class RateLimited(RequestError):
 
 class NotFound(RequestError):
     code, status = "not_found", 404
-    title = "No such page"
-    remedy = "See /docs for the pages there are."
+    title = "There is no such path"
+    remedy = "Open /docs, which lists all paths."
 
 
 class MethodNotAllowed(RequestError):
     code, status = "method_not_allowed", 405
     title = "The method is not allowed here"
-    remedy = "Use a method that Allow names."
+    remedy = "Use a method that the header `Allow` lists."
 
 
 class Busy(CapacityError):
@@ -200,7 +200,7 @@ class BackendUnavailable(CapacityError):
 
 class DeadlineExceeded(CapacityError):
     code, status = "deadline_exceeded", 504
-    title = "The deadline has passed"
+    title = "The service did not finish in time"
     remedy = "Send the request again, or a smaller image."
 
 
@@ -208,7 +208,7 @@ class ReloadFailed(ServiceError):
     """API keys or bundle cannot be reloaded; the detail is for the administrator who asked."""
 
     code, status = "reload_failed", 500
-    title = "What was loaded before stays in use"
+    title = "The reload failed, what was loaded before stays in use"
     remedy = "Correct what `detail` names, then reload again."
 
 
@@ -217,7 +217,7 @@ class InternalError(ServiceError):
 
     code, status = "internal_error", 500
     title = "Internal error"
-    remedy = "Send the request again; if it fails again, report the request_id."
+    remedy = "Send the request again. If it fails again, tell whoever runs the service the request_id."
 
     @property
     def public_detail(self) -> str:

@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     shutdown_grace_s: int = Field(
         35,
         ge=0,
-        description="Time to finish accepted requests after that; below deadline_s, some are cut off.",
+        description="Time to finish accepted requests after the port is closed; below deadline_s, some are cut off.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
     bundle: Path = Field(DEFAULT_BUNDLE, description="Folder of the bundle to serve.")
@@ -63,13 +63,13 @@ class Settings(BaseSettings):
     triton_breaker_after: int = Field(
         5, ge=1, description="Failures in a row after which a Triton is not used for a while."
     )
-    triton_breaker_open_s: float = Field(5.0, gt=0, description="How long a Triton is not used then.")
+    triton_breaker_open_s: float = Field(5.0, gt=0, description="How long a Triton is not used after such failures.")
     triton_memory_bytes: int = Field(
         0, ge=0, description="Shared memory for inputs to Tritons on the same host; 0 sends them over the network."
     )
     device: Literal["cpu", "cuda"] = Field("cpu", description="Device on which onnxruntime runs the graphs.")
     intra_op_threads: int = Field(
-        0, ge=0, description="Threads of onnxruntime within one operator; 0: all cores for a run that is alone, else 1."
+        0, ge=0, description="Threads of onnxruntime within one operator; 0: all cores if one graph runs alone, else 1."
     )
     workers: int = Field(2, ge=1, description="Requests that run at the same time.")
     queue_size: int = Field(32, ge=0, description="Requests that may wait for a worker; more get 503.")
@@ -82,48 +82,57 @@ class Settings(BaseSettings):
         192 * 2**20, ge=1, description="Memory for the bodies of all unfinished requests; then 503."
     )
     keep_alive_s: int = Field(
-        75, ge=1, description="How long an idle connection stays open; set it above the same time of a proxy in front."
+        75, ge=1, description="How long an idle connection stays open; set it above the idle time of a proxy in front."
     )
     max_body_bytes: int = Field(32 * 2**20, ge=1, description="Largest request body; more gets 413.")
     max_pixels: int = Field(50_000_000, ge=1, description="Most pixels of an image that are decoded; more get 413.")
     max_declared_pixels: int = Field(
-        400_000_000, ge=1, description="Largest JPEG; above max_pixels it is decoded at 1/2, 1/4 or 1/8 of its size."
+        400_000_000,
+        ge=1,
+        description="Most pixels of a JPEG; above max_pixels it is decoded at 1/2, 1/4 or 1/8 of its size.",
     )
     max_tags: int = Field(100, ge=1, description="Largest number of different tags in a request; more get 422.")
     max_detections: int = Field(
         100,
         ge=1,
-        description="Most detections in a response, and default of the option `max_detections`.",
+        description="Most detections in a response; a request may ask for fewer by `max_detections`.",
     )
     zoom: bool = Field(
         False,
         description="Default of the option `zoom`: better masks of small objects, for more runs of the segmenter.",
     )
-    api_keys_file: Path | None = Field(None, description="File of `weaksam keys`; with it most paths need an API key.")
+    api_keys_file: Path | None = Field(
+        None, description="File that `weaksam keys` writes; with it most paths need an API key."
+    )
     api_key_rate_per_s: float = Field(
         0.0, ge=0, description="Requests per second of a key without a rate of its own; more get 429; 0 is no limit."
     )
-    api_key_burst: int = Field(20, ge=1, description="Requests that such a key may send at once after a pause.")
+    api_key_burst: int = Field(
+        20, ge=1, description="Requests that a key without a rate of its own may send at once after a pause."
+    )
     open_metrics: bool = Field(False, description="Whether GET /metrics needs no API key.")
     cors_origins: str = Field("", description="Origins whose web pages may call the service, comma-separated.")
     page: bool = Field(True, description="Whether the labelling page is served at /.")
     label_studio_url: str | None = Field(
-        None, description="Label Studio whose tasks are predicted, as `https://host`; images are fetched from it."
+        None, description="Address of Label Studio, as `https://host`; images of its tasks are fetched from it."
     )
     label_studio_token_file: Path | None = Field(
-        None, description="File with the token that Label Studio's images are fetched with."
+        None, description="File with the token of Label Studio, needed to fetch its images."
     )
     label_studio_predict_s: float = Field(
-        90.0, gt=0, description="Time limit of a call of Label Studio; below its own, which is 100."
+        90.0, gt=0, description="Time limit for a call from Label Studio; keep it below Label Studio's own limit, 100."
     )
     image_hosts: str = Field(
-        "", description="Further hosts that tools may name images on, as `host` or `host:port`, comma-separated."
+        "",
+        description="Further hosts to fetch images of labelling tools from, as `host` or `host:port`, comma-separated.",
     )
     image_networks: str = Field(
-        "", description="Private networks in which these hosts may lie, such as `10.0.0.0/8`, comma-separated."
+        "", description="Private networks in which such hosts may lie, such as `10.0.0.0/8`, comma-separated."
     )
     image_fetch_s: float = Field(15.0, gt=0, description="Time limit for an image to be fetched.")
-    otlp_endpoint: str | None = Field(None, description="Collector that traces are sent to, as `http://host:4318`.")
+    otlp_endpoint: str | None = Field(
+        None, description="Address of the collector to send traces to, as `http://host:4318`."
+    )
 
     @property
     def triton_endpoints(self) -> list[str]:

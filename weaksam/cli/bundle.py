@@ -35,7 +35,7 @@ FolderArgument = Annotated[Path, typer.Argument(help="Folder of the bundle.", sh
 
 @bundle_app.command()
 def check(folder: FolderArgument = DEFAULT_BUNDLE) -> None:
-    """Check that a bundle's fields and files are there and unchanged and its graphs open; exit status 2 if not."""
+    """Check that a bundle is complete and unchanged and that its graphs open; exit status 2 if not."""
     bundle = load_bundle(folder, PROPOSAL_GRAPHS)
     _open_graphs(bundle)
     typer.echo(f"{bundle.name} {bundle.version} is whole: {len(bundle.graphs)} graphs, {len(bundle.labels)} labels")
@@ -75,13 +75,16 @@ def with_sam(
         Path, typer.Option(help="Bundle whose classes are taken.", show_default="the one installed")
     ] = DEFAULT_BUNDLE,
     name: Annotated[str | None, typer.Option(help="Name of the new bundle.", show_default="the bundle's")] = None,
-    version: Annotated[str | None, typer.Option(help="Its version.", show_default="the bundle's")] = None,
+    version: Annotated[str | None, typer.Option(help="Version of the new bundle.", show_default="the bundle's")] = None,
     side_px: Annotated[
         int | None,
-        typer.Option(help="Side of the segmenter's input, if weights allow others.", show_default="as published"),
+        typer.Option(
+            help="Side of the segmenter's input in pixels, if the weights allow another.", show_default="as published"
+        ),
     ] = None,
     budget_ms: Annotated[
-        float | None, typer.Option(help="Time for the prompts of an image.", show_default="the bundle's")
+        float | None,
+        typer.Option(help="Time limit for the prompts of an image, in ms; 0: none.", show_default="the bundle's"),
     ] = None,
     data: Annotated[
         list[Path] | None, typer.Option(help="Folder of tagged images to pick score thresholds on; repeatable.")
@@ -113,7 +116,7 @@ def with_aliases(
     bundle: Annotated[
         Path, typer.Option(help="Bundle whose labels get more names.", show_default="the one installed")
     ] = DEFAULT_BUNDLE,
-    version: Annotated[str | None, typer.Option(help="Its version.", show_default="the bundle's")] = None,
+    version: Annotated[str | None, typer.Option(help="Version of the new bundle.", show_default="the bundle's")] = None,
 ) -> None:
     """Write the same bundle with more names for its labels: a tag `spanner` then asks for the label Wrench."""
     given = load_bundle(bundle, PROPOSAL_GRAPHS)

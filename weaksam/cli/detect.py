@@ -20,7 +20,9 @@ from weaksam.schemas import DetectOptions, DetectResult, TagRow
 
 def detect(
     image: Annotated[Path, typer.Argument(help="The image: JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF.")],
-    tags: Annotated[str, typer.Option(help="What is in it, a,b,c. None: the models propose tags.")] = "",
+    tags: Annotated[
+        str, typer.Option(help="What is in it, such as wrench,bolt. Without tags the models propose some.")
+    ] = "",
     overlay: Annotated[Path | None, typer.Option(help="Where to write the image with what was found, PNG.")] = None,
     json_out: Annotated[
         Path | None,
@@ -28,7 +30,8 @@ def detect(
     ] = None,
     bundle: Annotated[Path | None, typer.Option(help="Folder of the bundle.", show_default="the one installed")] = None,
     min_score: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Minimum score of a detection; default: calibrated per class.")
+        float | None,
+        typer.Option(min=0, max=1, help="Minimum score of a detection; default: that of each class in the bundle."),
     ] = None,
     unknown_tags: Annotated[
         Literal["error", "skip"], typer.Option(help="Refuse a tag that is no label, or leave it out.")

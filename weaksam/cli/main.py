@@ -26,12 +26,10 @@ class SubCommand(NamedTuple):
 
 
 SUB_COMMANDS = {
-    "serve": SubCommand("weaksam.cli.serve", "serve", "Answer POST /detect over HTTP."),
+    "serve": SubCommand("weaksam.cli.serve", "serve", "Run the service, which finds objects over HTTP."),
     "detect": SubCommand("weaksam.cli.detect", "detect", "Find the tagged objects in one image, without a server."),
     "label": SubCommand("weaksam.cli.labelling.label", "label", "Label a folder of tagged images through a server."),
-    "label-merge": SubCommand(
-        "weaksam.cli.labelling.label", "label_merge", "Put the shards of a labelling run together."
-    ),
+    "label-merge": SubCommand("weaksam.cli.labelling.label", "label_merge", "Join the shards of a labelling run."),
     "label-ray": SubCommand(
         "weaksam.cli.labelling.label_ray", "label_ray", "Label a folder on a Ray cluster, without a server."
     ),
@@ -105,7 +103,7 @@ class LazyGroup(TyperGroup):
 app = typer.Typer(
     cls=LazyGroup,
     name="weaksam",
-    help="Image-level tags in, labelled boxes and masks out.",
+    help="Find the objects that tags name in images, as boxes and masks; label, review and train with them.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -18,7 +18,7 @@ logger = logging.getLogger(LOGGER_NAME)
 
 
 def serve(**given: Any) -> None:
-    """Answer POST /detect over HTTP. Each option can be set in the environment too; the command line wins."""
+    """Run the service. Each option can also be set by the environment variable beside it; the option wins."""
     from service.app import create_server
     from service.runtime.server import hold_hangups
 

@@ -124,9 +124,9 @@ def sam_quality_command(
 def sam_report_command(
     run: Annotated[Path, typer.Option(help="Folder of a finished `weaksam train sam`, or of a bundle.")],
     data: Annotated[Path, typer.Option(help="Data set with true masks.")],
-    json_out: Annotated[Path, typer.Option("--json", dir_okay=False, help="Where the report goes.")],
-    split: str = "test",
-    per_image: Annotated[int | None, typer.Option(min=1, help="Measure at most so many objects of an image.")] = None,
+    json_out: Annotated[Path, typer.Option("--json", dir_okay=False, help="File for the report, as JSON.")],
+    split: Annotated[str, typer.Option(help="Split to measure on.")] = "test",
+    per_image: Annotated[int | None, typer.Option(min=1, help="Measure at most this many objects of an image.")] = None,
     images_out: Annotated[
         Path | None, typer.Option("--images", help="Folder for images of the best, middling and worst masks.")
     ] = None,

@@ -24,18 +24,21 @@ def triton_command(
         Path, typer.Argument(help="Folder of the bundle.", show_default="the one installed")
     ] = DEFAULT_BUNDLE,
     device: Annotated[
-        Device | None, typer.Option(help="Where.", show_default="cpu for platform python, gpu for the others")
+        Device | None,
+        typer.Option(
+            help="Device that Triton runs the graphs on.", show_default="cpu for platform python, gpu for the others"
+        ),
     ] = None,
     instances: Annotated[int, typer.Option(min=1, help="Copies of each graph on a device.")] = DEFAULTS.instances,
     max_batch: Annotated[int, typer.Option(min=1, help="Maximum of images in one run.")] = DEFAULTS.max_batch,
     queue_delay_us: Annotated[
-        int, typer.Option(min=0, help="Longest wait for others to join a batch.")
+        int, typer.Option(min=0, help="Longest wait for others to join a batch, in microseconds.")
     ] = DEFAULTS.queue_delay_us,
     max_queue: Annotated[
         int, typer.Option(min=1, help="Requests of one graph that may wait in Triton.")
     ] = DEFAULTS.max_queue,
     threads: Annotated[
-        int, typer.Option(min=0, help="Of onnxruntime on a CPU, within one operator; 0 is one per core.")
+        int, typer.Option(min=0, help="Threads of onnxruntime within one operator, on a CPU; 0 is one per core.")
     ] = DEFAULTS.threads,
     keep_versions: Annotated[
         int, typer.Option(min=1, help="Versions served at the same time, the latest ones.")

@@ -39,13 +39,17 @@ def list_command(out: FolderOption = DEFAULT_FOLDER) -> None:
 def pull(
     name: NameArgument,
     out: FolderOption = DEFAULT_FOLDER,
-    url: Annotated[str | None, typer.Option(help="Another address of the same file, or a path.")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Another address of the same file, or its path on this machine.")
+    ] = None,
     mirror: Annotated[
         str | None,
-        typer.Option(envvar=WEIGHTS_URL_VARIABLE, help="Folder of such files, on a server or on this machine."),
+        typer.Option(
+            envvar=WEIGHTS_URL_VARIABLE, help="Folder that holds published files, on a server or on this machine."
+        ),
     ] = None,
 ) -> None:
-    """Download published weights; a run that was cut off resumes, and the file is checked."""
+    """Download published weights; a download that was cut off resumes, and the file is checked."""
     weights = find_weights(name)
     columns = (
         TextColumn(weights.file_name),

@@ -22,7 +22,7 @@ def evaluate_proposals(
         Path, typer.Option(help="Folder of the bundle.", show_default="the one installed")
     ] = DEFAULT_BUNDLE,
     split: SplitOption = "test",
-    limit: Annotated[int | None, typer.Option(min=1, help="So many images, evenly spread.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Measure only this many images, evenly spread.")] = None,
     selective_search: Annotated[
         Path | None,
         typer.Option(help="Python of an environment with opencv-contrib-python-headless, to compare with."),

@@ -11,5 +11,5 @@ from weaksam.variables import API_KEY_VARIABLE
 
 ApiKeyFileOption = Annotated[
     Path | None,
-    typer.Option(help=f"File with the API key of the server, if it wants one; or in {API_KEY_VARIABLE}."),
+    typer.Option(help=f"File with the API key, if the server needs one; or set {API_KEY_VARIABLE}."),
 ]

@@ -50,7 +50,8 @@ TagsFromOption = Annotated[
     typer.Option(help="Tags from the first folder's name, or from a .txt or .json file beside each image."),
 ]
 MinScoreOption = Annotated[
-    float | None, typer.Option(min=0, max=1, help="Minimum score of a detection; default: calibrated per class.")
+    float | None,
+    typer.Option(min=0, max=1, help="Minimum score of a detection; default: that of each class in the bundle."),
 ]
 ZoomOption = Annotated[
     bool, typer.Option("--zoom", help="Look at small objects again, enlarged: better masks, in more time.")

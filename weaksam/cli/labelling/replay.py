@@ -27,11 +27,15 @@ def replay(
     result: Annotated[Path, typer.Argument(help="Folder that `weaksam label` wrote.")],
     images: Annotated[str, typer.Option(help="Folder of the images, or its address.")],
     server: Annotated[str, typer.Option(help="Address of the service.")] = "http://127.0.0.1:8000",
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Send only this many images, the first ones.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Maximum requests at once.")] = 4,
-    score_tolerance: Annotated[float, typer.Option(min=0, help="Difference of scores that is none.")] = 0.001,
-    box_tolerance_px: Annotated[float, typer.Option(min=0, help="Difference of boxes that is none, in pixels.")] = 0.5,
-    min_mask_iou: Annotated[float, typer.Option(min=0, max=1, help="IoU from which masks count as equal.")] = 0.99,
+    score_tolerance: Annotated[
+        float, typer.Option(min=0, help="Largest difference of scores that does not count.")
+    ] = 0.001,
+    box_tolerance_px: Annotated[float, typer.Option(min=0, help="The same for boxes, in pixels.")] = 0.5,
+    min_mask_iou: Annotated[
+        float, typer.Option(min=0, max=1, help="Masks with at least this IoU count as equal.")
+    ] = 0.99,
     api_key_file: ApiKeyFileOption = None,
 ) -> None:
     """Run a stored labelling run again, with its tags and options. The exit status is 1 if anything is different."""

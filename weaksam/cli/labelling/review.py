@@ -40,7 +40,7 @@ def review(
     ] = None,
     sample: Annotated[
         int | None,
-        typer.Option(min=1, help="Review so many images drawn at random: how right are those that nobody looks at?"),
+        typer.Option(min=1, help="Review this many images drawn at random, to know how right the others are."),
     ] = None,
     server: Annotated[str, typer.Option(help="Address of the service that corrects masks.")] = "http://127.0.0.1:8000",
     api_key_file: ApiKeyFileOption = None,
