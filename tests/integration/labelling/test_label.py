@@ -8,10 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -317,24 +315,6 @@ async def test_an_image_that_breaks_the_connection_does_not_stop_the_others(
     summary = await label_impatiently(folder, tmp_path / "out", url)
     assert summary.labelled == 57
     assert {(failure.image[-6:], failure.code) for failure in summary.failures} == {("03.jpg", "unreachable")}
-
-
-class OddService(FakeService):
-    """Calls a nut a cog, which is none of its labels."""
-
-    def answer(self, data: bytes, tags: Iterable[str]) -> dict[str, Any]:
-        answer = super().answer(data, tags)
-        for found in answer["detections"]:
-            found["label"] = found["label"].replace("Nut", "Cog")
-        return answer
-
-
-async def test_a_label_that_the_server_does_not_list_fails_its_images_alone(folder: Path, tmp_path: Path) -> None:
-    with live_server(fake_app(OddService())) as address:
-        summary = await label_impatiently(folder, tmp_path / "out", address)
-    assert (summary.labelled, len(summary.failures)) == (40, 20)
-    told = {(failure.image[:4], failure.message) for failure in summary.failures}
-    assert told == {("Nut/", "the server found 'Cog', which is none of its labels")}
 
 
 async def test_a_bundle_that_changes_during_the_run_stops_it(
