@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 from weaksam.errors import UserError
-
-
-def fold_label(text: str) -> str:
-    """Return the form in which names are compared: without regard to case, spaces, ``-`` and ``_``.
-
-    Accents may be composed or not: file systems and keyboards differ in that. Characters that nobody sees, such as
-    zero-width spaces and byte order marks, come along from web pages and spreadsheets; they do not count either.
-    """
-    return "".join(filter(_counts, unicodedata.normalize("NFC", text))).casefold()
-
-
-def _counts(character: str) -> bool:
-    return character not in "_-" and not character.isspace() and unicodedata.category(character) != "Cf"
+from weaksam.tag_texts import fold_label
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 
@@ -53,6 +54,19 @@ def split_each(value: object) -> object:
     if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
         return value
     return [tag for text in value for tag in split_sent_tags(text)]
+
+
+def fold_label(text: str) -> str:
+    """Return the form in which names are compared: without regard to case, spaces, ``-`` and ``_``.
+
+    Accents may be composed or not: file systems and keyboards differ in that. Characters that nobody sees, such as
+    zero-width spaces and byte order marks, come along from web pages and spreadsheets; they do not count either.
+    """
+    return "".join(filter(_counts, unicodedata.normalize("NFC", text))).casefold()
+
+
+def _counts(character: str) -> bool:
+    return character not in "_-" and not character.isspace() and unicodedata.category(character) != "Cf"
 
 
 def is_text(value: str) -> bool:

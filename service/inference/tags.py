@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from models.bundle import Bundle
 from models.detections import Detections
-from models.labels import LabelSet, fold_label
+from models.labels import LabelSet
 from service.errors import TooManyTags, UnknownTag
+from weaksam.tag_texts import fold_label
 
 # Of a detection among all classes: it is then more likely than anything else.
 SURE_SCORE = 0.5

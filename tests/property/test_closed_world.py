@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from models.boxes import pairwise_iou
 from models.bundle import Bundle
-from models.labels import fold_label
 from models.settings import PostSettings
 from tests.support.bundles.service_parts import detect_once
 from tests.support.bundles.tiny_bundle import DETECTOR_SCORE_LEAST, LABELS, SCORE_LEAST, picture, write_tiny_bundle
 from weaksam.arrays import Float32
 from weaksam.schemas import DetectResult
+from weaksam.tag_texts import fold_label
 
 TAGS = st.sampled_from(["red-bolt", "Red Bolt", "rivet", "green_nut", "BLUE WRENCH", "gasket", "washer", " "])
 

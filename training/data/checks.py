@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.labels import Label, LabelSet, fold_label
+from models.labels import Label, LabelSet
 from training.data.tagged import DataProblem, TaggedDataset, TaggedImage
 from weaksam.errors import UserError
 from weaksam.files.text_files import decoded, lines_of
 from weaksam.schemas import Box
+from weaksam.tag_texts import fold_label
 
 # Shares that are written with few decimals reach over the edge by less than this.
 EDGE_TOLERANCE_PX = 0.01

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from models.labels import Label, LabelSet, fold_label
+from models.labels import Label, LabelSet
 from training.data.checks import distinct_labels
 from training.data.open_dataset import open_dataset
 from training.data.tagged import DataProblem, TaggedDataset, TaggedImage
 from weaksam.errors import UserError
+from weaksam.tag_texts import fold_label
 
 
 @dataclass(frozen=True)

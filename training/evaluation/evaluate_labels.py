@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from models.labels import fold_label
 from training.data.open_dataset import open_dataset
 from training.data.tagged import TaggedImage, with_known_objects
 from training.metrics.predictions import HitTally, Predictions
@@ -18,6 +17,7 @@ from training.metrics.scorecard import PrecisionTally, all_have_masks, box_overl
 from weaksam.errors import UserError
 from weaksam.files.file_names import match_names
 from weaksam.formats.labelled import LabelledImage, read_final
+from weaksam.tag_texts import fold_label
 
 Report = dict[str, Any]
 

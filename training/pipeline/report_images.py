@@ -11,7 +11,6 @@ import numpy as np
 
 from models.bundle import CAM, Bundle
 from models.image import read_image
-from models.labels import fold_label
 from training.data.tagged import TaggedImage
 from training.evaluation.lost_objects import detected_of
 from training.metrics.hits import count_hits
@@ -21,6 +20,7 @@ from training.pseudo_labels.selection import label_image
 from weaksam.arrays import Float32, ImageU8
 from weaksam.formats.run_lengths import decode_rle
 from weaksam.mask_schemas import Rle
+from weaksam.tag_texts import fold_label
 
 Json = dict[str, Any]
 PANEL_PX = 320

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from models.labels import LabelSet, fold_label
+from models.labels import LabelSet
 from training.data.tagged import TaggedImage
 from training.pseudo_labels.masks import PseudoMask
 from weaksam.errors import UserError
 from weaksam.formats.coco import Row, annotation_row, category_rows, image_row, write_dataset
 from weaksam.schemas import Box
+from weaksam.tag_texts import fold_label
 
 # Edges are rounded to a power of two: x + width is then exactly the right edge, also where that is the image's.
 EDGE_STEPS_PER_PX = 16

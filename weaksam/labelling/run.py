@@ -15,6 +15,7 @@ from weaksam.files.full_disk import writing_into
 from weaksam.files.image_files import JOURNAL
 from weaksam.files.image_source import as_os_errors, is_address
 from weaksam.labelling.journal import Journal, JournalError, RunIdentity, open_journal, stamp_of
+from weaksam.labelling.odd_results import check_found_labels, check_label_names, check_places
 from weaksam.labelling.outputs import FILES, Outcome, write_files
 from weaksam.labelling.shard import Shard
 from weaksam.labelling.shrink import restore, shrink
@@ -117,10 +118,11 @@ async def label_folder(
     """
     await _reach(client)
     labels = await client.labels()
+    check_label_names([row.name for row in labels.labels])
     on_labels(labels)
     identity = job.identity(labels.bundle, (row.name for row in labels.labels))
     with writing_into(job.out), open_journal(job.out / JOURNAL, identity) as journal:
-        run = _Run(job, client, journal, labels.bundle.digest, on_done)
+        run = _Run(job, client, journal, identity, on_done)
         if done := journal.count(job.worklist.tags):
             on_resume(done, len(job.worklist.tags) - done)
         await run.send_all(workers)
@@ -168,7 +170,7 @@ class _Run:
     job: LabelJob
     client: AsyncClient
     journal: Journal
-    digest: str
+    identity: RunIdentity
     on_done: OnDone
     failures: list[Failure] = field(default_factory=list)
     finished: set[str] = field(default_factory=set)
@@ -221,21 +223,27 @@ class _Run:
             if not await self.client.alive():
                 self.server_gone = str(error)
             raise
-        if result.bundle.digest != self.digest:
+        digest = self.identity.bundle.digest
+        if result.bundle.digest != digest:
             raise JournalError(
-                f"the server has changed its bundle from {self.digest[:12]} to {result.bundle.digest[:12]} during the "
+                f"the server has changed its bundle from {digest[:12]} to {result.bundle.digest[:12]} during the "
                 "run: serve the first one again and give the same command, or start anew with another --out"
             )
+        check_found_labels(result, self.identity.labels)
         return result
 
 
 async def detect_file(client: AsyncClient, path: Path, tags: Sequence[str], options: Mapping[str, Any]) -> DetectResult:
-    """Send one image with its tags; `options` are those of a job."""
+    """Send one image with its tags; `options` are those of a job.
+
+    Raises:
+        ClientError: there is no result that can be used.
+    """
     given, side = request_options(options), options.get("max_side")
     shrunk = None if side is None else await asyncio.to_thread(shrink, path, side)
-    if shrunk is None:
-        return await client.detect(path, tags, **given)
-    return restore(await client.detect(shrunk.data, tags, **given), shrunk.size_hw)
+    result = await client.detect(path if shrunk is None else shrunk.data, tags, **given)
+    check_places(result)
+    return result if shrunk is None else restore(result, shrunk.size_hw)
 
 
 def request_options(options: Mapping[str, Any]) -> dict[str, Any]:

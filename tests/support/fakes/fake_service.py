@@ -49,6 +49,8 @@ class FakeService:
     Attributes:
         seen: every request that came, as (file name, digest of the file).
         forms: options of every request that came, without the tags.
+        labels: names of the labels that it says it has.
+        image, detection: members that stand in each result in place of the usual ones.
         max_in_flight: highest number of requests at the same time.
     """
 
@@ -56,6 +58,9 @@ class FakeService:
     digest: str = "d" * 64
     delay_s: float = 0.0
     capacity: int | None = None
+    labels: tuple[str, ...] = LABELS
+    image: dict[str, Any] = field(default_factory=dict)
+    detection: dict[str, Any] = field(default_factory=dict)
     seen: list[tuple[str, str]] = field(default_factory=list)
     forms: list[dict[str, str]] = field(default_factory=list)
     max_in_flight: int = 0
@@ -82,11 +87,11 @@ class FakeService:
         return problem(reply) if reply.status != 200 else JSONResponse(self.answer(data, tags))
 
     def answer(self, data: bytes, tags: Iterable[str]) -> dict[str, Any]:
-        detections = [_detection(tag) for tag in tags]
-        ledger = [_ledger_row(row["label"]) for row in detections]
+        ledger = [_ledger_row(tag) for tag in tags]
+        detections = [_detection(row["label"]) | self.detection for row in ledger]
         sha256 = hashlib.sha256(data).hexdigest()
         return {
-            "image": {"width": WIDTH_PX, "height": HEIGHT_PX, "sha256": sha256},
+            "image": {"width": WIDTH_PX, "height": HEIGHT_PX, "sha256": sha256} | self.image,
             "detections": detections,
             "tags": ledger,
             "timing_ms": {"total": 1.0},
@@ -109,7 +114,7 @@ def fake_app(fake: FakeService) -> FastAPI:
     @app.get("/labels")
     async def labels() -> dict[str, Any]:
         thresholds = {"classifier_threshold": 0.5, "min_score": 0.5, "wsod_min_score": 0.5}
-        rows = [{"name": name, "aliases": [], **thresholds} for name in LABELS]
+        rows = [{"name": name, "aliases": [], **thresholds} for name in fake.labels]
         return {"labels": rows, "bundle": fake.bundle()}
 
     @app.post("/detect")

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.labels import fold_label
 from training.data.checks import Report, read_labels_txt
 from training.data.formats.coco_rows import Json, distinct_rows, id_text, image_id_of, parsed_text, size_hw_of
 from training.data.formats.documents import DocumentError, documents, read_json
@@ -28,6 +27,7 @@ from weaksam.errors import UserError
 from weaksam.formats.run_lengths import rle_box
 from weaksam.mask_schemas import Rle
 from weaksam.schemas import Box
+from weaksam.tag_texts import fold_label
 
 ROBOFLOW = "_annotations.coco.json"
 LISTS = ("images", "annotations", "categories")
