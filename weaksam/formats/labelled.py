@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -250,8 +250,17 @@ def check_list_names(names: Iterable[str]) -> None:
             raise UserError(f"{name!r} has a line end, which a list cannot hold: rename it, or take another format")
 
 
-def one_file_for_each(labelled: LabelledSet, folder: Path, suffix: str) -> Iterator[tuple[LabelledImage, Path]]:
+def one_file_for_each(
+    labelled: LabelledSet,
+    folder: Path,
+    suffix: str,
+    place: Callable[[PurePosixPath], PurePosixPath] = lambda name: name,
+) -> Iterator[tuple[LabelledImage, Path]]:
     """Yield each image and the path of its file in `folder`, named after it, whose parent it makes.
+
+    Args:
+        suffix: of the file.
+        place: where the file of that name lies in `folder`.
 
     Raises:
         UserError: two images differ in their suffixes alone, or one has the name of the summary.
@@ -264,6 +273,6 @@ def one_file_for_each(labelled: LabelledSet, folder: Path, suffix: str) -> Itera
         if name in taken:
             raise UserError(f"{taken[name]} and {image.file_name} would both become {name}: rename one of them")
         taken[name] = image.file_name
-        path = folder / name
+        path = folder / place(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         yield image, path

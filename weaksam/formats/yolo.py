@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -38,7 +38,7 @@ def write_yolo_segments(labelled: LabelledSet, out: Path, polygons: PolygonMaker
 def _write(labelled: LabelledSet, out: Path, line: Line) -> None:
     check_list_names(image.file_name for image in labelled.images)
     classes = {name: index for index, name in enumerate(labelled.labels)}
-    for image, path in one_file_for_each(labelled, out / "labels", ".txt"):
+    for image, path in one_file_for_each(labelled, out, ".txt", _beside_images):
         rows = [(classes[thing.label], line(thing, image.size_hw)) for thing in image.objects]
         text = "".join(f"{index} {' '.join(f'{share:.{DECIMALS}f}' for share in shares)}\n" for index, shares in rows)
         path.write_text(text, encoding="utf-8")
@@ -51,6 +51,13 @@ def _write(labelled: LabelledSet, out: Path, line: Line) -> None:
     lists = "".join(f"{split}: {split}.txt\n" for split in splits)
     names = "".join(f"  {index}: {_yaml_text(name)}\n" for name, index in classes.items())
     (out / "data.yaml").write_text(f'path: ""\n{lists}names:\n{names}', encoding="utf-8")
+
+
+def _beside_images(name: PurePosixPath) -> PurePosixPath:
+    """Return where YOLO looks for the labels of an image: in `labels` beside the last folder `images` of its path."""
+    folders = ["images", *name.parts[:-1]]
+    last = max(place for place, folder in enumerate(folders) if folder == "images")
+    return PurePosixPath(*folders[:last], "labels", *folders[last + 1 :], name.name)
 
 
 def _yaml_text(text: str) -> str:

@@ -99,6 +99,24 @@ def test_yolo_lists_its_images_so_that_others_in_the_folder_are_not_empty_ones(t
     assert [(image.path.name, bool(image.tags)) for image in read] == [("a.jpg", True), ("empty.jpg", False)]
 
 
+def test_yolo_finds_the_labels_of_images_in_a_folder_of_that_name(tmp_path: Path) -> None:
+    files = ("images/a.jpg", "day 1/images/b.jpg", "labels/c.jpg")
+    convert(labelled_run(tmp_path / "labelled", files), "yolo", tmp_path / "yolo")
+    for name in files:
+        (tmp_path / "yolo/images" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (60, 40)).save(tmp_path / "yolo/images" / name)
+    read = [image for split in ("train", "val") for image in open_dataset(tmp_path / "yolo", split).images]
+    assert {image.id: len(image.objects) for image in read} == {
+        "images/images/a": 2,
+        "images/day 1/images/b": 0,
+        "images/labels/c": 0,
+    }
+    # Ultralytics' own rule, `img2label_paths` in ultralytics/data/utils.py.
+    looked_for = {"/labels/".join(f"/images/{name}".rsplit("/images/", 1)).rsplit(".", 1)[0] + ".txt" for name in files}
+    written = {path.relative_to(tmp_path / "yolo").as_posix() for path in (tmp_path / "yolo").rglob("?.txt")}
+    assert {f"/{path}" for path in written} == looked_for
+
+
 def test_the_last_frames_of_each_tag_validate(tmp_path: Path) -> None:
     run = labelled_run(tmp_path / "run", [f"day 1/{number:02d}.jpg" for number in range(32)])
     document = json.loads((run / "dataset.json").read_text())
