@@ -13,7 +13,8 @@ from weaksam.files.tag_files import TagFileError, TaggedFile
 from weaksam.tag_texts import whole_text
 
 Json = dict[str, Any]
-LABEL_KINDS = ("rectanglelabels", "polygonlabels", "brushlabels", "keypointlabels", "ellipselabels", "labels")
+CHOICE_KINDS = ("choices", "taxonomy")
+LABEL_KIND_END = "labels"  # of `rectanglelabels`, `bitmasklabels` and any later one
 # An uploaded file is stored as eight hexadecimal digits, a hyphen and its own name.
 _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")
 _OWN_KEYS = {"id", "annotation_id", "annotator", "created_at", "updated_at", "lead_time"}
@@ -67,25 +68,33 @@ def without_upload_prefix(name: str) -> str:
     return str(parts.with_name(_UPLOAD_PREFIX.sub("", parts.name) or parts.name))
 
 
-def results_of(task: Json) -> list[Json] | None:
-    """Return the rows of all annotations that were not cancelled; None if there is none, as in a file for import."""
+def annotations_of(task: Json) -> list[list[Json]]:
+    """Return the rows of each annotation, the latest last; none of a task for import, which has no annotation.
+
+    Cancelled annotations are left out, and all others if one is marked as ground truth.
+    """
     if not isinstance(task.get("data"), dict):
-        return [{"value": value} for key, value in task.items() if key not in _OWN_KEYS for value in _min_values(value)]
+        fields = (value for key, value in task.items() if key not in _OWN_KEYS)
+        return [[{"value": value} for field in fields for value in _min_values(field)]]
     annotations = dicts(task.get("annotations", task.get("completions")))
     done = [row for row in annotations if not row.get("was_cancelled")]
-    return [row for one in done for row in dicts(one.get("result"))] if done else None
+    chosen = [row for row in done if row.get("ground_truth") is True] or done
+    chosen.sort(key=lambda row: str(row.get("updated_at") or row.get("created_at") or ""))
+    return [dicts(row.get("result")) for row in chosen]
 
 
-def choices_of(row: Json) -> list[str]:
-    """Return the choices of a row; none if it is something else."""
+def tags_of(row: Json) -> list[str]:
+    """Return the choices of a row, and the labels of a region; of a choice below others the last name."""
     value = row.get("value")
-    return _texts(value.get("choices")) if isinstance(value, dict) else []
+    texts = [text for kind in CHOICE_KINDS for text in _leaves(value.get(kind))] if isinstance(value, dict) else []
+    return [*texts, *labels_of(row)]
 
 
 def labels_of(row: Json) -> list[str]:
     """Return the labels of a region; none if the row is something else."""
     value = row.get("value")
-    return [name for kind in LABEL_KINDS for name in _texts(value.get(kind))] if isinstance(value, dict) else []
+    kinds = [kind for kind in value if kind.lower().endswith(LABEL_KIND_END)] if isinstance(value, dict) else []
+    return [name for kind in kinds for name in _texts(value[kind])]
 
 
 def dicts(value: Any) -> list[Json]:
@@ -94,8 +103,8 @@ def dicts(value: Any) -> list[Json]:
 
 
 def _tags(task: Json) -> tuple[str, ...]:
-    rows = results_of(task) or []
-    return tuple(dict.fromkeys(whole_text(tag) for row in rows for tag in (*choices_of(row), *labels_of(row))))
+    rows = (row for annotation in annotations_of(task) for row in annotation)
+    return tuple(dict.fromkeys(whole_text(tag) for row in rows for tag in tags_of(row)))
 
 
 def _path_of_url(text: str) -> str | None:
@@ -114,10 +123,17 @@ def _path_of_url(text: str) -> str | None:
 
 
 def _min_values(value: Any) -> list[Any]:
-    """Return the values of a field of JSON_MIN as a full export has them: one choice, several, or regions."""
+    """Return the values of a field of JSON_MIN as a full export has them: choices, or regions."""
     if isinstance(value, str):
         return [{"choices": value}] if _path_of_url(value) is None else []
-    return value if isinstance(value, list) else [value]
+    values = value if isinstance(value, list) else [value]
+    return [item if isinstance(item, dict) else {"choices": [item]} for item in values]
+
+
+def _leaves(value: Any) -> list[str]:
+    """Return names; one that lies below others is a list of them all, and counts alone."""
+    items = value if isinstance(value, list) else [value]
+    return _texts([item[-1] if isinstance(item, list) and item else item for item in items])
 
 
 def _texts(value: Any) -> list[str]:

@@ -2,6 +2,7 @@
 
 Choices give an image its tags, and so do the labels of its regions. Rectangles, ellipses, polygons and brush strokes
 are objects too. A task whose annotation is empty is a negative; one without an annotation is reported and left out.
+Of several annotations, tags are those of all and objects those of the latest; ground truth goes before the others.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from training.data.written import Polygon, WrittenImage, WrittenObject, checked_
 from weaksam.errors import UserError
 from weaksam.files.label_studio_export import (
     Json,
-    choices_of,
+    annotations_of,
     export_tasks,
     image_of,
     labels_of,
-    results_of,
+    tags_of,
     without_upload_prefix,
 )
 from weaksam.files.path_checks import is_file
@@ -103,26 +104,36 @@ def _written(
     path = paths.get(_own_name(root, name))
     if path is None:
         return None  # reported as ambiguous
-    results = results_of(task)
-    if results is None:
+    annotations = annotations_of(task)
+    if not annotations:
         report.add(path, field, "the task has no annotation; the image is left out")
         return None
+    if len(annotations) > 1:  # of all of them, each object would stand there several times
+        message = f"it has {len(annotations)} annotations: tags are those of all, objects those of the latest"
+        report.add(path, field, f"{message}; mark the best one as ground truth")
+    results = [row for annotation in annotations for row in annotation]
     size_hw = _size_hw(results)
+    named = {row.get("id") for row in results if tags_of(row)}
     return WrittenImage(
         image_id(root, path),
         path,
         source,
         field,
-        tags=tuple(tag for row in results for tag in choices_of(row)),
-        objects=tuple(thing for row in results for thing in _regions(row, size_hw, field, source, report)),
+        tags=tuple(tag for row in results for tag in tags_of(row)),
+        objects=tuple(
+            thing
+            for row in annotations[-1]
+            for thing in _regions(row, row.get("id") in named, size_hw, field, source, report)
+        ),
         size_hw=size_hw,
         in_shares=True,
     )
 
 
 def _regions(
-    row: Json, size_hw: tuple[int, int] | None, field: str, source: Path, report: Report
+    row: Json, named: bool, size_hw: tuple[int, int] | None, field: str, source: Path, report: Report
 ) -> Iterator[WrittenObject]:
+    """Yield the objects of a row, one for each label; `named` tells if any row of its region has a name."""
     value = row.get("value")
     if not isinstance(value, dict):
         return
@@ -133,7 +144,9 @@ def _regions(
         box = _box(value, polygon, rle)
     except (TypeError, ValueError, OverflowError) as error:
         report.add(source, field, f"{_place_words(value, error)}; the region is a tag alone")
-    for name in labels_of(row):
+    # Something was drawn: without a name it is reported, and does not make the image a negative.
+    nameless = [""] if box is not None and not named else []
+    for name in labels_of(row) or nameless:
         yield WrittenObject(name, (field, field, field), box, rle, (polygon,) if polygon else ())
 
 

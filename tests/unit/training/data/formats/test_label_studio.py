@@ -258,3 +258,49 @@ def test_json_min(tmp_path: Path) -> None:
     ]
     root = write(tmp_path, rows, "a.jpg", "b.jpg", "c.jpg")
     assert tags(root) == {"a.jpg": ("bolt",), "b.jpg": ("bolt", "nut"), "c.jpg": ("nut",)}
+
+
+NESTED: dict[str, Any] = {
+    "choices below others": choices(["tool", "bolt"], "nut"),  # type: ignore[arg-type]
+    "taxonomy": {"type": "taxonomy", "value": {"taxonomy": [["tool", "bolt"], ["nut"]]}},
+    "bitmask": {"type": "bitmasklabels", "value": {"imageDataURL": "data:,", "bitmasklabels": ["bolt", "nut"]}},
+    "vector": {"type": "vectorlabels", "value": {"vertices": [], "vectorlabels": ["bolt", "nut"]}},
+}
+
+
+@pytest.mark.parametrize("row", NESTED.values(), ids=list(NESTED))
+def test_names_of_every_kind_of_row_are_tags(tmp_path: Path, row: dict[str, Any]) -> None:
+    assert tags(write(tmp_path, [task("a.jpg", row)], "a.jpg")) == {"a.jpg": ("bolt", "nut")}
+
+
+@pytest.mark.parametrize(
+    "field",
+    [{"choices": [["tool", "bolt"], ["nut"]]}, [{"taxonomy": [["tool", "bolt"], ["nut"]]}], ["bolt", "nut"]],
+    ids=["choices below others", "taxonomy", "list"],
+)
+def test_nested_names_of_json_min(tmp_path: Path, field: Any) -> None:
+    assert tags(write(tmp_path, [{"id": 1, "image": "a.jpg", "tags": field}], "a.jpg")) == {"a.jpg": ("bolt", "nut")}
+
+
+def test_what_several_people_drew_is_not_several_objects(tmp_path: Path) -> None:
+    moved = {**RECTANGLE, "value": {**RECTANGLE["value"], "x": 26}}
+    first = {"result": [RECTANGLE, choices("bolt")], "updated_at": "2026-11-02T10:00:00Z"}
+    second = {"result": [moved], "updated_at": "2026-11-01T10:00:00Z"}
+    both = task("a.jpg", annotations=[first, second])
+    marked = task("b.jpg", annotations=[first, {**second, "ground_truth": True}])
+    dataset = open_dataset(write(tmp_path, [both, marked], "a.jpg", "b.jpg"), "train")
+    a, b = dataset.images
+    assert (a.tags, [thing.box_xyxy[0] for thing in a.objects]) == (("bolt", "nut"), [20.0])
+    assert (b.tags, [thing.box_xyxy[0] for thing in b.objects]) == (("nut",), pytest.approx([20.8]))
+    (problem,) = dataset.problems
+    assert (problem.file, problem.message.partition(":")[0]) == ("a.jpg", "it has 2 annotations")
+
+
+def test_a_region_without_a_name_is_reported_and_no_negative(tmp_path: Path) -> None:
+    place = {name: value for name, value in RECTANGLE["value"].items() if name != "rectanglelabels"}
+    nameless = {"id": "r1", "type": "rectangle", "value": place}
+    named = [nameless, {"id": "r1", "type": "labels", "value": {**place, "labels": ["nut"]}}]
+    root = write(tmp_path, [task("a.jpg", nameless), task("b.jpg", *named)], "a.jpg", "b.jpg")
+    dataset = open_dataset(root, "train")
+    assert [(image.path.name, len(image.objects)) for image in dataset.images] == [("b.jpg", 1)]
+    assert "there is no class name; left out" in [problem.message for problem in dataset.problems]
