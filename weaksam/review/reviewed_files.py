@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from weaksam.files.image_source import is_address
@@ -13,6 +13,7 @@ from weaksam.review.journal import Decided
 from weaksam.review.labelled_run import LabelledRun, review_object
 from weaksam.review.schemas import ReviewObject
 from weaksam.segment_schemas import PixelBox
+from weaksam.tag_texts import fold_label
 
 ANNOTATIONS_JSON = Path(REVIEWED)
 IMAGES = "images"
@@ -42,7 +43,8 @@ def write_reviewed(run: LabelledRun, latest: Mapping[int, Decided], out: Path) -
     if not is_address(run.photos):
         _link(out / IMAGES, run.photos)
     images = sorted(run.images.values(), key=lambda image: image.id)
-    labels = _labels(run, latest)
+    spellings = _spellings(run, latest)
+    labels = tuple(spellings.values())
     category_ids = {label: id_ for id_, label in enumerate(labels, start=1)}
     states = Counter(decided.state for decided in latest.values())
     info = run.found.info | {"description": "Labelled by weaksam, reviewed by people", "review": dict(states)}
@@ -50,17 +52,27 @@ def write_reviewed(run: LabelledRun, latest: Mapping[int, Decided], out: Path) -
         for image in images:
             decided = latest.get(image.id)
             confirmed = decided is not None and decided.state != "rejected"
-            objects = objects_of(image, decided) if confirmed else ()
+            objects = _spelled(objects_of(image, decided), spellings) if confirmed else ()
             tags = tuple(dict.fromkeys(thing.label for thing in objects)) if confirmed else image.tags
             document.images.add(_image_row(image, tags, decided, confirmed=confirmed))
             for row in _annotation_rows(image.id, objects, category_ids):
                 document.add_annotation(row)
 
 
-def _labels(run: LabelledRun, latest: Mapping[int, Decided]) -> Sequence[str]:
-    """Return the run's labels, and behind them those that reviewers added."""
+def _spellings(run: LabelledRun, latest: Mapping[int, Decided]) -> dict[str, str]:
+    """Return the run's labels, and behind them those that reviewers added, by how they are compared.
+
+    Readers take two spellings of a name for a mistake, so the run's own counts, or else the first.
+    """
     added = (thing.label for decided in latest.values() for thing in decided.objects or ())
-    return tuple(dict.fromkeys([*run.found.labels, *sorted(added)]))
+    spellings: dict[str, str] = {}
+    for label in (*run.found.labels, *sorted(added)):
+        spellings.setdefault(fold_label(label), label)
+    return spellings
+
+
+def _spelled(objects: Iterable[ReviewObject], spellings: Mapping[str, str]) -> tuple[ReviewObject, ...]:
+    return tuple(thing.model_copy(update={"label": spellings[fold_label(thing.label)]}) for thing in objects)
 
 
 def _image_row(image: LabelledImage, tags: Sequence[str], decided: Decided | None, *, confirmed: bool) -> Row:

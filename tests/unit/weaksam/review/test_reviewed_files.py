@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.support.servers.review_server import write_labelled
+from training.data.open_dataset import open_dataset
 from weaksam.cli import main as command_line
 from weaksam.errors import UserError
 from weaksam.formats.convert import FormatName, convert
@@ -74,6 +75,20 @@ def test_the_command_writes_corrections_in_every_format(folder: Path, to: Format
     digests = json.loads((folder / "labelled" / "dataset.json").read_text(encoding="utf-8"))["images"]
     reviewed = json.loads((folder / "reviewed" / "annotations" / "instances_train.json").read_text(encoding="utf-8"))
     assert [row["sha256"] for row in reviewed["images"]] == [row["sha256"] for row in digests]
+
+
+def test_another_spelling_of_a_label_is_that_label(tmp_path: Path) -> None:
+    write_labelled(tmp_path)
+    run, out = open_labelled_run(tmp_path / "labelled", tmp_path / "photos"), tmp_path / "reviewed"
+    out.mkdir()
+    review = Review(run, ReviewJournal(out / "review.sqlite", run.sha256), out)
+    objects = tuple(DRAWN.model_copy(update={"label": label}) for label in ("bolt", "Valve", "val-ve"))
+    review.decide(1, Decision(reviewer="ann", version=0, state="corrected", objects=objects))
+    review.write()
+    review.journal.close()
+    dataset = open_dataset(out, "train")
+    assert dataset.labels == ("Bolt", "Wrench", "Nut", "Valve")
+    assert [thing.label for thing in dataset.images[0].objects] == ["Bolt", "Valve", "Valve"]
 
 
 def test_a_review_of_another_run_is_refused(folder: Path) -> None:
