@@ -110,11 +110,13 @@ class Journal:
             self.sync()
 
     def result(self, image: str) -> DetectResult:
-        """Return the stored result of an image that the journal holds.
+        """Return the stored result of an image.
 
         Raises:
-            JournalError: its line is damaged.
+            JournalError: there is none, or its line is damaged.
         """
+        if image not in self._places:
+            raise JournalError(f"{self._file.name} holds no result of {image}: give the command of that run again")
         self._file.seek(self._places[image][1])
         try:
             return DetectResult.model_validate(json.loads(self._file.readline())[RESULT_KEY])

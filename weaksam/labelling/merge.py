@@ -17,7 +17,7 @@ from weaksam.files.image_files import (
 )
 from weaksam.labelling.journal import Journal, JournalError, RunIdentity, reopen_journal
 from weaksam.labelling.outputs import FAILURES, LEDGER, Outcome, write_files
-from weaksam.labelling.report import read_rows
+from weaksam.labelling.report import FAILURE_COLUMNS, read_rows
 from weaksam.labelling.shard import Shard, parse_shard
 from weaksam.labelling.worklist import IMAGE_MISSING, Failure
 from weaksam.schemas import DetectResult
@@ -50,6 +50,7 @@ def merge_shards(folders: Sequence[Path], out: Path, photos: Path | None = None)
 
     Raises:
         JournalError: a shard is missing, doubled or still running, or the shards are not of one run.
+        UserError: the ledger or the failures of a shard were changed.
         OSError: a file cannot be read or written.
     """
     with ExitStack() as stack:
@@ -64,7 +65,8 @@ def merge_shards(folders: Sequence[Path], out: Path, photos: Path | None = None)
 def _merge(parts: Sequence[_Part], out: Path, photos: Path | None) -> MergeSummary:
     # What a journal holds may be out of date; the ledger has every image that the run ended with.
     place = {row["image"]: part.journal for part in parts for row in read_rows(part.folder / LEDGER)}
-    failures = [Failure(**row) for part in parts for row in read_rows(part.folder / FAILURES)]
+    failed = [row for part in parts for row in read_rows(part.folder / FAILURES, FAILURE_COLUMNS)]
+    failures = [Failure(row["image"], row["code"], row["message"]) for row in failed]
     images = {*place, *(failure.image for failure in failures if failure.code not in WITHOUT_ID)}
 
     def result(image: str) -> DetectResult:

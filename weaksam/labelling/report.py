@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from weaksam.errors import UserError
 from weaksam.files.atomic import replacing
 from weaksam.files.csv_cells import path_cell, path_of, text_cell, text_of
+from weaksam.files.csv_rows import csv_rows
 from weaksam.labelling.doubt import Urgency
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import DetectResult
@@ -21,13 +23,14 @@ WriteRows = Callable[[Iterable[tuple[Any, ...]]], None]
 ENCODING = "utf-8-sig"
 BYTE_ORDER_MARK = "\ufeff"
 IMAGE = "image"  # the first column of both
+FAILURE_COLUMNS = (IMAGE, "code", "message")
 LEDGER_COLUMNS = ("tag", "label", "status", "count", "stage", "best_score")
 REVIEW_COLUMNS = ("review", "review_reason")
 
 
 def write_failures(failures: Iterable[Failure], path: Path) -> None:
     """Write a CSV with one row for each image without a result: image, code, message."""
-    with _csv_file(path, (IMAGE, "code", "message")) as write_rows:
+    with _csv_file(path, FAILURE_COLUMNS) as write_rows:
         write_rows(sorted((failure.image, failure.code, failure.message) for failure in failures))
 
 
@@ -45,13 +48,31 @@ def ledger_file(path: Path) -> Iterator[Callable[[str, DetectResult, Urgency], N
         yield add
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of one of these files by their columns."""
-    with path.open(encoding=ENCODING, newline="") as file:
-        return [
-            {name: path_of(cell) if name == IMAGE else text_of(cell) for name, cell in row.items()}
-            for row in csv.DictReader(file)
-        ]
+def read_rows(path: Path, needed: Sequence[str] = (IMAGE,)) -> list[dict[str, str]]:
+    """Return the rows of one of these files by their columns, also if a spreadsheet has saved it.
+
+    Args:
+        path: of the file.
+        needed: columns that it must have.
+
+    Raises:
+        UserError: it is no such table any more.
+    """
+    remedy = "give the command of that run again, which writes it anew"
+    try:
+        names, rows = csv_rows(path.read_bytes(), needed)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read as a CSV in UTF-8 ({error}): {remedy}") from error
+    absent = next((name for name in needed if name not in names), None)
+    if absent is not None:
+        raise UserError(f"{path} lacks the column {absent!r}: {remedy}")
+    short = next((number for number, line in rows if len(line) < len(names)), None)
+    if short is not None:
+        raise UserError(f"{path}, row {short}: has fewer fields than the first line names: {remedy}")
+    return [
+        {name: path_of(cell) if name == IMAGE else text_of(cell) for name, cell in zip(names, line, strict=False)}
+        for _, line in rows
+    ]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import typer
 from tests.support.fakes.fake_service import LABELS, FakeService, Reply
 from weaksam.cli.labelling.label import label, label_merge
 from weaksam.client import AsyncClient
+from weaksam.errors import UserError
 from weaksam.formats.coco import DATASET, RESULTS
 from weaksam.labelling.journal import JournalError
 from weaksam.labelling.merge import merge_shards
@@ -139,6 +141,43 @@ def test_what_is_not_one_whole_run_is_refused(folder: Path, url: str, fake: Fake
     with pytest.raises(JournalError, match="their bundle differ"):
         merge_shards([*shards[:3], tmp_path / "other bundle"], out)
     assert not out.exists()
+
+
+def as_spreadsheets_save(path: Path, encoding: str) -> None:
+    """Save a list with semicolons, as spreadsheets do where the comma is in numbers."""
+    rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+    with path.open("w", encoding=encoding, newline="") as file:
+        csv.writer(file, delimiter=";").writerows(rows)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_lists_that_a_spreadsheet_saved_are_merged(folder: Path, url: str, tmp_path: Path, encoding: str) -> None:
+    shards = run_shards(folder, tmp_path / "shards", url)
+    merge_shards(shards, tmp_path / "before")
+    for name in (LEDGER, FAILURES):
+        as_spreadsheets_save(shards[1] / name, encoding)
+    merge_shards(shards, tmp_path / "after")
+    for name in FILES:
+        assert (tmp_path / "after" / name).read_bytes() == (tmp_path / "before" / name).read_bytes(), name
+
+
+CHANGED = {
+    "empty": (LEDGER, b"", "lacks the column 'image': give the command"),
+    "other letters": (LEDGER, "image,tag\nü.jpg,x\n".encode("cp1252"), "cannot be read as a CSV in UTF-8"),
+    "an image of its own": (LEDGER, b"image,tag\nnew.jpg,x\n", "holds no result of new.jpg: give the command"),
+    "a column less": (FAILURES, b"image,code\na.jpg,x\n", "lacks the column 'message'"),
+    "a field less": (FAILURES, b"image,code,message\na.jpg\n", "row 2: has fewer fields than the first line names"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "told"), CHANGED.values(), ids=list(CHANGED))
+def test_lists_that_were_changed_are_refused(
+    folder: Path, url: str, tmp_path: Path, name: str, content: bytes, told: str
+) -> None:
+    shards = run_shards(folder, tmp_path / "shards", url)
+    (shards[1] / name).write_bytes(content)
+    with pytest.raises(UserError, match=told):
+        merge_shards(shards, tmp_path / "merged")
 
 
 def test_the_command_line_does_the_same(
