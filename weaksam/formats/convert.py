@@ -96,7 +96,9 @@ def convert_inside(folder: Path, to: FormatName, min_fidelity: float = MIN_FIDEL
         shutil.rmtree(left_by_a_kill)
     with TemporaryDirectory(dir=folder, prefix=f".{to}.") as draft:
         summary = convert(folder, to, Path(draft) / to, min_fidelity)
-        shutil.rmtree(out, ignore_errors=True)
+        # Moved away as a whole: a kill while it was removed would leave a folder that is nobody's.
+        if out.exists():
+            out.rename(Path(draft) / "before")
         (Path(draft) / to).rename(out)
     return summary
 

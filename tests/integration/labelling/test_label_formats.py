@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +54,30 @@ def test_another_run_replaces_them(label: Label, tmp_path: Path) -> None:
     assert label("--masks", "png").exit_code == 0
     assert [path.name for path in (tmp_path / "out" / "png" / "masks").iterdir()] == ["blue-wrench"]
     assert list((tmp_path / "out").glob(".png*")) == []
+
+
+@pytest.mark.parametrize("call", range(12))
+def test_a_kill_while_a_format_is_replaced_leaves_a_folder_that_can_be_replaced(
+    label: Label, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    label("--masks", "png")
+    calls = itertools.count()
+
+    def killed(function: Callable[..., None]) -> Callable[..., None]:
+        def instead(*given: Any, **named: Any) -> None:
+            if next(calls) >= call:
+                raise KeyboardInterrupt  # nothing is removed any more, as after a kill
+            function(*given, **named)
+
+        return instead
+
+    with monkeypatch.context() as patched:
+        for name in ("unlink", "rmdir", "rename"):
+            patched.setattr(os, name, killed(getattr(os, name)))
+        with suppress(KeyboardInterrupt):
+            convert_inside(tmp_path / "out", "png")
+    convert_inside(tmp_path / "out", "png")
+    assert len(list((tmp_path / "out" / "png" / "masks").iterdir())) == 2
 
 
 def test_no_other_run_comes_while_formats_are_written(
