@@ -25,7 +25,7 @@ def write_label_studio(labelled: LabelledSet, out: Path, image_url: str) -> None
     Args:
         image_url: what stands before the path of each image, such as `/data/local-files/?d=photos/`.
     """
-    version = model_version(labelled.info.get("bundle", {}))
+    version = model_version(labelled.info.get("bundle") or {})
     tasks = [
         _task(image, version, image_url) | {"meta": {MEMBER: image_provenance(labelled, image)}}
         for image in labelled.images

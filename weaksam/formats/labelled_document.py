@@ -27,7 +27,9 @@ def _below_the_folder(name: str) -> str:
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Length = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Pixels = Annotated[int, Field(ge=1)]
+Id = Annotated[int, Field(ge=0, lt=2**63)]  # what a review's journal can hold
 DecisionState = Literal["accepted", "corrected", "rejected"]
 
 
@@ -36,22 +38,37 @@ class _Row(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
 
+class BundleRow(_Row):
+    """What found the objects; that of a later release may say more."""
+
+    name: str
+    version: str
+    digest: str
+
+
+class InfoRow(_Row):
+    """Where a data set comes from; older runs do not say all of it."""
+
+    bundle: BundleRow | None = None
+    options: dict[str, Any] | None = None
+
+
 class CategoryRow(_Row):
     """A label."""
 
-    id: int
+    id: Id
     name: Annotated[str, Field(min_length=1)]
 
 
 class ImageRow(_Row):
     """An image; see `LabelledImage`."""
 
-    id: int
+    id: Id
     file_name: Annotated[str, AfterValidator(_below_the_folder)]
     width: Pixels
     height: Pixels
     tags: tuple[str, ...] = ()
-    review: Number | None = None
+    review: Share | None = None
     review_reason: str = ""
     sha256: str | None = None
     review_state: DecisionState | None = None
@@ -63,7 +80,7 @@ class AnnotationRow(_Row):
     image_id: int
     category_id: int
     bbox: tuple[Number, Number, Length, Length]
-    score: Number | None = None
+    score: Share | None = None
     segmentation: RleMask | None = None
 
 
@@ -76,6 +93,10 @@ class LabelledDocument(_Row):
     annotations: tuple[AnnotationRow, ...]
 
 
+class _WithInfo(_Row):
+    info: InfoRow
+
+
 def parse_labelled(data: bytes) -> LabelledDocument:
     """Read and check the bytes of a data set.
 
@@ -84,6 +105,7 @@ def parse_labelled(data: bytes) -> LabelledDocument:
     """
     try:
         document = LabelledDocument.model_validate_json(data, strict=True)
+        _WithInfo.model_validate({"info": document.info})  # apart, since all other members of `info` are kept
     except ValidationError as error:
         raise UserError(first_fault(error).sentence("the file")) from error
     _check_once("categories", "id", (row.id for row in document.categories))

@@ -96,7 +96,7 @@ async def replay(
         raise stopped.exceptions[0] from stopped
     differences = {name: found[name] for name in sorted(found) if found[name]}
     bundle = labelled.info.get("bundle")
-    return Replay(bundle and BundleInfo.model_validate(bundle), now, len(found), differences)
+    return Replay(bundle and BundleInfo.model_validate(bundle, extra="ignore"), now, len(found), differences)
 
 
 def compare(stored: LabelledImage, result: DetectResult, tolerance: Tolerance) -> tuple[str, ...]:

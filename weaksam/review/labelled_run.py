@@ -40,7 +40,7 @@ class LabelledRun:
 
     def sent_sha256(self, image: LabelledImage) -> str | None:
         """Return the digest by which the service may still know an image; None if it may have got a smaller one."""
-        options = self.found.info.get("options", {})
+        options = self.found.info.get("options") or {}
         return None if options.get("max_side") else image.sha256
 
     def image_bytes(self, image_id: int) -> bytes:

@@ -194,6 +194,14 @@ def disc(**members: Any) -> Change:
     return lambda document: document["annotations"][0].update(members)
 
 
+def doubt(share: float) -> Change:
+    return lambda document: document["images"][0].update(review=share)
+
+
+def bundle(**members: Any) -> Change:
+    return lambda document: document["info"]["bundle"].update(members)
+
+
 def counts(text: str) -> Change:
     return lambda document: document["annotations"][0]["segmentation"].update(counts=text)
 
@@ -210,6 +218,11 @@ BROKEN_RUNS: dict[str, tuple[Change, str]] = {
     "a zero byte": (renamed("a\0.jpg"), r"file_name is 'a\\x00\.jpg', which is no path of a file"),
     "a box of two numbers": (disc(bbox=[1, 2]), r"annotations\[0\]\.bbox is \[1, 2\]: must have 4 items, not 2"),
     "a box that is no number": (disc(bbox=[1, 2, "3", 4]), r"annotations\[0\]\.bbox\[2\] is '3': must be a number"),
+    "a score that is none": (disc(score=1.5), r"annotations\[0\]\.score is 1\.5: must be at most 1"),
+    "a doubt that is none": (doubt(-1), r"images\[0\]\.review is -1: must be at least 0"),
+    "an id that is too large": (another_image(id=2**63), r"images\[1\]\.id is 9223372036854775808: must be less"),
+    "a bundle of numbers": (bundle(version=7), r"info\.bundle\.version is 7: must be a text"),
+    "no options": (lambda document: document["info"].update(options=[]), r"info\.options is \[\]: must be an object"),
     "no such image": (disc(image_id=7), r"annotations\[0\]\.image_id is 7: it must be the id of an image"),
     "no such category": (disc(category_id=7), r"annotations\[0\]\.category_id is 7: it must be the id of a category"),
     "polygons": (disc(segmentation=[[1, 2, 3, 4, 5, 6]]), r"annotations\[0\]\.segmentation is \[\[.*: must be an"),
@@ -225,6 +238,16 @@ BROKEN_RUNS: dict[str, tuple[Change, str]] = {
     "a name twice": (another_image(id=9), "images has 2 rows with the file_name 'a.jpg': each"),
     "an id twice": (another_image(file_name="b.jpg"), "images has 2 rows with the id 1: each"),
 }  # fmt: skip
+
+
+def test_a_run_may_say_nothing_of_its_bundle_and_a_later_one_more(tmp_path: Path) -> None:
+    for name, told in (("silent", {"bundle": None, "options": None}), ("later", {"more": 1})):
+        run = labelled_run(tmp_path / name)
+        document = json.loads((run / "dataset.json").read_text())
+        document["info"] |= told
+        (run / "dataset.json").write_text(json.dumps(document))
+        for to in FORMATS:
+            convert(run, to, tmp_path / f"{name} {to}")
 
 
 @pytest.mark.parametrize(("change", "message"), BROKEN_RUNS.values(), ids=BROKEN_RUNS)
