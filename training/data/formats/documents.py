@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from training.data.checks import Report
 from weaksam.errors import UserError
 from weaksam.files.image_files import IMAGE_SUFFIXES
 from weaksam.files.path_checks import is_file
@@ -56,9 +57,24 @@ def read_xml(path: Path) -> ET.Element:
 
 def documents(folder: Path) -> Iterator[tuple[Path, Any]]:
     """Yield the JSON files in the folder itself that are not about the one image of their name."""
+    for path in _json_of_many_images(folder):
+        try:
+            yield path, read_json(path)
+        except DocumentError:
+            continue
+
+
+def report_damaged(folder: Path, report: Report) -> None:
+    """Report JSON and XML files in the folder itself that cannot be read: one of them may hold all annotations."""
+    others = ((path, read_xml) for path in sorted(folder.glob("*.xml")))
+    for path, read in (*((path, read_json) for path in _json_of_many_images(folder)), *others):
+        try:
+            read(path)
+        except DocumentError as error:
+            report.add(path, "file", f"{error}; it is not read")
+
+
+def _json_of_many_images(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.glob("*.json")):
         if not any(is_file(path.with_suffix(suffix)) for suffix in (*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES))):
-            try:
-                yield path, read_json(path)
-            except DocumentError:
-                continue
+            yield path

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from training.data.checks import Report, merged_labels, read_labels_txt, read_text
+from training.data.formats.documents import report_damaged
 from training.data.formats.labelme import read_shapes
 from training.data.locate import entries, image_id, image_paths
 from training.data.numbers import SET, is_set
@@ -56,6 +57,8 @@ def read_folder(root: Path, split: str = "train") -> TaggedDataset:
             "for it, or train without it (--set data.test=none)"
         )
     reports = {name: Report(root) for name in folders or ("train",)}
+    for report in reports.values() if not is_file(root / TABLE) else ():  # a table speaks for all
+        report_damaged(root, report)
     written = {name: _read_tags(folders.get(name, root), report) for name, report in reports.items()}
     for report in reports.values() if folders else ():
         _report_others(root, folders, report)

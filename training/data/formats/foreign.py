@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from training.data.formats.documents import DocumentError, read_xml
+
 # The first of these patterns that is there names the layout.
 _FILES = (
     ("*.tfrecord", "a TFRecord export"),
@@ -25,4 +27,14 @@ _FILES = (
 
 def foreign_layout(root: Path) -> str | None:
     """Name the layout of a folder, if it is one that is not read; else return None."""
-    return next((name for pattern, name in _FILES if next(root.glob(pattern), None) is not None), None)
+    by_files = next((name for pattern, name in _FILES if next(root.glob(pattern), None) is not None), None)
+    return by_files or ("CVAT's XML of a video" if any(map(_is_cvat_video, root.glob("*.xml"))) else None)
+
+
+def _is_cvat_video(path: Path) -> bool:
+    """Tell if an XML file has tracks over frames, of which no image has a name."""
+    try:
+        document = read_xml(path)
+    except DocumentError:
+        return False
+    return document.tag == "annotations" and document.find("track") is not None

@@ -10,6 +10,7 @@ import pytest
 
 from tests.unit.training.data.conftest import write_image
 from training.data.open_dataset import open_dataset
+from weaksam.errors import UserError
 from weaksam.formats.run_lengths import decode_rle
 
 META = "<meta><task><labels><label><name>bolt</name></label><label><name>fuel cap</name></label></labels></task></meta>"
@@ -146,3 +147,12 @@ def test_what_does_not_fit_is_reported(tmp_path: Path, written: str, instead: st
     assert written in IMAGES
     dataset = open_dataset(write(tmp_path, IMAGES.replace(written, instead)), "train")
     assert (file, field) in [(problem.file, problem.field) for problem in dataset.problems]
+
+
+def test_a_video_is_refused_by_its_name(tmp_path: Path) -> None:
+    write_image(tmp_path / "frame_000000.png")
+    box = '<box frame="0" xtl="1" ytl="1" xbr="9" ybr="9" outside="0" keyframe="1"/>'
+    track = f'<annotations><version>1.1</version><track id="0" label="nut">{box}</track></annotations>'
+    (tmp_path / "annotations.xml").write_text(track)
+    with pytest.raises(UserError, match="is CVAT's XML of a video. That is not read: export it as COCO"):
+        open_dataset(tmp_path, "train")

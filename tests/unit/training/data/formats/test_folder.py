@@ -199,3 +199,24 @@ def test_a_sidecar_in_another_encoding_is_reported(tmp_path: Path) -> None:
     dataset = read_folder(tmp_path)
     assert dataset.labels == ("bolt",)
     assert [(problem.file, problem.field) for problem in dataset.problems] == [("b.txt", "file")]
+
+
+DAMAGED = {
+    "COCO, cut off": ("labels.json", '{"images": [{"id": 1, "file_na', "is not JSON"),
+    "CVAT, cut off": ("annotations.xml", '<annotations><image id="0" name="a.j', "is not well-formed"),
+    "XML with entities": ("a.xml", '<!DOCTYPE a [<!ENTITY b "c">]><annotations/>', "declares entities"),
+}
+
+
+@pytest.mark.parametrize(("name", "text", "told"), DAMAGED.values(), ids=list(DAMAGED))
+def test_annotations_that_cannot_be_read_are_told(tmp_path: Path, name: str, text: str, told: str) -> None:
+    write_image(tmp_path / "day 1" / "a.jpg")
+    (tmp_path / name).write_text(text)
+    problem, *_ = open_dataset(tmp_path, "train").problems
+    assert (problem.file, problem.message.endswith("; it is not read")) == (name, True)
+    assert told in problem.message
+    (tmp_path / "day 1" / "a.jpg").rename(tmp_path / "a.jpg")
+    (tmp_path / "day 1").rmdir()
+    if name != "a.xml":  # which would be about a.jpg
+        with pytest.raises(UserError, match=f"no tags; .*; {name}: {told}"):
+            open_dataset(tmp_path, "train")
