@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from weaksam.errors import UserError
+from weaksam.files.image_files import JOURNAL
 from weaksam.formats.coco import (
     DatasetFile,
     Row,
@@ -20,6 +22,7 @@ from weaksam.formats.coco import (
     result_row,
 )
 from weaksam.labelling.doubt import Urgency
+from weaksam.labelling.odd_results import label_fault
 from weaksam.mask_schemas import RleMask
 from weaksam.schemas import BundleInfo, DetectResult
 
@@ -33,7 +36,15 @@ class CocoFiles:
     category_ids: dict[str, int]
 
     def add(self, path: str, image_id: int, result: DetectResult, review: Urgency) -> None:
-        """Write one image with its detections, in both files."""
+        """Write one image with its detections, in both files.
+
+        Raises:
+            UserError: an object is of no label of the run: an earlier release stored whatever came.
+        """
+        fault = label_fault(result, self.category_ids)
+        if fault is not None:
+            remedy = f"remove its line from {JOURNAL}, so that it is sent again"
+            raise UserError(f"the stored result of {path} has an object of no label, {fault}: {remedy}")
         self.dataset.images.add(_image_row(path, image_id, result, review))
         for found in result.detections:
             assert found.mask is None or isinstance(found.mask, RleMask), "the run asks for run lengths or no masks"

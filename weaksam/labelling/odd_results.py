@@ -40,9 +40,15 @@ def check_places(result: DetectResult) -> None:
 
 def check_found_labels(result: DetectResult, labels: Collection[str]) -> None:
     """Raise ServerFailed unless all objects of a result are of these labels."""
-    for number, found in enumerate(result.detections):
-        if found.label not in labels:
-            raise _odd(f"detections[{number}].label is {found.label!r}, which /labels does not list")
+    fault = label_fault(result, labels)
+    if fault is not None:
+        raise _odd(f"{fault}, which /labels does not list")
+
+
+def label_fault(result: DetectResult, labels: Collection[str]) -> str | None:
+    """Return which object of a result is of none of these labels; None if all are."""
+    wrong = ((number, found.label) for number, found in enumerate(result.detections) if found.label not in labels)
+    return next((f"detections[{number}].label is {label!r}" for number, label in wrong), None)
 
 
 def _is_box(box_xyxy: Box) -> bool:

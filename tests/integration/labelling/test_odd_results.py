@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.fakes.fake_service import HEIGHT_PX, LABELS, WIDTH_PX, FakeService
 from weaksam.client import AsyncClient, ServerFailed
+from weaksam.errors import UserError
 from weaksam.formats.convert import convert
 from weaksam.labelling.run import LabelJob, label_folder
 from weaksam.labelling.worklist import worklist_from_names
@@ -53,6 +54,15 @@ async def test_an_object_that_cannot_be_fails_its_image_alone(
     [failure] = await label(folder, url)
     assert (failure["image"], failure["code"]) == ("Bolt/a.jpg", "not_the_service")
     assert told in failure["message"]
+
+
+async def test_an_odd_result_of_an_earlier_release_is_told(folder: Path, url: str) -> None:
+    await label(folder, url)
+    journal = folder.parent / "out" / "journal.jsonl"
+    header, line = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(header + line.replace(b'"label":"Bolt"', b'"label":"Valve"'))
+    with pytest.raises(UserError, match=r"Bolt/a.jpg has an object of no label, .* 'Valve': remove its line"):
+        await label(folder, url)
 
 
 async def test_an_image_without_pixels_fails_alone(folder: Path, url: str, fake: FakeService) -> None:
