@@ -54,7 +54,7 @@ def read_shapes(path: Path, report: Report) -> Shapes:
         return Shapes()
     parts: dict[Any, list[tuple[str, Shape, Polygon]]] = {}
     for number, shape in enumerate(document["shapes"]):
-        if not isinstance(shape, dict) or shape_label(shape) is None or _kind(shape) is None:
+        if not isinstance(shape, dict) or _kind(shape) is None:
             continue
         field = f"shapes[{number}]"
         try:

@@ -105,6 +105,17 @@ def test_a_place_that_is_not_in_numbers_is_reported(tmp_path: Path, points: Any)
     assert dataset.problems[0].message.endswith("is not the place of a polygon, in numbers; it is a tag alone")
 
 
+@pytest.mark.parametrize("label", [None, "", " ", ["bolt"]])
+def test_a_shape_without_a_name_is_reported_and_no_negative(tmp_path: Path, label: Any) -> None:
+    write_image(tmp_path / "b.jpg")
+    (tmp_path / "b.txt").write_text("bolt")
+    dataset = opened(tmp_path, shape("rectangle", SQUARE, label), flags={})
+    assert [(image.path.name, image.tags) for image in dataset.images] == [("b.jpg", ("bolt",))]
+    assert ("a.json", "shapes[0]", "there is no class name; left out") in [
+        (problem.file, problem.field, problem.message) for problem in dataset.problems
+    ]
+
+
 def test_shapes_of_another_size_are_tags_alone(tmp_path: Path) -> None:
     dataset = opened(tmp_path, shape("rectangle", SQUARE), imageWidth=800)
     assert (dataset.images[0].tags, dataset.images[0].objects) == (("bolt", "nut"), ())
