@@ -93,8 +93,8 @@ def tags_of(row: Json) -> list[str]:
 def labels_of(row: Json) -> list[str]:
     """Return the labels of a region; none if the row is something else."""
     value = row.get("value")
-    kinds = [kind for kind in value if kind.lower().endswith(LABEL_KIND_END)] if isinstance(value, dict) else []
-    return [name for kind in kinds for name in _texts(value[kind])]
+    members = value.items() if isinstance(value, dict) else ()
+    return [name for kind, names in members if kind.lower().endswith(LABEL_KIND_END) for name in _texts(names)]
 
 
 def dicts(value: Any) -> list[Json]:

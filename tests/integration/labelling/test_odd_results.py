@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from tests.support.fakes.fake_service import HEIGHT_PX, LABELS, WIDTH_PX, FakeService
 from weaksam.client import AsyncClient, ServerFailed
 from weaksam.errors import UserError
-from weaksam.formats.convert import convert
+from weaksam.formats.convert import FormatName, convert
 from weaksam.labelling.run import LabelJob, label_folder
 from weaksam.labelling.worklist import worklist_from_names
 from weaksam.retry import RetryPolicy
@@ -91,5 +91,5 @@ async def test_labels_that_cannot_be_told_apart_stop_the_run_at_its_start(
 async def test_odd_names_of_labels_reach_every_format(folder: Path, url: str, fake: FakeService) -> None:
     fake.labels = (*LABELS, "=cmd|' /C calc'!A0", "a/b\\c", "x" * 5000, "../up")
     assert await label(folder, url) == []
-    for to in ("coco", "yolo", "voc", "cvat", "labelme", "labelstudio", "png", "roboflow"):
-        convert(folder.parent / "out", to, folder.parent / to)  # type: ignore[arg-type]
+    for to in get_args(FormatName):
+        convert(folder.parent / "out", to, folder.parent / to)
