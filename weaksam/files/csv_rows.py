@@ -1,11 +1,12 @@
-"""Rows of a CSV as people's spreadsheets save it."""
+"""Rows of a CSV: read as people's spreadsheets save it, and written so that every text is read back."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TextIO
 
 from weaksam.files.text_files import decoded, lines_of
 
@@ -30,6 +31,22 @@ def csv_rows(data: bytes, columns: Sequence[str]) -> tuple[list[str], list[tuple
     lines = enumerate(reader, start=1)
     names = next(([name.strip().lower() for name in line] for _, line in lines if any(line)), [])
     return names, [(number, line) for number, line in lines if line]
+
+
+def write_csv_rows(file: TextIO, rows: Iterable[Iterable[object]]) -> None:
+    """Write rows that end in a line feed; a cell that holds any line end is quoted."""
+    csv.writer(_LineFeeds(file)).writerows(rows)
+
+
+class _LineFeeds:
+    """What `csv.writer` writes to: told to end rows by a line feed, it would leave a carriage return unquoted."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, row: str) -> None:
+        """Write one row."""
+        self._file.write(row.removesuffix("\r\n") + "\n")
 
 
 def _delimiter(text: str, columns: Sequence[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -10,6 +9,7 @@ import numpy as np
 
 from weaksam.arrays import Mask
 from weaksam.files.csv_cells import path_cell, text_cell
+from weaksam.files.csv_rows import write_csv_rows
 from weaksam.formats.labelled import LabelledSet
 
 INDEX = "masks.csv"
@@ -19,8 +19,7 @@ COLUMNS = ("file", "image", "label", "score", "x0", "y0", "x1", "y1")
 def write_png(labelled: LabelledSet, out: Path) -> None:
     """Write each mask at the image's size, 255 inside, and a row for each object; `file` is empty without a mask."""
     with (out / INDEX).open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
+        write_csv_rows(file, [COLUMNS])
         for image in labelled.images:
             for number, thing in enumerate(image.objects, start=1):
                 mask_hw = thing.mask()
@@ -31,7 +30,7 @@ def write_png(labelled: LabelledSet, out: Path) -> None:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(encode_mask_png(mask_hw))
                 cells = (name, path_cell(image.file_name), text_cell(thing.label))
-                table.writerow((*cells, thing.score, *thing.box_xyxy))
+                write_csv_rows(file, [(*cells, thing.score, *thing.box_xyxy)])
 
 
 def encode_mask_png(mask_hw: Mask) -> bytes:

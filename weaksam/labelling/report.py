@@ -11,7 +11,7 @@ from typing import Any
 from weaksam.errors import UserError
 from weaksam.files.atomic import replacing
 from weaksam.files.csv_cells import path_cell, path_of, text_cell, text_of
-from weaksam.files.csv_rows import csv_rows
+from weaksam.files.csv_rows import csv_rows, write_csv_rows
 from weaksam.labelling.doubt import Urgency
 from weaksam.labelling.worklist import Failure
 from weaksam.schemas import DetectResult
@@ -79,9 +79,8 @@ def read_rows(path: Path, needed: Sequence[str] = (IMAGE,)) -> list[dict[str, st
 def _csv_file(path: Path, header: tuple[str, ...]) -> Iterator[WriteRows]:
     with replacing(path) as file:
         file.write(BYTE_ORDER_MARK)
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        yield lambda rows: writer.writerows((path_cell(image), *map(_cell, others)) for image, *others in rows)
+        write_csv_rows(file, [header])
+        yield lambda rows: write_csv_rows(file, ((path_cell(image), *map(_cell, others)) for image, *others in rows))
 
 
 def _cell(value: object) -> object:

@@ -69,3 +69,11 @@ def test_no_cell_is_a_formula_and_rows_are_read_back(tmp_path: Path) -> None:
         "./=cmd|calc.jpg,unreadable, @x cannot be read"
     ]
     assert [Failure(**row) for row in read_rows(tmp_path / FAILURES)] == failures
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_line_ends_within_a_name_are_read_back(tmp_path: Path, end: str) -> None:
+    failures = [Failure(f"a{end}b.jpg", "unreadable", f"{end}it{end}cannot be read{end}")]
+    write_failures(failures, tmp_path / FAILURES)
+    assert [Failure(**row) for row in read_rows(tmp_path / FAILURES)] == failures
+    assert (tmp_path / FAILURES).read_bytes().startswith(b"\xef\xbb\xbfimage,code,message\n")
