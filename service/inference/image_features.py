@@ -129,7 +129,7 @@ class ImageFeatures:
         if not classes:
             return ScoredProposals.empty(len(self._bundle.labels))
 
-        # Proposals depend on the set of classes, on these boxes, on their number, and on nothing else of the request.
+        # Proposals depend on the classes, these boxes and the limit of prompts, and on nothing else of the request.
         boxes_digest = "" if boxes_xyxy is None else hashlib.sha256(boxes_xyxy.tobytes()).hexdigest()
         key = self._key("proposals", classes, f"{max_prompts} {boxes_digest}")
         if self._cache.peek(key) is None:

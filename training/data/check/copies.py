@@ -27,7 +27,8 @@ def copy_warnings(root: Path, split: str, images: Sequence[TaggedImage]) -> Iter
         elsewhere = {image.path for image in of_other}
         if "test" not in (split, other):
             elsewhere -= {image.path for image in images}
-        shared = [image for image in images if keys[image.path] in {keys[path] for path in elsewhere}]
+        keys_elsewhere = {keys[path] for path in elsewhere}
+        shared = [image for image in images if keys[image.path] in keys_elsewhere]
         if shared:
             yield (
                 f"images that are in the split {other}, too: {len(shared)} ({shared[0].path.name} first). What is "
